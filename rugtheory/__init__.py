@@ -1,0 +1,42 @@
+"""Theory of toy models of superposition: losses, optima, bounds and the weights that reach them.
+
+Everything public is here: ``import rugtheory as rt``.
+"""
+
+from importlib.metadata import version
+
+from .bounds import linear_loss, welch_sigma
+from .loss import LossGradient, LossParts, loss_gradient, loss_parts, reduced_loss
+from .optimum import Optimum, optimum
+from .source import (
+    Amplitude,
+    Beta,
+    Constant,
+    Exponential,
+    FromQuadrature,
+    HalfNormal,
+    SparseSource,
+    Uniform,
+)
+
+__version__ = version("rugtheory")
+
+__all__ = [
+    "Amplitude",
+    "Beta",
+    "Constant",
+    "Exponential",
+    "FromQuadrature",
+    "HalfNormal",
+    "LossGradient",
+    "LossParts",
+    "Optimum",
+    "SparseSource",
+    "Uniform",
+    "linear_loss",
+    "loss_gradient",
+    "loss_parts",
+    "optimum",
+    "reduced_loss",
+    "welch_sigma",
+]

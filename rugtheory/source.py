@@ -1,0 +1,478 @@
+"""The law of one sparse feature x = c·u: on with probability p, then with a random amplitude u ≥ 0.
+
+An amplitude law is a small frozen dataclass.  Beside the usual (moments, cumulants, moment
+generating function, Gaussian quadrature, samples) each law can place quadrature nodes that
+resolve a kink of a given position and width, which is what expectations of rectified readings
+need when the interference is weak.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from dataclasses import dataclass, field
+from functools import cache
+from typing import Any, cast
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+from scipy import linalg, special
+
+from . import _check
+from ._check import Array
+from .rectified import SQRT_2PI, normal_density
+
+Complex = NDArray[np.complex128]
+
+
+class Amplitude(ABC):
+    """Law of the amplitude u ≥ 0 of a feature that is on."""
+
+    @abstractmethod
+    def cumulants(self) -> tuple[float, float, float, float]:
+        """Cumulants of u of order 1 to 4, the first being the mean."""
+
+    @abstractmethod
+    def mgf(self, t: ArrayLike) -> Complex:
+        """Moment generating function E exp(t u) at complex `t`, same shape as `t`."""
+
+    @abstractmethod
+    def quadrature(self, n: int) -> tuple[Array, Array]:
+        """Gaussian quadrature of the law: `n` nodes and weights (fewer if the law is discrete).
+
+        The weights add to 1 and the rule is exact for polynomials of degree 2n - 1.
+        """
+
+    @abstractmethod
+    def sample(self, shape: int | tuple[int, ...], seed: int | np.random.Generator) -> Array:
+        """Independent draws of u."""
+
+    @abstractmethod
+    def resolving(self, kink: Array, width: Array) -> tuple[Array, Array]:
+        """Nodes and weights for functions that are polynomials away from a smoothed kink.
+
+        Parameters
+        ----------
+        kink, width : arrays of shape (m,)
+            Where the integrand changes from one polynomial to another, and the standard
+            deviation of the Gaussian that smooths the change.
+
+        Returns
+        -------
+        nodes, weights : arrays of shape (n, m) or broadcastable to it
+        """
+
+    @property
+    def mean(self) -> float:
+        """E u."""
+        return self.cumulants()[0]
+
+    @property
+    def variance(self) -> float:
+        """Var u."""
+        return self.cumulants()[1]
+
+    @property
+    def second_moment(self) -> float:
+        """E u²."""
+        return self.variance + self.mean**2
+
+
+@dataclass(frozen=True)
+class Uniform(Amplitude):
+    """Uniform on [low, high], 0 ≤ low < high; on [0, 1] it is the paper's law."""
+
+    low: float = 0.0
+    high: float = 1.0
+
+    def __post_init__(self) -> None:
+        _set(self, low=_check.nonnegative("low", self.low))
+        _set(self, high=_check.positive("high", self.high))
+        if self.high <= self.low:
+            raise ValueError(f"high must be greater than low = {self.low}, got {self.high}")
+
+    def cumulants(self) -> tuple[float, float, float, float]:
+        width = self.high - self.low
+        return (self.low + self.high) / 2, width**2 / 12, 0.0, -(width**4) / 120
+
+    def mgf(self, t: ArrayLike) -> Complex:
+        z = np.asarray(t, np.complex128)
+        return np.exp(self.low * z) * _expm1_over((self.high - self.low) * z)
+
+    def quadrature(self, n: int) -> tuple[Array, Array]:
+        return _interval(self.low, self.high, *_legendre(n))
+
+    def sample(self, shape: int | tuple[int, ...], seed: int | np.random.Generator) -> Array:
+        return _check.rng(seed).uniform(self.low, self.high, shape)
+
+    def resolving(self, kink: Array, width: Array) -> tuple[Array, Array]:
+        points = np.clip(_around(kink, width), self.low, self.high)
+        ends = np.broadcast_to([[self.low], [self.high]], (2, kink.size))
+        nodes, weights = _composite(np.concatenate([points, ends]))
+        return nodes, weights / (self.high - self.low)
+
+
+class _Atoms(Amplitude):
+    """A discrete law: positive probabilities at finitely many amplitudes."""
+
+    @abstractmethod
+    def _atoms(self) -> tuple[Array, Array]:
+        """Amplitudes and their probabilities."""
+
+    def cumulants(self) -> tuple[float, float, float, float]:
+        u, w = self._atoms()
+        mean = float(w @ u)
+        m2, m3, m4 = (float(w @ (u - mean) ** k) for k in (2, 3, 4))
+        return mean, m2, m3, m4 - 3 * m2**2
+
+    def mgf(self, t: ArrayLike) -> Complex:
+        u, w = self._atoms()
+        return np.asarray(np.exp(np.asarray(t, np.complex128)[..., None] * u) @ w)
+
+    def quadrature(self, n: int) -> tuple[Array, Array]:
+        u, w = self._atoms()
+        return (u, w) if u.size <= _check.integer("n", n, 1) else _gauss(u, w, n)
+
+    def sample(self, shape: int | tuple[int, ...], seed: int | np.random.Generator) -> Array:
+        u, w = self._atoms()
+        return _check.rng(seed).choice(u, shape, p=w)
+
+    def resolving(self, kink: Array, width: Array) -> tuple[Array, Array]:
+        u, w = self._atoms()
+        return u[:, None], w[:, None]
+
+
+@dataclass(frozen=True)
+class Constant(_Atoms):
+    """Always `value` > 0: Bernoulli features."""
+
+    value: float = 1.0
+
+    def __post_init__(self) -> None:
+        _set(self, value=_check.positive("value", self.value))
+
+    def _atoms(self) -> tuple[Array, Array]:
+        return np.array([self.value]), np.array([1.0])
+
+
+@dataclass(frozen=True)
+class FromQuadrature(_Atoms):
+    """The discrete law with weight `weights[i]` at `nodes[i]` ≥ 0, for any law one can integrate.
+
+    The weights are normalised to add to 1.  Results are exact for this discrete law; they hold
+    for a continuous law that it stands for only while the interference is wide against the
+    distance of the nodes.
+    """
+
+    nodes: tuple[float, ...]
+    weights: tuple[float, ...]
+
+    def __post_init__(self) -> None:
+        nodes = _check.nonnegative("nodes", self.nodes)
+        weights = _check.nonnegative("weights", self.weights)
+        if nodes.ndim != 1 or nodes.shape != weights.shape:
+            raise ValueError(
+                "nodes and weights must be one-dimensional and of equal length, "
+                f"got shapes {nodes.shape} and {weights.shape}"
+            )
+        if not weights @ nodes > 0:
+            raise ValueError("weights must give positive probability to a positive node, got none")
+        object.__setattr__(self, "nodes", tuple(nodes.tolist()))
+        object.__setattr__(self, "weights", tuple((weights / weights.sum()).tolist()))
+
+    def _atoms(self) -> tuple[Array, Array]:
+        return np.array(self.nodes), np.array(self.weights)
+
+
+class _Density(Amplitude):
+    """A law given by a density on [0, end) that is smooth between its breakpoints."""
+
+    @abstractmethod
+    def density(self, u: Array) -> Array:
+        """Probability density at `u`."""
+
+    @abstractmethod
+    def _breakpoints(self) -> Array:
+        """Ends of panels on each of which the density is smooth, the whole mass between them."""
+
+    def quadrature(self, n: int) -> tuple[Array, Array]:
+        nodes, weights = _composite(self._breakpoints()[:, None], order=40)
+        return _gauss(nodes[:, 0], weights[:, 0] * self.density(nodes[:, 0]), n)
+
+    def resolving(self, kink: Array, width: Array) -> tuple[Array, Array]:
+        fixed = self._breakpoints()
+        points = np.clip(_around(kink, width), fixed[0], fixed[-1])
+        ends = np.broadcast_to(fixed[:, None], (fixed.size, kink.size))
+        nodes, weights = _composite(np.concatenate([points, ends]))
+        return nodes, weights * self.density(nodes)
+
+
+@dataclass(frozen=True)
+class Exponential(_Density):
+    """Exponential with mean `scale` > 0."""
+
+    scale: float = 1.0
+
+    def __post_init__(self) -> None:
+        _set(self, scale=_check.positive("scale", self.scale))
+
+    def density(self, u: Array) -> Array:
+        return np.asarray(np.exp(-u / self.scale) / self.scale)
+
+    def _breakpoints(self) -> Array:
+        return self.scale * np.linspace(0.0, 60.0, 16)
+
+    def cumulants(self) -> tuple[float, float, float, float]:
+        s = self.scale
+        return s, s**2, 2 * s**3, 6 * s**4
+
+    def mgf(self, t: ArrayLike) -> Complex:
+        z = np.asarray(t, np.complex128)
+        if np.any(z.real >= 1 / self.scale):
+            raise ValueError(f"Re t must be below 1/scale = {1 / self.scale}, got {z.real.max()}")
+        return 1 / (1 - self.scale * z)
+
+    def quadrature(self, n: int) -> tuple[Array, Array]:
+        nodes, weights = special.roots_laguerre(_check.integer("n", n, 1))
+        return self.scale * nodes, weights / weights.sum()
+
+    def sample(self, shape: int | tuple[int, ...], seed: int | np.random.Generator) -> Array:
+        return _check.rng(seed).exponential(self.scale, shape)
+
+
+@dataclass(frozen=True)
+class HalfNormal(_Density):
+    """|N(0, scale²)|, `scale` > 0."""
+
+    scale: float = 1.0
+
+    def __post_init__(self) -> None:
+        _set(self, scale=_check.positive("scale", self.scale))
+
+    def density(self, u: Array) -> Array:
+        return 2 * normal_density(u / self.scale) / self.scale
+
+    def _breakpoints(self) -> Array:
+        return self.scale * np.linspace(0.0, 12.0, 9)
+
+    def cumulants(self) -> tuple[float, float, float, float]:
+        s, pi = self.scale, np.pi
+        mean = 2 * s / SQRT_2PI
+        return mean, s**2 * (1 - 2 / pi), mean * s**2 * (4 / pi - 1), 8 * s**4 * (pi - 3) / pi**2
+
+    def mgf(self, t: ArrayLike) -> Complex:
+        # 2 exp(s²t²/2) Φ(st) is the Faddeeva function w(-i s t / √2).
+        z = np.asarray(t, np.complex128)
+        return np.asarray(special.wofz(-1j * self.scale * z / np.sqrt(2)))
+
+    def sample(self, shape: int | tuple[int, ...], seed: int | np.random.Generator) -> Array:
+        return np.abs(_check.rng(seed).normal(0.0, self.scale, shape))
+
+
+@dataclass(frozen=True)
+class Beta(_Density):
+    """Beta on [0, 1] with density ∝ u^(alpha - 1) (1 - u)^(beta - 1), `alpha`, `beta` > 0."""
+
+    alpha: float
+    beta: float
+
+    def __post_init__(self) -> None:
+        _set(self, alpha=_check.positive("alpha", self.alpha))
+        _set(self, beta=_check.positive("beta", self.beta))
+
+    def density(self, u: Array) -> Array:
+        a, b = self.alpha, self.beta
+        return np.asarray(u ** (a - 1) * (1 - u) ** (b - 1) / special.beta(a, b))
+
+    def _breakpoints(self) -> Array:
+        return np.array([0.0, 1.0])
+
+    def cumulants(self) -> tuple[float, float, float, float]:
+        a, b = self.alpha, self.beta
+        n = a + b
+        variance = a * b / (n * n * (n + 1))
+        third = variance * 2 * (b - a) / (n * (n + 2))
+        excess = 6 * ((a - b) ** 2 * (n + 1) - a * b * (n + 2)) / (a * b * (n + 2) * (n + 3))
+        return a / n, variance, third, excess * variance**2
+
+    def mgf(self, t: ArrayLike) -> Complex:
+        z = np.asarray(t, np.complex128)
+        # exp(t u) turns |t|/2π times over [0, 1]; scipy's hyp1f1 has no digits for such t.
+        nodes, weights = self.quadrature(32 + int(np.max(np.abs(z), initial=0.0)))
+        return np.asarray(np.exp(z[..., None] * nodes) @ weights)
+
+    def quadrature(self, n: int) -> tuple[Array, Array]:
+        x, w = special.roots_jacobi(_check.integer("n", n, 1), self.beta - 1, self.alpha - 1)
+        return (1 + x) / 2, w / w.sum()
+
+    def sample(self, shape: int | tuple[int, ...], seed: int | np.random.Generator) -> Array:
+        return _check.rng(seed).beta(self.alpha, self.beta, shape)
+
+    def resolving(self, kink: Array, width: Array) -> tuple[Array, Array]:
+        # Each half is integrated in the distance from its own end, where the density may be
+        # singular and where 1 - u would lose its digits.
+        a, b = self.alpha, self.beta
+        lower, weight_lower = _power_half(kink, width, a)
+        upper, weight_upper = _power_half(1 - kink, width, b)
+        weight_lower *= (1 - lower) ** (b - 1)
+        weight_upper *= (1 - upper) ** (a - 1)
+        weights = np.concatenate([weight_lower, weight_upper])
+        return np.concatenate([lower, 1 - upper]), weights / special.beta(a, b)
+
+
+@dataclass(frozen=True)
+class SparseSource:
+    """One feature: x = 0 with probability 1 - p, otherwise x = u ~ `amplitude`.
+
+    Parameters
+    ----------
+    p : float or array in (0, 1]
+        Probability that the feature is on.
+    amplitude : Amplitude
+        Law of the feature when it is on; Uniform[0, 1] as in the paper by default.
+
+    Raises
+    ------
+    ValueError, TypeError
+        If `p` is outside (0, 1] or `amplitude` is not an amplitude law.
+
+    Examples
+    --------
+    >>> SparseSource(0.3).variance
+    0.0775
+    """
+
+    p: Any
+    amplitude: Amplitude = field(default_factory=Uniform)
+
+    def __post_init__(self) -> None:
+        p = _check.probability("p", self.p)
+        object.__setattr__(self, "p", float(p) if p.ndim == 0 else p)
+        check_amplitude(self.amplitude)
+
+    @property
+    def mean(self) -> Any:
+        """E x = p E u."""
+        return self.p * self.amplitude.mean
+
+    @property
+    def second_moment(self) -> Any:
+        """E x² = p E u²."""
+        return self.p * self.amplitude.second_moment
+
+    @property
+    def variance(self) -> Any:
+        """Var x; (4p - 3p²)/12 for Uniform[0, 1]."""
+        return self.cumulants()[1]
+
+    def cumulants(self) -> tuple[Any, Any, Any, Any]:
+        """Cumulants of x of order 1 to 4, by the law of total cumulance (no cancellation)."""
+        p, q = self.p, self.p * (1 - self.p)
+        k1, k2, k3, k4 = self.amplitude.cumulants()
+        return (
+            p * k1,
+            p * k2 + q * k1**2,
+            p * k3 + 3 * q * k1 * k2 + q * (1 - 2 * p) * k1**3,
+            p * k4
+            + q * (4 * k1 * k3 + 3 * k2**2 + 6 * (1 - 2 * p) * k1**2 * k2)
+            + q * (1 - 6 * q) * k1**4,
+        )
+
+    def mgf(self, t: ArrayLike) -> Complex:
+        """E exp(t x) at complex `t` (broadcast against `p`)."""
+        return np.asarray(1 - self.p + self.p * self.amplitude.mgf(t))
+
+    def quadrature(self, n: int) -> tuple[Array, Array]:
+        """Nodes and weights of x: zero with 1 - p, then the amplitude's `n`-point rule times p.
+
+        `p` must be a scalar.
+        """
+        u, w = self.amplitude.quadrature(n)
+        return np.concatenate([[0.0], u]), np.concatenate([[1 - self._scalar_p()], self.p * w])
+
+    def sample(self, shape: int | tuple[int, ...], seed: int | np.random.Generator) -> Array:
+        """Independent draws of x; `p` must be a scalar; same seed, same draws."""
+        generator = _check.rng(seed)
+        on = generator.random(shape) < self._scalar_p()
+        x = np.zeros(shape)
+        x[on] = self.amplitude.sample(int(on.sum()), generator)
+        return x
+
+    def _scalar_p(self) -> float:
+        if not isinstance(self.p, float):
+            raise ValueError(f"p must be a scalar here, got an array of shape {self.p.shape}")
+        return self.p
+
+
+def check_amplitude(amplitude: Amplitude) -> None:
+    """Raise TypeError unless `amplitude` is an instance of a law."""
+    if not isinstance(amplitude, Amplitude):
+        raise TypeError(
+            f"amplitude must be an amplitude law such as Uniform(0, 1), got {amplitude!r}"
+        )
+
+
+def _expm1_over(z: Complex) -> Complex:
+    """(e^z - 1)/z, continued by its value 1 at zero."""
+    return np.divide(np.expm1(z), z, out=np.ones_like(z), where=z != 0)
+
+
+@cache
+def _legendre(n: int) -> tuple[Array, Array]:
+    return cast(tuple[Array, Array], special.roots_legendre(_check.integer("n", n, 1)))
+
+
+def _interval(low: Any, high: Any, x: Array, w: Array) -> tuple[Array, Array]:
+    """A rule on [-1, 1] moved to [low, high], its weights adding to 1."""
+    return low + (high - low) * (1 + x) / 2, w / 2
+
+
+def _around(kink: Array, width: Array) -> Array:
+    # Beyond nine widths the Gaussian tail is below 1e-18 and the integrand a polynomial.
+    return np.asarray(kink + width * np.array([-9, -6, -4, -2, 0, 2, 4, 6, 9])[:, None])
+
+
+def _composite(points: Array, order: int = 14) -> tuple[Array, Array]:
+    """Gauss-Legendre on the panels between `points` (axis 0, any order; one problem a column)."""
+    points = np.sort(points, axis=0)
+    x, w = _legendre(order)
+    length = np.diff(points, axis=0)
+    nodes = points[:-1] + length * (1 + x[:, None, None]) / 2
+    weights = length * w[:, None, None] / 2
+    return nodes.reshape(-1, points.shape[1]), weights.reshape(-1, points.shape[1])
+
+
+def _power_half(kink: Array, width: Array, alpha: float) -> tuple[Array, Array]:
+    """Rule for the integral of v^(alpha - 1) f(v) over [0, ½], f a polynomial off the kink."""
+    # v = w^(1/k), k = min(alpha, 1), takes an integrable singularity out of the weight; panels
+    # graded towards zero resolve the branch point that is left.
+    k = min(alpha, 1.0)
+    graded = np.append(0.5 * 2.0 ** -np.arange(30.0), 0.0)
+    points = np.clip(_around(kink, width), 0.0, 0.5)
+    fixed = np.broadcast_to(graded[:, None], (graded.size, kink.size))
+    w, weights = _composite(np.concatenate([points, fixed]) ** k)
+    v = w ** (1 / k)
+    return v, weights * v ** (alpha - k) / k
+
+
+def _set(law: Amplitude, **parameters: Array) -> None:
+    for name, value in parameters.items():
+        if value.ndim:
+            raise TypeError(f"{name} must be a scalar, got an array of shape {value.shape}")
+        object.__setattr__(law, name, float(value))
+
+
+def _gauss(u: Array, w: Array, n: int) -> tuple[Array, Array]:
+    """`n`-point Gauss rule of the discrete measure (u, w), by the Lanczos process."""
+    n = _check.integer("n", n, 1)
+    basis = np.zeros((n + 1, u.size))
+    basis[0] = np.sqrt(w / w.sum())
+    diagonal, off = np.zeros(n), np.zeros(n)
+    for k in range(n):
+        vector = u * basis[k]
+        diagonal[k] = vector @ basis[k]
+        for _ in range(2):  # twice is enough to keep the basis orthogonal to rounding
+            vector -= basis[: k + 1].T @ (basis[: k + 1] @ vector)
+        off[k] = np.linalg.norm(vector)
+        basis[k + 1] = vector / off[k]
+    nodes, vectors = linalg.eigh_tridiagonal(diagonal, off[:-1])
+    return nodes, vectors[0] ** 2
