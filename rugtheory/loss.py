@@ -153,7 +153,8 @@ def _gradient(
 ) -> tuple[Array, Array, Array]:
     # The limit σ → 0 of the moments is taken at a σ too small to be seen.
     width = np.maximum(sigma, _NO_NOISE * amplitude.mean)
-    on, off = on_moments(amplitude, a, b, width), off_moments(a, b, width)
+    on = on_moments(amplitude, a, b, width, short=1.0)
+    off = off_moments(a, b, width)
     passed = p * on.passed + (1 - p) * off.passed
     by_a = p * (on.uu + np.sign(a) * sigma * on.uphi - on.uv) - a * sigma**2 * passed
     by_b = p * (on.u - on.v) - (1 - p) * off.v

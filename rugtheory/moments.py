@@ -5,6 +5,7 @@ The reading of u is v = a(u + ν) + b, Gaussian with mean c = au + b and deviati
 
 from __future__ import annotations
 
+from functools import partial
 from typing import NamedTuple
 
 import numpy as np
@@ -30,9 +31,15 @@ class ReadingMoments(NamedTuple):
     ucphi: Array  # E u (c/e) φ
 
 
-def on_moments(amplitude: Amplitude, a: Array, b: Array, sigma: Array) -> ReadingMoments:
-    """The moments of a feature that is on; flat arrays, σ > 0."""
-    return ReadingMoments(*expect(amplitude, _at, _uniform, a, b, sigma))
+def on_moments(
+    amplitude: Amplitude, a: Array, b: Array, sigma: Array, *, short: float = SHORT
+) -> ReadingMoments:
+    """The moments of a feature that is on; flat arrays, σ > 0.
+
+    Over an amplitude range of less than `short` deviations, quadrature replaces the closed form of
+    a uniform law, whose relative error grows as the inverse cube of that range.
+    """
+    return ReadingMoments(*expect(amplitude, _at, partial(_uniform, short), a, b, sigma))
 
 
 def off_moments(a: Array, b: Array, sigma: Array) -> ReadingMoments:
@@ -53,7 +60,9 @@ def _at(u: Array, a: Array, b: Array, sigma: Array) -> Array:
     return np.stack([passed, v, vv, g.phi, u * passed, u * u * passed, u * v, u * g.phi, u * reach])
 
 
-def _uniform(law: Uniform, a: Array, b: Array, sigma: Array) -> tuple[Array, NDArray[np.bool_]]:
+def _uniform(
+    short: float, law: Uniform, a: Array, b: Array, sigma: Array
+) -> tuple[Array, NDArray[np.bool_]]:
     # With z = c/e, dz/du = 1/step: every moment is a boundary term of repeated integrals.
     e = np.abs(a) * sigma
     step = np.where(a > 0, sigma, -sigma)
@@ -81,4 +90,4 @@ def _uniform(law: Uniform, a: Array, b: Array, sigma: Array) -> tuple[Array, NDA
         ]
     ) / (high - low)
     linear = np.minimum(z_low, z_high) > REACH
-    return averages, linear | (high - low < SHORT * sigma)
+    return averages, linear | (high - low < short * sigma)

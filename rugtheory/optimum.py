@@ -41,7 +41,7 @@ _LINEAR = 7.0
 _SCAN = 48
 
 # Halley's iteration is cubic: after a step this small, relative to σ + |β|, it is done.
-_STEP = 1e-6
+_STEP = 1e-7
 _MAX_STEPS = 8
 
 # Above this many points a table supplies the start: axes log p/(1 - p) and log of E u / σ.
@@ -225,7 +225,10 @@ def _polished(
 def _bracketed(amplitude: Amplitude, sigma: Array, p: Array) -> Array:
     """β/σ of the global minimum: scan for all roots of Ψ, solve for each, compare their losses."""
     top = _linear_threshold(amplitude, sigma, p)
-    low, high = -(np.sqrt(8 / 3 * np.log(1 / p)) + 3), np.minimum(top, _LINEAR)
+    # The threshold -β/σ follows the noise to the rarity of signals, and where amplitudes keep away
+    # from zero on to the point where what noise passes is small against σ.
+    rarity, clarity = np.log(1 / p), np.log1p(amplitude.mean / sigma)
+    low, high = -(np.sqrt(8 / 3 * rarity) + np.sqrt(2 * clarity) + 3), np.minimum(top, _LINEAR)
     grid = low + (high - low) * np.linspace(0, 1, _SCAN)[:, None]
 
     def psi(t: Array, sigma: Array, p: Array) -> Array:
@@ -235,7 +238,9 @@ def _bracketed(amplitude: Amplitude, sigma: Array, p: Array) -> Array:
     positive = np.array([psi(t, sigma, p) > 0 for t in grid])
     cell, point = np.nonzero(positive[:-1] & ~positive[1:])
     bracket = grid[cell, point], grid[cell + 1, point]
-    root = elementwise.find_root(psi, bracket, args=(sigma[point], p[point])).x
+    root = np.empty(0)
+    if point.size:
+        root = elementwise.find_root(psi, bracket, args=(sigma[point], p[point])).x
 
     # The linear decoder competes everywhere: where it is exact no change of sign is left to see.
     t, owner = np.concatenate([top, root]), np.concatenate([np.arange(top.size), point])
