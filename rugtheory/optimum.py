@@ -38,7 +38,11 @@ from .source import Amplitude, Uniform, check_amplitude
 
 # Thresholds are scanned up to this β/σ, beyond which the decoder is linear to rounding.
 _LINEAR = 7.0
+_SURELY_LINEAR = 40.0
 _SCAN = 48
+
+# Losses go as p²; below this they would leave the range of double precision.
+_LEAST_P = 1e-140
 
 # Halley's iteration is cubic: after a step this small, relative to σ + |β|, it is done.
 _STEP = 1e-7
@@ -88,7 +92,7 @@ def optimum(
     Parameters
     ----------
     p : array_like in (0, 1]
-        Probability that a feature is on.
+        Probability that a feature is on, at least 1e-140.
     ratio : array_like in (0, 1], optional
         n_dense / n_sparse; σ is then the least possible, `welch_sigma`, and the result is the
         loss of the Persian rug for large n_sparse.
@@ -123,6 +127,10 @@ def optimum(
         ratio = _check.probability("ratio", ratio)
         sigma = welch_sigma(p, ratio, amplitude=amplitude)
     sigma = _check.nonnegative("sigma", sigma)  # type: ignore[arg-type]
+    if np.any(p < _LEAST_P):
+        raise ValueError(
+            f"p must be at least {_LEAST_P} here, where losses are of order p², got {p.min()}"
+        )
     _check.broadcastable(p=p, sigma=sigma)
     a, b, loss = blockwise(_solve, amplitude, sigma, p)
     p, sigma = (np.broadcast_to(x, a.shape) for x in (p, sigma))
@@ -185,15 +193,19 @@ def _state(amplitude: Amplitude, beta: Array, sigma: Array, p: Array) -> _State:
 
 def _solve(amplitude: Amplitude, sigma: Array, p: Array) -> tuple[Array, Array, Array]:
     """a, b and loss on flat arrays."""
-    # Without noise a = 1, b = 0 is perfect; a feature that never varies is its own mean.
-    a, complement, b = np.ones_like(p), np.zeros_like(p), np.zeros_like(p)
-    sure = (p == 1) & (amplitude.variance == 0) & (sigma > 0)
-    a[sure], complement[sure], b[sure] = 0.0, 1.0, amplitude.mean
-    rest = (sigma > 0) & ~sure
-    s, q = sigma[rest], p[rest]
-    tabulated = isinstance(amplitude, Uniform) and s.size > _FEW
-    start = _interpolated if tabulated else _bracketed
-    a[rest], complement[rest], b[rest] = _polished(amplitude, s, q, start(amplitude, s, q))
+    # Linear and perfect decoders, and the constant one of a feature that never varies, need no
+    # search; the signal-to-noise ratio v/σ² is all of them.
+    variance = p * (amplitude.variance + (1 - p) * amplitude.mean**2)
+    noise = sigma * sigma
+    total = np.where(noise > 0, variance + noise, 1.0)
+    a = np.where(noise > 0, variance / total, 1.0)
+    complement = noise / total
+    b = p * amplitude.mean * complement
+    rest = (noise > 0) & (_linear_threshold(amplitude, sigma, p) < _SURELY_LINEAR)
+    if np.any(rest):
+        s, q = sigma[rest], p[rest]
+        start = _interpolated if isinstance(amplitude, Uniform) and s.size > _FEW else _bracketed
+        a[rest], complement[rest], b[rest] = _polished(amplitude, s, q, start(amplitude, s, q))
     return a, b, parts(amplitude, a, b, sigma, p, complement)[2]
 
 
@@ -280,5 +292,6 @@ def _table(amplitude: Amplitude) -> Array:
 
 def _linear_threshold(amplitude: Amplitude, sigma: Array, p: Array) -> Array:
     """β/σ of the linear decoder, μσ/v."""
-    mean = amplitude.mean
-    return np.asarray(mean * sigma / (amplitude.variance + (1 - p) * mean**2))
+    sigma, variance = np.broadcast_arrays(sigma, amplitude.variance + (1 - p) * amplitude.mean**2)
+    infinite = np.full(sigma.shape, np.inf)
+    return np.divide(amplitude.mean * sigma, variance, out=infinite, where=variance > 0)
