@@ -40,8 +40,9 @@ def welch_sigma(p: ArrayLike, ratio: ArrayLike, *, amplitude: Amplitude = Unifor
 
     Examples
     --------
-    >>> float(welch_sigma(0.045, 0.25))
-    0.20852158161686766
+    >>> import rugtheory as rt
+    >>> print(f"{rt.welch_sigma(0.045, 0.25):.12f}")
+    0.208521581617
     """
     p, ratio, source = _source(p, ratio, amplitude)
     return np.asarray(np.sqrt(source.variance * ((1 - ratio) / ratio)))
@@ -58,7 +59,8 @@ def linear_loss(p: ArrayLike, ratio: ArrayLike, *, amplitude: Amplitude = Unifor
 
     Examples
     --------
-    >>> float(linear_loss(0.3, 0.25))
+    >>> import rugtheory as rt
+    >>> print(f"{rt.linear_loss(0.3, 0.25):.6f}")
     0.058125
     """
     p, ratio, source = _source(p, ratio, amplitude)

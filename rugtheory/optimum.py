@@ -113,9 +113,10 @@ def optimum(
 
     Examples
     --------
-    >>> best = optimum(0.045, 0.25)
+    >>> import rugtheory as rt
+    >>> best = rt.optimum(0.045, 0.25)
     >>> print(f"{best.a:.10f} {best.b:.10f} {best.loss:.10f}")
-    1.2892146332 -0.4458339672 0.0048557981
+    1.2892146331 -0.4458339672 0.0048557981
     """
     check_amplitude(amplitude)
     if (ratio is None) == (sigma is None):
@@ -293,5 +294,6 @@ def _table(amplitude: Amplitude) -> Array:
 def _linear_threshold(amplitude: Amplitude, sigma: Array, p: Array) -> Array:
     """β/σ of the linear decoder, μσ/v."""
     sigma, variance = np.broadcast_arrays(sigma, amplitude.variance + (1 - p) * amplitude.mean**2)
-    infinite = np.full(sigma.shape, np.inf)
-    return np.divide(amplitude.mean * sigma, variance, out=infinite, where=variance > 0)
+    threshold = np.full(sigma.shape, np.inf)
+    np.divide(amplitude.mean * sigma, variance, out=threshold, where=variance > 0)
+    return threshold

@@ -337,7 +337,8 @@ class SparseSource:
 
     Examples
     --------
-    >>> SparseSource(0.3).variance
+    >>> import rugtheory as rt
+    >>> rt.SparseSource(0.3).variance
     0.0775
     """
 
