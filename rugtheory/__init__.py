@@ -8,6 +8,7 @@ from importlib.metadata import version
 from .bounds import linear_loss, welch_sigma
 from .loss import LossGradient, LossParts, loss_gradient, loss_parts, reduced_loss
 from .optimum import Optimum, optimum
+from .rug import Rug, SimulatedLoss, fwht, hadamard_rug, simulate
 from .source import (
     Amplitude,
     Beta,
@@ -31,12 +32,17 @@ __all__ = [
     "LossGradient",
     "LossParts",
     "Optimum",
+    "Rug",
+    "SimulatedLoss",
     "SparseSource",
     "Uniform",
+    "fwht",
+    "hadamard_rug",
     "linear_loss",
     "loss_gradient",
     "loss_parts",
     "optimum",
     "reduced_loss",
+    "simulate",
     "welch_sigma",
 ]

@@ -120,8 +120,8 @@ def loss_parts(
     Examples
     --------
     >>> import rugtheory as rt
-    >>> print(rt.loss_parts(1.0, 0.0, 0.5, 0.1).off)  # half of the noise variance passes the ReLU
-    0.125
+    >>> print(f"{rt.loss_parts(1.0, 0.0, 0.5, 0.1).off:.12f}")  # half the noise passes the ReLU
+    0.125000000000
     """
     a, b, sigma, p = arguments(a, b, sigma, p, amplitude)
     return LossParts(*blockwise(parts, amplitude, a, b, sigma, p, 1 - a))

@@ -1,0 +1,330 @@
+"""The Persian rug: weights that reach the Welch-type bound, and their fast transform.
+
+With H the Sylvester–Hadamard matrix, H_ij = (-1)^popcount(i AND j), and S a set of n_dense rows,
+W_ij = n_dense⁻¹ Σ_{k∈S} H_ki H_kj = φ_S(i XOR j) (arXiv:2410.12101, section 4.2.2, where the XOR
+printed inside H has to be an AND).  Every row of W is a permutation of the one vector φ_S, and φ_S,
+the encoder and the decoder are Walsh–Hadamard transforms: no matrix is ever formed.
+"""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from . import _check
+from ._check import Array
+from .source import Amplitude, SparseSource, Uniform
+
+_LOG_RADIX = 5
+_LARGEST_MATRIX = 2**24
+
+
+def fwht(x: ArrayLike, axis: int = -1) -> NDArray[Any]:
+    """Walsh–Hadamard transform, unnormalised and in natural (Sylvester) order.
+
+    ``fwht(x)[i] = Σ_j (-1)^popcount(i AND j) x[j]``; applied twice it multiplies by the length.
+
+    Parameters
+    ----------
+    x : array_like
+        Real; float32 stays float32, everything else becomes float64.
+    axis : int
+        The axis to transform; its length must be a power of two.
+
+    Returns
+    -------
+    ndarray
+        Same shape as `x`.  Sums of integers are exact below 2⁵³.
+
+    Raises
+    ------
+    ValueError, TypeError
+        If the length is no power of two, or `x` is not real.
+
+    Examples
+    --------
+    >>> import rugtheory as rt
+    >>> rt.fwht([1, 0, 2, 0])
+    array([ 3.,  3., -1., -1.])
+    """
+    x = np.asarray(x)
+    if x.dtype.kind not in "biuf":
+        raise TypeError(f"x must be real, got dtype {x.dtype}")
+    if x.ndim == 0:
+        raise ValueError("x must have at least one axis, got a scalar")
+    if not -x.ndim <= axis < x.ndim:
+        raise ValueError(f"axis must lie in [{-x.ndim}, {x.ndim - 1}], got {axis}")
+    y = np.moveaxis(x.astype(x.dtype if x.dtype == np.float32 else np.float64), axis, -1)
+    shape = y.shape
+    log_n = _log2("length of x along axis", shape[-1])
+    # H_n is a Kronecker product of small factors, each a matrix product over its own digits.
+    done = 0
+    while done < log_n:
+        bits = min(_LOG_RADIX, log_n - done)
+        y = _digits(y.reshape(-1, 2**bits, 2**done), bits)
+        done += bits
+    return np.moveaxis(y.reshape(shape), -1, axis)
+
+
+def _digits(y: NDArray[Any], bits: int) -> NDArray[Any]:
+    h = _sylvester(bits).astype(y.dtype)
+    if y.shape[2] == 1:  # one large product instead of many products with a column
+        return np.asarray(y[..., 0] @ h)
+    return np.asarray(h @ y)
+
+
+def _sylvester(bits: int) -> Array:
+    index = np.arange(2**bits)
+    return np.where(np.bitwise_count(index[:, None] & index) % 2, -1.0, 1.0)
+
+
+def _log2(name: str, n: int) -> int:
+    if n < 1 or n & (n - 1):
+        raise ValueError(f"{name} must be a power of two, got {n}")
+    return n.bit_length() - 1
+
+
+@dataclass(frozen=True, eq=False)
+class Rug:
+    """A Persian rug: `n_dense` rows S of the `n_sparse` × `n_sparse` Hadamard matrix.
+
+    Attributes
+    ----------
+    n_sparse : int
+        Number of features, a power of two.
+    rows : ndarray of int64, shape (n_dense,)
+        The chosen rows, ascending.
+
+    Raises
+    ------
+    ValueError, TypeError
+        If `n_sparse` is no power of two or `rows` are not different integers in [0, n_sparse).
+    """
+
+    n_sparse: int
+    rows: NDArray[np.int64]
+
+    def __post_init__(self) -> None:
+        _log2("n_sparse", _check.integer("n_sparse", self.n_sparse, 1))
+        rows = np.asarray(self.rows)
+        if rows.dtype.kind not in "iu" or rows.ndim != 1:
+            raise TypeError(f"rows must be a vector of integers, got {rows.dtype} {rows.shape}")
+        rows = np.unique(rows).astype(np.int64)
+        if rows.size != np.size(self.rows) or not rows.size:
+            raise ValueError("rows must be different and at least one")
+        if rows[0] < 0 or rows[-1] >= self.n_sparse:
+            bad = rows[0] if rows[0] < 0 else rows[-1]
+            raise ValueError(f"rows must lie in [0, {self.n_sparse - 1}], got {bad}")
+        rows.flags.writeable = False
+        object.__setattr__(self, "rows", rows)
+
+    @property
+    def n_dense(self) -> int:
+        """Number of hidden units."""
+        return int(self.rows.size)
+
+    @property
+    def ratio(self) -> float:
+        """n_dense / n_sparse."""
+        return self.n_dense / self.n_sparse
+
+    @cached_property
+    def phi(self) -> Array:
+        """φ_S, shape (n_sparse,): W_ij = φ_S[i XOR j], so φ_S[0] = W_ii = 1."""
+        chosen = np.zeros(self.n_sparse)
+        chosen[self.rows] = 1
+        phi = fwht(chosen) / self.n_dense
+        phi.flags.writeable = False
+        return phi
+
+    @property
+    def row_sum(self) -> float:
+        """Σ_j W_ij: n_sparse/n_dense if row 0 of H is among the rows, else 0."""
+        return 1 / self.ratio if self.rows[0] == 0 else 0.0
+
+    @property
+    def lyapunov(self) -> float:
+        """Σ_{j≠i}|W_ij|³ / (Σ_{j≠i}W_ij²)^{3/2}, equation (3); the same for every row.
+
+        Zero for a rug without interference (n_dense = n_sparse).
+        """
+        return self._moment_ratio(np.abs(self.phi[1:]) ** 3)
+
+    def sigma(self, p: float, *, amplitude: Amplitude = Uniform()) -> float:
+        """Standard deviation of the interference ν_i = Σ_{j≠i} W_ij x_j; the Welch-type bound."""
+        return float(np.sqrt(SparseSource(p, amplitude).variance * np.sum(self.phi[1:] ** 2)))
+
+    def interference_mean(self, p: float, *, amplitude: Amplitude = Uniform()) -> float:
+        """Mean of the interference, E x (row sum - 1); `bias` makes up for it."""
+        return float(SparseSource(p, amplitude).mean * (self.row_sum - 1))
+
+    def skewness(self, p: float, *, amplitude: Amplitude = Uniform()) -> float:
+        """Skewness of the interference, k₃ Σ_{j≠i}W_ij³ / σ³; it dies out as n_sparse grows."""
+        _, variance, third, _ = SparseSource(p, amplitude).cumulants()
+        return float(third / variance**1.5) * self._moment_ratio(self.phi[1:] ** 3)
+
+    def bias(self, b: float, a: float, p: float, *, amplitude: Amplitude = Uniform()) -> float:
+        """The bias of a model whose theory has bias `b`: the theory's interference has no mean."""
+        return b - a * self.interference_mean(p, amplitude=amplitude)
+
+    @property
+    def w_in(self) -> Array:
+        """W_in, shape (n_dense, n_sparse): the chosen rows of H, entries ±1.
+
+        Raises ValueError above 2²⁴ entries; `encode` has no limit.
+        """
+        self._within_limit("w_in", self.n_dense * self.n_sparse)
+        overlap = np.bitwise_count(self.rows[:, None] & np.arange(self.n_sparse))
+        return np.where(overlap % 2, -1.0, 1.0)
+
+    def w_out(self, a: float = 1.0) -> Array:
+        """W_out, shape (n_sparse, n_dense), such that W_out W_in has diagonal `a`."""
+        return a / self.n_dense * self.w_in.T
+
+    def matrix(self, a: float = 1.0) -> Array:
+        """W = W_out W_in, shape (n_sparse, n_sparse); ValueError above n_sparse = 4096."""
+        self._within_limit("matrix", self.n_sparse**2)
+        index = np.arange(self.n_sparse)
+        return np.asarray(a * self.phi[index[:, None] ^ index])
+
+    def encode(self, x: ArrayLike) -> NDArray[Any]:
+        """W_in x: (..., n_sparse) → (..., n_dense)."""
+        x = self._last_axis("x", x, self.n_sparse)
+        return np.asarray(fwht(x)[..., self.rows])
+
+    def decode(self, h: ArrayLike, a: float, b: ArrayLike) -> NDArray[Any]:
+        """ReLU(W_out h + b): (..., n_dense) → (..., n_sparse), W_out W_in having diagonal `a`."""
+        h = self._last_axis("h", h, self.n_dense)
+        spread = np.zeros((*h.shape[:-1], self.n_sparse), h.dtype)
+        spread[..., self.rows] = h
+        reading = fwht(spread)
+        reading *= a / self.n_dense
+        reading += b
+        return np.asarray(np.maximum(reading, 0, out=reading))
+
+    def save(self, path: str | Path, *, a: float = 1.0, b: float = 0.0) -> None:
+        """Write the rug as safetensors: `rows`, `b` and, where they fit, `W_in` and `W_out`.
+
+        `a` and `b` are the diagonal and the bias of the model.  The file appears whole or not
+        at all.
+        """
+        from safetensors.numpy import save_file
+
+        tensors: dict[str, NDArray[Any]] = {"rows": self.rows, "b": np.full(self.n_sparse, b)}
+        if self.n_dense * self.n_sparse <= _LARGEST_MATRIX:
+            tensors |= {"W_in": self.w_in, "W_out": np.ascontiguousarray(self.w_out(a))}
+        about = {"format": "rugtheory.rug", "n_sparse": str(self.n_sparse), "a": repr(float(a))}
+        partial = Path(f"{path}.{os.getpid()}.partial")
+        try:
+            save_file(tensors, partial, metadata=about)
+            os.replace(partial, path)
+        finally:
+            partial.unlink(missing_ok=True)
+
+    @classmethod
+    def load(cls, path: str | Path) -> Rug:
+        """Read a rug that `save` wrote; ValueError if the file is not one."""
+        from safetensors import SafetensorError, safe_open
+
+        try:
+            with safe_open(path, framework="numpy") as file:
+                return cls(int(file.metadata()["n_sparse"]), file.get_tensor("rows"))
+        except (SafetensorError, KeyError, TypeError) as error:
+            raise ValueError(f"{path} does not hold a rug: {error}") from None
+
+    def _moment_ratio(self, cubes: Array) -> float:
+        squares = float(np.sum(self.phi[1:] ** 2))
+        return float(np.sum(cubes)) / squares**1.5 if squares > 0 else 0.0
+
+    def _within_limit(self, name: str, entries: int) -> None:
+        if entries > _LARGEST_MATRIX:
+            raise ValueError(
+                f"{name} would have {entries} entries, more than {_LARGEST_MATRIX}; "
+                "use phi, encode and decode, which need no matrix"
+            )
+
+    @staticmethod
+    def _last_axis(name: str, value: ArrayLike, length: int) -> NDArray[Any]:
+        array = np.asarray(value)
+        if array.ndim == 0 or array.shape[-1] != length:
+            raise ValueError(f"{name} must have last axis {length}, got shape {array.shape}")
+        return array
+
+
+def hadamard_rug(n_sparse: int, n_dense: int, *, seed: int | np.random.Generator) -> Rug:
+    """A rug of `n_dense` rows drawn at random without replacement; same seed, same rug.
+
+    Raises
+    ------
+    ValueError, TypeError
+        If `n_sparse` is no power of two or `n_dense` is not in [1, n_sparse].
+
+    Examples
+    --------
+    >>> import rugtheory as rt
+    >>> rug = rt.hadamard_rug(256, 40, seed=0)
+    >>> round(rug.sigma(0.1) / float(rt.welch_sigma(0.1, 40 / 256)), 12)
+    1.0
+    """
+    _log2("n_sparse", _check.integer("n_sparse", n_sparse, 1))
+    n_dense = _check.integer("n_dense", n_dense, 1, n_sparse)
+    return Rug(n_sparse, _check.rng(seed).choice(n_sparse, n_dense, replace=False, shuffle=False))
+
+
+@dataclass(frozen=True)
+class SimulatedLoss:
+    """Mean loss per feature over samples, and its standard error."""
+
+    loss: float
+    standard_error: float
+    n_samples: int
+
+
+def simulate(
+    rug: Rug,
+    a: float,
+    b: float,
+    source: SparseSource,
+    n_samples: int,
+    *,
+    seed: int | np.random.Generator,
+) -> SimulatedLoss:
+    """Loss per feature of a rug on fresh samples, an experiment to hold the theory to.
+
+    Parameters
+    ----------
+    rug : Rug
+    a, b : float
+        Diagonal, and bias for zero-mean interference, as from `optimum`; the mean that the
+        interference of this rug has is made up for.
+    source : SparseSource
+        Law of the features, with scalar p.
+    n_samples : int, at least 2
+        Number of independent samples, each of all features; the standard error is over them.
+    seed : int or Generator
+
+    Examples
+    --------
+    >>> import rugtheory as rt
+    >>> best, rug = rt.optimum(0.1, 0.25), rt.hadamard_rug(4096, 1024, seed=0)
+    >>> measured = rt.simulate(rug, best.a, best.b, rt.SparseSource(0.1), 200, seed=1)
+    >>> bool(abs(measured.loss - best.loss) < 4 * measured.standard_error)
+    True
+    """
+    n_samples = _check.integer("n_samples", n_samples, 2)
+    generator = _check.rng(seed)
+    bias = rug.bias(float(b), float(a), source.p, amplitude=source.amplitude)
+    losses = np.empty(n_samples)
+    batch = max(1, 2**20 // rug.n_sparse)
+    for start in range(0, n_samples, batch):
+        part = losses[start : start + batch]
+        x = source.sample((part.size, rug.n_sparse), generator)
+        part[:] = np.mean((x - rug.decode(rug.encode(x), float(a), bias)) ** 2, axis=1)
+    error = float(losses.std(ddof=1) / np.sqrt(n_samples))
+    return SimulatedLoss(float(losses.mean()), error, n_samples)

@@ -1,0 +1,214 @@
+"""Rugs against dense linear algebra, and their interference against samples."""
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from scipy.linalg import hadamard
+
+import rugtheory as rt
+
+sizes = st.integers(0, 7).map(lambda k: 2**k)
+
+
+@st.composite
+def rugs(draw):
+    n_sparse = draw(sizes)
+    return rt.hadamard_rug(
+        n_sparse, draw(st.integers(1, n_sparse)), seed=draw(st.integers(0, 10**9))
+    )
+
+
+@pytest.mark.parametrize("n", [1, 2, 8, 32, 64, 2048])
+@pytest.mark.parametrize("dtype", ["float64", "float32", "int64"])
+def test_fwht_is_the_hadamard_matrix_on_every_axis(n, dtype):
+    rng = np.random.default_rng(n)
+    x = (100 * rng.normal(size=(3, n))).astype(dtype)
+    h = hadamard(n)
+    tolerance = 1e-3 if dtype == "float32" else 1e-9
+    np.testing.assert_allclose(rt.fwht(x), x @ h, atol=tolerance * n)
+    np.testing.assert_allclose(rt.fwht(x.T, axis=0), h @ x.T, atol=tolerance * n)
+    cube = x.reshape(3, n, 1)
+    np.testing.assert_allclose(rt.fwht(cube, axis=1)[..., 0], x @ h, atol=tolerance * n)
+    assert rt.fwht(x).dtype == (np.float32 if dtype == "float32" else np.float64)
+
+
+@given(sizes, st.integers(0, 10**6))
+def test_fwht_is_its_own_inverse_up_to_n_and_keeps_the_norm(n, seed):
+    x = np.random.default_rng(seed).integers(-1000, 1000, n)
+    y = rt.fwht(x)
+    np.testing.assert_array_equal(rt.fwht(y), n * x)  # integers are exact
+    assert y @ y == n * (x @ x)
+
+
+@pytest.mark.parametrize(
+    ("x", "keywords", "error", "message"),
+    [
+        (np.ones(3), {}, ValueError, "power of two, got 3"),
+        (np.ones((4, 0)), {}, ValueError, "power of two, got 0"),
+        (1.0, {}, ValueError, "at least one axis"),
+        (np.ones(4), {"axis": 1}, ValueError, r"axis must lie in \[-1, 0\], got 1"),
+        (1j * np.ones(4), {}, TypeError, "x must be real"),
+    ],
+)
+def test_fwht_rejects(x, keywords, error, message):
+    with pytest.raises(error, match=message):
+        rt.fwht(x, **keywords)
+
+
+@given(rugs())
+def test_matrix(rug):
+    n, d = rug.n_sparse, rug.n_dense
+    h = hadamard(n)[rug.rows]
+    w = rug.matrix()
+    np.testing.assert_allclose(w, h.T @ h / d, atol=1e-14)
+    np.testing.assert_array_equal(rug.w_in, h)
+    np.testing.assert_allclose(rug.w_out(1.3) @ rug.w_in, 1.3 * w, atol=1e-13)
+    np.testing.assert_array_equal(np.diag(w), np.ones(n))
+    np.testing.assert_array_equal(w, w.T)
+    np.testing.assert_allclose(w @ w, w / rug.ratio, atol=1e-12 / rug.ratio)
+    assert np.linalg.matrix_rank(w) == d
+    np.testing.assert_allclose(w.sum(axis=1), rug.row_sum, atol=1e-11)
+    for i in range(0, n, max(1, n // 5)):
+        np.testing.assert_array_equal(w[i], rug.phi[i ^ np.arange(n)])
+
+
+@given(rugs(), st.floats(1e-6, 1))
+def test_sigma_reaches_the_welch_bound(rug, p):
+    bound = rt.welch_sigma(p, rug.ratio)
+    assert rug.sigma(p) == pytest.approx(float(bound), rel=1e-12, abs=1e-12)
+
+
+@given(rugs(), st.floats(1e-3, 0.9))
+def test_statistics_by_brute_force(rug, p):
+    rows = rug.matrix()
+    off = rows - np.diag(np.diag(rows))
+    squares, cubes = np.sum(off**2, axis=1), np.sum(off**3, axis=1)
+    if rug.n_dense == rug.n_sparse:
+        assert rug.lyapunov == rug.skewness(p) == 0
+        return
+    np.testing.assert_allclose(np.sum(np.abs(off) ** 3, axis=1) / squares**1.5, rug.lyapunov)
+    k = rt.SparseSource(p).cumulants()
+    skewness = k[2] * cubes / (k[1] * squares) ** 1.5
+    np.testing.assert_allclose(skewness, rug.skewness(p), rtol=1e-10, atol=1e-12)
+
+
+@pytest.mark.parametrize("seed", [0, 1, 2])
+def test_interference_of_sampled_features(seed):
+    p, law = 0.05, rt.Exponential(0.5)
+    rug = rt.hadamard_rug(256, 50, seed=seed)
+    x = rt.SparseSource(p, law).sample((20_000, 256), seed=seed)
+    nu = (x @ rug.matrix() - x)[:, 7]
+    n = nu.size
+    assert abs(nu.mean() - rug.interference_mean(p, amplitude=law)) < 4.5 * nu.std() / np.sqrt(n)
+    centred = nu - nu.mean()
+    for moment, exact in (
+        (centred**2, rug.sigma(p, amplitude=law) ** 2),
+        (centred**3, rug.skewness(p, amplitude=law) * rug.sigma(p, amplitude=law) ** 3),
+    ):
+        assert abs(moment.mean() - exact) < 4.5 * moment.std() / np.sqrt(n)
+
+
+@given(rugs(), st.integers(0, 10**6), st.floats(-2, 2), st.floats(-1, 1))
+def test_encode_and_decode_are_the_dense_model(rug, seed, a, b):
+    x = np.random.default_rng(seed).normal(size=(2, 3, rug.n_sparse))
+    h = rug.encode(x)
+    np.testing.assert_allclose(h, x @ rug.w_in.T, atol=1e-11)
+    np.testing.assert_allclose(
+        rug.decode(h, a, b), np.maximum(h @ rug.w_out(a).T + b, 0), atol=1e-11
+    )
+
+
+def test_bias_may_differ_between_features():
+    rug = rt.hadamard_rug(16, 5, seed=0)
+    h, b = rug.encode(np.ones(16)), np.linspace(-1, 1, 16)
+    np.testing.assert_allclose(rug.decode(h, 1, b), np.maximum(rug.w_out() @ h + b, 0), atol=1e-12)
+
+
+def test_same_seed_same_rug():
+    one, two = (rt.hadamard_rug(1024, 300, seed=4) for _ in range(2))
+    np.testing.assert_array_equal(one.rows, two.rows)
+    assert not np.array_equal(one.rows, rt.hadamard_rug(1024, 300, seed=5).rows)
+    assert not one.rows.flags.writeable and not one.phi.flags.writeable
+
+
+def test_every_subset_is_equally_likely():
+    generator = np.random.default_rng(0)
+    counts = np.zeros(8)
+    for _ in range(4000):
+        counts[rt.hadamard_rug(8, 3, seed=generator).rows] += 1
+    expected, spread = 1500, np.sqrt(4000 * 3 / 8 * 5 / 8)
+    assert np.all(np.abs(counts - expected) < 4.5 * spread)
+
+
+def test_save_and_load(tmp_path):
+    from safetensors.numpy import load_file
+
+    rug = rt.hadamard_rug(64, 10, seed=0)
+    path = tmp_path / "rug.safetensors"
+    rug.save(path, a=1.25, b=-0.5)
+    assert [file.name for file in tmp_path.iterdir()] == [path.name]
+    np.testing.assert_array_equal(rt.Rug.load(path).rows, rug.rows)
+    saved = load_file(path)
+    np.testing.assert_allclose(saved["W_out"] @ saved["W_in"], rug.matrix(1.25), atol=1e-13)
+    np.testing.assert_array_equal(saved["b"], np.full(64, -0.5))
+
+
+def test_files_that_are_not_rugs(tmp_path):
+    from safetensors.numpy import save_file
+
+    garbage = tmp_path / "garbage"
+    garbage.write_bytes(b"not a rug")
+    other = tmp_path / "other"
+    save_file({"x": np.ones(3)}, other)
+    for path in (garbage, other):
+        with pytest.raises(ValueError, match="does not hold a rug"):
+            rt.Rug.load(path)
+    with pytest.raises(FileNotFoundError):
+        rt.Rug.load(tmp_path / "missing")
+
+
+def test_simulation_is_the_model_itself():
+    rug, source = rt.hadamard_rug(64, 20, seed=0), rt.SparseSource(0.2)
+    best = rt.optimum(0.2, rug.ratio)
+    measured = rt.simulate(rug, best.a, best.b, source, 5000, seed=1)
+    x = source.sample((20_000, 64), seed=2)
+    b = best.b - best.a * source.mean * (rug.matrix()[0].sum() - 1)
+    losses = np.mean((x - np.maximum(best.a * x @ rug.matrix() + b, 0)) ** 2, axis=1)
+    error = np.hypot(losses.std() / np.sqrt(losses.size), measured.standard_error)
+    assert abs(losses.mean() - measured.loss) < 4.5 * error
+    assert measured == rt.simulate(rug, best.a, best.b, source, 5000, seed=1)
+
+
+@pytest.mark.parametrize("p", [0.045, 0.3])
+@pytest.mark.parametrize("n_dense", [409, 1024, 3072])
+def test_large_rugs_have_the_loss_of_the_theory(p, n_dense):
+    rug = rt.hadamard_rug(4096, n_dense, seed=0)
+    best = rt.optimum(p, rug.ratio)
+    measured = rt.simulate(rug, best.a, best.b, rt.SparseSource(p), 300, seed=1)
+    assert abs(measured.loss - best.loss) < 4.5 * measured.standard_error
+
+
+@pytest.mark.parametrize(
+    ("make", "error", "message"),
+    [
+        (lambda: rt.hadamard_rug(100, 10, seed=0), ValueError, "n_sparse must be a power of two"),
+        (
+            lambda: rt.hadamard_rug(64, 0, seed=0),
+            ValueError,
+            r"n_dense must be in \[1, 64\], got 0",
+        ),
+        (lambda: rt.hadamard_rug(64, 65, seed=0), ValueError, "got 65"),
+        (lambda: rt.hadamard_rug(64.0, 6, seed=0), TypeError, "n_sparse must be an integer"),
+        (lambda: rt.hadamard_rug(64, 6, seed="x"), TypeError, "seed must be an integer"),
+        (lambda: rt.Rug(8, np.array([1, 1])), ValueError, "different"),
+        (lambda: rt.Rug(8, np.array([8])), ValueError, r"rows must lie in \[0, 7\], got 8"),
+        (lambda: rt.Rug(8, np.array([0.5])), TypeError, "vector of integers"),
+        (lambda: rt.hadamard_rug(8192, 4, seed=0).matrix(), ValueError, "use phi"),
+        (lambda: rt.hadamard_rug(8, 4, seed=0).encode(np.ones(7)), ValueError, "last axis 8"),
+        (lambda: rt.hadamard_rug(8, 4, seed=0).decode(np.ones(5), 1, 0), ValueError, "last axis 4"),
+    ],
+)
+def test_bad_arguments(make, error, message):
+    with pytest.raises(error, match=message):
+        make()
