@@ -6,6 +6,7 @@ Everything public is here: ``import rugtheory as rt``.
 from importlib.metadata import version
 
 from .bounds import linear_loss, welch_sigma
+from .curves import loss_curves, save_curves, simulated_curves
 from .loss import LossGradient, LossParts, loss_gradient, loss_parts, reduced_loss
 from .optimum import Optimum, optimum
 from .rug import Rug, SimulatedLoss, fwht, hadamard_rug, simulate
@@ -39,10 +40,13 @@ __all__ = [
     "fwht",
     "hadamard_rug",
     "linear_loss",
+    "loss_curves",
     "loss_gradient",
     "loss_parts",
     "optimum",
     "reduced_loss",
+    "save_curves",
     "simulate",
+    "simulated_curves",
     "welch_sigma",
 ]

@@ -28,6 +28,14 @@ def probability(name: str, value: ArrayLike) -> Array:
     return _require(name, array, (array > 0) & (array <= 1), "lie in (0, 1]")
 
 
+def axis(name: str, value: ArrayLike) -> Array:
+    """`value` as a non-empty vector."""
+    array = np.atleast_1d(real(name, value))
+    if array.ndim != 1 or not array.size:
+        raise ValueError(f"{name} must be a non-empty vector, got shape {array.shape}")
+    return array
+
+
 def nonnegative(name: str, value: ArrayLike) -> Array:
     """`value` as an array in [0, inf)."""
     array = real(name, value)

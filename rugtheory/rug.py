@@ -8,7 +8,6 @@ the encoder and the decoder are Walsh–Hadamard transforms: no matrix is ever f
 
 from __future__ import annotations
 
-import os
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -19,6 +18,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from . import _check
 from ._check import Array
+from ._files import replacing
 from .source import Amplitude, SparseSource, Uniform
 
 _LOG_RADIX = 5
@@ -214,18 +214,14 @@ class Rug:
         `a` and `b` are the diagonal and the bias of the model.  The file appears whole or not
         at all.
         """
-        from safetensors.numpy import save_file
+        from safetensors.numpy import save
 
         tensors: dict[str, NDArray[Any]] = {"rows": self.rows, "b": np.full(self.n_sparse, b)}
         if self.n_dense * self.n_sparse <= _LARGEST_MATRIX:
             tensors |= {"W_in": self.w_in, "W_out": np.ascontiguousarray(self.w_out(a))}
         about = {"format": "rugtheory.rug", "n_sparse": str(self.n_sparse), "a": repr(float(a))}
-        partial = Path(f"{path}.{os.getpid()}.partial")
-        try:
-            save_file(tensors, partial, metadata=about)
-            os.replace(partial, path)
-        finally:
-            partial.unlink(missing_ok=True)
+        with replacing(path) as partial:
+            partial.write_bytes(save(tensors, about))
 
     @classmethod
     def load(cls, path: str | Path) -> Rug:

@@ -1,0 +1,246 @@
+"""The command `rugtheory`."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import re
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NoReturn
+
+import numpy as np
+
+from . import __version__
+from ._files import replacing
+from .bounds import linear_loss
+from .curves import FIGURE_2_P, PAPER_GRID, loss_curves, save_curves, simulated_curves
+from .optimum import optimum
+from .rug import hadamard_rug
+from .source import Amplitude, Beta, Constant, Exponential, HalfNormal, Uniform
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+_CITATION = f"""\
+@article{{cowsik2024persian,
+  title   = {{The Persian Rug: solving toy models of superposition using large-scale symmetries}},
+  author  = {{Cowsik, Aditya and Dolev, Kfir and Infanger, Alex}},
+  journal = {{arXiv:2410.12101}},
+  year    = {{2024}}
+}}
+@software{{rugtheory,
+  title   = {{rugtheory: theory of toy models of superposition}},
+  author  = {{{{The rugtheory developers}}}},
+  version = {{{__version__}}},
+  year    = {{2026}}
+}}"""
+
+_EXAMPLES = """\
+examples:
+  rugtheory curves --simulate 2000
+  rugtheory curves --p 0.01 0.045 --ratio 0.1 0.25 0.5 --out small
+  rugtheory curves --grid paper
+  rugtheory optimum --p 0.045 --ratio 0.25 --json
+  rugtheory rug --n-sparse 256 --n-dense 40 --seed 0 --out rug.safetensors --figure rug.png
+"""
+
+_LAWS: dict[str, Callable[..., Amplitude]] = {
+    "uniform": Uniform,
+    "constant": Constant,
+    "exponential": Exponential,
+    "halfnormal": HalfNormal,
+    "beta": Beta,
+}
+
+
+class _Parser(argparse.ArgumentParser):
+    def error(self, message: str) -> NoReturn:
+        self.exit(2, f"{self.prog}: error: {message}\n")
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command; returns the exit code, 2 after one line on bad input."""
+    parser = _parser()
+    options = parser.parse_args(arguments)
+    if options.citation:
+        print(_CITATION)
+        return 0
+    if options.run is None:
+        parser.error("a command is needed: curves, optimum or rug (see --help)")
+    try:
+        options.run(options)
+    except ImportError as error:
+        parser.error(f"{error}; install it with: pip install 'rugtheory[plot,sweep]'")
+    except (ValueError, TypeError, OSError) as error:
+        parser.error(" ".join(str(error).split()))
+    return 0
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = _Parser(
+        prog="rugtheory",
+        description="Theory of toy models of superposition.",
+        epilog=_EXAMPLES,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("--version", action="version", version=f"rugtheory {__version__}")
+    parser.add_argument("--citation", action="store_true", help="how to cite, as BibTeX")
+    parser.set_defaults(run=None)
+    commands = parser.add_subparsers(title="commands", parser_class=_Parser)
+
+    curves = commands.add_parser("curves", help="loss against ratio, as netCDF, CSV and figure")
+    curves.set_defaults(run=_curves)
+    curves.add_argument("--p", type=float, nargs="+", help="default: those of the paper's Fig. 2")
+    curves.add_argument("--ratio", type=float, nargs="+", help="default: the 20 of the paper")
+    curves.add_argument("--grid", choices=["paper"], help="the 20 by 20 grid of the paper")
+    curves.add_argument("--simulate", type=int, metavar="N", help="simulate rugs with N samples")
+    curves.add_argument("--n-sparse", type=int, default=4096, help="their size (4096)")
+    curves.add_argument("--seed", type=int, default=0, help="their seed (0)")
+    curves.add_argument("--out", type=Path, default=Path("curves"), help="folder (curves)")
+    _add_amplitude(curves)
+
+    best = commands.add_parser("optimum", help="best a and b, and the least loss")
+    best.set_defaults(run=_optimum)
+    best.add_argument("--p", type=float, nargs="+", required=True)
+    channel = best.add_mutually_exclusive_group(required=True)
+    channel.add_argument("--ratio", type=float, nargs="+")
+    channel.add_argument("--sigma", type=float, nargs="+")
+    best.add_argument("--json", action="store_true", help="a list of objects, all digits")
+    _add_amplitude(best)
+
+    rug = commands.add_parser("rug", help="weights of a Persian rug")
+    rug.set_defaults(run=_rug)
+    rug.add_argument("--n-sparse", type=int, required=True, help="a power of two")
+    rug.add_argument("--n-dense", type=int, required=True)
+    rug.add_argument("--seed", type=int, default=0)
+    rug.add_argument("--p", type=float, help="optimise a and b for this p (else a = 1, b = 0)")
+    rug.add_argument("--out", type=Path, help="safetensors file to write")
+    rug.add_argument("--figure", type=Path, help="picture of W to write")
+    _add_amplitude(rug)
+    return parser
+
+
+def _add_amplitude(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--amplitude",
+        type=_amplitude,
+        default=Uniform(),
+        metavar="LAW",
+        help="uniform:0,1 (default), constant:1, exponential:1, halfnormal:1 or beta:2,3",
+    )
+
+
+def _amplitude(text: str) -> Amplitude:
+    match = re.fullmatch(r"(\w+)(?::([^:]+))?", text)
+    if match is None or match[1] not in _LAWS:
+        raise argparse.ArgumentTypeError(f"must be one of {', '.join(_LAWS)}, got {text!r}")
+    try:
+        return _LAWS[match[1]](*(float(x) for x in (match[2] or "").split(",") if x))
+    except (TypeError, ValueError) as error:
+        raise argparse.ArgumentTypeError(f"{text!r}: {error}") from None
+
+
+def _curves(options: argparse.Namespace) -> None:
+    from tqdm import tqdm
+
+    from .figures import draw_curves, draw_grid
+
+    if options.grid and (options.p or options.ratio):
+        raise ValueError("--grid paper fixes p and ratio; give it without --p and --ratio")
+    p = PAPER_GRID if options.grid else np.unique(options.p or FIGURE_2_P)
+    ratio = np.unique(options.ratio) if options.ratio else PAPER_GRID
+    curves = loss_curves(p, ratio, amplitude=options.amplitude)
+    curves.attrs["rugtheory"] = __version__
+    paths = save_curves(curves, options.out)
+    if options.simulate is not None:
+        curves = simulated_curves(
+            curves,
+            options.simulate,
+            n_sparse=options.n_sparse,
+            seed=options.seed,
+            amplitude=options.amplitude,
+            progress=lambda points: tqdm(points, desc="simulating", unit="rug"),
+            checkpoint=lambda known: save_curves(known, options.out),
+        )
+    draw = draw_grid if options.grid else draw_curves
+    paths.append(options.out / "curves.png")
+    _draw(paths[-1], lambda ax: draw(curves, ax))
+    _summarise(curves)
+    print("\n".join(f"wrote {path}" for path in paths))
+
+
+def _summarise(curves: Any) -> None:
+    some = np.unique(np.linspace(0, curves.sizes["ratio"] - 1, 4).astype(int))
+    ratios = curves["ratio"].values[some]
+    print("loss of the rug over v(p)" + "".join(f"  r={r:<8.3g}" for r in ratios))
+    relative = (curves["loss"] / curves["floor"]).values[:, some]
+    for p, row in zip(curves["p"].values, relative, strict=True):
+        print(f"p = {p:<21.4g}" + "".join(f"  {x:<10.4g}" for x in row))
+    if "simulated_loss" in curves:
+        gap = (curves["simulated_loss"] - curves["simulated_theory"]) / curves["standard_error"]
+        for p, row in zip(curves["p"].values, gap.values, strict=True):
+            row = row[curves["simulated_theory"].sel(p=p).values > 0]
+            print(
+                f"p = {p:.4g}: simulated - theory in standard errors: mean {row.mean():+.2f}, "
+                f"rms {np.sqrt(np.mean(row**2)):.2f}, at {row.size} ratios"
+            )
+
+
+def _optimum(options: argparse.Namespace) -> None:
+    p = np.array(options.p)[:, None]
+    given = {name: getattr(options, name) for name in ("ratio", "sigma") if getattr(options, name)}
+    best = optimum(p, **{k: np.array(x) for k, x in given.items()}, amplitude=options.amplitude)
+    columns = {"p": best.p, "ratio": best.ratio, "sigma": best.sigma}
+    columns |= {"a": best.a, "b": best.b, "loss": best.loss}
+    if best.ratio is not None:
+        columns["linear_loss"] = linear_loss(best.p, best.ratio, amplitude=options.amplitude)
+    known = {name: np.ravel(x).tolist() for name, x in columns.items() if x is not None}
+    rows = [dict(zip(known, row, strict=True)) for row in zip(*known.values(), strict=True)]
+    if options.json:
+        print(json.dumps(rows, indent=1))
+        return
+    print("  ".join(f"{name:>16}" for name in known))
+    for row in rows:
+        print("  ".join(f"{x:16.10g}" for x in row.values()))
+
+
+def _rug(options: argparse.Namespace) -> None:
+    rug = hadamard_rug(options.n_sparse, options.n_dense, seed=options.seed)
+    print(f"n_sparse {rug.n_sparse}, n_dense {rug.n_dense}, ratio {rug.ratio:.6g}")
+    print(f"row sum {rug.row_sum:.6g}, Lyapunov statistic {rug.lyapunov:.6g}")
+    a, b = 1.0, 0.0
+    if options.p is not None:
+        law = options.amplitude
+        best = optimum(options.p, rug.ratio, amplitude=law)
+        a, b = float(best.a), rug.bias(float(best.b), float(best.a), options.p, amplitude=law)
+        print(
+            f"at p = {options.p:g}: sigma {rug.sigma(options.p, amplitude=law):.10g}, "
+            f"skewness {rug.skewness(options.p, amplitude=law):.4g}"
+        )
+        print(f"a {a:.10g}, bias {b:.10g}, loss in theory {float(best.loss):.10g}")
+    if options.out is not None:
+        rug.save(options.out, a=a, b=b)
+        print(f"wrote {options.out}")
+    if options.figure is not None:
+        from .figures import draw_rug
+
+        _draw(options.figure, lambda ax: draw_rug(rug, ax))
+        print(f"wrote {options.figure}")
+
+
+def _draw(path: Path, draw: Any) -> None:
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(7, 5.2), layout="constrained")
+    FigureCanvasAgg(figure)
+    axes: Axes = figure.add_subplot()
+    draw(axes)
+    with replacing(path) as partial:
+        figure.savefig(partial, dpi=150)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,173 @@
+"""The command line: what it writes is what the library says, and bad input costs one line."""
+
+import json
+
+import numpy as np
+import pandas as pd
+import pytest
+import xarray as xr
+from matplotlib.figure import Figure
+
+import rugtheory as rt
+from rugtheory import figures
+from rugtheory.cli import main
+from rugtheory.curves import FIGURE_2_P, PAPER_GRID
+
+
+def rows_of(folder):
+    return pd.read_csv(folder / "curves.csv").set_index(["p", "ratio"])
+
+
+def test_curves_by_default(tmp_path, capsys):
+    assert main(["curves", "--out", str(tmp_path)]) == 0
+    assert {path.name for path in tmp_path.iterdir()} == {"curves.nc", "curves.csv", "curves.png"}
+    with xr.open_dataset(tmp_path / "curves.nc") as curves:
+        np.testing.assert_array_equal(curves["p"], FIGURE_2_P)
+        np.testing.assert_array_equal(curves["ratio"], PAPER_GRID)
+        best = rt.optimum(np.array(FIGURE_2_P)[:, None], PAPER_GRID)
+        np.testing.assert_array_equal(curves["loss"], best.loss)
+        assert curves.attrs["rugtheory"] == rt.__version__
+    table = rows_of(tmp_path)
+    assert len(table) == 120
+    np.testing.assert_array_equal(table["b"].values, best.b.ravel())
+    assert (tmp_path / "curves.png").stat().st_size > 10_000
+    assert "wrote" in capsys.readouterr().out
+
+
+def test_simulated_curves_agree_with_theory(tmp_path, capsys):
+    arguments = ["curves", "--p", "0.3", "0.05", "--ratio", "0.25", "0.5", "1.0"]
+    arguments += ["--simulate", "200", "--seed", "3", "--out", str(tmp_path)]
+    assert main(arguments) == 0
+    table = rows_of(tmp_path)
+    noisy = table[table["simulated_theory"] > 0]
+    gap = (noisy["simulated_loss"] - noisy["simulated_theory"]) / noisy["standard_error"]
+    assert len(gap) == 4 and np.all(np.abs(gap) < 4.5)
+    perfect = table.xs(1.0, level="ratio")
+    assert np.all(perfect["simulated_loss"] < 1e-25)
+    assert "standard errors" in capsys.readouterr().out
+    main(arguments)
+    pd.testing.assert_frame_equal(table, rows_of(tmp_path))
+
+
+def test_what_is_simulated_is_kept_as_it_comes(tmp_path):
+    curves = rt.loss_curves([0.1, 0.2], [0.25, 0.5])
+
+    class Killed(Exception):
+        pass
+
+    def killed_after_three(points):
+        for k, point in enumerate(points):
+            if k == 3:
+                raise Killed
+            yield point
+
+    with pytest.raises(Killed):
+        rt.simulated_curves(
+            curves,
+            10,
+            n_sparse=64,
+            progress=killed_after_three,
+            checkpoint=lambda known: rt.save_curves(known, tmp_path),
+        )
+    kept = rows_of(tmp_path)["simulated_loss"]
+    assert kept.loc[0.1].notna().all() and kept.loc[0.2].isna().all()
+
+
+def test_paper_grid(tmp_path):
+    assert main(["curves", "--grid", "paper", "--out", str(tmp_path)]) == 0
+    assert len(rows_of(tmp_path)) == 400
+
+
+def test_optimum_as_json_and_table(capsys):
+    arguments = ["optimum", "--p", "0.045", "0.1", "--ratio", "0.25", "0.5"]
+    main([*arguments, "--json"])
+    rows = json.loads(capsys.readouterr().out)
+    best = rt.optimum([[0.045], [0.1]], [0.25, 0.5])
+    assert [row["loss"] for row in rows] == best.loss.ravel().tolist()
+    assert rows[0]["linear_loss"] == float(rt.linear_loss(0.045, 0.25))
+    main(arguments)
+    lines = capsys.readouterr().out.splitlines()
+    assert len(lines) == 5 and float(lines[1].split()[3]) == pytest.approx(best.a[0, 0], rel=1e-9)
+
+
+def test_optimum_at_sigma_and_other_amplitudes(capsys):
+    main(["optimum", "--p", "0.1", "--sigma", "0.2", "--amplitude", "beta:2,3", "--json"])
+    (row,) = json.loads(capsys.readouterr().out)
+    best = rt.optimum(0.1, sigma=0.2, amplitude=rt.Beta(2, 3))
+    assert row["a"] == float(best.a) and "linear_loss" not in row and "ratio" not in row
+
+
+def test_rug(tmp_path, capsys):
+    weights, figure = tmp_path / "rug.safetensors", tmp_path / "rug.png"
+    arguments = ["rug", "--n-sparse", "64", "--n-dense", "10", "--seed", "5", "--p", "0.1"]
+    assert main([*arguments, "--out", str(weights), "--figure", str(figure)]) == 0
+    rug = rt.hadamard_rug(64, 10, seed=5)
+    np.testing.assert_array_equal(rt.Rug.load(weights).rows, rug.rows)
+    assert figure.stat().st_size > 10_000
+    assert f"a {float(rt.optimum(0.1, 10 / 64).a):.10g}" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ([], "a command is needed"),
+        (["optimum", "--p", "0", "--ratio", "0.5"], "p must lie in (0, 1], got 0.0"),
+        (["optimum", "--p", "0.1", "--ratio", "2"], "ratio must lie in (0, 1], got 2.0"),
+        (["optimum", "--p", "0.1"], "--ratio --sigma is required"),
+        (["optimum", "--p", "0.1", "--ratio", "0.5", "--sigma", "1"], "not allowed with"),
+        (["optimum", "--p", "x", "--ratio", "0.5"], "invalid float value: 'x'"),
+        (["optimum", "--p", "0.1", "--ratio", "1", "--amplitude", "cauchy:1"], "must be one of"),
+        (["optimum", "--p", "0.1", "--ratio", "1", "--amplitude", "beta:2"], "beta"),
+        (["rug", "--n-sparse", "100", "--n-dense", "5"], "power of two, got 100"),
+        (["rug", "--n-sparse", "64", "--n-dense", "65"], "n_dense must be in [1, 64], got 65"),
+        (["rug", "--n-sparse", "8", "--n-dense", "2", "--out", "/missing/x"], "/missing"),
+        (["curves", "--grid", "paper", "--p", "0.1"], "--grid paper fixes p and ratio"),
+        (["curves", "--simulate", "1", "--out", "{tmp}"], "n_samples must be at least 2"),
+        (["curves", "--n-sparse", "100", "--simulate", "9", "--out", "{tmp}"], "power of two"),
+    ],
+)
+def test_bad_input_is_one_line_and_code_2(arguments, message, capsys, tmp_path):
+    with pytest.raises(SystemExit) as stop:
+        main([argument.format(tmp=tmp_path) for argument in arguments])
+    assert stop.value.code == 2
+    said = capsys.readouterr().err.splitlines()
+    assert len(said) == 1 and message in said[0] and said[0].startswith("rugtheory")
+
+
+def test_version_citation_and_help(capsys):
+    with pytest.raises(SystemExit) as stop:
+        main(["--version"])
+    assert stop.value.code == 0
+    assert capsys.readouterr().out.strip() == f"rugtheory {rt.__version__}"
+    main(["--citation"])
+    assert "arXiv:2410.12101" in capsys.readouterr().out
+    with pytest.raises(SystemExit):
+        main(["--help"])
+    assert "examples:" in capsys.readouterr().out
+
+
+def test_figures_draw_on_the_axes_given():
+    curves = rt.loss_curves([0.01, 0.1], [0.1, 0.25, 1.0])
+    for draw, argument in (
+        (figures.draw_curves, curves),
+        (figures.draw_grid, curves),
+        (figures.draw_rug, rt.hadamard_rug(16, 5, seed=0)),
+    ):
+        axes = Figure().add_subplot()
+        artists = draw(argument, axes)
+        assert artists and axes.get_xlabel() and axes.get_ylabel()
+    lines = Figure().add_subplot()
+    figures.draw_curves(curves, lines)
+    drawn = lines.get_lines()[0].get_ydata()
+    np.testing.assert_allclose(drawn, (curves["loss"] / curves["floor"]).values[0, :2])
+
+
+def test_library_stands_without_the_extras():
+    import subprocess
+    import sys
+
+    code = (
+        "import sys, rugtheory; print(sorted({'torch', 'matplotlib', 'xarray'} & set(sys.modules)))"
+    )
+    shown = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert shown.stdout.strip() == "[]"
