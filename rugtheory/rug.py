@@ -9,8 +9,10 @@ the encoder and the decoder are Walsh–Hadamard transforms: no matrix is ever f
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cache, cached_property
+from math import prod
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import numpy as np
@@ -21,8 +23,10 @@ from ._check import Array
 from ._files import replacing
 from .source import Amplitude, SparseSource, Uniform
 
-_LOG_RADIX = 5
+# Best or near it among radices 8 to 64, measured for lengths 2¹² to 2²² in both precisions.
+_LOG_RADIX = 4
 _LARGEST_MATRIX = 2**24
+_FORMAT = "rugtheory.rug"
 
 
 def fwht(x: ArrayLike, axis: int = -1) -> NDArray[Any]:
@@ -40,12 +44,13 @@ def fwht(x: ArrayLike, axis: int = -1) -> NDArray[Any]:
     Returns
     -------
     ndarray
-        Same shape as `x`.  Sums of integers are exact below 2⁵³.
+        Same shape as `x`, contiguous, never `x` itself.  Exact where Σ|x_j| of integers stays
+        within 2⁵³ (float32: 2²⁴).  Two such arrays are the most that is held at a time.
 
     Raises
     ------
     ValueError, TypeError
-        If the length is no power of two, or `x` is not real.
+        If the length is no power of two, or `x` is not real and finite.
 
     Examples
     --------
@@ -60,28 +65,37 @@ def fwht(x: ArrayLike, axis: int = -1) -> NDArray[Any]:
         raise ValueError("x must have at least one axis, got a scalar")
     if not -x.ndim <= axis < x.ndim:
         raise ValueError(f"axis must lie in [{-x.ndim}, {x.ndim - 1}], got {axis}")
-    y = np.moveaxis(x.astype(x.dtype if x.dtype == np.float32 else np.float64), axis, -1)
-    shape = y.shape
-    log_n = _log2("length of x along axis", shape[-1])
-    # H_n is a Kronecker product of small factors, each a matrix product over its own digits.
-    done = 0
-    while done < log_n:
-        bits = min(_LOG_RADIX, log_n - done)
-        y = _digits(y.reshape(-1, 2**bits, 2**done), bits)
-        done += bits
-    return np.moveaxis(y.reshape(shape), -1, axis)
+    axis %= x.ndim
+    log_n = _log2("length of x along axis", x.shape[axis])
+    y = np.ascontiguousarray(x, np.float32 if x.dtype == np.float32 else np.float64)
+    if not np.isfinite(y).all():
+        raise ValueError(f"x must be finite, got {y[~np.isfinite(y)][0]}")
+    # H_n is the Kronecker product of small factors, one for a few binary digits of the index;
+    # a product with each over its own digits leaves the other axes where they are.
+    left, right = prod(x.shape[: axis + 1]), prod(x.shape[axis + 1 :])
+    passes = max(1, -(-log_n // _LOG_RADIX))
+    for k in range(passes):
+        h = _sylvester(log_n // passes + (k < log_n % passes), y.dtype.char)
+        left //= len(h)
+        if right == 1:  # one large product instead of many products with a column
+            y = y.reshape(left, len(h)) @ h
+        else:
+            y = h @ y.reshape(left, len(h), right)
+        right *= len(h)
+    return y.reshape(x.shape)
 
 
-def _digits(y: NDArray[Any], bits: int) -> NDArray[Any]:
-    h = _sylvester(bits).astype(y.dtype)
-    if y.shape[2] == 1:  # one large product instead of many products with a column
-        return np.asarray(y[..., 0] @ h)
-    return np.asarray(h @ y)
-
-
-def _sylvester(bits: int) -> Array:
+@cache
+def _sylvester(bits: int, dtype: str) -> NDArray[Any]:
     index = np.arange(2**bits)
-    return np.where(np.bitwise_count(index[:, None] & index) % 2, -1.0, 1.0)
+    h = _signs(index[:, None], index).astype(dtype)
+    h.flags.writeable = False
+    return h
+
+
+def _signs(i: NDArray[Any], j: NDArray[Any]) -> Array:
+    """H_ij = (-1)^popcount(i AND j)."""
+    return np.where(np.bitwise_count(np.bitwise_and(i, j)) & 1, -1.0, 1.0)
 
 
 def _log2(name: str, n: int) -> int:
@@ -99,7 +113,7 @@ class Rug:
     n_sparse : int
         Number of features, a power of two.
     rows : ndarray of int64, shape (n_dense,)
-        The chosen rows, ascending.
+        The chosen rows, counted from 0, ascending and read-only.  Rugs are equal if their rows are.
 
     Raises
     ------
@@ -111,18 +125,31 @@ class Rug:
     rows: NDArray[np.int64]
 
     def __post_init__(self) -> None:
-        _log2("n_sparse", _check.integer("n_sparse", self.n_sparse, 1))
+        n_sparse = _check.integer("n_sparse", self.n_sparse, 1)
+        _log2("n_sparse", n_sparse)
         rows = np.asarray(self.rows)
         if rows.dtype.kind not in "iu" or rows.ndim != 1:
             raise TypeError(f"rows must be a vector of integers, got {rows.dtype} {rows.shape}")
-        rows = np.unique(rows).astype(np.int64)
-        if rows.size != np.size(self.rows) or not rows.size:
-            raise ValueError("rows must be different and at least one")
-        if rows[0] < 0 or rows[-1] >= self.n_sparse:
+        rows, times = np.unique(rows, return_counts=True)
+        if not rows.size:
+            raise ValueError("rows must name at least one row, got none")
+        if np.any(times > 1):
+            raise ValueError(f"rows must be different, got {rows[times > 1][0]} more than once")
+        if rows[0] < 0 or rows[-1] >= n_sparse:
             bad = rows[0] if rows[0] < 0 else rows[-1]
-            raise ValueError(f"rows must lie in [0, {self.n_sparse - 1}], got {bad}")
+            raise ValueError(f"rows must lie in [0, {n_sparse - 1}], got {bad}")
+        rows = rows.astype(np.int64)
         rows.flags.writeable = False
+        object.__setattr__(self, "n_sparse", n_sparse)
         object.__setattr__(self, "rows", rows)
+
+    def __eq__(self, other: object) -> bool:
+        if not isinstance(other, Rug):
+            return NotImplemented
+        return self.n_sparse == other.n_sparse and np.array_equal(self.rows, other.rows)
+
+    def __hash__(self) -> int:
+        return hash((self.n_sparse, self.rows.tobytes()))
 
     @property
     def n_dense(self) -> int:
@@ -157,21 +184,33 @@ class Rug:
         return self._moment_ratio(np.abs(self.phi[1:]) ** 3)
 
     def sigma(self, p: float, *, amplitude: Amplitude = Uniform()) -> float:
-        """Standard deviation of the interference ν_i = Σ_{j≠i} W_ij x_j; the Welch-type bound."""
-        return float(np.sqrt(SparseSource(p, amplitude).variance * np.sum(self.phi[1:] ** 2)))
+        """Standard deviation of the interference ν_i = Σ_{j≠i} W_ij x_j.
+
+        It reaches the Welch-type bound, equation (6), whatever the rows.
+        """
+        variance = _source(p, amplitude).variance
+        return float(np.sqrt(variance * np.sum(self.phi[1:] ** 2)))
 
     def interference_mean(self, p: float, *, amplitude: Amplitude = Uniform()) -> float:
         """Mean of the interference, E x (row sum - 1); `bias` makes up for it."""
-        return float(SparseSource(p, amplitude).mean * (self.row_sum - 1))
+        return float(_source(p, amplitude).mean * (self.row_sum - 1))
 
     def skewness(self, p: float, *, amplitude: Amplitude = Uniform()) -> float:
-        """Skewness of the interference, k₃ Σ_{j≠i}W_ij³ / σ³; it dies out as n_sparse grows."""
-        _, variance, third, _ = SparseSource(p, amplitude).cumulants()
-        return float(third / variance**1.5) * self._moment_ratio(self.phi[1:] ** 3)
+        """Skewness of the interference, k₃ Σ_{j≠i}W_ij³ / σ³.
+
+        Zero where the interference does not vary: n_dense = n_sparse, or features that are always
+        on with one amplitude.  For random rows it dies out as n_sparse grows.
+        """
+        _, variance, third, _ = _source(p, amplitude).cumulants()
+        if not variance > 0:
+            return 0.0
+        # Divided in steps: the cube of a small deviation underflows before the quotient does.
+        return float(third / variance / np.sqrt(variance)) * self._moment_ratio(self.phi[1:] ** 3)
 
     def bias(self, b: float, a: float, p: float, *, amplitude: Amplitude = Uniform()) -> float:
         """The bias of a model whose theory has bias `b`: the theory's interference has no mean."""
-        return b - a * self.interference_mean(p, amplitude=amplitude)
+        mean = self.interference_mean(p, amplitude=amplitude)
+        return _scalar("b", b) - _scalar("a", a) * mean
 
     @property
     def w_in(self) -> Array:
@@ -180,58 +219,103 @@ class Rug:
         Raises ValueError above 2²⁴ entries; `encode` has no limit.
         """
         self._within_limit("w_in", self.n_dense * self.n_sparse)
-        overlap = np.bitwise_count(self.rows[:, None] & np.arange(self.n_sparse))
-        return np.where(overlap % 2, -1.0, 1.0)
+        return _signs(self.rows[:, None], np.arange(self.n_sparse))
 
     def w_out(self, a: float = 1.0) -> Array:
         """W_out, shape (n_sparse, n_dense), such that W_out W_in has diagonal `a`."""
-        return a / self.n_dense * self.w_in.T
+        return _scalar("a", a) / self.n_dense * self.w_in.T
 
     def matrix(self, a: float = 1.0) -> Array:
         """W = W_out W_in, shape (n_sparse, n_sparse); ValueError above n_sparse = 4096."""
         self._within_limit("matrix", self.n_sparse**2)
         index = np.arange(self.n_sparse)
-        return np.asarray(a * self.phi[index[:, None] ^ index])
+        return np.asarray(_scalar("a", a) * self.phi[index[:, None] ^ index])
 
     def encode(self, x: ArrayLike) -> NDArray[Any]:
         """W_in x: (..., n_sparse) → (..., n_dense)."""
         x = self._last_axis("x", x, self.n_sparse)
         return np.asarray(fwht(x)[..., self.rows])
 
-    def decode(self, h: ArrayLike, a: float, b: ArrayLike) -> NDArray[Any]:
-        """ReLU(W_out h + b): (..., n_dense) → (..., n_sparse), W_out W_in having diagonal `a`."""
+    def decode(self, h: ArrayLike, a: ArrayLike, b: ArrayLike) -> NDArray[Any]:
+        """ReLU(W_out h + b): (..., n_dense) → (..., n_sparse), W_out W_in having diagonal `a`.
+
+        `b` is the bias of the model (see `bias`).  `a` and `b` may be arrays that broadcast to the
+        shape of the result, such as one value a feature.
+        """
         h = self._last_axis("h", h, self.n_dense)
-        spread = np.zeros((*h.shape[:-1], self.n_sparse), h.dtype)
+        a, b = _check.real("a", a), _check.real("b", b)
+        shape = (*h.shape[:-1], self.n_sparse)
+        for name, value in (("a", a), ("b", b)):
+            if value.ndim > len(shape) or any(
+                m not in (1, n) for m, n in zip(value.shape[::-1], shape[::-1], strict=False)
+            ):
+                raise ValueError(f"{name} must broadcast to {shape}, got shape {value.shape}")
+        spread = np.zeros(shape, h.dtype)
         spread[..., self.rows] = h
         reading = fwht(spread)
         reading *= a / self.n_dense
         reading += b
         return np.asarray(np.maximum(reading, 0, out=reading))
 
-    def save(self, path: str | Path, *, a: float = 1.0, b: float = 0.0) -> None:
+    def save(
+        self, path: str | Path, *, a: float = 1.0, b: float = 0.0, seed: int | None = None
+    ) -> None:
         """Write the rug as safetensors: `rows`, `b` and, where they fit, `W_in` and `W_out`.
 
-        `a` and `b` are the diagonal and the bias of the model.  The file appears whole or not
-        at all.
-        """
-        from safetensors.numpy import save
+        Parameters
+        ----------
+        path : str or Path
+            The file appears there whole or not at all.
+        a, b : float
+            Diagonal and bias of the model x̂ = ReLU(W_out W_in x + b).  `b` is written n_sparse
+            times; `W_in` and `W_out` are left out above 2²⁴ entries each, as they follow from
+            `rows` and `a`.
+        seed : int, optional
+            The seed the rug came from, for the record.
 
+        Notes
+        -----
+        Tensors are float64 (`rows` int64).  The metadata hold the texts of `n_sparse`, `n_dense`,
+        `a`, `b` and `seed` if given.
+
+        Raises
+        ------
+        ImportError
+            Without the package safetensors.
+        """
+        package = _safetensors()
+        a, b = _scalar("a", a), _scalar("b", b)
+        about = {"format": _FORMAT, "n_sparse": str(self.n_sparse), "n_dense": str(self.n_dense)}
+        about |= {"a": repr(a), "b": repr(b)}
+        if seed is not None:
+            about["seed"] = str(_check.integer("seed", seed, 0))
         tensors: dict[str, NDArray[Any]] = {"rows": self.rows, "b": np.full(self.n_sparse, b)}
         if self.n_dense * self.n_sparse <= _LARGEST_MATRIX:
             tensors |= {"W_in": self.w_in, "W_out": np.ascontiguousarray(self.w_out(a))}
-        about = {"format": "rugtheory.rug", "n_sparse": str(self.n_sparse), "a": repr(float(a))}
         with replacing(path) as partial:
-            partial.write_bytes(save(tensors, about))
+            partial.write_bytes(package.numpy.save(tensors, about))
 
     @classmethod
     def load(cls, path: str | Path) -> Rug:
-        """Read a rug that `save` wrote; ValueError if the file is not one."""
-        from safetensors import SafetensorError, safe_open
+        """Read a rug that `save` wrote: the same rows, whatever the seed or NumPy's version.
 
+        Raises
+        ------
+        ValueError
+            If the file does not hold a rug.
+        FileNotFoundError, ImportError
+            If there is no file, or no package safetensors.
+        """
+        package = _safetensors()
         try:
-            with safe_open(path, framework="numpy") as file:
-                return cls(int(file.metadata()["n_sparse"]), file.get_tensor("rows"))
-        except (SafetensorError, KeyError, TypeError) as error:
+            with package.safe_open(path, framework="numpy") as file:
+                about = file.metadata() or {}
+                if about.get("format") != _FORMAT:
+                    raise ValueError(f"its metadata lack format = {_FORMAT}")
+                return cls(int(about["n_sparse"]), file.get_tensor("rows"))
+        except KeyError as error:
+            raise ValueError(f"{path} does not hold a rug: it lacks {error}") from None
+        except (package.SafetensorError, TypeError, ValueError) as error:
             raise ValueError(f"{path} does not hold a rug: {error}") from None
 
     def _moment_ratio(self, cubes: Array) -> float:
@@ -254,7 +338,16 @@ class Rug:
 
 
 def hadamard_rug(n_sparse: int, n_dense: int, *, seed: int | np.random.Generator) -> Rug:
-    """A rug of `n_dense` rows drawn at random without replacement; same seed, same rug.
+    """A rug of random rows, every set of `n_dense` out of `n_sparse` equally likely.
+
+    Parameters
+    ----------
+    n_sparse : int
+        Number of features, a power of two.
+    n_dense : int in [1, n_sparse]
+        Number of hidden units.
+    seed : int or Generator
+        Same seed, same rug.
 
     Raises
     ------
@@ -290,6 +383,7 @@ def simulate(
     n_samples: int,
     *,
     seed: int | np.random.Generator,
+    batch: int | None = None,
 ) -> SimulatedLoss:
     """Loss per feature of a rug on fresh samples, an experiment to hold the theory to.
 
@@ -304,6 +398,15 @@ def simulate(
     n_samples : int, at least 2
         Number of independent samples, each of all features; the standard error is over them.
     seed : int or Generator
+        Same seed and batch, same draws.
+    batch : int, optional
+        Samples drawn at a time, about 2²⁰ features by default; several arrays of
+        batch × n_sparse are held.
+
+    Raises
+    ------
+    ValueError, TypeError
+        If `a`, `b` or the p of `source` is not a scalar, or a count is too small.
 
     Examples
     --------
@@ -313,14 +416,36 @@ def simulate(
     >>> bool(abs(measured.loss - best.loss) < 4 * measured.standard_error)
     True
     """
+    if not isinstance(source, SparseSource):
+        raise TypeError(f"source must be a SparseSource, got {source!r}")
+    bias = rug.bias(b, a, source.p, amplitude=source.amplitude)
+    a = _scalar("a", a)
     n_samples = _check.integer("n_samples", n_samples, 2)
+    batch = max(1, 2**20 // rug.n_sparse) if batch is None else _check.integer("batch", batch, 1)
     generator = _check.rng(seed)
-    bias = rug.bias(float(b), float(a), source.p, amplitude=source.amplitude)
     losses = np.empty(n_samples)
-    batch = max(1, 2**20 // rug.n_sparse)
     for start in range(0, n_samples, batch):
         part = losses[start : start + batch]
         x = source.sample((part.size, rug.n_sparse), generator)
-        part[:] = np.mean((x - rug.decode(rug.encode(x), float(a), bias)) ** 2, axis=1)
+        part[:] = np.mean((x - rug.decode(rug.encode(x), a, bias)) ** 2, axis=1)
     error = float(losses.std(ddof=1) / np.sqrt(n_samples))
     return SimulatedLoss(float(losses.mean()), error, n_samples)
+
+
+def _scalar(name: str, value: ArrayLike) -> float:
+    array = _check.real(name, value)
+    if array.ndim:
+        raise ValueError(f"{name} must be a scalar, got an array of shape {array.shape}")
+    return float(array)
+
+
+def _source(p: float, amplitude: Amplitude) -> SparseSource:
+    return SparseSource(_scalar("p", p), amplitude)
+
+
+def _safetensors() -> ModuleType:
+    try:
+        import safetensors.numpy
+    except ImportError as error:
+        raise ImportError("rug files need safetensors: pip install 'rugtheory[sweep]'") from error
+    return safetensors
