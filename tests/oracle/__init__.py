@@ -1,0 +1,1 @@
+"""The independent truth: definitions integrated by mpmath, and tables of what that gave."""
