@@ -8,6 +8,7 @@ need when the interference is weak.
 
 from __future__ import annotations
 
+import math
 from abc import ABC, abstractmethod
 from dataclasses import dataclass, field
 from functools import cache
@@ -32,8 +33,12 @@ class Amplitude(ABC):
         """Cumulants of u of order 1 to 4, the first being the mean."""
 
     @abstractmethod
-    def mgf(self, t: ArrayLike) -> Complex:
-        """Moment generating function E exp(t u) at complex `t`, same shape as `t`."""
+    def mgf(self, t: ArrayLike, order: int = 0) -> Complex:
+        """Moment generating function E exp(t u) at complex `t`, same shape as `t`.
+
+        With `order` = 1 its derivative, E u exp(t u).  It exists for real parts of `t` below
+        `abscissa`; ValueError beyond, or for another order.
+        """
 
     @abstractmethod
     def quadrature(self, n: int) -> tuple[Array, Array]:
@@ -60,6 +65,16 @@ class Amplitude(ABC):
         -------
         nodes, weights : arrays of shape (n, m) or broadcastable to it
         """
+
+    @property
+    @abstractmethod
+    def end(self) -> float:
+        """Supremum of the amplitudes, infinite for an unbounded law."""
+
+    @property
+    def abscissa(self) -> float:
+        """Supremum of the real t at which E exp(t u) is finite."""
+        return np.inf
 
     @property
     def mean(self) -> float:
@@ -94,9 +109,17 @@ class Uniform(Amplitude):
         width = self.high - self.low
         return (self.low + self.high) / 2, width**2 / 12, 0.0, -(width**4) / 120
 
-    def mgf(self, t: ArrayLike) -> Complex:
+    def mgf(self, t: ArrayLike, order: int = 0) -> Complex:
         z = np.asarray(t, np.complex128)
-        return np.exp(self.low * z) * _expm1_over((self.high - self.low) * z)
+        width = self.high - self.low
+        average = _expm1_over(width * z)
+        if _order(order):
+            average = self.low * average + width * _expm1_over_slope(width * z)
+        return average if self.low == 0 else np.exp(self.low * z) * average
+
+    @property
+    def end(self) -> float:
+        return self.high
 
     def quadrature(self, n: int) -> tuple[Array, Array]:
         return _interval(self.low, self.high, *_legendre(n))
@@ -124,9 +147,14 @@ class _Atoms(Amplitude):
         m2, m3, m4 = (float(w @ (u - mean) ** k) for k in (2, 3, 4))
         return mean, m2, m3, m4 - 3 * m2**2
 
-    def mgf(self, t: ArrayLike) -> Complex:
+    def mgf(self, t: ArrayLike, order: int = 0) -> Complex:
         u, w = self._atoms()
+        w = w * u if _order(order) else w
         return np.asarray(np.exp(np.asarray(t, np.complex128)[..., None] * u) @ w)
+
+    @property
+    def end(self) -> float:
+        return float(self._atoms()[0].max())
 
     def quadrature(self, n: int) -> tuple[Array, Array]:
         u, w = self._atoms()
@@ -225,11 +253,20 @@ class Exponential(_Density):
         s = self.scale
         return s, s**2, 2 * s**3, 6 * s**4
 
-    def mgf(self, t: ArrayLike) -> Complex:
+    def mgf(self, t: ArrayLike, order: int = 0) -> Complex:
         z = np.asarray(t, np.complex128)
-        if np.any(z.real >= 1 / self.scale):
-            raise ValueError(f"Re t must be below 1/scale = {1 / self.scale}, got {z.real.max()}")
-        return 1 / (1 - self.scale * z)
+        if np.any(z.real >= self.abscissa):
+            raise ValueError(f"Re t must be below 1/scale = {self.abscissa}, got {z.real.max()}")
+        value = 1 / (1 - self.scale * z)
+        return self.scale * value * value if _order(order) else value
+
+    @property
+    def end(self) -> float:
+        return np.inf
+
+    @property
+    def abscissa(self) -> float:
+        return 1 / self.scale
 
     def quadrature(self, n: int) -> tuple[Array, Array]:
         nodes, weights = special.roots_laguerre(_check.integer("n", n, 1))
@@ -259,10 +296,15 @@ class HalfNormal(_Density):
         mean = 2 * s / SQRT_2PI
         return mean, s**2 * (1 - 2 / pi), mean * s**2 * (4 / pi - 1), 8 * s**4 * (pi - 3) / pi**2
 
-    def mgf(self, t: ArrayLike) -> Complex:
+    def mgf(self, t: ArrayLike, order: int = 0) -> Complex:
         # 2 exp(s²t²/2) Φ(st) is the Faddeeva function w(-i s t / √2).
-        z = np.asarray(t, np.complex128)
-        return np.asarray(special.wofz(-1j * self.scale * z / np.sqrt(2)))
+        z = self.scale * np.asarray(t, np.complex128)
+        value = np.asarray(special.wofz(-1j * z / np.sqrt(2)))
+        return self.scale * (z * value + 2 / SQRT_2PI) if _order(order) else value
+
+    @property
+    def end(self) -> float:
+        return np.inf
 
     def sample(self, shape: int | tuple[int, ...], seed: int | np.random.Generator) -> Array:
         return np.abs(_check.rng(seed).normal(0.0, self.scale, shape))
@@ -294,11 +336,17 @@ class Beta(_Density):
         excess = 6 * ((a - b) ** 2 * (n + 1) - a * b * (n + 2)) / (a * b * (n + 2) * (n + 3))
         return a / n, variance, third, excess * variance**2
 
-    def mgf(self, t: ArrayLike) -> Complex:
+    def mgf(self, t: ArrayLike, order: int = 0) -> Complex:
+        if _order(order):
+            return self.mean * Beta(self.alpha + 1, self.beta).mgf(t)
         z = np.asarray(t, np.complex128)
         # exp(t u) turns |t|/2π times over [0, 1]; scipy's hyp1f1 has no digits for such t.
         nodes, weights = self.quadrature(32 + int(np.max(np.abs(z), initial=0.0)))
         return np.asarray(np.exp(z[..., None] * nodes) @ weights)
+
+    @property
+    def end(self) -> float:
+        return 1.0
 
     def quadrature(self, n: int) -> tuple[Array, Array]:
         x, w = special.roots_jacobi(_check.integer("n", n, 1), self.beta - 1, self.alpha - 1)
@@ -415,6 +463,23 @@ def check_amplitude(amplitude: Amplitude) -> None:
 def _expm1_over(z: Complex) -> Complex:
     """(e^z - 1)/z, continued by its value 1 at zero."""
     return np.divide(np.expm1(z), z, out=np.ones_like(z), where=z != 0)
+
+
+def _expm1_over_slope(z: Complex) -> Complex:
+    """Its derivative, ∫₀¹ v e^{zv} dv."""
+    near = np.abs(z) < 1
+    far = np.where(near, 1, z)
+    slope = np.asarray((np.exp(far) - np.expm1(far) / far) / far)
+    # Taylor's series where the difference would cancel: Σ z^k / (k! (k + 2)).
+    slope[near] = np.polynomial.polynomial.polyval(z[near], _SERIES)
+    return slope
+
+
+_SERIES = np.array([1 / (math.factorial(k) * (k + 2)) for k in range(19)])
+
+
+def _order(order: int) -> int:
+    return _check.integer("order", order, 0, 1)
 
 
 @cache

@@ -70,7 +70,9 @@ class TestLoss:
         assert_close(name, parts.total, table, "total", LOSS)
         assert_close(name, rt.reduced_loss(*at, amplitude=amplitude), table, "total", LOSS)
         # Noise that never lifts a zero feature over the threshold has no digits to compare.
-        assert_close(name, np.where(table["off"] < 1e-60, table["off"], parts.off), table, "off", LOSS)
+        assert_close(
+            name, np.where(table["off"] < 1e-60, table["off"], parts.off), table, "off", LOSS
+        )
 
     def test_uniform(self):
         table = tables.read("loss_uniform")

@@ -19,8 +19,6 @@ import mpmath as mp
 from . import definition
 
 DATA = Path(__file__).parent / "data"
-KEPT = 32
-
 KNOWN = [(0.045, 0.25), (0.01, 0.1), (0.1, 0.25), (0.05, 0.5), (1e-9, 0.5), (0.3, 0.9999999)]
 KNOWN += [(0.5, 1e-4), (0.001, 0.25), (0.6, 0.8), (0.4, 0.02)]
 NEAR_ONE = [1 - 1e-9, 1 - 1e-7, 1 - 1e-4, 0.99]
@@ -44,7 +42,7 @@ def optimum_uniform() -> list[Row]:
 
 def optimum_laws() -> list[Row]:
     """(law, p, sigma)."""
-    points = [(1e-6, 1e-3), (1e-3, 0.07), (0.045, 0.25), (0.3, 1.0), (0.5, 20.0), (1.0, 0.3)]
+    points = [(1e-6, 1e-3), (1e-3, 0.07), (0.045, 0.25), (0.3, 1.0), (0.5, 20.0), (0.95, 0.3)]
     return [(law, repr(p), repr(sigma)) for law in LAWS for p, sigma in points]
 
 
@@ -133,7 +131,7 @@ TABLES: dict[str, tuple[Callable, Callable, str, str]] = {
 def row(name: str, at: Row) -> list[str]:
     """The results of one row, as decimal strings."""
     mp.mp.dps = definition.DIGITS
-    return [mp.nstr(value, KEPT, strip_zeros=False) for value in TABLES[name][1](*at)]
+    return [mp.nstr(value, definition.KEPT, strip_zeros=False) for value in TABLES[name][1](*at)]
 
 
 def generate(name: str, workers: int) -> None:

@@ -1,0 +1,257 @@
+r"""Expectations of rectified sums by inversion of the moment generating function.
+
+For α > 0, ReLU(v)² = (1/2πi) ∫ 2 s⁻³ e^{sv} ds and ReLU(v) = (1/2πi) ∫ s⁻² e^{sv} ds along
+Re s = α, and for α < 0 the same integrals are -ReLU(-v)² and ReLU(-v).  So for independent
+features an expectation is one integral of a product,
+
+.. math:: \frac1{2πi} \int e^{sb}\, E[e^{sZ}]\, R(s)\, ds, \qquad Z = Σ_j w_j x_j .
+
+What makes it exact to rounding:
+
+* The event that no x_j is on is an atom of Z, the only one if amplitudes have a density.  It is
+  left out here, E[e^{sZ}; Z ≠ 0] = (1-p)^n expm1(Q), for the caller to add in closed form.
+* α is where the integrand is least on the real axis, so that it is about as small as the result.
+* The midpoint rule of step h is exact but for images of the result, shifted by multiples of 2π/h,
+  which Chernoff's inequality bounds.
+* A smooth window, flat over its first half, cuts the integral off.  The result is thereby averaged
+  over shifts b of about the inverse cut-off, without error where it is smooth in b.
+* Most weights of a row are small, and Q, a sum of a smooth function over the weights, is as good as
+  a sum over a few Chebyshev nodes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import numpy as np
+from numpy.polynomial import chebyshev
+
+from ._check import Array
+from .source import Amplitude, Complex
+
+_EPS = float(np.finfo(float).eps)
+# Images of the midpoint rule, relative to the integrand on the real axis.
+_LOG_IMAGES = float(np.log(1e-15))
+# Error allowed in Q where the integrand is largest.
+_CONCENTRATED = 1e-13
+_GRID = 72
+_FIRST_NODES = 32
+_CHUNK = 2**18
+
+
+class Estimate(NamedTuple):
+    """A value and a bound on its error."""
+
+    value: float
+    error: float
+
+
+@dataclass(frozen=True)
+class Interference:
+    """The law of Z = Σ_j w_j x_j for independent x_j = c_j u_j, without the event that all are off.
+
+    Attributes
+    ----------
+    weights : ndarray, shape (n,)
+        None of them zero, by decreasing modulus.
+    p : float
+        Probability that a feature is on.
+    amplitude : Amplitude
+        Law of the feature when it is on.
+    """
+
+    weights: Array
+    p: float
+    amplitude: Amplitude
+
+    @property
+    def log_none(self) -> float:
+        """Log of the probability that all are off."""
+        if not self.weights.size:
+            return 0.0
+        return self.weights.size * float(np.log1p(-self.p)) if self.p < 1 else -np.inf
+
+    def domain(self) -> tuple[float, float]:
+        """The real s, an open interval, at which E e^{sZ} is finite."""
+        edge = self.amplitude.abscissa
+        low = max((edge / w for w in self.weights[self.weights < 0][:1]), default=-np.inf)
+        high = min((edge / w for w in self.weights[self.weights > 0][:1]), default=np.inf)
+        return low, high
+
+    def log_mgf(self, s: Array) -> Array:
+        """Log E[e^{sZ}; Z ≠ 0] at real `s`, by increasing modulus; +inf where it overflows."""
+        q = self.exponent(s.astype(complex))[0].real
+        if self.p == 1:
+            return q
+        with np.errstate(over="ignore", invalid="ignore"):
+            log = self.log_none + np.where(q < 30, np.log(np.expm1(q)), q)
+        return np.where(np.isfinite(log), log, np.inf)
+
+    def mgf(self, s: Complex, log_factor: Complex) -> tuple[Complex, Array]:
+        """E[e^{sZ}; Z ≠ 0] e^{log_factor} and its error, at `s` by increasing modulus."""
+        q, error = self.exponent(s)
+        if self.p == 1:
+            value = np.exp(q + log_factor)
+            return value, error * np.abs(value)
+        rest = log_factor + self.log_none
+        large = np.exp(q + rest)
+        near = np.abs(q) < 1
+        value = large - np.exp(rest)
+        value[near] = np.expm1(q[near]) * np.exp(rest[near])
+        return value, error * np.abs(large)
+
+    def exponent(self, s: Complex) -> tuple[Complex, Array]:
+        """Q = Σ_j log(1 + p E[e^{s w_j u}] / (1 - p)), for p = 1 Σ_j log E[e^{s w_j u}]; its error.
+
+        Up to multiples of 2πi; `s` by increasing modulus.
+        """
+        probes = s[[0, -1]]
+        for kept, order in self._splits(s):
+            strong, weak = self.weights[:kept], self.weights[kept:]
+            nodes, counts = _concentrate(weak, order)
+            first, last = np.abs(self._sum(probes, nodes, counts) - self._sum(probes, weak))
+            if first < _CONCENTRATED and last < 1e3 * _CONCENTRATED:
+                q = self._sum(s, strong) + self._sum(s, nodes, counts)
+                return q, first + 4 * last * np.abs(s / s[-1]) + 4 * _EPS * np.abs(q)
+        q = self._sum(s, self.weights)
+        return q, 4 * _EPS * (1 + np.abs(q))
+
+    def _splits(self, s: Complex) -> Iterator[tuple[int, int]]:
+        """Numbers of weights kept, and of nodes for the others, worth trying."""
+        n = self.weights.size
+        if n < 2 * _FIRST_NODES or self.p >= 0.5:
+            return  # from p = ½ on the logarithm has branch points among small weights
+        kept = np.unique(np.minimum(np.append(0, 2 ** np.arange(12)), n - 1))
+        edge = np.abs(self.weights[kept])
+        end = self.amplitude.end if np.isfinite(self.amplitude.end) else 4 * self.amplitude.mean
+        # None either where p E[e^{s w u}] / (1 - p) stays below 1 along the whole line.
+        odds, abscissa = self.p / (1 - self.p), self.amplitude.abscissa
+        real = np.minimum(edge * np.abs(s.real).max(), 0.999 * abscissa)
+        with np.errstate(over="ignore", invalid="ignore"):
+            regular = odds * self.amplitude.mgf(real).real < 0.9
+        order = np.ceil(0.6 * edge * end * np.abs(s[-1]) + 16)
+        for factor in (1.0, 1.6, 2.6, 4.0):
+            cost = np.where(regular, kept + factor * order, np.inf)
+            best = int(np.argmin(cost))
+            if cost[best] < 0.5 * n:
+                yield int(kept[best]), int(factor * order[best])
+
+    def _sum(self, s: Complex, weights: Array, counts: Array | None = None) -> Complex:
+        """Σ_j counts_j log(…w_j…), in chunks."""
+        total = np.empty_like(s)
+        size = max(1, _CHUNK // max(weights.size, 1))
+        for start in range(0, s.size, size):
+            part = slice(start, start + size)
+            logs = self._log_term(s[part, None] * weights)
+            total[part] = logs.sum(axis=1) if counts is None else logs @ counts
+        return total
+
+    def _log_term(self, t: Complex) -> Complex:
+        with np.errstate(over="ignore", invalid="ignore", divide="ignore"):
+            mgf = self.amplitude.mgf(t)
+            return np.asarray(np.log(mgf)) if self.p == 1 else _log1p(self.p / (1 - self.p) * mgf)
+
+
+def _log1p(z: Complex) -> Complex:
+    # numpy's log1p of a complex number loses its real part near zero.
+    x, y = z.real, z.imag
+    log = np.empty_like(z)
+    log.real = 0.5 * np.log1p(x * (2 + x) + y * y)
+    log.imag = np.arctan2(y, 1 + x)
+    return log
+
+
+def _concentrate(weights: Array, order: int) -> tuple[Array, Array]:
+    """Chebyshev nodes and counts with Σ_j f(w_j) = Σ_k counts_k f(node_k) for smooth f."""
+    width = np.abs(weights).max()
+    x = chebyshev.chebpts1(order)
+    sums = chebyshev.chebvander(weights / width, order - 1).sum(axis=0) * (2 / order)
+    sums[0] /= 2
+    return width * x, chebyshev.chebvander(x, order - 1) @ sums
+
+
+Kernel = Callable[[Complex], Complex]
+
+
+def invert(
+    law: Interference,
+    shift: float,
+    kernel: Kernel,
+    side: int,
+    *,
+    extent: float,
+    domain: tuple[float, float] = (-np.inf, np.inf),
+    tolerance: float,
+    most: int = 2**15,
+) -> Estimate:
+    """(1/2πi) ∫ e^{s·shift} E[e^{sZ}; Z ≠ 0] kernel(s) ds on Re s > 0 (`side` = 1) or < 0 (-1).
+
+    Parameters
+    ----------
+    kernel : callable
+        R(s), such that on the real axis |s R(s)| e^{sv} is no less than what R stands for at v;
+        so it is for sums of s⁻² and s⁻³ that do not cancel.
+    extent : float
+        Scale of the values of v, to look for α between its inverse and far more.
+    domain : (float, float)
+        Where `kernel` is finite.
+    tolerance : float
+        Absolute error to aim at.
+    most : int
+        Largest number of nodes; with more in need the error says how far the value is.
+    """
+    low, high = (f(x, y) for f, x, y in zip((max, min), law.domain(), domain, strict=True))
+    edge = high if side > 0 else -low
+    reach = min(1e4 / extent, edge)
+    alpha = side * np.geomspace(1e-3 / extent, reach, _GRID + 1)[:-1]
+    # Chernoff's bound on the result at every α, and from it α and the step.
+    with np.errstate(over="ignore", invalid="ignore", divide="ignore"):
+        bound = alpha * shift + law.log_mgf(alpha) + np.log(np.abs(alpha * kernel(alpha + 0j)))
+    finite = np.isfinite(bound)
+    if not finite.any():
+        return Estimate(0.0, 0.0)
+    alpha, bound = alpha[finite], bound[finite]
+    best = int(np.clip(np.argmin(bound), 2, alpha.size - 3))
+    # At period T = 2π/h the images are at most C(α') exp(-|α' - α| T), whatever α'.
+    excess = bound - bound[best] - _LOG_IMAGES
+    with np.errstate(divide="ignore"):
+        periods = excess / np.abs(alpha - alpha[best])
+    period = max(periods[:best].min(), periods[best + 1 :].min())
+    return _midpoint(law, shift, kernel, alpha[best], bound[best], period, tolerance, most)
+
+
+def _midpoint(
+    law: Interference,
+    shift: float,
+    kernel: Kernel,
+    alpha: float,
+    log_scale: float,
+    period: float,
+    tolerance: float,
+    most: int,
+) -> Estimate:
+    step = 2 * np.pi / period
+    factor = np.exp(log_scale) * 2 / period
+    terms = np.empty(0)
+    noise = 0.0
+    while True:
+        known = terms.size
+        y = (np.arange(known, max(2 * known, _FIRST_NODES)) + 0.5) * step
+        s = alpha + 1j * y
+        r = kernel(s)
+        value, error = law.mgf(s, s * shift - log_scale)
+        terms = np.append(terms, (value * r).real)
+        noise += float(np.sum((error + _EPS * (4 + np.abs(s * shift)) * np.abs(value)) * np.abs(r)))
+        full, *cut = (factor * float(_window(terms.size, c) @ terms) for c in (1.0, 0.7, 0.5))
+        error = max(abs(full - x) for x in cut) + factor * noise + 1e-14 * np.exp(log_scale)
+        if error <= tolerance or terms.size >= most:
+            return Estimate(full, float(error))
+
+
+def _window(size: int, cut: float) -> Array:
+    """One up to cut/2, zero from `cut` on, all derivatives continuous; the nodes fill [0, 1]."""
+    x = np.clip(((np.arange(size) + 0.5) / (size * cut) - 0.5) * 2, 1e-9, 1 - 1e-9)
+    with np.errstate(over="ignore"):
+        return np.asarray(1 / (1 + np.exp(1 / (1 - x) - 1 / x)))
