@@ -6,7 +6,9 @@ Everything public is here: ``import rugtheory as rt``.
 from importlib.metadata import version
 
 from .bounds import linear_loss, welch_sigma
+from .channel import RowChannel
 from .curves import loss_curves, save_curves, simulated_curves
+from .exact import ExactLoss, exact_loss
 from .loss import LossGradient, LossParts, loss_gradient, loss_parts, reduced_loss
 from .optimum import Optimum, optimum
 from .rug import Rug, SimulatedLoss, fwht, hadamard_rug, simulate
@@ -27,16 +29,19 @@ __all__ = [
     "Amplitude",
     "Beta",
     "Constant",
+    "ExactLoss",
     "Exponential",
     "FromQuadrature",
     "HalfNormal",
     "LossGradient",
     "LossParts",
     "Optimum",
+    "RowChannel",
     "Rug",
     "SimulatedLoss",
     "SparseSource",
     "Uniform",
+    "exact_loss",
     "fwht",
     "hadamard_rug",
     "linear_loss",

@@ -28,6 +28,14 @@ def probability(name: str, value: ArrayLike) -> Array:
     return _require(name, array, (array > 0) & (array <= 1), "lie in (0, 1]")
 
 
+def scalar(name: str, value: ArrayLike) -> float:
+    """`value` as a finite float."""
+    array = real(name, value)
+    if array.ndim:
+        raise ValueError(f"{name} must be a scalar, got an array of shape {array.shape}")
+    return float(array)
+
+
 def axis(name: str, value: ArrayLike) -> Array:
     """`value` as a non-empty vector."""
     array = np.atleast_1d(real(name, value))

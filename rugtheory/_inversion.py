@@ -37,7 +37,9 @@ _LOG_IMAGES = float(np.log(1e-15))
 # Error allowed in Q where the integrand is largest.
 _CONCENTRATED = 1e-13
 _GRID = 72
-_FIRST_NODES = 32
+_FIRST_NODES = 64
+_FAR = 1e3
+_MOST_TAIL_NODES = 2**13
 _CHUNK = 2**18
 
 
@@ -108,20 +110,22 @@ class Interference:
         Up to multiples of 2πi; `s` by increasing modulus.
         """
         probes = s[[0, -1]]
+        direct = self._sum(probes, self.weights)
+        # Rounding is relative to the terms, which are largest next to the real axis.
+        rounding = 4 * _EPS * np.abs(direct[0])
         for kept, order in self._splits(s):
             strong, weak = self.weights[:kept], self.weights[kept:]
             nodes, counts = _concentrate(weak, order)
-            first, last = np.abs(self._sum(probes, nodes, counts) - self._sum(probes, weak))
+            q = self._sum(s, strong) + self._sum(s, nodes, counts)
+            first, last = np.abs(q[[0, -1]] - direct)
             if first < _CONCENTRATED and last < 1e3 * _CONCENTRATED:
-                q = self._sum(s, strong) + self._sum(s, nodes, counts)
-                return q, first + 4 * last * np.abs(s / s[-1]) + 4 * _EPS * np.abs(q)
-        q = self._sum(s, self.weights)
-        return q, 4 * _EPS * (1 + np.abs(q))
+                return q, first + 4 * last * np.abs(s / s[-1]) + rounding
+        return self._sum(s, self.weights), np.broadcast_to(rounding, s.shape)
 
     def _splits(self, s: Complex) -> Iterator[tuple[int, int]]:
         """Numbers of weights kept, and of nodes for the others, worth trying."""
         n = self.weights.size
-        if n < 2 * _FIRST_NODES or self.p >= 0.5:
+        if n < _FIRST_NODES or self.p >= 0.5:
             return  # from p = ½ on the logarithm has branch points among small weights
         kept = np.unique(np.minimum(np.append(0, 2 ** np.arange(12)), n - 1))
         edge = np.abs(self.weights[kept])
@@ -172,82 +176,80 @@ def _concentrate(weights: Array, order: int) -> tuple[Array, Array]:
     return width * x, chebyshev.chebvander(x, order - 1) @ sums
 
 
-Kernel = Callable[[Complex], Complex]
-
-
-def invert(
-    law: Interference,
-    shift: float,
-    kernel: Kernel,
-    side: int,
-    *,
-    extent: float,
-    domain: tuple[float, float] = (-np.inf, np.inf),
-    tolerance: float,
-    most: int = 2**15,
-) -> Estimate:
+class Integral:
     """(1/2πi) ∫ e^{s·shift} E[e^{sZ}; Z ≠ 0] kernel(s) ds on Re s > 0 (`side` = 1) or < 0 (-1).
 
     Parameters
     ----------
     kernel : callable
-        R(s), such that on the real axis |s R(s)| e^{sv} is no less than what R stands for at v;
-        so it is for sums of s⁻² and s⁻³ that do not cancel.
+        R(s).
+    bound : callable
+        At real s: such that bound(s) e^{sv} is no less than the modulus of what R stands for at v.
     extent : float
         Scale of the values of v, to look for α between its inverse and far more.
     domain : (float, float)
-        Where `kernel` is finite.
-    tolerance : float
-        Absolute error to aim at.
-    most : int
-        Largest number of nodes; with more in need the error says how far the value is.
+        The real s at which `kernel` is finite.
     """
-    low, high = (f(x, y) for f, x, y in zip((max, min), law.domain(), domain, strict=True))
-    edge = high if side > 0 else -low
-    reach = min(1e4 / extent, edge)
-    alpha = side * np.geomspace(1e-3 / extent, reach, _GRID + 1)[:-1]
-    # Chernoff's bound on the result at every α, and from it α and the step.
-    with np.errstate(over="ignore", invalid="ignore", divide="ignore"):
-        bound = alpha * shift + law.log_mgf(alpha) + np.log(np.abs(alpha * kernel(alpha + 0j)))
-    finite = np.isfinite(bound)
-    if not finite.any():
-        return Estimate(0.0, 0.0)
-    alpha, bound = alpha[finite], bound[finite]
-    best = int(np.clip(np.argmin(bound), 2, alpha.size - 3))
-    # At period T = 2π/h the images are at most C(α') exp(-|α' - α| T), whatever α'.
-    excess = bound - bound[best] - _LOG_IMAGES
-    with np.errstate(divide="ignore"):
-        periods = excess / np.abs(alpha - alpha[best])
-    period = max(periods[:best].min(), periods[best + 1 :].min())
-    return _midpoint(law, shift, kernel, alpha[best], bound[best], period, tolerance, most)
 
+    def __init__(
+        self,
+        law: Interference,
+        shift: float,
+        kernel: Callable[[Complex], Complex],
+        bound: Callable[[Array], Array],
+        side: int,
+        *,
+        extent: float,
+        domain: tuple[float, float] = (-np.inf, np.inf),
+    ) -> None:
+        self.law, self.shift, self.kernel = law, shift, kernel
+        self.terms, self.noise = np.empty(0), 0.0
+        self.estimate = Estimate(0.0, 0.0)
+        low, high = (f(x, y) for f, x, y in zip((max, min), law.domain(), domain, strict=True))
+        edge = high if side > 0 else -low
+        alpha = side * np.geomspace(1e-3 / extent, min(1e4 / extent, edge), _GRID + 1)[:-1]
+        # Chernoff's bound on the result at every α, and from it α and the step.
+        with np.errstate(over="ignore", invalid="ignore", divide="ignore"):
+            chernoff = alpha * shift + law.log_mgf(alpha) + np.log(bound(alpha))
+        known = np.isfinite(chernoff)
+        alpha, chernoff = alpha[known], chernoff[known]
+        best = int(np.clip(np.argmin(chernoff), 2, alpha.size - 3))
+        # At period T = 2π/h the images are at most C(α') exp(-|α' - α| T), whatever α'.
+        excess = chernoff - chernoff[best] - _LOG_IMAGES
+        with np.errstate(divide="ignore"):
+            periods = excess / np.abs(alpha - alpha[best])
+        self.period = float(max(periods[:best].min(), periods[best + 1 :].min()))
+        self.alpha, self.log_scale = float(alpha[best]), float(chernoff[best])
+        self.refine()
 
-def _midpoint(
-    law: Interference,
-    shift: float,
-    kernel: Kernel,
-    alpha: float,
-    log_scale: float,
-    period: float,
-    tolerance: float,
-    most: int,
-) -> Estimate:
-    step = 2 * np.pi / period
-    factor = np.exp(log_scale) * 2 / period
-    terms = np.empty(0)
-    noise = 0.0
-    while True:
-        known = terms.size
-        y = (np.arange(known, max(2 * known, _FIRST_NODES)) + 0.5) * step
-        s = alpha + 1j * y
-        r = kernel(s)
-        value, error = law.mgf(s, s * shift - log_scale)
-        terms = np.append(terms, (value * r).real)
-        noise += float(np.sum((error + _EPS * (4 + np.abs(s * shift)) * np.abs(value)) * np.abs(r)))
-        full, *cut = (factor * float(_window(terms.size, c) @ terms) for c in (1.0, 0.7, 0.5))
-        error = max(abs(full - x) for x in cut) + factor * noise + 1e-14 * np.exp(log_scale)
-        if error <= tolerance or terms.size >= most:
-            return Estimate(full, float(error))
+    def refine(self) -> None:
+        """Twice as many nodes, twice as far up."""
+        known, terms = self.terms.size, self.terms
+        y = (np.arange(known, max(2 * known, _FIRST_NODES)) + 0.5) * (2 * np.pi / self.period)
+        s = np.asarray(self.alpha + 1j * y, np.complex128)
+        r = self.kernel(s)
+        value, error = self.law.mgf(s, s * self.shift - self.log_scale)
+        self.terms = terms = np.append(terms, (value * r).real)
+        rounding = _EPS * (4 + np.abs(s * self.shift)) * np.abs(value)
+        self.noise += float(np.sum((error + rounding) * np.abs(r)))
+
+        factor = np.exp(self.log_scale) * 2 / self.period
+        full, *cut = (float(_window(terms.size, x) @ terms) for x in (1.0, 0.7, 0.5))
+        tail = float(np.abs(terms[terms.size // 2 :]).sum())
+        missing = min(tail, max(abs(full - x) for x in cut)) + self.noise
+        if self.law.amplitude.atoms() is not None:
+            missing += self._revival()
+        images = 4 * np.exp(self.log_scale + _LOG_IMAGES)
+        self.estimate = Estimate(factor * full, float(factor * missing + images))
+
+    def _revival(self) -> float:
+        """What the terms of a discrete law, whose sums nearly repeat, add up to further out."""
+        last = self.terms.size * 2 * np.pi / self.period
+        y = last * np.geomspace(1, _FAR, 4 * _FIRST_NODES + 1)[1:]
+        s = np.asarray(self.alpha + 1j * y, np.complex128)
+        value, _ = self.law.mgf(s, s * self.shift - self.log_scale)
+        density = self.period / (2 * np.pi)
+        return float(np.mean(np.abs(value * self.kernel(s)) * y) * np.log(_FAR) * density)
 
 
 def _window(size: int, cut: float) -> Array:
@@ -255,3 +257,32 @@ def _window(size: int, cut: float) -> Array:
     x = np.clip(((np.arange(size) + 0.5) / (size * cut) - 0.5) * 2, 1e-9, 1 - 1e-9)
     with np.errstate(over="ignore"):
         return np.asarray(1 / (1 + np.exp(1 / (1 - x) - 1 / x)))
+
+
+def tail_probability(law: Interference, t: Array, atol: float) -> tuple[Array, float]:
+    """P(Z > t; Z ≠ 0) at all `t`, and a bound on the errors, aiming at `atol`."""
+    if not law.weights.size:
+        return np.zeros_like(t), 0.0
+    _, high = law.domain()
+    size = float(np.abs(law.weights[0])) * min(law.amplitude.end, 4 * law.amplitude.mean)
+    spread = float(np.sqrt(law.p * law.amplitude.second_moment * (law.weights @ law.weights)))
+    alpha = min(1 / max(spread, size / 4), high / 4)
+    # Images: to the right at most e^{-αT}, to the left by Chernoff's inequality.
+    steeper = np.geomspace(1.5, 20, 12) * alpha
+    steeper = steeper[steeper < 0.99 * high]
+    excess = law.log_mgf(steeper) - steeper * t.min() - _LOG_IMAGES
+    period = max(-_LOG_IMAGES / alpha, float(np.min(excess / (steeper - alpha))))
+    step, terms, noise = 2 * np.pi / period, np.empty(0, complex), 0.0
+    scale = np.exp(-alpha * t) * 2 / period
+    while True:
+        y = (np.arange(terms.size, max(2 * terms.size, _FIRST_NODES)) + 0.5) * step
+        s = np.asarray(alpha + 1j * y, np.complex128)
+        value, error = law.mgf(s, np.zeros_like(s))
+        terms = np.append(terms, value / s)
+        noise += float(np.sum((error + 8 * _EPS * np.abs(value)) / np.abs(s)))
+        phase = np.exp(-1j * step * np.outer(t, np.arange(terms.size) + 0.5))
+        full, *cut = ((phase @ (_window(terms.size, x) * terms)).real for x in (1.0, 0.7, 0.5))
+        missing = np.max([np.abs(full - x) for x in cut], axis=0) + noise
+        worst = float(np.max(scale * missing)) + 2 * np.exp(_LOG_IMAGES)
+        if worst <= atol or terms.size >= _MOST_TAIL_NODES:
+            return scale * full, worst

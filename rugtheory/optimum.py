@@ -110,6 +110,15 @@ def optimum(
     ------
     ValueError, TypeError
         If an argument is outside its range, or not exactly one of `ratio` and `sigma` is given.
+    RuntimeError
+        If no root is found, which happens for a discrete law whose σ is below 1e-15 of the
+        amplitudes.
+
+    Notes
+    -----
+    Worst relative errors measured against stationary points of the definition at 50 digits: loss
+    1e-15, a 7e-14, b 3e-13, over 336 points with p from 1e-12 to 1 and ratio from 1e-9 to
+    1 - 1e-9.  The largest are those of a and b where they are small differences, near ratio = p.
 
     Examples
     --------

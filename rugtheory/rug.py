@@ -210,7 +210,7 @@ class Rug:
     def bias(self, b: float, a: float, p: float, *, amplitude: Amplitude = Uniform()) -> float:
         """The bias of a model whose theory has bias `b`: the theory's interference has no mean."""
         mean = self.interference_mean(p, amplitude=amplitude)
-        return _scalar("b", b) - _scalar("a", a) * mean
+        return _check.scalar("b", b) - _check.scalar("a", a) * mean
 
     @property
     def w_in(self) -> Array:
@@ -223,13 +223,13 @@ class Rug:
 
     def w_out(self, a: float = 1.0) -> Array:
         """W_out, shape (n_sparse, n_dense), such that W_out W_in has diagonal `a`."""
-        return _scalar("a", a) / self.n_dense * self.w_in.T
+        return _check.scalar("a", a) / self.n_dense * self.w_in.T
 
     def matrix(self, a: float = 1.0) -> Array:
         """W = W_out W_in, shape (n_sparse, n_sparse); ValueError above n_sparse = 4096."""
         self._within_limit("matrix", self.n_sparse**2)
         index = np.arange(self.n_sparse)
-        return np.asarray(_scalar("a", a) * self.phi[index[:, None] ^ index])
+        return np.asarray(_check.scalar("a", a) * self.phi[index[:, None] ^ index])
 
     def encode(self, x: ArrayLike) -> NDArray[Any]:
         """W_in x: (..., n_sparse) → (..., n_dense)."""
@@ -284,7 +284,7 @@ class Rug:
             Without the package safetensors.
         """
         package = _safetensors()
-        a, b = _scalar("a", a), _scalar("b", b)
+        a, b = _check.scalar("a", a), _check.scalar("b", b)
         about = {"format": _FORMAT, "n_sparse": str(self.n_sparse), "n_dense": str(self.n_dense)}
         about |= {"a": repr(a), "b": repr(b)}
         if seed is not None:
@@ -419,7 +419,7 @@ def simulate(
     if not isinstance(source, SparseSource):
         raise TypeError(f"source must be a SparseSource, got {source!r}")
     bias = rug.bias(b, a, source.p, amplitude=source.amplitude)
-    a = _scalar("a", a)
+    a = _check.scalar("a", a)
     n_samples = _check.integer("n_samples", n_samples, 2)
     batch = max(1, 2**20 // rug.n_sparse) if batch is None else _check.integer("batch", batch, 1)
     generator = _check.rng(seed)
@@ -432,15 +432,8 @@ def simulate(
     return SimulatedLoss(float(losses.mean()), error, n_samples)
 
 
-def _scalar(name: str, value: ArrayLike) -> float:
-    array = _check.real(name, value)
-    if array.ndim:
-        raise ValueError(f"{name} must be a scalar, got an array of shape {array.shape}")
-    return float(array)
-
-
 def _source(p: float, amplitude: Amplitude) -> SparseSource:
-    return SparseSource(_scalar("p", p), amplitude)
+    return SparseSource(_check.scalar("p", p), amplitude)
 
 
 def _safetensors() -> ModuleType:

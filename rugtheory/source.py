@@ -76,6 +76,10 @@ class Amplitude(ABC):
         """Supremum of the real t at which E exp(t u) is finite."""
         return np.inf
 
+    def atoms(self) -> tuple[Array, Array] | None:
+        """Amplitudes and their probabilities if the law is discrete, None if it has a density."""
+        return None
+
     @property
     def mean(self) -> float:
         """E u."""
@@ -138,34 +142,34 @@ class _Atoms(Amplitude):
     """A discrete law: positive probabilities at finitely many amplitudes."""
 
     @abstractmethod
-    def _atoms(self) -> tuple[Array, Array]:
+    def atoms(self) -> tuple[Array, Array]:
         """Amplitudes and their probabilities."""
 
     def cumulants(self) -> tuple[float, float, float, float]:
-        u, w = self._atoms()
+        u, w = self.atoms()
         mean = float(w @ u)
         m2, m3, m4 = (float(w @ (u - mean) ** k) for k in (2, 3, 4))
         return mean, m2, m3, m4 - 3 * m2**2
 
     def mgf(self, t: ArrayLike, order: int = 0) -> Complex:
-        u, w = self._atoms()
+        u, w = self.atoms()
         w = w * u if _order(order) else w
         return np.asarray(np.exp(np.asarray(t, np.complex128)[..., None] * u) @ w)
 
     @property
     def end(self) -> float:
-        return float(self._atoms()[0].max())
+        return float(self.atoms()[0].max())
 
     def quadrature(self, n: int) -> tuple[Array, Array]:
-        u, w = self._atoms()
+        u, w = self.atoms()
         return (u, w) if u.size <= _check.integer("n", n, 1) else _gauss(u, w, n)
 
     def sample(self, shape: int | tuple[int, ...], seed: int | np.random.Generator) -> Array:
-        u, w = self._atoms()
+        u, w = self.atoms()
         return _check.rng(seed).choice(u, shape, p=w)
 
     def resolving(self, kink: Array, width: Array) -> tuple[Array, Array]:
-        u, w = self._atoms()
+        u, w = self.atoms()
         return u[:, None], w[:, None]
 
 
@@ -178,7 +182,7 @@ class Constant(_Atoms):
     def __post_init__(self) -> None:
         _set(self, value=_check.positive("value", self.value))
 
-    def _atoms(self) -> tuple[Array, Array]:
+    def atoms(self) -> tuple[Array, Array]:
         return np.array([self.value]), np.array([1.0])
 
 
@@ -207,7 +211,7 @@ class FromQuadrature(_Atoms):
         object.__setattr__(self, "nodes", tuple(nodes.tolist()))
         object.__setattr__(self, "weights", tuple((weights / weights.sum()).tolist()))
 
-    def _atoms(self) -> tuple[Array, Array]:
+    def atoms(self) -> tuple[Array, Array]:
         return np.array(self.nodes), np.array(self.weights)
 
 
@@ -341,16 +345,19 @@ class Beta(_Density):
             return self.mean * Beta(self.alpha + 1, self.beta).mgf(t)
         z = np.asarray(t, np.complex128)
         # exp(t u) turns |t|/2π times over [0, 1]; scipy's hyp1f1 has no digits for such t.
-        nodes, weights = self.quadrature(32 + int(np.max(np.abs(z), initial=0.0)))
-        return np.asarray(np.exp(z[..., None] * nodes) @ weights)
+        size = 32 + int(np.max(np.abs(z), initial=0.0))
+        nodes, weights = _jacobi(2 ** math.ceil(math.log2(size)), self.beta - 1, self.alpha - 1)
+        value = np.zeros_like(z)
+        for u, w in zip(nodes, weights, strict=True):
+            value += w * np.exp(z * u)
+        return value
 
     @property
     def end(self) -> float:
         return 1.0
 
     def quadrature(self, n: int) -> tuple[Array, Array]:
-        x, w = special.roots_jacobi(_check.integer("n", n, 1), self.beta - 1, self.alpha - 1)
-        return (1 + x) / 2, w / w.sum()
+        return _jacobi(_check.integer("n", n, 1), self.beta - 1, self.alpha - 1)
 
     def sample(self, shape: int | tuple[int, ...], seed: int | np.random.Generator) -> Array:
         return _check.rng(seed).beta(self.alpha, self.beta, shape)
@@ -462,14 +469,15 @@ def check_amplitude(amplitude: Amplitude) -> None:
 
 def _expm1_over(z: Complex) -> Complex:
     """(e^z - 1)/z, continued by its value 1 at zero."""
-    return np.divide(np.expm1(z), z, out=np.ones_like(z), where=z != 0)
+    z = np.where(z == 0, 1e-300, z)
+    return np.asarray(np.expm1(z) / z, np.complex128)
 
 
 def _expm1_over_slope(z: Complex) -> Complex:
     """Its derivative, ∫₀¹ v e^{zv} dv."""
     near = np.abs(z) < 1
     far = np.where(near, 1, z)
-    slope = np.asarray((np.exp(far) - np.expm1(far) / far) / far)
+    slope = np.asarray((np.exp(far) - np.expm1(far) / far) / far, np.complex128)
     # Taylor's series where the difference would cancel: Σ z^k / (k! (k + 2)).
     slope[near] = np.polynomial.polynomial.polyval(z[near], _SERIES)
     return slope
@@ -485,6 +493,13 @@ def _order(order: int) -> int:
 @cache
 def _legendre(n: int) -> tuple[Array, Array]:
     return cast(tuple[Array, Array], special.roots_legendre(_check.integer("n", n, 1)))
+
+
+@cache
+def _jacobi(n: int, right: float, left: float) -> tuple[Array, Array]:
+    """Gauss rule on [0, 1] for the weight (1 - u)^right u^left, scaled to add to 1."""
+    x, w = special.roots_jacobi(n, right, left)
+    return (1 + x) / 2, w / w.sum()
 
 
 def _interval(low: Any, high: Any, x: Array, w: Array) -> tuple[Array, Array]:

@@ -8,7 +8,7 @@ import rugtheory as rt
 from .oracle import generate, tables
 
 LOSS = 1e-12
-DECODER = 1e-9
+DECODER = 1e-11
 
 
 def assert_close(name, found, table, column, tolerance):
