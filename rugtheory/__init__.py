@@ -5,6 +5,7 @@ Everything public is here: ``import rugtheory as rt``.
 
 from importlib.metadata import version
 
+from .antipodal import antipodal_loss, antipodal_optimum, antipodal_rug, antipodal_sigma
 from .bounds import linear_loss, welch_sigma
 from .channel import RowChannel
 from .curves import loss_curves, save_curves, simulated_curves
@@ -22,11 +23,13 @@ from .source import (
     SparseSource,
     Uniform,
 )
+from .structures import BestKnown, best_known, critical_ratio, mixture_loss, represented_fraction
 
 __version__ = version("rugtheory")
 
 __all__ = [
     "Amplitude",
+    "BestKnown",
     "Beta",
     "Constant",
     "ExactLoss",
@@ -41,6 +44,12 @@ __all__ = [
     "SimulatedLoss",
     "SparseSource",
     "Uniform",
+    "antipodal_loss",
+    "antipodal_optimum",
+    "antipodal_rug",
+    "antipodal_sigma",
+    "best_known",
+    "critical_ratio",
     "exact_loss",
     "fwht",
     "hadamard_rug",
@@ -48,8 +57,10 @@ __all__ = [
     "loss_curves",
     "loss_gradient",
     "loss_parts",
+    "mixture_loss",
     "optimum",
     "reduced_loss",
+    "represented_fraction",
     "save_curves",
     "simulate",
     "simulated_curves",

@@ -59,7 +59,8 @@ class Amplitude(ABC):
         ----------
         kink, width : arrays of shape (m,)
             Where the integrand changes from one polynomial to another, and the standard
-            deviation of the Gaussian that smooths the change.
+            deviation of the Gaussian that smooths the change.  Several kinks with one width
+            are given as an array of shape (k, m).
 
         Returns
         -------
@@ -70,6 +71,11 @@ class Amplitude(ABC):
     @abstractmethod
     def end(self) -> float:
         """Supremum of the amplitudes, infinite for an unbounded law."""
+
+    @property
+    def start(self) -> float:
+        """Infimum of the amplitudes."""
+        return 0.0
 
     @property
     def abscissa(self) -> float:
@@ -122,6 +128,10 @@ class Uniform(Amplitude):
         return average if self.low == 0 else np.exp(self.low * z) * average
 
     @property
+    def start(self) -> float:
+        return self.low
+
+    @property
     def end(self) -> float:
         return self.high
 
@@ -133,7 +143,7 @@ class Uniform(Amplitude):
 
     def resolving(self, kink: Array, width: Array) -> tuple[Array, Array]:
         points = np.clip(_around(kink, width), self.low, self.high)
-        ends = np.broadcast_to([[self.low], [self.high]], (2, kink.size))
+        ends = np.broadcast_to([[self.low], [self.high]], (2, width.size))
         nodes, weights = _composite(np.concatenate([points, ends]))
         return nodes, weights / (self.high - self.low)
 
@@ -155,6 +165,10 @@ class _Atoms(Amplitude):
         u, w = self.atoms()
         w = w * u if _order(order) else w
         return np.asarray(np.exp(np.asarray(t, np.complex128)[..., None] * u) @ w)
+
+    @property
+    def start(self) -> float:
+        return float(self.atoms()[0].min())
 
     @property
     def end(self) -> float:
@@ -233,7 +247,7 @@ class _Density(Amplitude):
     def resolving(self, kink: Array, width: Array) -> tuple[Array, Array]:
         fixed = self._breakpoints()
         points = np.clip(_around(kink, width), fixed[0], fixed[-1])
-        ends = np.broadcast_to(fixed[:, None], (fixed.size, kink.size))
+        ends = np.broadcast_to(fixed[:, None], (fixed.size, width.size))
         nodes, weights = _composite(np.concatenate([points, ends]))
         return nodes, weights * self.density(nodes)
 
@@ -509,7 +523,8 @@ def _interval(low: Any, high: Any, x: Array, w: Array) -> tuple[Array, Array]:
 
 def _around(kink: Array, width: Array) -> Array:
     # Beyond nine widths the Gaussian tail is below 1e-18 and the integrand a polynomial.
-    return np.asarray(kink + width * np.array([-9, -6, -4, -2, 0, 2, 4, 6, 9])[:, None])
+    steps = np.array([-9, -6, -4, -2, 0, 2, 4, 6, 9])[:, None, None]
+    return np.asarray((np.atleast_2d(kink) + width * steps).reshape(-1, width.size))
 
 
 def _composite(points: Array, order: int = 14) -> tuple[Array, Array]:
@@ -527,9 +542,11 @@ def _power_half(kink: Array, width: Array, alpha: float) -> tuple[Array, Array]:
     # v = w^(1/k), k = min(alpha, 1), takes an integrable singularity out of the weight; panels
     # graded towards zero resolve the branch point that is left.
     k = min(alpha, 1.0)
-    graded = np.append(0.5 * 2.0 ** -np.arange(30.0), 0.0)
+    graded = np.array([0.5, 0.0])
+    if alpha % 1:
+        graded = np.append(0.5 * 2.0 ** -np.arange(30.0), 0.0)
     points = np.clip(_around(kink, width), 0.0, 0.5)
-    fixed = np.broadcast_to(graded[:, None], (graded.size, kink.size))
+    fixed = np.broadcast_to(graded[:, None], (graded.size, width.size))
     w, weights = _composite(np.concatenate([points, fixed]) ** k)
     v = w ** (1 / k)
     return v, weights * v ** (alpha - k) / k

@@ -1,0 +1,229 @@
+r"""Antipodal rugs: features in pairs v, -v, whose interference a ReLU mostly screens.
+
+If all rows S of a rug lie in one coset of an index-2 subgroup, here all have the highest bit set,
+φ_S is antisymmetric, φ_S(i XOR n_sparse/2) = -φ_S(i): features i and i + n_sparse/2 are partners
+with W_ij = -1.  W is as far from the identity as for any rug, so for ratio r the interference of
+feature 1 is
+
+.. math:: ν = -x_2 + N(0, v(p)(1/r - 2)), \qquad r ≤ ½ ,
+
+Gaussian but for the partner as n_sparse grows.  The partner pushes the reading down, where the
+ReLU does not see it unless both are on.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+from numpy.typing import ArrayLike
+from scipy.optimize import elementwise
+
+from . import _check
+from ._check import Array
+from .loss import arguments, parts
+from .moments import off_moments, on_moments
+from .optimum import Optimum
+from .rug import Rug
+from .source import Amplitude, SparseSource, Uniform, check_amplitude
+
+_LEAST_P = 1e-140
+_NO_NOISE = 1e-60
+_BLOCK = 64
+
+
+def antipodal_rug(n_sparse: int, n_dense: int, *, seed: int | np.random.Generator) -> Rug:
+    """A rug of random rows with pairs: features i and i + n_sparse/2 are stored as v and -v.
+
+    Parameters
+    ----------
+    n_sparse : int
+        Number of features, a power of two, at least 2.
+    n_dense : int in [1, n_sparse/2]
+        Number of hidden units.
+    seed : int or Generator
+        Same seed, same rug.
+
+    Raises
+    ------
+    ValueError, TypeError
+        If `n_sparse` is no power of two or `n_dense` is not in [1, n_sparse/2].
+
+    Examples
+    --------
+    >>> import rugtheory as rt
+    >>> rug = rt.antipodal_rug(64, 16, seed=0)
+    >>> float(rug.phi[0]), float(rug.phi[32])
+    (1.0, -1.0)
+    """
+    n_sparse = _check.integer("n_sparse", n_sparse, 2)
+    if n_sparse & (n_sparse - 1):
+        raise ValueError(f"n_sparse must be a power of two, got {n_sparse}")
+    half = n_sparse // 2
+    n_dense = _check.integer("n_dense", n_dense, 1, half)
+    chosen = _check.rng(seed).choice(half, n_dense, replace=False, shuffle=False)
+    return Rug(n_sparse, half + chosen)
+
+
+def antipodal_sigma(p: ArrayLike, ratio: ArrayLike, *, amplitude: Amplitude = Uniform()) -> Array:
+    """Standard deviation of the interference of an antipodal rug without the partner's.
+
+    σ² = v(p) (1/r - 2), for ratio r in (0, ½]; shapes and errors are those of `welch_sigma`.
+    """
+    p, ratio = _check.probability("p", p), _check.probability("ratio", ratio)
+    _check.broadcastable(p=p, ratio=ratio)
+    if np.any(ratio > 0.5):
+        raise ValueError(f"ratio must lie in (0, 1/2] for pairs, got {ratio[ratio > 0.5].flat[0]}")
+    source = SparseSource(p, amplitude)
+    return np.asarray(np.sqrt(source.variance * ((1 - 2 * ratio) / ratio)))
+
+
+def antipodal_loss(
+    a: ArrayLike,
+    b: ArrayLike,
+    sigma: ArrayLike,
+    p: ArrayLike,
+    *,
+    amplitude: Amplitude = Uniform(),
+) -> Array:
+    """Loss per feature E(x₁ - ReLU(a(x₁ - x₂ + ν) + b))² with a partner x₂, ν ~ N(0, σ²).
+
+    Parameters, errors and result are those of `reduced_loss`, which is averaged over the partner.
+
+    Examples
+    --------
+    Pairs without other interference, r = ½, lose p²/6.
+
+    >>> import rugtheory as rt
+    >>> abs(float(rt.antipodal_loss(1.0, 0.0, 0.0, 0.3)) - 0.3**2 / 6) < 1e-16
+    True
+    """
+    a, b, sigma, p = np.broadcast_arrays(*arguments(a, b, sigma, p, amplitude))
+
+    def at(a: Array, b: Array, sigma: Array, p: Array) -> tuple[Array]:
+        return (_loss(amplitude, a, b, sigma, p, 1 - a),)
+
+    return _over_blocks(at, a, b, sigma, p)[0]
+
+
+def antipodal_optimum(
+    p: ArrayLike, ratio: ArrayLike, *, amplitude: Amplitude = Uniform()
+) -> Optimum:
+    """The a and b that minimise `antipodal_loss` at its σ, and the least loss.
+
+    Parameters
+    ----------
+    p : array_like in (0, 1]
+        Probability that a feature is on, at least 1e-140.
+    ratio : array_like in (0, 1]
+        n_dense / n_sparse.  Above ½ a part 2(1 - r) of the features are in pairs of ratio ½ and
+        the others have a hidden unit each and no loss; a and b are those of the pairs.
+    amplitude : Amplitude
+        Law of a feature that is on.
+
+    Returns
+    -------
+    Optimum
+        Its `b` is the bias of a model whose weights are an `antipodal_rug`.
+
+    Raises
+    ------
+    ValueError, TypeError
+        If an argument is outside its range.
+
+    Examples
+    --------
+    >>> import rugtheory as rt
+    >>> best = rt.antipodal_optimum(0.045, 0.25)
+    >>> print(f"{best.loss:.10f}")  # of the rug 0.0048557981
+    0.0035841705
+    """
+    check_amplitude(amplitude)
+    p, ratio = _check.probability("p", p), _check.probability("ratio", ratio)
+    _check.broadcastable(p=p, ratio=ratio)
+    if np.any(p < _LEAST_P):
+        raise ValueError(f"p must be at least {_LEAST_P} here, got {p.min()}")
+    p, ratio = np.broadcast_arrays(p, ratio)
+    sigma = antipodal_sigma(p, np.minimum(ratio, 0.5), amplitude=amplitude)
+    a, b, loss = _over_blocks(lambda s, q: _optimise(amplitude, s, q), sigma, p)
+    paired = np.minimum(2 * (1 - ratio), 1.0)
+    return Optimum(p, ratio, sigma, a, b, paired * loss)
+
+
+def _partner(amplitude: Amplitude, beta: Array, sigma: Array) -> tuple[Array, Array]:
+    """Nodes and weights for the partner: kinks where its interference just silences x₁.
+
+    They lie where the reading x₁ - x₂ + β vanishes at x₁ = 0 and at the ends of its amplitudes.
+    """
+    ends = {0.0, amplitude.start, amplitude.end} - {np.inf}
+    return amplitude.resolving(np.stack([beta + end for end in sorted(ends)]), sigma)
+
+
+def _loss(
+    amplitude: Amplitude, a: Array, b: Array, sigma: Array, p: Array, complement: Array
+) -> Array:
+    beta = np.divide(b, a, out=np.zeros_like(b), where=a != 0)
+    u, weights = _partner(amplitude, beta, sigma)
+
+    def at(bias: Array) -> Array:
+        flat = (np.broadcast_to(x, bias.shape).ravel() for x in (a, bias, sigma, p, complement))
+        return parts(amplitude, *flat)[2].reshape(bias.shape)
+
+    return np.asarray((1 - p) * at(b) + p * (weights * at(b - a * u)).sum(axis=0))
+
+
+def _regression(amplitude: Amplitude, beta: Array, sigma: Array, p: Array) -> tuple[Array, Array]:
+    """a = E[xh]/E[h²] with h = ReLU(x₁ - x₂ + ν + β), equation (16), and its gain over a = 0."""
+    width = np.maximum(sigma, _NO_NOISE * amplitude.mean)
+    u, weights = _partner(amplitude, beta, sigma)
+    odds = (1 - p) / p
+
+    def at(beta: Array) -> tuple[Array, Array]:
+        flat = beta.ravel()
+        one, noise = np.ones_like(flat), np.broadcast_to(width, beta.shape).ravel()
+        on, off = on_moments(amplitude, one, flat, noise), off_moments(one, flat, noise)
+        return on.uv.reshape(beta.shape), on.vv.reshape(beta.shape) + odds * off.vv.reshape(
+            beta.shape
+        )
+
+    alone, both = at(beta), at(beta - u)
+    xh, hh = ((1 - p) * x + p * (weights * y).sum(axis=0) for x, y in zip(alone, both, strict=True))
+    a = np.divide(xh, hh, out=np.zeros_like(xh), where=hh > 0)
+    return a, a * xh
+
+
+def _optimise(amplitude: Amplitude, sigma: Array, p: Array) -> tuple[Array, Array, Array]:
+    """a, b and loss on flat arrays: the least loss over a grid of thresholds, then refined."""
+    variance = amplitude.variance + (1 - p) * amplitude.mean**2
+    linear = amplitude.mean * (2 * p + sigma * sigma / variance)
+    size = np.full_like(sigma, amplitude.mean)
+    grid = np.concatenate(
+        [
+            sigma * np.linspace(-8, 6, 18)[:, None],
+            -size * np.geomspace(1e-3, 4, 14)[:, None],
+            linear * np.linspace(0.1, 1.25, 9)[:, None],
+        ]
+    )
+    # Thresholds that coincide, as without noise, are told apart.
+    grid = np.sort(grid, axis=0) + 1e-12 * size * np.arange(len(grid))[:, None]
+    gain = np.array([_regression(amplitude, beta, sigma, p)[1] for beta in grid])
+
+    def loss(beta: Array, sigma: Array, p: Array) -> Array:
+        a, _ = _regression(amplitude, beta, sigma, p)
+        return _loss(amplitude, a, a * beta, sigma, p, 1 - a)
+
+    best = np.clip(np.argmax(gain, axis=0), 1, len(grid) - 2)
+    bracket = tuple(np.take_along_axis(grid, (best + k)[None], axis=0)[0] for k in (-1, 0, 1))
+    found = elementwise.find_minimum(loss, bracket, args=(sigma, p))
+    beta = np.where(found.success, found.x, bracket[1])
+    a, _ = _regression(amplitude, beta, sigma, p)
+    return a, a * beta, _loss(amplitude, a, a * beta, sigma, p, 1 - a)
+
+
+def _over_blocks(function: Callable[..., tuple[Array, ...]], *arrays: Array) -> tuple[Array, ...]:
+    """`function` on flat blocks of `arrays` of one shape."""
+    flat = [x.ravel() for x in arrays]
+    blocks = [
+        function(*(x[k : k + _BLOCK] for x in flat)) for k in range(0, max(flat[0].size, 1), _BLOCK)
+    ]
+    return tuple(np.concatenate(x).reshape(arrays[0].shape) for x in zip(*blocks, strict=True))

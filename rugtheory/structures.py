@@ -1,0 +1,202 @@
+r"""What lies below the loss of the Gaussian rug: dropped features, pairs, and the best of them.
+
+Features in groups that share no hidden units do not interfere between groups.  So if parts f and
+1 - f of the features can be stored at ratios r₁ and r₂ with losses L₁ and L₂, ratio f r₁ + (1 - f) r₂
+has a structure with loss f L₁ + (1 - f) L₂.  The simplest group is that of dropped features, with
+ratio 0 and the loss v(p) of predicting the mean.  Where the chord from there lies below a curve L(r),
+
+.. math:: (1 - f)\, v(p) + f\, L(r/f) < L(r) , \qquad r/f = r_c(p) ,
+
+the best fraction is f = r/r_c with r_c the point where the chord touches the curve.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+from scipy.optimize import elementwise
+
+from . import _check
+from ._check import Array
+from .antipodal import antipodal_optimum
+from .optimum import Optimum, optimum
+from .source import Amplitude, SparseSource, Uniform
+
+_SCAN = 48
+
+Family = Callable[..., Optimum]
+
+
+@dataclass(frozen=True)
+class BestKnown:
+    """The best structure known, as arrays of one shape.
+
+    Attributes
+    ----------
+    p, ratio : ndarray
+        Where.
+    loss : ndarray
+        Its loss per feature.
+    family : ndarray of str
+        "rug", "antipodal" (pairs) or "pairs and singles"; features may be dropped in either.
+    fraction : ndarray
+        Fraction of the features that is represented at all.
+    a, b : ndarray
+        Diagonal, and bias for interference without mean but the partner's, of the represented
+        features (of the pairs, where there are singles).
+    """
+
+    p: Array
+    ratio: Array
+    loss: Array
+    family: NDArray[np.str_]
+    fraction: Array
+    a: Array
+    b: Array
+
+
+def critical_ratio(p: ArrayLike, *, amplitude: Amplitude = Uniform()) -> Array:
+    """The ratio r_c below which a rug does better to drop features: L(r_c) - v = r_c L'(r_c).
+
+    Parameters
+    ----------
+    p : array_like in (0, 1]
+        Probability that a feature is on, at least 1e-140.
+    amplitude : Amplitude
+        Law of a feature that is on.
+
+    Returns
+    -------
+    ndarray
+        r_c in (0, 1], shape of `p`.
+
+    Raises
+    ------
+    ValueError, TypeError
+        If `p` is outside its range.
+
+    Examples
+    --------
+    >>> import rugtheory as rt
+    >>> print(f"{rt.critical_ratio(0.045) / 0.045:.2f}")
+    3.61
+    """
+    return _touching(optimum, p, amplitude, last=1.0)
+
+
+def represented_fraction(
+    p: ArrayLike, ratio: ArrayLike, *, amplitude: Amplitude = Uniform()
+) -> Array:
+    """Fraction of the features that a rug does best to represent, min(1, r/r_c(p)).
+
+    Parameters and errors are those of `mixture_loss`.
+
+    Examples
+    --------
+    >>> import rugtheory as rt
+    >>> print(f"{rt.represented_fraction(0.045, 0.1):.2f}")
+    0.62
+    """
+    p, ratio = _p_and_ratio(p, ratio)
+    return np.asarray(np.minimum(ratio / critical_ratio(p, amplitude=amplitude), 1.0))
+
+
+def mixture_loss(p: ArrayLike, ratio: ArrayLike, *, amplitude: Amplitude = Uniform()) -> Array:
+    """Least loss per feature of a rug that may drop features and predict their mean instead.
+
+    Parameters
+    ----------
+    p : array_like in (0, 1]
+        Probability that a feature is on, at least 1e-140.
+    ratio : array_like in (0, 1]
+        n_dense / n_sparse.
+    amplitude : Amplitude
+        Law of a feature that is on.
+
+    Returns
+    -------
+    ndarray
+        (1 - f) v(p) + f L(p, r/f), shape of `p` and `ratio` broadcast together.
+
+    Raises
+    ------
+    ValueError, TypeError
+        If `p` or `ratio` is outside its range.
+
+    Examples
+    --------
+    >>> import rugtheory as rt
+    >>> print(f"{rt.mixture_loss(0.045, 0.05) / rt.optimum(0.045, 0.05).loss:.3f}")
+    0.938
+    """
+    p, ratio = _p_and_ratio(p, ratio)
+    critical = critical_ratio(p, amplitude=amplitude)
+    return _dropping(optimum, p, ratio, critical, amplitude)[0]
+
+
+def best_known(p: ArrayLike, ratio: ArrayLike, *, amplitude: Amplitude = Uniform()) -> BestKnown:
+    """The least loss of rugs and antipodal rugs, with features dropped or stored alone if better.
+
+    An upper bound on what can be reached for large n_sparse: trained models are known that do a
+    little better.  Parameters and errors are those of `mixture_loss`.
+
+    Examples
+    --------
+    >>> import rugtheory as rt
+    >>> best = rt.best_known(0.045, [0.05, 0.25, 0.75])
+    >>> best.family.tolist()
+    ['antipodal', 'antipodal', 'pairs and singles']
+    """
+    p, ratio = _p_and_ratio(p, ratio)
+    rug = _dropping(optimum, p, ratio, critical_ratio(p, amplitude=amplitude), amplitude)
+    touching = _touching(antipodal_optimum, p, amplitude, last=0.5)
+    pairs = _dropping(antipodal_optimum, p, ratio, touching, amplitude)
+    paired = pairs[0] < rug[0]
+    names = np.where(ratio > 0.5, "pairs and singles", "antipodal")
+    loss, fraction, a, b = (np.where(paired, y, x) for x, y in zip(rug, pairs, strict=True))
+    return BestKnown(p, ratio, loss, np.where(paired, names, "rug"), fraction, a, b)
+
+
+def _p_and_ratio(p: ArrayLike, ratio: ArrayLike) -> tuple[Array, Array]:
+    p, ratio = _check.probability("p", p), _check.probability("ratio", ratio)
+    _check.broadcastable(p=p, ratio=ratio)
+    p, ratio = np.broadcast_arrays(p, ratio)
+    return p, ratio
+
+
+def _dropping(
+    family: Family, p: Array, ratio: Array, critical: Array, amplitude: Amplitude
+) -> tuple[Array, Array, Array, Array]:
+    """Loss, represented fraction, a and b of a family that may drop features."""
+    fraction = np.minimum(ratio / critical, 1.0)
+    best = family(p, np.maximum(ratio, critical), amplitude=amplitude)
+    variance = SparseSource(p, amplitude).variance
+    return (1 - fraction) * variance + fraction * best.loss, fraction, best.a, best.b
+
+
+def _touching(family: Family, p: ArrayLike, amplitude: Amplitude, last: float) -> Array:
+    """The ratio at which the chord from (0, v) to the curve is steepest, at most `last`."""
+    p = _check.probability("p", p)
+    q, where = np.unique(p, return_inverse=True)
+    variance = np.asarray(SparseSource(q, amplitude).variance)
+
+    def slope(log_ratio: Array, q: Array, variance: Array) -> Array:
+        ratio = np.exp(log_ratio)
+        best = family(q, ratio, amplitude=amplitude)
+        return np.asarray((best.loss - variance) / (ratio * variance))
+
+    # r_c/p grows like the logarithm of 1/p.
+    top = np.log(np.minimum(last, 20 * q * (1 + np.log(1 / q))))
+    grid = np.linspace(np.log(0.02 * q), top, _SCAN)
+    slopes = np.array([slope(x, q, variance) for x in grid])
+    k = np.argmin(slopes, axis=0)
+    inside = np.clip(k, 1, _SCAN - 2)
+    bracket = tuple(np.take_along_axis(grid, (inside + d)[None], axis=0)[0] for d in (-1, 0, 1))
+    found = elementwise.find_minimum(slope, bracket, args=(q, variance))
+    log_ratio = np.where(
+        found.success & (found.f_x <= slopes.min(axis=0)), found.x, grid[k, range(q.size)]
+    )
+    return np.asarray(np.minimum(np.exp(log_ratio), last)[where].reshape(p.shape))

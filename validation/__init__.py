@@ -1,0 +1,1 @@
+"""Trained models, held against the theory.  ``python -m validation --help``."""
