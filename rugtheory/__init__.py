@@ -6,7 +6,7 @@ Everything public is here: ``import rugtheory as rt``.
 from importlib.metadata import version
 
 from .antipodal import antipodal_loss, antipodal_optimum, antipodal_rug, antipodal_sigma
-from .bounds import linear_loss, welch_sigma
+from .bounds import cubic_sum, least_skewness, linear_loss, welch_sigma
 from .channel import RowChannel
 from .curves import loss_curves, save_curves, simulated_curves
 from .exact import ExactLoss, exact_loss
@@ -24,6 +24,9 @@ from .source import (
     Uniform,
 )
 from .structures import BestKnown, best_known, critical_ratio, mixture_loss, represented_fraction
+from .symmetry import Symmetry, symmetry
+from .verdict import Verdict, explain
+from .weights import Weights, read_weights
 
 __version__ = version("rugtheory")
 
@@ -43,26 +46,34 @@ __all__ = [
     "Rug",
     "SimulatedLoss",
     "SparseSource",
+    "Symmetry",
     "Uniform",
+    "Verdict",
+    "Weights",
     "antipodal_loss",
     "antipodal_optimum",
     "antipodal_rug",
     "antipodal_sigma",
     "best_known",
     "critical_ratio",
+    "cubic_sum",
     "exact_loss",
+    "explain",
     "fwht",
     "hadamard_rug",
+    "least_skewness",
     "linear_loss",
     "loss_curves",
     "loss_gradient",
     "loss_parts",
     "mixture_loss",
     "optimum",
+    "read_weights",
     "reduced_loss",
     "represented_fraction",
     "save_curves",
     "simulate",
     "simulated_curves",
+    "symmetry",
     "welch_sigma",
 ]

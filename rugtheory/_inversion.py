@@ -36,8 +36,8 @@ _EPS = float(np.finfo(float).eps)
 _LOG_IMAGES = float(np.log(1e-15))
 # Error allowed in Q where the integrand is largest.
 _CONCENTRATED = 1e-13
-_GRID = 72
-_FIRST_NODES = 64
+_GRID = 28
+_FIRST_NODES = 32
 _FAR = 1e3
 _MOST_TAIL_NODES = 2**13
 _CHUNK = 2**18
@@ -74,6 +74,12 @@ class Interference:
         if not self.weights.size:
             return 0.0
         return self.weights.size * float(np.log1p(-self.p)) if self.p < 1 else -np.inf
+
+    @property
+    def spread(self) -> float:
+        """Root mean square of Σ_j w_j (x_j - E x_j), but for a factor of at most 2."""
+        second = self.amplitude.second_moment
+        return float(np.sqrt(self.p * second * (self.weights @ self.weights)))
 
     def domain(self) -> tuple[float, float]:
         """The real s, an open interval, at which E e^{sZ} is finite."""
@@ -207,7 +213,10 @@ class Integral:
         self.estimate = Estimate(0.0, 0.0)
         low, high = (f(x, y) for f, x, y in zip((max, min), law.domain(), domain, strict=True))
         edge = high if side > 0 else -low
-        alpha = side * np.geomspace(1e-3 / extent, min(1e4 / extent, edge), _GRID + 1)[:-1]
+        # From far below to far above where a sum of that extent, or a Gaussian of that spread
+        # around the shift, has its least Chernoff bound.
+        reach = max(200 / extent, 40 / law.spread, 4 * abs(shift) / law.spread**2)
+        alpha = side * np.geomspace(0.02 / extent, min(reach, edge), _GRID + 1)[:-1]
         # Chernoff's bound on the result at every α, and from it α and the step.
         with np.errstate(over="ignore", invalid="ignore", divide="ignore"):
             chernoff = alpha * shift + law.log_mgf(alpha) + np.log(bound(alpha))
@@ -265,8 +274,7 @@ def tail_probability(law: Interference, t: Array, atol: float) -> tuple[Array, f
         return np.zeros_like(t), 0.0
     _, high = law.domain()
     size = float(np.abs(law.weights[0])) * min(law.amplitude.end, 4 * law.amplitude.mean)
-    spread = float(np.sqrt(law.p * law.amplitude.second_moment * (law.weights @ law.weights)))
-    alpha = min(1 / max(spread, size / 4), high / 4)
+    alpha = min(1 / max(law.spread, size / 4), high / 4)
     # Images: to the right at most e^{-αT}, to the left by Chernoff's inequality.
     steeper = np.geomspace(1.5, 20, 12) * alpha
     steeper = steeper[steeper < 0.99 * high]

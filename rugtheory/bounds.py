@@ -67,6 +67,54 @@ def linear_loss(p: ArrayLike, ratio: ArrayLike, *, amplitude: Amplitude = Unifor
     return np.asarray(source.variance * (1 - ratio))
 
 
+def least_skewness(p: ArrayLike, ratio: ArrayLike, *, amplitude: Amplitude = Uniform()) -> Array:
+    """Least average skewness of the interference at its least variance: -k₃(p)/σ³.
+
+    For W symmetric and positive semidefinite with unit diagonal, so is its elementwise cube W∘W∘W,
+    by Schur's product theorem.  Hence 1ᵀ(W∘W∘W)1 ≥ 0: the row average of Σ_{j≠i} W_ij³, see
+    `cubic_sum`, is at least -1.  The third cumulant of ν_i = Σ_{j≠i} W_ij x_j is k₃(p) times that
+    sum.  Antipodal rugs attain the bound; the skewness of random rugs goes to zero.
+
+    Without symmetry there is no bound: [[1, -t], [-1/t, 1]] has rank one and unit diagonal, and
+    the average -(t³ + t⁻³)/2.  Nor without positivity: [[1, -t], [-t, 1]] has -t³.
+
+    Parameters, errors and shapes are those of `welch_sigma`; -inf at ratio 1.
+
+    Examples
+    --------
+    >>> import rugtheory as rt
+    >>> print(f"{rt.least_skewness(0.045, 0.25):.4f}")
+    -1.1316
+    """
+    p, ratio, source = _source(p, ratio, amplitude)
+    sigma = np.sqrt(source.variance * ((1 - ratio) / ratio))
+    with np.errstate(divide="ignore"):
+        return np.asarray(-np.asarray(source.cumulants()[2]) / sigma**3)
+
+
+def cubic_sum(w: ArrayLike) -> float:
+    """Row average of Σ_{j≠i} (W_ij/W_ii)³ of a square matrix; see `least_skewness` for its bound.
+
+    Raises ValueError if `w` is not square or has a zero on its diagonal.
+
+    Examples
+    --------
+    >>> import rugtheory as rt
+    >>> rt.cubic_sum([[1, -1], [-1, 1]])
+    -1.0
+    """
+    w = _check.real("w", w)
+    if w.ndim != 2 or w.shape[0] != w.shape[1] or not w.size:
+        raise ValueError(f"w must be a square matrix, got shape {w.shape}")
+    diagonal = np.diag(w)
+    if np.any(diagonal == 0):
+        raise ValueError(
+            f"w must have no zero on its diagonal, got one in row {np.argmin(diagonal != 0)}"
+        )
+    cubes = (w / diagonal[:, None]) ** 3
+    return float(np.mean(cubes.sum(axis=1) - 1))
+
+
 def _source(
     p: ArrayLike, ratio: ArrayLike, amplitude: Amplitude
 ) -> tuple[Array, Array, SparseSource]:

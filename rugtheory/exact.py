@@ -187,7 +187,7 @@ def choose_rows(
 def row_loss(a: float, weights: Array, b: float, source: SparseSource, rtol: float) -> Estimate:
     """Loss of one output with diagonal `a` and interfering `weights`."""
     weights = weights[np.argsort(-np.abs(weights))]
-    w, b, dropped = _significant(weights, b, source)
+    w, b, dropped = significant(weights, b, source)
     values = support(w, source)
     if values is None:
         value, error = _inverted(a, b, Interference(w, source.p, source.amplitude), source, rtol)
@@ -204,7 +204,7 @@ def _linear_row(a: float, weights: Array, b: float, source: SparseSource) -> Est
     return Estimate(noise + offset**2, 1e-14 * (noise + offset**2))
 
 
-def _significant(w: Array, b: float, source: SparseSource) -> tuple[Array, float, float]:
+def significant(w: Array, b: float, source: SparseSource) -> tuple[Array, float, float]:
     """The weights that matter, b with the mean of the others, and the deviation of the others.
 
     A change of the reading moves the loss by at most 2√loss times its rms plus its square.

@@ -481,17 +481,27 @@ def check_amplitude(amplitude: Amplitude) -> None:
         )
 
 
+def _expm1(z: Complex) -> Complex:
+    # Several times faster than numpy's complex one, by ufuncs of real numbers.
+    rise, half, sine = np.expm1(z.real), np.sin(0.5 * z.imag), np.sin(z.imag)
+    value = np.empty_like(z)
+    versine = 2 * half * half
+    value.real = rise * (1 - versine) - versine
+    value.imag = (1 + rise) * sine
+    return value
+
+
 def _expm1_over(z: Complex) -> Complex:
     """(e^z - 1)/z, continued by its value 1 at zero."""
     z = np.where(z == 0, 1e-300, z)
-    return np.asarray(np.expm1(z) / z, np.complex128)
+    return np.asarray(_expm1(z) / z, np.complex128)
 
 
 def _expm1_over_slope(z: Complex) -> Complex:
     """Its derivative, ∫₀¹ v e^{zv} dv."""
     near = np.abs(z) < 1
     far = np.where(near, 1, z)
-    slope = np.asarray((np.exp(far) - np.expm1(far) / far) / far, np.complex128)
+    slope = np.asarray((np.exp(far) - _expm1(far) / far) / far, np.complex128)
     # Taylor's series where the difference would cancel: Σ z^k / (k! (k + 2)).
     slope[near] = np.polynomial.polynomial.polyval(z[near], _SERIES)
     return slope

@@ -1,9 +1,10 @@
 r"""What lies below the loss of the Gaussian rug: dropped features, pairs, and the best of them.
 
 Features in groups that share no hidden units do not interfere between groups.  So if parts f and
-1 - f of the features can be stored at ratios r₁ and r₂ with losses L₁ and L₂, ratio f r₁ + (1 - f) r₂
-has a structure with loss f L₁ + (1 - f) L₂.  The simplest group is that of dropped features, with
-ratio 0 and the loss v(p) of predicting the mean.  Where the chord from there lies below a curve L(r),
+1 - f of the features can be stored at ratios r₁ and r₂ with losses L₁ and L₂, the ratio
+f r₁ + (1 - f) r₂ has a structure with loss f L₁ + (1 - f) L₂.  The simplest group is that of
+dropped features, with ratio 0 and the loss v(p) of predicting the mean.  Where the chord from there
+lies below a curve L(r),
 
 .. math:: (1 - f)\, v(p) + f\, L(r/f) < L(r) , \qquad r/f = r_c(p) ,
 

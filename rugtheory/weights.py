@@ -1,0 +1,150 @@
+"""Reading the weights of a trained model from a file."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from ._check import Array
+
+_PAIRS = (
+    ("W_in", "W_out"),
+    ("w_in", "w_out"),
+    ("initial_layer.weight", "final_layer.weight"),
+)
+_TIED = ("W", "w")
+_BIASES = ("b", "bias", "b_final", "final_layer.bias")
+_TORCH = (".pt", ".pth", ".bin", ".ckpt")
+
+
+@dataclass(frozen=True)
+class Weights:
+    """Weights of x̂ = ReLU(W_out W_in x + b), float64.
+
+    Attributes
+    ----------
+    w_in : ndarray, shape (n_dense, n_sparse)
+    w_out : ndarray, shape (n_sparse, n_dense)
+    b : ndarray, shape (n_sparse,)
+    """
+
+    w_in: Array
+    w_out: Array
+    b: Array
+
+
+def read_weights(path: str | Path) -> Weights:
+    """Weights from a safetensors file, an .npz archive or a PyTorch state dict.
+
+    Parameters
+    ----------
+    path : str or Path
+        `.safetensors`, `.npz`, or `.pt`, `.pth`, `.bin`, `.ckpt`.  The last are read with
+        ``torch.load(weights_only=True)``, which runs no code from the file; torch is imported only
+        then.
+
+    Returns
+    -------
+    Weights
+
+    Raises
+    ------
+    ValueError
+        If the file is not what its name says, a tensor is missing, has a wrong shape or is not
+        finite, or if orientation cannot be told.
+    ImportError
+        Without the package that reads the format.
+
+    Notes
+    -----
+    Names understood: W_in, W_out; initial_layer.weight, final_layer.weight; or a single W if the
+    weights are tied, W_out = W_inᵀ.  The bias is b, bias, b_final or final_layer.bias.  Its length
+    is n_sparse, which tells rows from columns; square matrices are only understood by the names of
+    layers, whose weights PyTorch stores as (outputs, inputs).
+    """
+    path = Path(path)
+    tensors = _load(path)
+    bias_name, b = _find(tensors, _BIASES, path)
+    if b.ndim != 1:
+        raise ValueError(f"{path}: {bias_name} must be a vector, got shape {b.shape}")
+    for in_name, out_name in _PAIRS:
+        if in_name in tensors or out_name in tensors:
+            _, w_in = _find(tensors, (in_name,), path)
+            _, w_out = _find(tensors, (out_name,), path)
+            layers = in_name.startswith("initial")
+            w_in = _oriented(path, in_name, w_in, b.size, 1, known=layers)
+            w_out = _oriented(path, out_name, w_out, b.size, 0, known=layers)
+            break
+    else:
+        name, w = _find(tensors, _TIED, path)
+        in_name, out_name = name, f"{name} transposed"
+        w_in = _oriented(path, name, w, b.size, 1, known=False)
+        w_out = w_in.T
+    if w_in.shape != w_out.shape[::-1]:
+        raise ValueError(
+            f"{path}: {in_name} {w_in.shape} and {out_name} {w_out.shape} do not fit together"
+        )
+    for name, x in ((in_name, w_in), (out_name, w_out), (bias_name, b)):
+        if not np.isfinite(x).all():
+            raise ValueError(f"{path}: {name} must be finite, got {x[~np.isfinite(x)][0]}")
+    return Weights(w_in, w_out, b)
+
+
+def _load(path: Path) -> Mapping[str, Any]:
+    if not path.is_file():
+        raise FileNotFoundError(f"no such file: {path}")
+    try:
+        if path.suffix == ".safetensors":
+            import safetensors.numpy
+
+            return dict(safetensors.numpy.load_file(path))
+        if path.suffix == ".npz":
+            with np.load(path, allow_pickle=False) as archive:
+                return dict(archive)
+        if path.suffix in _TORCH:
+            import torch
+
+            state = torch.load(path, map_location="cpu", weights_only=True)
+            state = state.get("state_dict", state)
+            return {
+                k: v.detach().double().numpy() for k, v in state.items() if hasattr(v, "detach")
+            }
+    except ImportError:
+        raise
+    except Exception as error:
+        raise ValueError(f"{path} cannot be read as {path.suffix[1:]}: {error}") from error
+    raise ValueError(
+        f"path must end in .safetensors, .npz or {', '.join(_TORCH)}, got {path.name!r}"
+    )
+
+
+def _find(tensors: Mapping[str, Any], names: tuple[str, ...], path: Path) -> tuple[str, Array]:
+    for name in names:
+        if name in tensors:
+            x = np.asarray(tensors[name])
+            if x.dtype.kind not in "iuf":
+                raise ValueError(f"{path}: {name} must be real, got dtype {x.dtype}")
+            return name, x.astype(np.float64)
+    raise ValueError(
+        f"{path} has no {' or '.join(names)}; it holds {', '.join(tensors) or 'nothing'}"
+    )
+
+
+def _oriented(path: Path, name: str, w: Array, n_sparse: int, axis: int, *, known: bool) -> Array:
+    """`w` with its axis of length `n_sparse` moved to `axis`."""
+    if w.ndim != 2 or n_sparse not in w.shape:
+        raise ValueError(
+            f"{path}: {name} must be a matrix with an axis of length {n_sparse}, that of the bias, "
+            f"got shape {w.shape}"
+        )
+    if w.shape == (n_sparse, n_sparse) and not known:
+        raise ValueError(
+            f"{path}: {name} is square, so rows cannot be told from columns; name the weights "
+            "initial_layer.weight, of shape (n_dense, n_sparse), and final_layer.weight, of shape "
+            "(n_sparse, n_dense)"
+        )
+    return w if w.shape[axis] == n_sparse else w.T
