@@ -213,14 +213,18 @@ class Integral:
         self.estimate = Estimate(0.0, 0.0)
         low, high = (f(x, y) for f, x, y in zip((max, min), law.domain(), domain, strict=True))
         edge = high if side > 0 else -low
-        # From far below to far above where a sum of that extent, or a Gaussian of that spread
-        # around the shift, has its least Chernoff bound.
-        reach = max(200 / extent, 40 / law.spread, 4 * abs(shift) / law.spread**2)
-        alpha = side * np.geomspace(0.02 / extent, min(reach, edge), _GRID + 1)[:-1]
-        # Chernoff's bound on the result at every α, and from it α and the step.
-        with np.errstate(over="ignore", invalid="ignore", divide="ignore"):
-            chernoff = alpha * shift + law.log_mgf(alpha) + np.log(bound(alpha))
-        known = np.isfinite(chernoff)
+        # Chernoff's bound on the result, from far below to far above where a sum of that extent, or
+        # a Gaussian of that spread around the shift, has it least.
+        reach = min(max(200 / extent, 40 / law.spread, 4 * abs(shift) / law.spread**2), edge)
+        while True:
+            grid = np.geomspace(0.02 * min(1 / extent, reach), reach, _GRID + 1)
+            alpha = side * grid[:-1]
+            with np.errstate(over="ignore", invalid="ignore", divide="ignore"):
+                chernoff = alpha * shift + law.log_mgf(alpha) + np.log(bound(alpha))
+            known = np.isfinite(chernoff)
+            if known.sum() >= _GRID // 2:
+                break
+            reach = grid[known.sum()]
         alpha, chernoff = alpha[known], chernoff[known]
         best = int(np.clip(np.argmin(chernoff), 2, alpha.size - 3))
         # At period T = 2π/h the images are at most C(α') exp(-|α' - α| T), whatever α'.

@@ -124,7 +124,7 @@ class RowChannel:
         weights = self.weights[np.argsort(-np.abs(self.weights))]
         law = Interference(weights[weights != 0], self.p, self.amplitude)
         some, error = tail_probability(law, t, atol)
-        return some + np.exp(law.log_none) * (t < 0), error
+        return np.clip(some + np.exp(law.log_none) * (t < 0), 0.0, 1.0), error
 
     def distance_from_gaussian(self) -> Estimate:
         """Kolmogorov's distance sup |P(Z ≤ t) - Φ((t - mean)/std)|, from the exact law.
@@ -162,6 +162,7 @@ class RowChannel:
         if self.std == 0:
             return row_loss(a, np.zeros(0), b + self.mean, self.source, 1e-8).value
         b += self.mean
+        a = a if abs(a) > 1e-30 * self.std else 0.0
         if a:
             kink, width = np.array([-b / a]), np.array([self.std / abs(a)])
             u, share = self.amplitude.resolving(kink, width)

@@ -8,20 +8,21 @@ import re
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import Any, NoReturn
 
 import numpy as np
 
 from . import __version__
 from ._files import replacing
 from .bounds import linear_loss
+from .channel import RowChannel
 from .curves import FIGURE_2_P, PAPER_GRID, loss_curves, save_curves, simulated_curves
 from .optimum import optimum
 from .rug import hadamard_rug
 from .source import Amplitude, Beta, Constant, Exponential, HalfNormal, Uniform
-
-if TYPE_CHECKING:
-    from matplotlib.axes import Axes
+from .symmetry import Symmetry, symmetry
+from .verdict import Verdict, explain
+from .weights import Weights, read_weights
 
 _CITATION = f"""\
 @article{{cowsik2024persian,
@@ -43,6 +44,7 @@ examples:
   rugtheory curves --p 0.01 0.045 --ratio 0.1 0.25 0.5 --out small
   rugtheory curves --grid paper
   rugtheory optimum --p 0.045 --ratio 0.25 --json
+  rugtheory weights model.safetensors --p 0.045 --figure weights.png
   rugtheory rug --n-sparse 256 --n-dense 40 --seed 0 --out rug.safetensors --figure rug.png
 """
 
@@ -68,7 +70,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print(_CITATION)
         return 0
     if options.run is None:
-        parser.error("a command is needed: curves, optimum or rug (see --help)")
+        parser.error("a command is needed: curves, optimum, rug or weights (see --help)")
     try:
         options.run(options)
     except ImportError as error:
@@ -119,6 +121,16 @@ def _parser() -> argparse.ArgumentParser:
     rug.add_argument("--out", type=Path, help="safetensors file to write")
     rug.add_argument("--figure", type=Path, help="picture of W to write")
     _add_amplitude(rug)
+
+    weights = commands.add_parser("weights", help="what the weights of a trained model really do")
+    weights.set_defaults(run=_weights)
+    weights.add_argument("file", type=Path, help=".safetensors, .npz or PyTorch state dict")
+    weights.add_argument("--p", type=float, required=True, help="p that the features are on with")
+    weights.add_argument("--rows", type=int, default=32, help="rows to invert (32); 0 for all")
+    weights.add_argument("--seed", type=int, default=0, help="for the choice of rows (0)")
+    weights.add_argument("--json", action="store_true")
+    weights.add_argument("--figure", type=Path, help="picture to write")
+    _add_amplitude(weights)
     return parser
 
 
@@ -230,14 +242,59 @@ def _rug(options: argparse.Namespace) -> None:
         print(f"wrote {options.figure}")
 
 
-def _draw(path: Path, draw: Any) -> None:
+def _weights(options: argparse.Namespace) -> None:
+    from tqdm import tqdm
+
+    model = read_weights(options.file)
+    given = model.w_in, model.w_out, model.b, options.p
+    found = symmetry(*given, amplitude=options.amplitude, seed=options.seed)
+    verdict = explain(
+        *given,
+        rows=options.rows or None,
+        amplitude=options.amplitude,
+        seed=options.seed,
+        progress=lambda rows: tqdm(rows, desc="inverting", unit="row"),
+    )
+    if options.json:
+        print(json.dumps({"symmetry": found.summary(), "verdict": vars(verdict)}, indent=1))
+    else:
+        for name, value in found.summary().items():
+            print(f"{name:32} {value:.6g}")
+        print(f"{'loss':32} {verdict.loss:.6g} (standard error {verdict.standard_error:.1g})")
+        for name, value in verdict.terms.items():
+            print(f"  - {name:28} {value:+.6g}")
+        print(f"{'best known, ' + verdict.family:32} {verdict.best:.6g}")
+        print(f"{'Gaussian rug':32} {verdict.rug:.6g}")
+    if options.figure is not None:
+        _draw_weights(model, found, verdict, options)
+        if not options.json:
+            print(f"wrote {options.figure}")
+
+
+def _draw_weights(
+    model: Weights, found: Symmetry, verdict: Verdict, options: argparse.Namespace
+) -> None:
+    from .figures import draw_corner, draw_diagonal, draw_row_law, draw_waterfall
+
+    def draw(axes: Any) -> None:
+        draw_corner(model.w_in, model.w_out, axes[0, 0])
+        draw_diagonal(found, axes[0, 1])
+        if found.rows.size:
+            i = found.rows[0]
+            row = np.delete(model.w_out[i] @ model.w_in, i)
+            draw_row_law(RowChannel(row, options.p, options.amplitude), axes[1, 0])
+        draw_waterfall(verdict, axes[1, 1])
+
+    _draw(options.figure, draw, panels=(2, 2))
+
+
+def _draw(path: Path, draw: Any, panels: tuple[int, int] = (1, 1)) -> None:
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
-    figure = Figure(figsize=(7, 5.2), layout="constrained")
+    figure = Figure(figsize=(2 + 5 * panels[1], 1.2 + 4 * panels[0]), layout="constrained")
     FigureCanvasAgg(figure)
-    axes: Axes = figure.add_subplot()
-    draw(axes)
+    draw(figure.subplots(*panels))
     with replacing(path) as partial:
         figure.savefig(partial, dpi=150)
 

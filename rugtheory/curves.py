@@ -136,7 +136,8 @@ def simulated_curves(
         rug = hadamard_rug(n_sparse, int(n_dense[j]), seed=generator)
         best = optimum(p[i], rug.ratio, amplitude=amplitude)
         source = SparseSource(p[i], amplitude)
-        measured = simulate(rug, float(best.a), float(best.b), source, n_samples, seed=generator)
+        b = rug.bias(float(best.b), float(best.a), p[i], amplitude=amplitude)
+        measured = simulate(rug, float(best.a), b, source, n_samples, seed=generator)
         values = (measured.loss, measured.standard_error, float(best.loss))
         for name, value in zip(names, values, strict=True):
             result[name].values[i, j] = value

@@ -27,7 +27,9 @@ from .source import Amplitude, Complex, SparseSource, Uniform
 
 _MOST_NODES = 2**15
 _NEGLIGIBLE = 1e-13
-_MOST_VALUES = 2**16
+_MOST_VALUES, _MOST_WORK = 2**16, 2**22
+# A diagonal below this part of a weight is none: what it adds is far below rounding.
+_NO_DIAGONAL = 1e-30
 # Sums of weights that differ by less than this part of their scale are the same.
 _SAME = 1e-14
 _BLOCK = 64
@@ -188,6 +190,8 @@ def row_loss(a: float, weights: Array, b: float, source: SparseSource, rtol: flo
     """Loss of one output with diagonal `a` and interfering `weights`."""
     weights = weights[np.argsort(-np.abs(weights))]
     w, b, dropped = significant(weights, b, source)
+    if w.size and abs(a) < _NO_DIAGONAL * abs(w[0]):
+        a = 0.0
     values = support(w, source)
     if values is None:
         value, error = _inverted(a, b, Interference(w, source.p, source.amplitude), source, rtol)
@@ -195,7 +199,8 @@ def row_loss(a: float, weights: Array, b: float, source: SparseSource, rtol: flo
         z, probability = values
         value = float(probability @ _quiet_loss(a, b + z, source))
         error = 1e-13 * value
-    return Estimate(value, error + 2 * np.sqrt(max(value, 0.0)) * dropped + dropped**2)
+    error += 2 * np.sqrt(max(value, 0.0)) * dropped + dropped**2
+    return Estimate(float(value), float(error))
 
 
 def _linear_row(a: float, weights: Array, b: float, source: SparseSource) -> Estimate:
@@ -233,12 +238,14 @@ def support(w: Array, source: SparseSource) -> tuple[Array, Array] | None:
     values = np.append(0.0, atoms[0])
     shares = np.append(1 - source.p, source.p * atoms[1])
     grain = _SAME * float(np.abs(w).sum()) * values.max()
+    work = 0
     for weight in w:
         sums = np.add.outer(z, weight * values).ravel()
         joint = np.multiply.outer(probability, shares).ravel()
         _, first, same = np.unique(np.rint(sums / grain), return_index=True, return_inverse=True)
         z, probability = sums[first], np.bincount(same, joint).astype(float)
-        if z.size > _MOST_VALUES:
+        work += z.size
+        if z.size > _MOST_VALUES or work > _MOST_WORK:
             return None
     return z, probability
 

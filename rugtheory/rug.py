@@ -391,8 +391,7 @@ def simulate(
     ----------
     rug : Rug
     a, b : float
-        Diagonal, and bias for zero-mean interference, as from `optimum`; the mean that the
-        interference of this rug has is made up for.
+        Diagonal and bias of the model; see `Rug.bias` for that of an `optimum`.
     source : SparseSource
         Law of the features, with scalar p.
     n_samples : int, at least 2
@@ -412,14 +411,14 @@ def simulate(
     --------
     >>> import rugtheory as rt
     >>> best, rug = rt.optimum(0.1, 0.25), rt.hadamard_rug(4096, 1024, seed=0)
-    >>> measured = rt.simulate(rug, best.a, best.b, rt.SparseSource(0.1), 200, seed=1)
+    >>> b = rug.bias(best.b, best.a, 0.1)
+    >>> measured = rt.simulate(rug, best.a, b, rt.SparseSource(0.1), 200, seed=1)
     >>> bool(abs(measured.loss - best.loss) < 4 * measured.standard_error)
     True
     """
     if not isinstance(source, SparseSource):
         raise TypeError(f"source must be a SparseSource, got {source!r}")
-    bias = rug.bias(b, a, source.p, amplitude=source.amplitude)
-    a = _check.scalar("a", a)
+    a, b = _check.scalar("a", a), _check.scalar("b", b)
     n_samples = _check.integer("n_samples", n_samples, 2)
     batch = max(1, 2**20 // rug.n_sparse) if batch is None else _check.integer("batch", batch, 1)
     generator = _check.rng(seed)
@@ -427,7 +426,7 @@ def simulate(
     for start in range(0, n_samples, batch):
         part = losses[start : start + batch]
         x = source.sample((part.size, rug.n_sparse), generator)
-        part[:] = np.mean((x - rug.decode(rug.encode(x), a, bias)) ** 2, axis=1)
+        part[:] = np.mean((x - rug.decode(rug.encode(x), a, b)) ** 2, axis=1)
     error = float(losses.std(ddof=1) / np.sqrt(n_samples))
     return SimulatedLoss(float(losses.mean()), error, n_samples)
 

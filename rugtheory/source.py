@@ -358,13 +358,32 @@ class Beta(_Density):
         if _order(order):
             return self.mean * Beta(self.alpha + 1, self.beta).mgf(t)
         z = np.asarray(t, np.complex128)
+        far = np.abs(z) > 50 + (self.alpha + self.beta) ** 2
+        value = np.empty_like(z)
+        value[far] = self._mgf_far(z[far])
+        near = z[~far]
         # exp(t u) turns |t|/2π times over [0, 1]; scipy's hyp1f1 has no digits for such t.
-        size = 32 + int(np.max(np.abs(z), initial=0.0))
+        size = 32 + int(np.max(np.abs(near), initial=0.0))
         nodes, weights = _jacobi(2 ** math.ceil(math.log2(size)), self.beta - 1, self.alpha - 1)
-        value = np.zeros_like(z)
+        total = np.zeros_like(near)
         for u, w in zip(nodes, weights, strict=True):
-            value += w * np.exp(z * u)
+            total += w * np.exp(near * u)
+        value[~far] = total
         return value
+
+    def _mgf_far(self, z: Complex) -> Complex:
+        """Both ends of [0, 1] in the asymptotic expansion of Kummer's function (DLMF 13.7.2)."""
+        a, b = self.alpha, self.beta
+
+        def end(exponent: float, other: float, z: Complex) -> Complex:
+            term = total = np.ones_like(z)
+            for n in range(30):
+                term = term * ((exponent + n) * (1 - other + n) / (n + 1)) / z
+                total = total + term
+            scale = np.exp(special.gammaln(a + b) - special.gammaln(other))
+            return np.asarray(scale * z**-exponent * total)
+
+        return np.asarray(end(a, b, -z) + np.exp(z) * end(b, a, z))
 
     @property
     def end(self) -> float:
@@ -493,7 +512,7 @@ def _expm1(z: Complex) -> Complex:
 
 def _expm1_over(z: Complex) -> Complex:
     """(e^z - 1)/z, continued by its value 1 at zero."""
-    z = np.where(z == 0, 1e-300, z)
+    z = np.where(np.abs(z) < 1e-290, 1e-290, z)
     return np.asarray(_expm1(z) / z, np.complex128)
 
 

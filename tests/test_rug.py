@@ -237,14 +237,15 @@ def test_files_that_are_not_rugs(tmp_path):
 def test_simulation_is_the_model_itself():
     rug, source = rt.hadamard_rug(64, 20, seed=0), rt.SparseSource(0.2)
     best = rt.optimum(0.2, rug.ratio)
-    measured = rt.simulate(rug, best.a, best.b, source, 5000, seed=1)
-    x = source.sample((20_000, 64), seed=2)
     b = best.b - best.a * source.mean * (rug.matrix()[0].sum() - 1)
+    assert rug.bias(best.b, best.a, 0.2) == pytest.approx(float(b))
+    measured = rt.simulate(rug, best.a, b, source, 5000, seed=1)
+    x = source.sample((20_000, 64), seed=2)
     losses = np.mean((x - np.maximum(best.a * x @ rug.matrix() + b, 0)) ** 2, axis=1)
     error = np.hypot(losses.std() / np.sqrt(losses.size), measured.standard_error)
     assert abs(losses.mean() - measured.loss) < 4.5 * error
-    assert measured == rt.simulate(rug, best.a, best.b, source, 5000, seed=1)
-    apart = rt.simulate(rug, best.a, best.b, source, 5000, seed=3, batch=7)
+    assert measured == rt.simulate(rug, best.a, b, source, 5000, seed=1)
+    apart = rt.simulate(rug, best.a, b, source, 5000, seed=3, batch=7)
     error = np.hypot(apart.standard_error, measured.standard_error)
     assert 0 < abs(apart.loss - measured.loss) < 4.5 * error
 
@@ -263,7 +264,8 @@ def test_the_standard_error_is_honest():
 def test_large_rugs_have_the_loss_of_the_theory(p, n_dense):
     rug = rt.hadamard_rug(4096, n_dense, seed=0)
     best = rt.optimum(p, rug.ratio)
-    measured = rt.simulate(rug, best.a, best.b, rt.SparseSource(p), 300, seed=1)
+    b = rug.bias(best.b, best.a, p)
+    measured = rt.simulate(rug, best.a, b, rt.SparseSource(p), 300, seed=1)
     assert abs(measured.loss - best.loss) < 4.5 * measured.standard_error
 
 

@@ -60,18 +60,35 @@ def test_cumulants(name):
 
 
 @pytest.mark.parametrize("t", [0.0, 1e-9, 0.3 - 2j, -5 + 30j, -40.0, 1.0 + 100j, -1 - 300j])
+@pytest.mark.parametrize("order", [0, 1])
 @pytest.mark.parametrize("name", LAWS)
-def test_mgf(name, t):
+def test_mgf(name, t, order):
     turns = np.linspace(0, 45, 45 * (int(abs(complex(t).imag)) // 10 + 2))
     with mp.workdps(30):
-        exact = integral(name, lambda u: mp.exp(mp.mpc(t) * u), breaks=turns)
-    scale = float(integral(name, lambda u: mp.exp(mp.re(mp.mpc(t)) * u)))
-    assert abs(complex(LAWS[name].mgf(t)) - complex(exact)) <= 1e-13 * scale
+        exact = integral(name, lambda u: u**order * mp.exp(mp.mpc(t) * u), breaks=turns)
+    scale = float(integral(name, lambda u: u**order * mp.exp(mp.re(mp.mpc(t)) * u)))
+    assert abs(complex(LAWS[name].mgf(t, order)) - complex(exact)) <= 1e-13 * scale
 
 
 def test_mgf_outside_its_strip():
+    law = rt.Exponential(0.5)
+    assert law.abscissa == 2 and rt.Uniform().abscissa == np.inf
     with pytest.raises(ValueError, match="Re t"):
-        rt.Exponential(0.5).mgf(2.0)
+        law.mgf(2.0)
+    with pytest.raises(ValueError, match=r"order must be in \[0, 1\], got 2"):
+        law.mgf(1.0, 2)
+
+
+@pytest.mark.parametrize("name", LAWS)
+def test_support(name):
+    law = LAWS[name]
+    u = law.sample(20_000, seed=0)
+    assert law.start <= u.min() and u.max() <= law.end
+    if np.isfinite(law.end):
+        assert u.min() - law.start < 0.1 and law.end - u.max() < 0.15
+    if law.atoms() is not None:
+        values, shares = law.atoms()
+        assert np.all(np.isin(u, values)) and shares.sum() == pytest.approx(1)
 
 
 @pytest.mark.parametrize("n", [1, 5, 24])

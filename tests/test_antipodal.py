@@ -1,0 +1,134 @@
+"""Antipodal rugs: weights, loss with a partner, its optimum."""
+
+import mpmath as mp
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from scipy import optimize
+
+import rugtheory as rt
+
+LAWS = [rt.Uniform(), rt.Uniform(0.5, 0.6), rt.Exponential(0.5), rt.Beta(2, 3), rt.Constant(0.7)]
+
+
+@given(st.integers(1, 8), st.integers(0, 99))
+@settings(max_examples=20)
+def test_rug_has_partners(log_n, seed):
+    n = 2**log_n
+    n_dense = 1 + seed % (n // 2)
+    rug = rt.antipodal_rug(n, n_dense, seed=seed)
+    w = rug.matrix()
+    assert np.array_equal(np.diag(np.roll(w, n // 2, axis=0)), -np.ones(n))
+    assert w == pytest.approx(rug.w_out() @ rug.w_in, abs=1e-12)
+    assert rt.cubic_sum(w) == pytest.approx(-1)  # attains the bound of third order
+    assert rug.sigma(0.1) == pytest.approx(float(rt.welch_sigma(0.1, rug.ratio)))
+    assert rug.skewness(0.1) == pytest.approx(float(rt.least_skewness(0.1, rug.ratio)))
+
+
+@pytest.mark.parametrize("law", LAWS, ids=repr)
+@pytest.mark.parametrize(("a", "b", "sigma"), [(1.2, -0.3, 0.2), (1.0, 0.0, 0.0), (-0.5, 0.1, 0.3)])
+def test_loss_against_the_exact_loss_of_many_small_weights(law, a, b, sigma):
+    """The partner in full, the Gaussian rest as a symmetric sum, extrapolated in its length."""
+    p = 0.2
+    variance = rt.SparseSource(p, law).variance
+
+    def with_rest_of(n):
+        rest = np.resize([1.0, -1.0], n) * a * sigma / np.sqrt(n * variance)
+        return rt.RowChannel(np.append(-a, rest), p, law).loss(a, b, rtol=1e-8).value
+
+    few, more, most = (with_rest_of(n) for n in (1000, 2000, 4000))
+    expected = (few - 6 * more + 8 * most) / 3  # errors of orders 1/n and 1/n²
+    value = float(rt.antipodal_loss(a, b, sigma, p, amplitude=law))
+    assert value == pytest.approx(expected, rel=1e-6)
+
+
+def test_loss_from_the_definition():
+    """Uniform amplitudes: three-fold integral with mpmath, at one point."""
+    a, b, sigma, p = 1.3, -0.37, 0.29, 0.045
+
+    def reading(t):  # E ReLU(a n + t), E ReLU(a n + t)², n ~ N(0, σ²)
+        s = a * sigma
+        cdf, pdf = mp.ncdf(t / s), mp.npdf(t / s)
+        return t * cdf + s * pdf, (t * t + s * s) * cdf + t * s * pdf
+
+    def error(x, y):
+        first, second = reading(a * (x - y) + b)
+        return x * x - 2 * x * first + second
+
+    both = mp.quad(error, [0, 0.5, 1], [0, 0.5, 1])
+    left = mp.quad(lambda y: error(0, y), [0, 0.5, 1])
+    right = mp.quad(lambda x: error(x, 0), [0, 0.5, 1])
+    exact = p * p * both + p * (1 - p) * (left + right) + (1 - p) ** 2 * error(0, 0)
+    assert float(rt.antipodal_loss(a, b, sigma, p)) == pytest.approx(float(exact), rel=1e-12)
+
+
+def test_pairs_alone_lose_p_squared_over_six():
+    p = np.array([1e-12, 1e-6, 0.01, 0.3, 1.0])
+    assert rt.antipodal_loss(1.0, 0.0, 0.0, p) == pytest.approx(p**2 / 6, rel=1e-14)
+    assert rt.antipodal_sigma(p, 0.5) == pytest.approx(0)
+    best = rt.antipodal_optimum(p[:-1], 0.5).loss
+    assert np.all(best <= p[:-1] ** 2 / 6 * (1 + 1e-12))
+
+
+class TestOptimum:
+    @pytest.mark.parametrize("law", LAWS[:2] + LAWS[4:], ids=repr)
+    @pytest.mark.parametrize(("p", "ratio"), [(0.045, 0.25), (0.3, 0.1), (0.01, 0.4), (0.7, 0.3)])
+    def test_no_other_decoder_does_better(self, law, p, ratio):
+        best = rt.antipodal_optimum(p, ratio, amplitude=law)
+        sigma = float(best.sigma)
+
+        def loss(x):
+            return float(rt.antipodal_loss(x[0], x[1], sigma, p, amplitude=law))
+
+        assert loss([best.a, best.b]) == pytest.approx(float(best.loss), rel=1e-12)
+        for start in ([1.0, 0.0], [1.3, -0.6], [ratio, p / 2], [1.5, -1.0]):
+            found = optimize.minimize(loss, start, method="Nelder-Mead", options={"xatol": 1e-5})
+            assert best.loss <= found.fun * (1 + 1e-9)
+
+    def test_linear_limit(self):
+        best = rt.antipodal_optimum(0.5, 1e-4)
+        assert best.loss == pytest.approx(float(rt.linear_loss(0.5, 1e-4)), rel=1e-12)
+        assert best.a == pytest.approx(1e-4, rel=1e-6)
+        assert best.b == pytest.approx(0.25, rel=1e-3)  # the partner's mean makes up the rest
+
+    def test_singles_above_one_half(self):
+        pairs = rt.antipodal_optimum(0.1, 0.5)
+        best = rt.antipodal_optimum(0.1, [0.75, 1.0])
+        assert best.loss == pytest.approx([pairs.loss / 2, 0])
+        assert best.a == pytest.approx(float(pairs.a))
+
+    def test_published_value(self):
+        # Quadrature with 60 by 60 nodes gave .0035841705.
+        assert f"{rt.antipodal_optimum(0.045, 0.25).loss:.10f}" == "0.0035841705"
+
+    @given(st.floats(1e-9, 1), st.floats(1e-4, 0.5))
+    @settings(max_examples=25)
+    def test_never_above_the_linear_model(self, p, ratio):
+        best = rt.antipodal_optimum(p, ratio)
+        assert 0 <= best.loss <= rt.linear_loss(p, ratio) * (1 + 1e-10)
+
+
+@pytest.mark.parametrize("ratio", [0.125, 0.25, 0.5])
+def test_simulated(ratio):
+    """Rugs of 4096 features against the theory of infinitely many."""
+    p, n = 0.1, 4096
+    best = rt.antipodal_optimum(p, ratio)
+    rug = rt.antipodal_rug(n, int(n * ratio), seed=3)
+    measured = rt.simulate(rug, best.a, best.b, rt.SparseSource(p), 200, seed=4)
+    assert abs(measured.loss - best.loss) < 4 * measured.standard_error
+
+
+@pytest.mark.parametrize(
+    ("make", "message"),
+    [
+        (lambda: rt.antipodal_rug(6, 2, seed=0), "n_sparse must be a power of two, got 6"),
+        (lambda: rt.antipodal_rug(8, 5, seed=0), r"n_dense must be in \[1, 4\], got 5"),
+        (lambda: rt.antipodal_sigma(0.1, 0.6), r"ratio must lie in \(0, 1/2\] for pairs, got 0.6"),
+        (lambda: rt.antipodal_optimum(0.1, 0.0), r"ratio must lie in \(0, 1\], got 0.0"),
+        (lambda: rt.antipodal_loss(1, 0, -1, 0.1), "sigma must be non-negative"),
+    ],
+)
+def test_bad_values(make, message):
+    with pytest.raises(ValueError, match=message):
+        make()

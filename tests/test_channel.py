@@ -1,0 +1,140 @@
+"""The law of a row's interference: cumulants, probabilities, corrections to the Gaussian."""
+
+import mpmath as mp
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from scipy import special
+
+import rugtheory as rt
+
+LAWS = [rt.Uniform(), rt.Exponential(0.5), rt.HalfNormal(0.7), rt.Beta(2, 3), rt.Constant(0.6)]
+WEIGHTS = np.random.default_rng(2).normal(size=40) * 0.15
+
+
+@pytest.mark.parametrize("law", LAWS, ids=repr)
+def test_cumulants_are_derivatives_of_the_log_mgf(law):
+    channel = rt.RowChannel(WEIGHTS[:9], 0.2, law)
+    h = 0.4
+    # Cauchy's integral for the Taylor coefficients of log E exp(sZ) around 0.
+    s = h * np.exp(2j * np.pi * np.arange(64) / 64)
+    coefficients = np.fft.fft(np.log(channel.mgf(s))).real / 64
+    for n, cumulant in enumerate(channel.cumulants(), 1):
+        expected = coefficients[n] / h**n * special.factorial(n)
+        assert cumulant == pytest.approx(expected, rel=1e-10, abs=1e-13)
+
+
+@pytest.mark.parametrize("law", LAWS, ids=repr)
+@pytest.mark.parametrize(("size", "p"), [(40, 0.1), (3, 0.5), (20, 0.002)])
+def test_tail_against_simulation(law, size, p):
+    channel = rt.RowChannel(WEIGHTS[:size], p, law)
+    z = channel.source.sample((200_000, size), 1) @ WEIGHTS[:size]
+    t = channel.mean + channel.std * np.array([-2.1, -1.3, -0.4, 0.3, 1.1, 1.9, 3.2])
+    tail, error = channel.tail(t)
+    observed = (z[:, None] > t).mean(axis=0)
+    slack = 4.5 * np.sqrt(tail * (1 - tail) / z.size) + error + 1e-9
+    assert np.all(np.abs(tail - observed) < slack)
+    assert error < 1e-3
+
+
+def test_one_interferer_in_closed_form():
+    """Z = 0 with probability 1 - p, else uniform on [0, ½]."""
+    channel = rt.RowChannel([0.5], 0.3)
+    t = np.array([-0.1, 0.1, 0.37, 0.6])
+    tail, error = channel.tail(t)
+    assert np.all(np.abs(tail - [1, 0.3 * 0.8, 0.3 * 0.26, 0]) <= error)
+    assert error < 1e-4
+    z, phi = (0 - channel.mean) / channel.std, special.ndtr
+    largest = max(1 - 0.3 - phi(z), phi(z))
+    found = channel.distance_from_gaussian()
+    assert abs(found.value - largest) <= found.error + 1e-6
+
+
+def test_distance_of_a_constant():
+    assert rt.RowChannel([0.0], 0.3).distance_from_gaussian().value == 1
+
+
+def test_distance_falls_with_size():
+    """Berry and Esseen: about as the inverse root of the number of terms."""
+    distances = [
+        rt.RowChannel(np.full(n, 1.0), 0.3).distance_from_gaussian().value for n in (16, 64, 256)
+    ]
+    assert distances[0] / distances[1] == pytest.approx(2, rel=0.2)
+    assert distances[1] / distances[2] == pytest.approx(2, rel=0.2)
+
+
+class TestCorrections:
+    def test_gaussian_is_the_reduced_loss(self):
+        channel = rt.RowChannel(WEIGHTS, 0.1)
+        expected = rt.reduced_loss(1.3, -0.4 + channel.mean, channel.std / 1.3, 0.1)
+        assert channel.gaussian_loss(1.3, -0.4) == pytest.approx(float(expected), rel=1e-14)
+
+    @pytest.mark.parametrize("a", [1.2, 0.0, -0.5])
+    def test_series_from_its_definition(self, a):
+        """The Edgeworth density integrated numerically."""
+        channel = rt.RowChannel(WEIGHTS, 0.1)
+        b = -0.2
+        k1, k2, k3, k4 = channel.cumulants()
+        sd = np.sqrt(k2)
+
+        def density(z):
+            h3, h4 = z**3 - 3 * z, z**4 - 6 * z**2 + 3
+            h6 = z**6 - 15 * z**4 + 45 * z**2 - 15
+            series = (
+                1 + k3 / (6 * sd**3) * h3 + k4 / (24 * k2**2) * h4 + (k3 / sd**3) ** 2 / 72 * h6
+            )
+            return mp.npdf(z) * series
+
+        def loss(u):
+            def integrand(z):
+                return (u - max(a * u + b + k1 + sd * z, 0)) ** 2 * density(z)
+
+            kink = -(a * u + b + k1) / sd
+            points = sorted({-12.0, 12.0, float(min(max(kink, -12), 12)), -4.0, 0.0, 4.0})
+            return mp.quad(integrand, points)
+
+        u, w = np.polynomial.legendre.leggauss(24)
+        on = sum(x / 2 * loss((1 + y) / 2) for y, x in zip(u, w, strict=True))
+        expected = 0.9 * float(loss(0.0)) + 0.1 * float(on)
+        assert channel.corrected_loss(a, b) == pytest.approx(expected, rel=1e-6)
+
+    def test_correct_to_higher_order_in_the_number_of_terms(self):
+        """Errors of orders 2, 3 and 4 fall at least as n^-½, n^-1 and n^-1.5."""
+        errors = []
+        for n in (100, 400, 1600):
+            weights = np.full(n, -0.9 / np.sqrt(n))
+            channel = rt.RowChannel(weights, 0.3)
+            b = -0.25 - channel.mean
+            truth = channel.loss(1.1, b, rtol=1e-10).value
+            errors.append([abs(channel.corrected_loss(1.1, b, order=k) - truth) for k in (2, 3, 4)])
+        slopes = np.log(np.array(errors)[0] / np.array(errors)[-1]) / np.log(16)
+        assert slopes[0] == pytest.approx(0.5, abs=0.15)
+        assert slopes[1] > 0.85
+        assert slopes[2] > 1.2
+
+
+@given(st.floats(0.01, 1), st.floats(-1, 1.5), st.floats(-0.8, 0.8))
+@settings(max_examples=20)
+def test_scaling(p, a, b):
+    """Amplitudes c times as large, bias too: losses c² times as large."""
+    small = rt.RowChannel(WEIGHTS[:8], p).loss(a, b)
+    large = rt.RowChannel(WEIGHTS[:8], p, rt.Uniform(0, 3)).loss(a, 3 * b)
+    assert abs(large.value - 9 * small.value) <= large.error + 9 * small.error
+
+
+@pytest.mark.parametrize(
+    ("make", "message"),
+    [
+        (lambda: rt.RowChannel([[0.1]], 0.1), r"weights must be a vector, got shape \(1, 1\)"),
+        (lambda: rt.RowChannel([np.inf], 0.1), "weights must be finite, got inf"),
+        (lambda: rt.RowChannel([0.1], 1.1), r"p must lie in \(0, 1\], got 1.1"),
+        (
+            lambda: rt.RowChannel([0.1], 0.1).corrected_loss(1, 0, order=5),
+            r"order must be in \[2, 4\]",
+        ),
+    ],
+)
+def test_bad_values(make, message):
+    with pytest.raises(ValueError, match=message):
+        make()

@@ -1,0 +1,208 @@
+"""Exact losses against enumeration, and the honesty of their error estimates."""
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+import rugtheory as rt
+
+from .models import TRAINED, monte_carlo
+from .oracle.enumeration import constant_loss, uniform_loss
+
+rng = np.random.default_rng(5)
+
+
+def cases():
+    """Rows of few features, by kind: (name, a, weights, b, p)."""
+    for p in (1e-9, 1e-4, 0.045, 0.3, 0.8, 1.0):
+        yield f"digon p={p}", 1.0, [-1.0], 0.0, p
+        yield f"uneven digon p={p}", 1.1, [-0.7], -0.05, p
+        yield f"triangle p={p}", 1.0, [-0.5] * 2, -0.1, p
+        yield f"pentagon p={p}", 1.2, [0.37, 0.37, -0.97, -0.97], -0.3, p
+        yield f"tetrahedron p={p}", 1.0, [-1 / 3] * 3, 0.0, p
+        yield f"random p={p}", 1.3, (rng.normal(size=7) * 0.4).tolist(), -0.4, p
+        yield f"weak p={p}", 0.9, (10 ** rng.uniform(-4, -1, 6)).tolist(), -0.01, p
+    yield "atom and weak", 1.0, [-1.0, 1e-3, -2e-3, 1e-3], -0.02, 0.1
+    yield "negative diagonal", -0.7, [0.5, -0.4, 0.2], 0.1, 0.2
+    yield "no diagonal", 0.0, [0.5, -0.4, 0.2], 0.1, 0.2
+    yield "always active", 1.0, [0.3, -0.2], 2.0, 0.3
+    yield "never active", 1.0, [0.3, -0.2], -3.0, 0.3
+    yield "no interference", 1.1, [], -0.1, 0.3
+
+
+@pytest.mark.parametrize(("name", "a", "weights", "b", "p"), list(cases()))
+class TestEnumeration:
+    def check(self, a, weights, b, p, law, truth):
+        row = rt.RowChannel(weights, p, law).loss(a, b, rtol=1e-9)
+        error = abs(row.value - truth)
+        assert error <= row.error + 1e-15 * truth, "the estimate is too small"
+        assert row.error <= 1e-8 * truth + 1e-300
+
+    def test_uniform(self, name, a, weights, b, p):
+        self.check(a, weights, b, p, rt.Uniform(), float(uniform_loss(a, weights, b, p)))
+
+    def test_constant(self, name, a, weights, b, p):
+        law, truth = rt.Constant(0.7), float(constant_loss(a, weights, b, p, 0.7))
+        self.check(a, weights, b, p, law, truth)
+
+
+def test_twelve_features():
+    weights = rng.normal(size=11) * 0.3
+    row = rt.RowChannel(weights, 0.2, rt.Constant(1.0)).loss(1.1, -0.2)
+    assert row.value == pytest.approx(float(constant_loss(1.1, weights, -0.2, 0.2, 1)), rel=1e-10)
+
+
+@pytest.mark.parametrize("p", [0.05, 0.3])
+@pytest.mark.parametrize("size", [18, 19])
+def test_many_atoms_stay_honest(size, p):
+    """2ⁿ values without a lattice: too many to enumerate in the package, not here."""
+    weights = rng.normal(size=size) * 0.4
+    z, share = np.zeros(1), np.ones(1)
+    for w in weights:
+        z = np.concatenate([z, z + w])
+        share = np.concatenate([share * (1 - p), share * p])
+    a, b = 1.1, -0.2
+    on = share @ (1 - np.maximum(a + z + b, 0)) ** 2
+    truth = (1 - p) * (share @ np.maximum(z + b, 0) ** 2) + p * on
+    row = rt.RowChannel(weights, p, rt.Constant(1.0)).loss(a, b)
+    assert abs(row.value - truth) <= row.error
+    assert row.error <= 1e-4 * truth
+
+
+def test_lattice():
+    """Rugs with Bernoulli features: sums repeat, and the law is a convolution of integers."""
+    n, n_dense, p, a, b = 256, 64, 0.045, 1.2, -0.3
+    rug = rt.hadamard_rug(n, n_dense, seed=1)
+    law = np.ones(1)
+    for k in np.rint(rug.phi[1:] * n_dense).astype(int):
+        step = np.zeros(abs(k) + 1)
+        step[0] += 1 - p if k >= 0 else p
+        step[-1] += p if k >= 0 else 1 - p
+        law = np.convolve(law, step)
+    low = np.minimum(np.rint(rug.phi[1:] * n_dense), 0).sum()
+    z = (low + np.arange(law.size)) / n_dense
+    off, on = np.maximum(b + a * z, 0) ** 2, (1 - np.maximum(a + a * z + b, 0)) ** 2
+    truth = (1 - p) * (law @ off) + p * (law @ on)
+    row = rt.RowChannel(a * rug.phi[1:], p, rt.Constant(1.0)).loss(a, b)
+    assert row.value == pytest.approx(truth, rel=1e-11)
+
+
+LAWS = [rt.Uniform(), rt.Exponential(0.5), rt.HalfNormal(0.7), rt.Beta(2, 3), rt.Constant(0.6)]
+
+
+@pytest.mark.parametrize("law", LAWS, ids=repr)
+@pytest.mark.parametrize(("size", "p"), [(30, 0.1), (200, 0.02), (40, 1.0)])
+def test_laws_against_simulation(law, size, p):
+    weights = np.random.default_rng(size).normal(size=size) / np.sqrt(size)
+    a, b = 1.2, -0.15
+    row = rt.RowChannel(weights, p, law).loss(a, b)
+    assert row.error <= 1e-6 * row.value
+    mean, error = monte_carlo(a, weights, b, p, law, 200_000)
+    assert abs(row.value - mean) < 4.5 * error + row.error
+
+
+@given(st.integers(1, 30), st.floats(0.001, 0.9), st.floats(-2, 2), st.floats(-1, 1))
+@settings(max_examples=30)
+def test_with_a_large_bias_the_decoder_is_linear(size, p, a, b):
+    weights = np.random.default_rng(size).normal(size=size) * 0.3
+    row = rt.RowChannel(weights, p).loss(a, b, rtol=1e-6)
+    assert 0 < row.value
+    b += 20.0 + size
+    always = rt.RowChannel(weights, p).loss(a, b, rtol=1e-9)
+    v, mean = rt.SparseSource(p).variance, rt.SparseSource(p).mean
+    linear = v * ((1 - a) ** 2 + weights @ weights)
+    linear += (b + mean * (weights.sum() + a - 1)) ** 2
+    assert always.value == pytest.approx(linear, rel=1e-8)
+
+
+class TestModels:
+    @pytest.mark.parametrize("name", TRAINED)
+    def test_trained(self, name):
+        model, p = rt.read_weights(TRAINED[name]), 0.045
+        rows = np.arange(0, 512, 32)
+        exact = rt.exact_loss(model.w_in, model.w_out, model.b, p, rows=rows)
+        assert np.all(exact.error <= 1e-8 * exact.loss)
+        generator = np.random.default_rng(0)
+        losses = []
+        for _ in range(40):
+            x = rt.SparseSource(p).sample((5000, 512), generator)
+            y = np.maximum(x @ model.w_in.T @ model.w_out[rows].T + model.b[rows], 0)
+            losses.append(np.mean((x[:, rows] - y) ** 2, axis=1))
+        losses = np.concatenate(losses)
+        assert abs(exact.mean - losses.mean()) < 4 * losses.std() / np.sqrt(losses.size)
+
+    def test_gaussian_formula_is_far_off(self):
+        model = rt.read_weights(TRAINED["trained_512_128"])
+        w = model.w_out[7] @ model.w_in
+        channel = rt.RowChannel(np.delete(w, 7), 0.045)
+        ratio = channel.gaussian_loss(w[7], model.b[7]) / channel.loss(w[7], model.b[7]).value
+        assert 1.4 < ratio < 1.7
+
+    def test_rows_in_closed_form(self):
+        """Pairs (v, -v) share a unit, another feature has one of its own: p²/6, p²/6 and 0."""
+        w_in = np.array([[1.0, -1.0, 0.0], [0.0, 0.0, 1.0]])
+        exact = rt.exact_loss(w_in, w_in.T, 0.0, 0.2)
+        assert exact.loss == pytest.approx([0.2**2 / 6] * 2 + [0], rel=1e-8, abs=1e-15)
+        assert exact.mean == pytest.approx(0.2**2 / 9, rel=1e-8)
+        assert exact.standard_error == 0
+
+    def test_identity_decoder(self):
+        generator = np.random.default_rng(3)
+        w_in, w_out = generator.normal(size=(5, 12)), generator.normal(size=(12, 5)) / 5
+        b, p = generator.normal(size=12), 0.3
+        exact = rt.exact_loss(w_in, w_out, b, p, decoder="identity")
+        residual = np.eye(12) - w_out @ w_in
+        source = rt.SparseSource(p)
+        direct = source.variance * (residual**2).sum(1) + (source.mean * residual.sum(1) - b) ** 2
+        assert exact.loss == pytest.approx(direct, rel=1e-12)
+
+    def test_sampled_rows_estimate_the_mean(self):
+        rug = rt.hadamard_rug(64, 16, seed=0)
+        w_out = rug.w_out() * np.linspace(0.8, 1.6, 64)[:, None]
+        everything = rt.exact_loss(rug.w_in, w_out, -0.2, 0.05, rtol=1e-5)
+        some = rt.exact_loss(rug.w_in, w_out, -0.2, 0.05, rows=24, seed=2, rtol=1e-5)
+        assert some.rows.size == 24
+        assert 0 < abs(some.mean - everything.mean) < 4 * some.standard_error
+        again = rt.exact_loss(rug.w_in, w_out, -0.2, 0.05, rows=some.rows, rtol=1e-5)
+        assert np.array_equal(again.loss, some.loss)
+
+    def test_zero_weights_do_not_interfere(self):
+        alone = rt.RowChannel([], 0.3).loss(1.1, -0.1).value
+        assert rt.RowChannel([0.0, 0.0], 0.3).loss(1.1, -0.1).value == alone
+        assert alone == pytest.approx(float(rt.reduced_loss(1.1, -0.1, 0.0, 0.3)), rel=1e-15)
+
+    def test_negligible_weights_change_nothing(self):
+        """Rounding left in W of an antipodal rug at ratio ½ must not hide its atom."""
+        generator = np.random.default_rng(0)
+        weights = np.append(-1.0, generator.normal(size=500) * 1e-17)
+        row = rt.RowChannel(weights, 0.045).loss(1.0, 0.0)
+        assert row.value == pytest.approx(0.045**2 / 6, rel=1e-8)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"w_in": np.ones(3)}, r"w_in must have shape \(n_dense, n_sparse\)"),
+        ({"w_out": np.ones((2, 3))}, r"w_out must have shape .* = \(3, 2\)"),
+        ({"b": np.ones(2)}, r"b must be a scalar or have shape \(3,\)"),
+        ({"b": np.nan}, "b must be finite"),
+        ({"p": 0.0}, r"p must lie in \(0, 1\]"),
+        ({"p": [0.1, 0.2]}, "p must be a scalar"),
+        ({"rows": 4}, r"rows must be in \[1, 3\], got 4"),
+        ({"rows": [0, 3]}, r"rows must lie in \[0, 2\], got 3"),
+        ({"decoder": "tanh"}, "decoder must be 'relu' or 'identity', got 'tanh'"),
+        ({"rtol": 0.0}, "rtol must be positive"),
+    ],
+)
+def test_bad_values(change, message):
+    given = {"w_in": np.ones((2, 3)), "w_out": np.ones((3, 2)), "b": 0.0, "p": 0.1} | change
+    with pytest.raises(ValueError, match=message):
+        rt.exact_loss(**given)
+
+
+def test_bad_types():
+    with pytest.raises(TypeError, match="rows must be an integer or a vector"):
+        rt.exact_loss(np.ones((2, 3)), np.ones((3, 2)), 0.0, 0.1, rows=1.5)
+    with pytest.raises(TypeError, match="amplitude law"):
+        rt.exact_loss(np.ones((2, 3)), np.ones((3, 2)), 0.0, 0.1, amplitude="uniform")
