@@ -192,7 +192,7 @@ def _touching(family: Family, p: ArrayLike, amplitude: Amplitude, last: float) -
     # r_c/p grows like the logarithm of 1/p.
     top = np.log(np.minimum(last, 20 * q * (1 + np.log(1 / q))))
     grid = np.linspace(np.log(0.02 * q), top, _SCAN)
-    slopes = np.array([slope(x, q, variance) for x in grid])
+    slopes = slope(grid, q, variance)
     k = np.argmin(slopes, axis=0)
     inside = np.clip(k, 1, _SCAN - 2)
     bracket = tuple(np.take_along_axis(grid, (inside + d)[None], axis=0)[0] for d in (-1, 0, 1))

@@ -40,7 +40,8 @@ def test_loss_against_the_exact_loss_of_many_small_weights(law, a, b, sigma):
     few, more, most = (with_rest_of(n) for n in (1000, 2000, 4000))
     expected = (few - 6 * more + 8 * most) / 3  # errors of orders 1/n and 1/n²
     value = float(rt.antipodal_loss(a, b, sigma, p, amplitude=law))
-    assert value == pytest.approx(expected, rel=1e-6)
+    # Sums of a constant lie on a lattice, on which the expansion is not smooth.
+    assert value == pytest.approx(expected, rel=1e-6 if law.atoms() is None else 2e-5)
 
 
 def test_loss_from_the_definition():

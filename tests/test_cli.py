@@ -171,3 +171,40 @@ def test_library_stands_without_the_extras():
     )
     shown = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert shown.stdout.strip() == "[]"
+
+
+class TestWeights:
+    @pytest.fixture
+    def file(self, tmp_path):
+        rug = rt.antipodal_rug(32, 8, seed=0)
+        rug.save(tmp_path / "m.safetensors", a=1.2, b=-0.2)
+        return tmp_path / "m.safetensors"
+
+    def test_json_and_figure(self, file, capsys):
+        picture = file.with_suffix(".png")
+        arguments = ["weights", str(file), "--p", "0.05", "--rows", "2", "--json"]
+        assert main([*arguments, "--figure", str(picture)]) == 0
+        out, err = capsys.readouterr()
+        report = json.loads(out)
+        model = rt.read_weights(file)
+        verdict = rt.explain(model.w_in, model.w_out, model.b, 0.05, rows=2)
+        assert report["verdict"] == vars(verdict)
+        assert report["symmetry"]["with antipodal partner"] == 32
+        assert picture.stat().st_size > 20_000
+        assert "inverting" in err
+
+    def test_text(self, file, capsys):
+        assert main(["weights", str(file), "--p", "0.05", "--rows", "2"]) == 0
+        out = capsys.readouterr().out
+        assert "distance from Gaussian" in out and "best known, antipodal" in out
+
+    def test_bad_input(self, file, capsys, tmp_path):
+        for arguments in (
+            ["weights", str(tmp_path / "none.npz"), "--p", "0.05"],
+            ["weights", str(file), "--p", "0"],
+            ["weights", str(file), "--p", "0.05", "--rows", "-1"],
+        ):
+            with pytest.raises(SystemExit) as stop:
+                main(arguments)
+            assert stop.value.code == 2
+            assert capsys.readouterr().err.strip().count("\n") == 0

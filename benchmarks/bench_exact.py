@@ -1,0 +1,92 @@
+"""Exact losses against Monte Carlo, and symmetry statistics at size.
+
+    OMP_NUM_THREADS=2 python benchmarks/bench_exact.py [--samples 10000000]
+
+Exact losses of all rows of a trained model (512, 128), and of weights of size (2048, 512), with
+their estimated errors and the time that Monte Carlo would need for a standard error as large, from
+its measured speed in float32.  With `--samples` that many samples are drawn for the trained model
+and compared.  Last, symmetry statistics of (8192, 4096) with the peak of memory.
+"""
+
+import argparse
+import resource
+import time
+from pathlib import Path
+
+import numpy as np
+
+import rugtheory as rt
+
+P = 0.045
+TRAINED = Path(__file__).parents[1] / "tests" / "data" / "trained_512_128.safetensors"
+
+
+def timed(function):
+    start = time.perf_counter()
+    result = function()
+    return time.perf_counter() - start, result
+
+
+def monte_carlo(model, samples, generator, batch=5000):
+    """Mean and standard error of the loss over samples of all features, in float32."""
+    w_in, w_out, b = (x.astype(np.float32) for x in (model.w_in.T, model.w_out.T, model.b))
+    losses = []
+    for _ in range(max(1, samples // batch)):
+        u = generator.random((batch, b.size), np.float32)
+        x = np.maximum(u - np.float32(1 - P), 0) / np.float32(P)
+        losses.append(np.mean((np.maximum(x @ w_in @ w_out + b, 0) - x) ** 2, axis=1))
+    losses = np.concatenate(losses).astype(float)
+    return losses.mean(), losses.std() / np.sqrt(losses.size), losses.size
+
+
+def random_model(n_sparse, n_dense, generator):
+    """Unit columns and the best decoder for their Gaussian interference."""
+    w_in = generator.normal(size=(n_dense, n_sparse)) / np.sqrt(n_dense)
+    best = rt.optimum(P, n_dense / n_sparse)
+    return rt.Weights(w_in, float(best.a) * w_in.T, np.full(n_sparse, float(best.b)))
+
+
+def compare(name, model, generator):
+    seconds, exact = timed(lambda: rt.exact_loss(model.w_in, model.w_out, model.b, P, rtol=1e-6))
+    worst = float((exact.error / exact.loss).max())
+    spent, (mean, error, samples) = timed(lambda: monte_carlo(model, 20_000, generator))
+    needed = spent * (error / exact.mean_error) ** 2
+    print(
+        f"{name}: exact {seconds:.2f} s, loss {exact.mean:.9f}, mean estimated error "
+        f"{exact.mean_error:.1e}, worst relative {worst:.1e}"
+    )
+    print(
+        f"  Monte Carlo {samples} samples {spent:.2f} s: {mean:.6f} +- {error:.1e}; for the same "
+        f"error {needed:.1e} s, {needed / seconds:.1e} times as long"
+    )
+    return exact
+
+
+def main():
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--samples", type=int)
+    options = parser.parse_args()
+    generator = np.random.default_rng(0)
+    trained = rt.read_weights(TRAINED)
+    exact = compare("trained (512, 128)", trained, generator)
+    if options.samples:
+        spent, (mean, error, samples) = timed(
+            lambda: monte_carlo(trained, options.samples, generator)
+        )
+        gap = (exact.mean - mean) / error
+        print(
+            f"  {samples} samples in {spent:.0f} s: {mean:.8f} +- {error:.1e}, exact is "
+            f"{gap:+.2f} standard errors away"
+        )
+    compare("random (2048, 512)", random_model(2048, 512, generator), generator)
+    large = random_model(8192, 4096, generator)
+    seconds, found = timed(lambda: rt.symmetry(large.w_in, large.w_out, large.b, P, rows=2))
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
+    print(
+        f"symmetry (8192, 4096): {seconds:.1f} s, peak {peak:.2f} GiB, variance over the Welch "
+        f"bound {found.summary()['variance over Welch bound']:.3f}"
+    )
+
+
+if __name__ == "__main__":
+    main()
