@@ -54,13 +54,19 @@ def tails(z: Array) -> Tails:
     z ≤ 8; further out the rounding of z²/2 in the exponential rules (260 eps at z = 37).
     """
     z = np.minimum(z, 1e6)  # far past underflow, and keeps inf - inf out of the recurrence
+    g0, g1, g2, g3 = ratios(z)
+    phi = normal_density(z)
+    return Tails(phi, g0 * phi, g1 * phi, g2 * phi, g3 * phi)
+
+
+def ratios(z: Array) -> tuple[Array, Array, Array, Array]:
+    """G₀/φ … G₃/φ at finite `z` ≥ 0, without underflow."""
     scaled = z + _SCALE
     rho = _horner((z - _SCALE) / scaled, _ratio_coefficients()) / scaled
     g1 = z + 3 * rho
     g0 = 2 + z * g1
-    phi = normal_density(z)
-    g2 = phi / (g1 + z * g0)
-    return Tails(phi, g0 * g2, g1 * g2, g2, rho * g2)
+    g2 = 1 / (g1 + z * g0)
+    return g0 * g2, g1 * g2, g2, rho * g2
 
 
 def signed_tails(z: Array) -> Tails:

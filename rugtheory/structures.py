@@ -131,7 +131,7 @@ def mixture_loss(p: ArrayLike, ratio: ArrayLike, *, amplitude: Amplitude = Unifo
     --------
     >>> import rugtheory as rt
     >>> print(f"{rt.mixture_loss(0.045, 0.05) / rt.optimum(0.045, 0.05).loss:.3f}")
-    0.938
+    0.937
     """
     p, ratio = _p_and_ratio(p, ratio)
     critical = critical_ratio(p, amplitude=amplitude)
