@@ -62,13 +62,19 @@ def kink_of(a: Array, b: Array) -> Array:
 
 
 def blockwise(
-    function: Callable[..., tuple[Array, ...]], amplitude: Amplitude, *arrays: Array
+    function: Callable[..., tuple[Array, ...]],
+    amplitude: Amplitude,
+    *arrays: Array,
+    size: int | None = None,
 ) -> tuple[Array, ...]:
     """``function(amplitude, *flat)`` on blocks of the broadcast `arrays`, put together again.
 
-    Blocks are as long as keeps the temporaries in the cache.
+    Blocks are as long as keeps the temporaries in the cache, or of the `size` given, divided by
+    the same factor for laws that take quadrature.
     """
-    size = _BLOCK if isinstance(amplitude, Uniform) else _BLOCK_QUADRATURE
+    size = size or _BLOCK
+    if not isinstance(amplitude, Uniform):
+        size = max(1, size * _BLOCK_QUADRATURE // _BLOCK)
     shape = np.broadcast_shapes(*(array.shape for array in arrays))
     flat = [np.broadcast_to(array, shape).reshape(-1) for array in arrays]
     total = flat[0].size

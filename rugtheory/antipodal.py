@@ -150,7 +150,7 @@ def antipodal_optimum(
     return Optimum(p, ratio, sigma, a, b, paired * loss)
 
 
-def _partner(amplitude: Amplitude, beta: Array, sigma: Array) -> tuple[Array, Array]:
+def partner_nodes(amplitude: Amplitude, beta: Array, sigma: Array) -> tuple[Array, Array]:
     """Nodes and weights for the partner: kinks where its interference just silences x₁.
 
     They lie where the reading x₁ - x₂ + β vanishes at x₁ = 0 and at the ends of its amplitudes.
@@ -163,7 +163,7 @@ def _loss(
     amplitude: Amplitude, a: Array, b: Array, sigma: Array, p: Array, complement: Array
 ) -> Array:
     beta = np.divide(b, a, out=np.zeros_like(b), where=a != 0)
-    u, weights = _partner(amplitude, beta, sigma)
+    u, weights = partner_nodes(amplitude, beta, sigma)
 
     def at(bias: Array) -> Array:
         flat = (np.broadcast_to(x, bias.shape).ravel() for x in (a, bias, sigma, p, complement))
@@ -175,7 +175,7 @@ def _loss(
 def _regression(amplitude: Amplitude, beta: Array, sigma: Array, p: Array) -> tuple[Array, Array]:
     """a = E[xh]/E[h²] with h = ReLU(x₁ - x₂ + ν + β), equation (16), and its gain over a = 0."""
     width = np.maximum(sigma, _NO_NOISE * amplitude.mean)
-    u, weights = _partner(amplitude, beta, sigma)
+    u, weights = partner_nodes(amplitude, beta, sigma)
     odds = (1 - p) / p
 
     def at(beta: Array) -> tuple[Array, Array]:

@@ -86,6 +86,10 @@ class Amplitude(ABC):
         """Amplitudes and their probabilities if the law is discrete, None if it has a density."""
         return None
 
+    @abstractmethod
+    def breakpoints(self) -> Array:
+        """Ends of panels on each of which the law is smooth, the whole mass between them."""
+
     @property
     def mean(self) -> float:
         """E u."""
@@ -138,13 +142,16 @@ class Uniform(Amplitude):
     def quadrature(self, n: int) -> tuple[Array, Array]:
         return _interval(self.low, self.high, *_legendre(n))
 
+    def breakpoints(self) -> Array:
+        return np.array([self.low, self.high])
+
     def sample(self, shape: int | tuple[int, ...], seed: int | np.random.Generator) -> Array:
         return _check.rng(seed).uniform(self.low, self.high, shape)
 
     def resolving(self, kink: Array, width: Array) -> tuple[Array, Array]:
         points = np.clip(_around(kink, width), self.low, self.high)
         ends = np.broadcast_to([[self.low], [self.high]], (2, width.size))
-        nodes, weights = _composite(np.concatenate([points, ends]))
+        nodes, weights = composite(np.concatenate([points, ends]))
         return nodes, weights / (self.high - self.low)
 
 
@@ -177,6 +184,9 @@ class _Atoms(Amplitude):
     def quadrature(self, n: int) -> tuple[Array, Array]:
         u, w = self.atoms()
         return (u, w) if u.size <= _check.integer("n", n, 1) else _gauss(u, w, n)
+
+    def breakpoints(self) -> Array:
+        return self.atoms()[0]
 
     def sample(self, shape: int | tuple[int, ...], seed: int | np.random.Generator) -> Array:
         u, w = self.atoms()
@@ -236,19 +246,15 @@ class _Density(Amplitude):
     def density(self, u: Array) -> Array:
         """Probability density at `u`."""
 
-    @abstractmethod
-    def _breakpoints(self) -> Array:
-        """Ends of panels on each of which the density is smooth, the whole mass between them."""
-
     def quadrature(self, n: int) -> tuple[Array, Array]:
-        nodes, weights = _composite(self._breakpoints()[:, None], order=40)
+        nodes, weights = composite(self.breakpoints()[:, None], order=40)
         return _gauss(nodes[:, 0], weights[:, 0] * self.density(nodes[:, 0]), n)
 
     def resolving(self, kink: Array, width: Array) -> tuple[Array, Array]:
-        fixed = self._breakpoints()
+        fixed = self.breakpoints()
         points = np.clip(_around(kink, width), fixed[0], fixed[-1])
         ends = np.broadcast_to(fixed[:, None], (fixed.size, width.size))
-        nodes, weights = _composite(np.concatenate([points, ends]))
+        nodes, weights = composite(np.concatenate([points, ends]))
         return nodes, weights * self.density(nodes)
 
 
@@ -264,7 +270,7 @@ class Exponential(_Density):
     def density(self, u: Array) -> Array:
         return np.asarray(np.exp(-u / self.scale) / self.scale)
 
-    def _breakpoints(self) -> Array:
+    def breakpoints(self) -> Array:
         return self.scale * np.linspace(0.0, 60.0, 16)
 
     def cumulants(self) -> tuple[float, float, float, float]:
@@ -306,7 +312,7 @@ class HalfNormal(_Density):
     def density(self, u: Array) -> Array:
         return 2 * normal_density(u / self.scale) / self.scale
 
-    def _breakpoints(self) -> Array:
+    def breakpoints(self) -> Array:
         return self.scale * np.linspace(0.0, 12.0, 9)
 
     def cumulants(self) -> tuple[float, float, float, float]:
@@ -343,7 +349,7 @@ class Beta(_Density):
         a, b = self.alpha, self.beta
         return np.asarray(u ** (a - 1) * (1 - u) ** (b - 1) / special.beta(a, b))
 
-    def _breakpoints(self) -> Array:
+    def breakpoints(self) -> Array:
         return np.array([0.0, 1.0])
 
     def cumulants(self) -> tuple[float, float, float, float]:
@@ -556,7 +562,7 @@ def _around(kink: Array, width: Array) -> Array:
     return np.asarray((np.atleast_2d(kink) + width * steps).reshape(-1, width.size))
 
 
-def _composite(points: Array, order: int = 14) -> tuple[Array, Array]:
+def composite(points: Array, order: int = 14) -> tuple[Array, Array]:
     """Gauss-Legendre on the panels between `points` (axis 0, any order; one problem a column)."""
     points = np.sort(points, axis=0)
     x, w = _legendre(order)
@@ -576,7 +582,7 @@ def _power_half(kink: Array, width: Array, alpha: float) -> tuple[Array, Array]:
         graded = np.append(0.5 * 2.0 ** -np.arange(30.0), 0.0)
     points = np.clip(_around(kink, width), 0.0, 0.5)
     fixed = np.broadcast_to(graded[:, None], (graded.size, width.size))
-    w, weights = _composite(np.concatenate([points, fixed]) ** k)
+    w, weights = composite(np.concatenate([points, fixed]) ** k)
     v = w ** (1 / k)
     return v, weights * v ** (alpha - k) / k
 
