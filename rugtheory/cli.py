@@ -12,13 +12,15 @@ from typing import Any, NoReturn
 
 import numpy as np
 
-from . import __version__
+from . import __version__, _check
 from ._files import replacing
 from .bounds import linear_loss
 from .channel import RowChannel
 from .curves import FIGURE_2_P, PAPER_GRID, loss_curves, save_curves, simulated_curves
+from .decoder import decoder_table
 from .optimum import optimum
 from .rug import hadamard_rug
+from .scaling import local_exponents, sparse_law
 from .source import Amplitude, Beta, Constant, Exponential, HalfNormal, Uniform
 from .symmetry import Symmetry, symmetry
 from .verdict import Verdict, explain
@@ -44,6 +46,8 @@ examples:
   rugtheory curves --p 0.01 0.045 --ratio 0.1 0.25 0.5 --out small
   rugtheory curves --grid paper
   rugtheory optimum --p 0.045 --ratio 0.25 --json
+  rugtheory decoders --p 1e-6 1e-4 0.01 --ratio 0.5 --figure decoders.png
+  rugtheory scaling --power 0.5 --figure scaling.png
   rugtheory weights model.safetensors --p 0.045 --figure weights.png
   rugtheory rug --n-sparse 256 --n-dense 40 --seed 0 --out rug.safetensors --figure rug.png
 """
@@ -70,7 +74,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print(_CITATION)
         return 0
     if options.run is None:
-        parser.error("a command is needed: curves, optimum, rug or weights (see --help)")
+        parser.error("a command is needed, such as curves (see --help)")
     try:
         options.run(options)
     except ImportError as error:
@@ -111,6 +115,23 @@ def _parser() -> argparse.ArgumentParser:
     channel.add_argument("--sigma", type=float, nargs="+")
     best.add_argument("--json", action="store_true", help="a list of objects, all digits")
     _add_amplitude(best)
+
+    decoders = commands.add_parser("decoders", help="losses of decoders beyond ReLU")
+    decoders.set_defaults(run=_decoders)
+    decoders.add_argument("--p", type=float, nargs="+", required=True)
+    decoders.add_argument("--ratio", type=float, nargs="+", required=True)
+    decoders.add_argument("--channel", choices=["gaussian", "antipodal"], default="gaussian")
+    decoders.add_argument("--json", action="store_true", help="a list of objects, all digits")
+    decoders.add_argument("--figure", type=Path, help="picture for the first ratio")
+    _add_amplitude(decoders)
+
+    scaling = commands.add_parser("scaling", help="loss against p and ratio, with the laws")
+    scaling.set_defaults(run=_scaling)
+    scaling.add_argument("--power", type=float, default=0.5, help="s in r = p^s (0.5)")
+    scaling.add_argument("--p", type=float, default=0.01, help="p of the curve against r (0.01)")
+    scaling.add_argument("--points", type=int, default=60, help="points of each curve (60)")
+    scaling.add_argument("--json", action="store_true", help="the curves, all digits")
+    scaling.add_argument("--figure", type=Path, help="picture to write")
 
     rug = commands.add_parser("rug", help="weights of a Persian rug")
     rug.set_defaults(run=_rug)
@@ -216,6 +237,77 @@ def _optimum(options: argparse.Namespace) -> None:
     print("  ".join(f"{name:>16}" for name in known))
     for row in rows:
         print("  ".join(f"{x:16.10g}" for x in row.values()))
+
+
+def _decoders(options: argparse.Namespace) -> None:
+    table = decoder_table(
+        np.unique(options.p),
+        np.unique(options.ratio),
+        channel=options.channel,
+        amplitude=options.amplitude,
+    )
+    frame = table.to_dataframe().reset_index()
+    frame = frame[["p", "ratio", "decoder", "loss", "over_bayes", "over_oracle"]]
+    frame = frame.sort_values(["p", "ratio"], kind="stable")
+    if options.json:
+        print(json.dumps(frame.to_dict("records"), indent=1))
+    else:
+        print(frame.to_string(index=False, float_format=lambda x: f"{x:.6g}"))
+    if options.figure is not None:
+        from .figures import draw_decoders
+
+        ratio = options.ratio[0]
+
+        def draw(ax: Any) -> None:
+            draw_decoders(table.sel(ratio=ratio), ax)
+            ax.set_title(f"{options.channel} channel, ratio {ratio:g}", fontsize="medium")
+
+        _draw(options.figure, draw)
+
+
+def _scaling(options: argparse.Namespace) -> None:
+    power = _check.scalar("power", options.power)
+    points = _check.integer("points", options.points, 2)
+    p = np.geomspace(1e-8, 0.3, points)
+    r = np.geomspace(options.p / 100, 0.999, points)
+    curves = {}
+    for name, (x, at) in {
+        f"r = p^{power:g}": (p, (p, p**power)),
+        f"p = {options.p:g}": (r, (options.p, r)),
+    }.items():
+        laws = {
+            "linear, v(1 - r)": linear_loss(*at),
+            "p σ² Λ": sparse_law("relu", *at, order=0),
+            "p σ² (Λ + Λ₁σ)": sparse_law("relu", *at),
+        }
+        curves[name] = (x, optimum(*at).loss, laws, local_exponents(*at))
+    if options.json:
+        report = {
+            name: {"x": x.tolist(), "exact": exact.tolist()}
+            | {law: values.tolist() for law, values in laws.items()}
+            | {"exponent of p": slopes.p.tolist(), "exponent of r": slopes.ratio.tolist()}
+            for name, (x, exact, laws, slopes) in curves.items()
+        }
+        print(json.dumps(report, indent=1, ensure_ascii=False))
+    else:
+        for name, (x, exact, laws, slopes) in curves.items():
+            print(f"{name}; laws over exact: " + ", ".join(laws) + "; exponents of p and r")
+            for k in np.unique(np.linspace(0, points - 1, 9).astype(int)):
+                ratios = "  ".join(f"{law[k] / exact[k]:10.5g}" for law in laws.values())
+                print(
+                    f"{x[k]:10.3e} {exact[k]:12.5e}  {ratios}  "
+                    f"{slopes.p[k]:6.3f} {slopes.ratio[k]:7.3f}"
+                )
+    if options.figure is not None:
+        from .figures import draw_scaling
+
+        def draw(axes: Any) -> None:
+            for k, (name, (x, exact, laws, _)) in enumerate(curves.items()):
+                draw_scaling(x, exact, laws, axes[:, k])
+                axes[0, k].set_title(name, fontsize="medium")
+                axes[1, k].set_xlabel("p" if k == 0 else "ratio r")
+
+        _draw(options.figure, draw, panels=(2, 2))
 
 
 def _rug(options: argparse.Namespace) -> None:

@@ -43,6 +43,9 @@ from .source import Amplitude, SparseSource, Uniform, composite
 if TYPE_CHECKING:
     pass
 
+if TYPE_CHECKING:
+    import xarray as xr
+
 KINDS = ("linear", "relu", "jumprelu", "gated", "topk", "selection", "oracle", "bayes")
 _LEAST_P = 1e-140
 _NO_NOISE = 1e-9
@@ -589,3 +592,57 @@ def _kept(
     high = sigma * (9 + np.sqrt(2 * np.log(1 / keep))) + np.quantile(amplitude.breakpoints(), 1)
     theta = elementwise.find_root(excess, (low, high), args=(sigma, p, keep)).x
     return theta, *_best_affine(channel, amplitude, theta, sigma, p)
+
+
+def decoder_table(
+    p: ArrayLike,
+    ratio: ArrayLike,
+    *,
+    channel: str = "gaussian",
+    amplitude: Amplitude = Uniform(),
+) -> xr.Dataset:
+    """Losses of all decoders on the grid of `p` and `ratio`, and their ratios to the best.
+
+    Parameters
+    ----------
+    p, ratio : array_like, at most one-dimensional
+        The coordinates of the grid, in the ranges of `optimum_decoder`.
+    channel : "gaussian" or "antipodal"
+    amplitude : Amplitude
+        Law of a feature that is on.
+
+    Returns
+    -------
+    xarray.Dataset
+        Dimensions decoder, p and ratio; variables loss, over_bayes and over_oracle.
+
+    Examples
+    --------
+    >>> import rugtheory as rt
+    >>> table = rt.decoder_table([0.01, 0.1], [0.1, 0.5])
+    >>> gap = table.over_bayes.sel(decoder="relu", p=0.01, ratio=0.5)
+    >>> print(f"{float(gap):.4f}")
+    1.5080
+    """
+    import xarray as xr
+
+    p, ratio = (_check.axis(name, x) for name, x in (("p", p), ("ratio", ratio)))
+    found = {
+        kind: optimum_decoder(kind, p[:, None], ratio, channel=channel, amplitude=amplitude).loss
+        for kind in KINDS
+        if kind != "gated"
+    }
+    found["gated"] = found["jumprelu"]
+    loss = np.stack([found[kind] for kind in KINDS])
+    with np.errstate(invalid="ignore"):
+        over = {f"over_{kind}": loss / found[kind] for kind in ("bayes", "oracle")}
+    dimensions = ("decoder", "p", "ratio")
+    return xr.Dataset(
+        {name: (dimensions, values) for name, values in ({"loss": loss} | over).items()},
+        {"decoder": list(KINDS), "p": p, "ratio": ratio},
+        {
+            "channel": channel,
+            "amplitude": repr(amplitude),
+            "loss": "mean squared error per feature",
+        },
+    )

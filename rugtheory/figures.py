@@ -16,6 +16,8 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from numpy.typing import ArrayLike
 
+    from ._check import Array
+
 # Okabe and Ito's palette, apart from its yellow, distinct for all kinds of colour vision.
 _COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
 
@@ -108,6 +110,53 @@ def draw_rug(rug: Rug, ax: Axes | None = None) -> list[Any]:
     figure = ax.get_figure()
     if figure is not None:
         artists.append(figure.colorbar(image, ax=ax, label=r"$W_{ij}$"))
+    return artists
+
+
+_DECODERS = {
+    "linear": "linear",
+    "relu": "ReLU",
+    "jumprelu": "JumpReLU, gated",
+    "topk": "TopK, k/n = p",
+    "selection": "support known, affine",
+    "oracle": "support known, Bayes",
+}
+
+
+def draw_decoders(table: xr.Dataset, ax: Axes | None = None) -> list[Any]:
+    """Losses of decoders over that of Bayes' decoder against p, at one ratio or at r = p^s.
+
+    `table` has dimensions decoder and p: from `decoder_table`, reduced to one ratio for each p.
+    """
+    ax = _axes(ax)
+    artists: list[Any] = []
+    for (kind, name), colour in zip(_DECODERS.items(), _COLOURS, strict=False):
+        ratios = table["over_bayes"].sel(decoder=kind).values
+        artists += ax.plot(table["p"].values, ratios, color=colour, label=name)
+    artists.append(ax.axhline(1, color="0.7", linewidth=0.8, zorder=0))
+    ax.set(
+        xscale="log",
+        yscale="log",
+        xlabel="probability p that a feature is on",
+        ylabel="loss / loss of Bayes' decoder",
+    )
+    artists.append(ax.legend(fontsize="small", frameon=False))
+    return artists
+
+
+def draw_scaling(x: ArrayLike, exact: ArrayLike, laws: dict[str, Array], axes: Any) -> list[Any]:
+    """Exact losses and laws on the first of two Axes, relative residuals on the second."""
+    upper, lower = axes
+    artists: list[Any] = upper.plot(x, exact, color=_COLOURS[6], label="exact")
+    for (name, law), colour in zip(laws.items(), _COLOURS, strict=False):
+        artists += upper.plot(x, law, "--", color=colour, label=name)
+        residual = np.abs(np.asarray(law) / np.asarray(exact) - 1)
+        artists += lower.plot(x, np.maximum(residual, 1e-16), "--", color=colour)
+    upper.set(xscale="log", yscale="log", ylabel="loss per feature")
+    lower.set(xscale="log", yscale="log", ylabel="|law / exact - 1|", ylim=(1e-10, 10))
+    low, high = np.min(exact), np.max(exact)
+    upper.set_ylim(low / 3, high * 3)
+    artists.append(upper.legend(fontsize="small", frameon=False))
     return artists
 
 

@@ -145,6 +145,10 @@ class Uniform(Amplitude):
     def breakpoints(self) -> Array:
         return np.array([self.low, self.high])
 
+    def density(self, u: Array) -> Array:
+        """Probability density at `u`."""
+        return np.where((u >= self.low) & (u <= self.high), 1 / (self.high - self.low), 0.0)
+
     def sample(self, shape: int | tuple[int, ...], seed: int | np.random.Generator) -> Array:
         return _check.rng(seed).uniform(self.low, self.high, shape)
 
@@ -239,7 +243,7 @@ class FromQuadrature(_Atoms):
         return np.array(self.nodes), np.array(self.weights)
 
 
-class _Density(Amplitude):
+class Density(Amplitude):
     """A law given by a density on [0, end) that is smooth between its breakpoints."""
 
     @abstractmethod
@@ -259,7 +263,7 @@ class _Density(Amplitude):
 
 
 @dataclass(frozen=True)
-class Exponential(_Density):
+class Exponential(Density):
     """Exponential with mean `scale` > 0."""
 
     scale: float = 1.0
@@ -301,7 +305,7 @@ class Exponential(_Density):
 
 
 @dataclass(frozen=True)
-class HalfNormal(_Density):
+class HalfNormal(Density):
     """|N(0, scale²)|, `scale` > 0."""
 
     scale: float = 1.0
@@ -335,7 +339,7 @@ class HalfNormal(_Density):
 
 
 @dataclass(frozen=True)
-class Beta(_Density):
+class Beta(Density):
     """Beta on [0, 1] with density ∝ u^(alpha - 1) (1 - u)^(beta - 1), `alpha`, `beta` > 0."""
 
     alpha: float
