@@ -260,7 +260,9 @@ def _decoders(options: argparse.Namespace) -> None:
 
         def draw(ax: Any) -> None:
             draw_decoders(table.sel(ratio=ratio), ax)
-            ax.set_title(f"{options.channel} channel, ratio {ratio:g}", fontsize="medium")
+            ax.set_title(
+                f"{options.channel.capitalize()} channel, ratio {ratio:g}", fontsize="medium"
+            )
 
         _draw(options.figure, draw)
 
@@ -269,7 +271,7 @@ def _scaling(options: argparse.Namespace) -> None:
     power = _check.scalar("power", options.power)
     points = _check.integer("points", options.points, 2)
     p = np.geomspace(1e-8, 0.3, points)
-    r = np.geomspace(options.p / 100, 0.999, points)
+    r = np.geomspace(options.p / 100, 0.95, points)
     curves = {}
     for name, (x, at) in {
         f"r = p^{power:g}": (p, (p, p**power)),

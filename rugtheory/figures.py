@@ -139,6 +139,7 @@ def draw_decoders(table: xr.Dataset, ax: Axes | None = None) -> list[Any]:
         yscale="log",
         xlabel="probability p that a feature is on",
         ylabel="loss / loss of Bayes' decoder",
+        ylim=(0.3, 40),
     )
     artists.append(ax.legend(fontsize="small", frameon=False))
     return artists

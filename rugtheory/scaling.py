@@ -272,11 +272,11 @@ def local_exponents(
         raise ValueError("ratio must be less than 1, where the loss vanishes, got 1.0")
     best = optimum(p, ratio, amplitude=amplitude)
     a, b, sigma, p = best.a, best.b, best.sigma, best.p
-    parts = loss_parts(a, b, sigma, p, amplitude=amplitude)
+    # p ∂L/∂p = p (on - off) = L - off.
+    direct = 1 - loss_parts(a, b, sigma, p, amplitude=amplitude).off / best.loss
     steep = sigma * loss_gradient(a, b, sigma, p, amplitude=amplitude).sigma / best.loss
     k1, k2 = amplitude.mean, amplitude.variance
     variance_by_p = (k2 + (1 - 2 * p) * k1**2) / (k2 + (1 - p) * k1**2)
-    direct = p * (parts.on - parts.off) / best.loss
     return Exponents(
         np.asarray(direct + steep * variance_by_p / 2), np.asarray(-steep / (2 * (1 - ratio)))
     )

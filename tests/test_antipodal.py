@@ -57,7 +57,7 @@ def test_loss_from_the_definition():
         first, second = reading(a * (x - y) + b)
         return x * x - 2 * x * first + second
 
-    both = mp.quad(error, [0, 0.5, 1], [0, 0.5, 1])
+    both = mp.quad(error, [0, 0.5, 1], [0, 0.5, 1], maxdegree=4)
     left = mp.quad(lambda y: error(0, y), [0, 0.5, 1])
     right = mp.quad(lambda x: error(x, 0), [0, 0.5, 1])
     exact = p * p * both + p * (1 - p) * (left + right) + (1 - p) ** 2 * error(0, 0)

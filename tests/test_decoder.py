@@ -1,0 +1,266 @@
+"""Decoders in scalar channels against integrals, identities and each other."""
+
+import mpmath as mp
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from scipy import optimize
+
+import rugtheory as rt
+from rugtheory.decoder import KINDS
+
+from .oracle import channels
+
+POINTS = [(0.045, 0.25), (0.01, 0.1), (0.3, 0.9), (0.5, 1e-2), (1e-4, 0.5), (1e-8, 0.3), (0.9, 0.5)]
+LAWS = [rt.Uniform(), rt.Uniform(0.3, 1.1), rt.Exponential(0.5), rt.Beta(2, 3), rt.Constant(0.7)]
+PROBABILITIES = st.floats(1e-6, 1)
+RATIOS = st.floats(1e-3, 0.99)
+
+
+def gaussian(p, ratio, law=rt.Uniform()):
+    return rt.GaussianChannel(rt.welch_sigma(p, ratio, amplitude=law)), rt.SparseSource(p, law)
+
+
+class TestAgainstTheOracle:
+    @pytest.mark.parametrize(("p", "ratio"), POINTS)
+    def test_bayes_and_oracle(self, p, ratio):
+        sigma = float(rt.welch_sigma(p, ratio))
+        bayes, oracle = channels.least_losses(sigma, p)
+        assert rt.optimum_decoder("bayes", p, ratio).loss == pytest.approx(float(bayes), rel=1e-10)
+        assert rt.optimum_decoder("oracle", p, ratio).loss == pytest.approx(
+            float(oracle), rel=1e-10
+        )
+
+    @pytest.mark.parametrize("kind", ["relu", "jumprelu", "topk", "linear"])
+    @pytest.mark.parametrize(("p", "ratio"), POINTS)
+    def test_losses_of_the_decoders_found(self, p, ratio, kind):
+        best = rt.optimum_decoder(kind, p, ratio)
+        a, b = mp.mpf(float(best.a)), mp.mpf(float(best.b))
+        bend = {"relu": -b / a, "linear": mp.mpf(-1000)}.get(kind, mp.mpf(float(best.threshold)))
+        truth = channels.loss(
+            lambda y: a * y + b if y > bend else mp.mpf(0), float(best.sigma), p, [bend]
+        )
+        assert best.loss == pytest.approx(float(truth), rel=1e-10)
+
+    @pytest.mark.parametrize(("a", "b", "theta"), [(1.1, -0.1, 0.3), (0.7, 0.2, -0.1), (1, 0, 0.5)])
+    def test_any_jump(self, a, b, theta):
+        channel, source = rt.GaussianChannel(0.2), rt.SparseSource(0.1)
+        truth = float(
+            channels.loss(lambda y: a * y + b if y > theta else 0, 0.2, 0.1, [mp.mpf(theta)])
+        )
+        for decoder in (rt.JumpReLU(a, b, theta), lambda y: np.where(y > theta, a * y + b, 0)):
+            assert float(rt.decoder_loss(decoder, channel, source)) == pytest.approx(
+                truth, rel=1e-9
+            )
+
+
+class TestOptimum:
+    @given(PROBABILITIES, RATIOS)
+    @settings(max_examples=25)
+    def test_order_of_the_decoders(self, p, ratio):
+        loss = {kind: float(rt.optimum_decoder(kind, p, ratio).loss) for kind in KINDS}
+        slack = 1 + 1e-9
+        for worse, better in (
+            ("linear", "relu"),
+            ("relu", "jumprelu"),
+            ("jumprelu", "bayes"),
+            ("bayes", "oracle"),
+            ("topk", "jumprelu"),
+            ("selection", "oracle"),
+            ("linear", "selection"),
+        ):
+            assert loss[better] <= loss[worse] * slack, (worse, better)
+        assert loss["gated"] == loss["jumprelu"]
+
+    @pytest.mark.parametrize("channel", ["gaussian", "antipodal"])
+    @pytest.mark.parametrize(("p", "ratio"), [(0.045, 0.25), (0.01, 0.45), (0.3, 0.2)])
+    def test_no_jump_does_better(self, p, ratio, channel):
+        best = rt.optimum_decoder("jumprelu", p, ratio, channel=channel)
+        law = (rt.AntipodalChannel if channel == "antipodal" else rt.GaussianChannel)(best.sigma)
+        source = rt.SparseSource(p)
+
+        def loss(x):
+            return float(rt.decoder_loss(rt.JumpReLU(*x), law, source))
+
+        assert loss([best.a, best.b, best.threshold]) == pytest.approx(float(best.loss), rel=1e-10)
+        for start in ([1, 0, 0.2], [1, 0, 0.6], [0.8, 0.1, 0.4], [1.3, -0.4, 0.3]):
+            found = optimize.minimize(loss, start, method="Nelder-Mead", options={"maxiter": 800})
+            assert best.loss <= found.fun * (1 + 1e-9)
+
+    def test_jump_is_twice_the_posterior_mean(self):
+        """Stationarity in the threshold, where the decoder found does jump."""
+        p, ratio = 1e-4, 0.5
+        best = rt.optimum_decoder("jumprelu", p, ratio)
+        channel, source = gaussian(p, ratio)
+        here = float(best.a * best.threshold + best.b)
+        assert here == pytest.approx(2 * float(rt.Bayes(channel, source)(best.threshold)), rel=1e-5)
+
+    @given(PROBABILITIES, RATIOS, st.floats(1e-4, 0.9))
+    @settings(max_examples=20)
+    def test_topk_keeps_what_it_says(self, p, ratio, keep):
+        best = rt.optimum_decoder("topk", p, ratio, keep=keep)
+        z = float(best.threshold / best.sigma)
+        above = (1 - p) * float(mp.ncdf(-z))
+        with mp.workdps(20):
+            s = mp.mpf(float(best.sigma))
+            t = mp.mpf(float(best.threshold))
+            # P(u + ν > t) for u uniform on [0, 1], integrated over u.
+            ramp = lambda x: x * mp.ncdf(x) + mp.npdf(x)  # noqa: E731
+            above += p * float(s * (ramp((1 - t) / s) - ramp(-t / s)))
+        assert above == pytest.approx(keep, rel=1e-8)
+
+    def test_linear_is_the_linear_model(self):
+        p, ratio = np.array([[0.01], [0.3]]), np.array([0.1, 0.7])
+        found = rt.optimum_decoder("linear", p, ratio)
+        assert found.loss == pytest.approx(rt.linear_loss(p, ratio), rel=1e-13)
+        assert found.a == pytest.approx(np.broadcast_to(ratio, (2, 2)), rel=1e-13)
+        assert found.b == pytest.approx(p / 2 * (1 - ratio), rel=1e-13)
+
+    def test_known_values(self):
+        # Computed with quadrature to three or four digits.
+        known = [(0.045, 0.25, 0.004480), (0.01, 0.1, 8.86e-4)]
+        known += [(0.1, 0.25, 0.015921), (0.05, 0.5, 0.001563)]
+        for p, ratio, value in known:
+            assert rt.optimum_decoder("bayes", p, ratio).loss == pytest.approx(value, rel=5e-4)
+
+
+class TestBayes:
+    @pytest.mark.parametrize("law", LAWS, ids=repr)
+    @pytest.mark.parametrize("kind", ["gaussian", "antipodal"])
+    def test_orthogonality(self, law, kind):
+        """E (x - f*(y)) g(y) = 0 for every g: by simulation."""
+        source, generator = rt.SparseSource(0.2, law), np.random.default_rng(0)
+        n, sigma = 200_000, 0.25
+        x, noise = source.sample(n, generator), generator.normal(0, sigma, n)
+        channel = rt.GaussianChannel(sigma)
+        if kind == "antipodal":
+            noise -= source.sample(n, generator)
+            channel = rt.AntipodalChannel(sigma)
+        y = x + noise
+        grid = np.linspace(y.min(), y.max(), 400)
+        missed = x - np.interp(y, grid, rt.Bayes(channel, source)(grid))
+        for g in (1, y, y**2, np.sin(5 * y), np.exp(-y * y), y > 0.3):
+            product = missed * g
+            assert abs(product.mean()) < 4.5 * product.std() / np.sqrt(n) + 1e-5
+
+    @pytest.mark.parametrize("law", LAWS, ids=repr)
+    @pytest.mark.parametrize("kind", ["gaussian", "antipodal"])
+    def test_mmse_is_the_loss_of_bayes(self, law, kind):
+        p, ratio = 0.1, 0.3
+        best = rt.optimum_decoder("bayes", p, ratio, channel=kind, amplitude=law)
+        channel = (rt.AntipodalChannel if kind == "antipodal" else rt.GaussianChannel)(best.sigma)
+        source, generator = rt.SparseSource(p, law), np.random.default_rng(1)
+        n = 200_000
+        x, y = source.sample(n, generator), generator.normal(0, float(best.sigma), n)
+        if kind == "antipodal":
+            y -= source.sample(n, generator)
+        y += x
+        grid = np.linspace(y.min(), y.max(), 400)
+        errors = (x - np.interp(y, grid, rt.Bayes(channel, source)(grid))) ** 2
+        assert abs(errors.mean() - best.loss) < 4.5 * errors.std() / np.sqrt(n) + 1e-5 * best.loss
+
+    @pytest.mark.parametrize(("p", "sigma"), [(0.045, 0.2), (0.3, 1.0), (1e-3, 0.05)])
+    def test_i_mmse(self, p, sigma):
+        """Guo, Shamai and Verdú (2005): d I(x; y)/d snr = mmse/2, snr = 1/σ²."""
+
+        def information(snr):
+            s = 1 / mp.sqrt(snr)
+            q = mp.mpf(p)
+
+            def entropy(y):
+                g = q * channels.density_on(y, s)[0] + (1 - q) * mp.npdf(y / s) / s
+                return -g * mp.log(g) if g > 0 else mp.mpf(0)
+
+            points = sorted({k * s for k in range(-12, 13)} | {1 + k * s for k in range(-12, 13)})
+            return mp.quad(entropy, points) - mp.log(2 * mp.pi * mp.e * s * s) / 2
+
+        snr = 1 / mp.mpf(sigma) ** 2
+        slope = mp.diff(information, snr, h=snr * mp.mpf("1e-4"))
+        # The ratio at which the Welch bound is this σ.
+        v = float(rt.SparseSource(p).variance)
+        mmse = rt.optimum_decoder("bayes", p, v / (v + sigma**2)).loss
+        assert mmse == pytest.approx(2 * float(slope), rel=1e-6)
+
+    def test_limits(self):
+        p = np.array([1e-6, 0.01, 0.5])
+        variance = rt.SparseSource(p).variance
+        assert rt.optimum_decoder("bayes", p, 1e-9).loss == pytest.approx(variance, rel=1e-6)
+        sigma = rt.welch_sigma(p, 1 - 1e-9)
+        clear = rt.optimum_decoder("bayes", p, 1 - 1e-9).loss
+        assert clear == pytest.approx(p * sigma**2, rel=1e-2)
+
+    def test_far_readings(self):
+        """Exponentially small and large: no overflow, and the posterior of a truncated normal."""
+        bayes = rt.Bayes(rt.GaussianChannel(0.01), rt.SparseSource(0.01))
+        y = np.array([-30.0, -1.0, 0.5, 2.0, 40.0])
+        f = bayes(y)
+        assert np.all(np.isfinite(f)) and np.all(np.diff(f) > 0)
+        assert f[2] == pytest.approx(0.5, rel=1e-12)
+        assert f[-1] == pytest.approx(1 - 0.01**2 / 39, rel=1e-9)
+        assert 0 < f[0] < 1e-8
+
+
+@pytest.mark.parametrize("law", LAWS, ids=repr)
+@pytest.mark.parametrize("channel", [rt.GaussianChannel(0.3), rt.AntipodalChannel(0.3)], ids=repr)
+@pytest.mark.parametrize(
+    "decoder",
+    [
+        rt.Linear(0.5, 0.1),
+        rt.ReLU(1.2, -0.2),
+        rt.JumpReLU(1.1, -0.1, 0.4),
+        rt.Gated(1.3, -0.3, 0.1),
+    ],
+    ids=repr,
+)
+def test_losses_against_simulation(decoder, channel, law):
+    source, generator = rt.SparseSource(0.2, law), np.random.default_rng(2)
+    n = 100_000
+    x, y = source.sample(n, generator), generator.normal(0, 0.3, n)
+    if isinstance(channel, rt.AntipodalChannel):
+        y -= source.sample(n, generator)
+    errors = (x - decoder(x + y)) ** 2
+    loss = float(rt.decoder_loss(decoder, channel, source))
+    assert abs(errors.mean() - loss) < 4.5 * errors.std() / np.sqrt(n)
+
+
+def test_table():
+    table = rt.decoder_table([0.01, 0.1], [0.1, 0.5, 0.9])
+    assert dict(table.sizes) == {"decoder": 8, "p": 2, "ratio": 3}
+    assert np.all(table.over_bayes.sel(decoder="bayes") == 1)
+    assert float(table.loss.sel(decoder="relu", p=0.1, ratio=0.5)) == float(
+        rt.optimum(0.1, 0.5).loss
+    )
+
+
+def test_the_logarithm_is_removable():
+    """As p → 0 a ReLU loses Λ(p) times what the best elementwise decoder does, a jump no more."""
+    p = np.array([1e-4, 1e-8])
+    bayes = rt.optimum_decoder("bayes", p, 0.99).loss
+    relu = rt.optimum(p, 0.99).loss / bayes
+    assert relu == pytest.approx(rt.sparse_constants(p).leading, rel=0.04)
+    jump = rt.optimum_decoder("jumprelu", p, 0.99).loss / bayes
+    assert np.all(jump < 1.01)
+
+
+@pytest.mark.parametrize(
+    ("make", "message"),
+    [
+        (lambda: rt.optimum_decoder("tanh", 0.1, 0.5), "kind must be one of linear, relu"),
+        (lambda: rt.optimum_decoder("relu", 0.1, 0.5, channel="x"), "channel must be 'gaussian'"),
+        (lambda: rt.optimum_decoder("bayes", 0.1, 0.7, channel="antipodal"), "ratio must lie in"),
+        (lambda: rt.optimum_decoder("topk", 0.1, 0.5, keep=0.0), "keep must lie in"),
+        (lambda: rt.GaussianChannel(-1.0), "sigma must be non-negative"),
+        (
+            lambda: rt.decoder_loss(np.tanh, rt.GaussianChannel([0.1, 0.2]), rt.SparseSource(0.1)),
+            "sigma and p must be scalars",
+        ),
+        (
+            lambda: rt.decoder_loss(np.tanh, rt.GaussianChannel(0.0), rt.SparseSource(0.1)),
+            "sigma must be positive",
+        ),
+    ],
+)
+def test_bad_values(make, message):
+    with pytest.raises(ValueError, match=message):
+        make()
