@@ -35,7 +35,7 @@ def main() -> None:
         panels[0].annotate(
             f"p = {P[k]:.0e}",
             (0.99, float(rt.decoder_table(P[k], 0.99).over_bayes.sel(decoder="relu").item())),
-            xytext=(-4, 2),
+            xytext=(-28, 4),
             textcoords="offset points",
             ha="right",
             fontsize="small",

@@ -634,7 +634,7 @@ def decoder_table(
     }
     found["gated"] = found["jumprelu"]
     loss = np.stack([found[kind] for kind in KINDS])
-    with np.errstate(invalid="ignore"):
+    with np.errstate(divide="ignore", invalid="ignore"):
         over = {f"over_{kind}": loss / found[kind] for kind in ("bayes", "oracle")}
     dimensions = ("decoder", "p", "ratio")
     return xr.Dataset(

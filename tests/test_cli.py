@@ -208,3 +208,49 @@ class TestWeights:
                 main(arguments)
             assert stop.value.code == 2
             assert capsys.readouterr().err.strip().count("\n") == 0
+
+
+class TestDecoders:
+    ARGUMENTS = ("decoders", "--p", "0.01", "0.1", "--ratio", "0.25", "0.5")
+
+    def test_json_and_figure(self, tmp_path, capsys):
+        picture = tmp_path / "decoders.png"
+        assert main([*self.ARGUMENTS, "--json", "--figure", str(picture)]) == 0
+        rows = json.loads(capsys.readouterr().out)
+        assert len(rows) == 2 * 2 * 8
+        table = rt.decoder_table([0.01, 0.1], [0.25, 0.5])
+        for row in rows:
+            at = {key: row[key] for key in ("decoder", "p", "ratio")}
+            assert row["loss"] == float(table.loss.sel(at))
+        assert picture.stat().st_size > 10_000
+
+    def test_text(self, capsys):
+        assert main([*self.ARGUMENTS, "--amplitude", "constant:1"]) == 0
+        assert "over_bayes" in capsys.readouterr().out
+
+    def test_bad_input(self, capsys):
+        with pytest.raises(SystemExit) as stop:
+            main(["decoders", "--p", "0.1", "--ratio", "0.7", "--channel", "antipodal"])
+        assert stop.value.code == 2
+        assert "ratio must lie in (0, 1/2]" in capsys.readouterr().err
+
+
+class TestScaling:
+    def test_json_and_figure(self, tmp_path, capsys):
+        picture = tmp_path / "scaling.png"
+        arguments = ["scaling", "--points", "5", "--power", "0.3", "--figure", str(picture)]
+        assert main([*arguments, "--json"]) == 0
+        report = json.loads(capsys.readouterr().out)
+        by_p, by_ratio = report["r = p^0.3"], report["p = 0.01"]
+        p, ratio = np.array(by_p["x"]), np.array(by_ratio["x"])
+        assert by_p["exact"] == rt.optimum(p, p**0.3).loss.tolist()
+        assert by_ratio["p σ² Λ"] == rt.sparse_law("relu", 0.01, ratio, order=0).tolist()
+        assert by_p["exponent of p"] == rt.local_exponents(p, p**0.3).p.tolist()
+        assert picture.stat().st_size > 20_000
+        assert main(arguments) == 0
+        assert "laws over exact" in capsys.readouterr().out
+
+    def test_bad_input(self, capsys):
+        with pytest.raises(SystemExit):
+            main(["scaling", "--points", "1"])
+        assert "points must be at least 2, got 1" in capsys.readouterr().err

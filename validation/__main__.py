@@ -3,43 +3,31 @@
 from __future__ import annotations
 
 import argparse
-import datetime
 import json
-import platform
+import multiprocessing
+import os
+from collections.abc import Iterable
+from concurrent.futures import Executor, ProcessPoolExecutor
+from contextlib import AbstractContextManager
 from pathlib import Path
+from typing import Any
 
 import torch
+from safetensors.numpy import save_file
 from tqdm import tqdm
 
 import rugtheory as rt
 from rugtheory._files import replacing
 
+from .sweep import collect, evaluate, read_sweep, run, tensors
 from .training import Spec, Trained, train
-
-
-def save(trained: Trained, path: Path, device: str) -> None:
-    """Weights as safetensors, with everything that is needed to train them again."""
-    import safetensors.numpy
-
-    about = {
-        "command": "python -m validation train",
-        "date": str(datetime.date.today()),
-        "device": device,
-        "torch": torch.__version__,
-        "python": platform.python_version(),
-        "rugtheory": rt.__version__,
-        "batch_loss": repr(float(trained.losses[-200:].mean())),
-        **{key: str(value) for key, value in vars(trained.spec).items()},
-    }
-    tensors = {"W_in": trained.w_in, "W_out": trained.w_out, "b": trained.b}
-    with replacing(path) as partial:
-        safetensors.numpy.save_file({k: v.copy() for k, v in tensors.items()}, partial, about)
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m validation")
     commands = parser.add_subparsers(required=True)
     one = commands.add_parser("train", help="train one model and print its exact loss")
+    one.set_defaults(run=_train)
     one.add_argument("--n-sparse", type=int, default=512)
     one.add_argument("--ratio", type=float, default=0.25)
     one.add_argument("--p", type=float, default=0.045)
@@ -51,12 +39,64 @@ def main() -> None:
     one.add_argument("--threads", type=int, default=1)
     one.add_argument("--half", action="store_true", help="store float16")
     one.add_argument("--out", type=Path, help="safetensors file")
-    options = parser.parse_args()
 
+    many = commands.add_parser("sweep", help="train what is missing of a grid of models")
+    many.set_defaults(run=_sweep)
+    many.add_argument("spec", type=Path, help="TOML file")
+    many.add_argument("--out", type=Path, required=True, help="folder of the points")
+    many.add_argument("--workers", type=int, default=os.cpu_count(), help="processes")
+    many.add_argument("--dask", metavar="ADDRESS", help="a Dask scheduler to work on instead")
+    many.add_argument("--device", default="auto")
+    many.add_argument("--group", type=int, help="models at once (1 on a CPU, 16 on a GPU)")
+
+    table = commands.add_parser("collect", help="gather the finished points into one netCDF file")
+    table.set_defaults(run=_collect)
+    table.add_argument("folder", type=Path)
+    table.add_argument("--out", type=Path, required=True)
+    options = parser.parse_args()
+    try:
+        options.run(options)
+    except (ValueError, OSError) as error:
+        parser.exit(2, f"{parser.prog}: error: {error}\n")
+
+
+def _device(name: str) -> str:
+    if name != "auto":
+        return name
+    return "cuda" if torch.cuda.is_available() else "cpu"
+
+
+def _sweep(options: argparse.Namespace) -> None:
+    sweep = read_sweep(options.spec)
+    device = _device(options.device)
+    group = options.group or (16 if device.startswith("cuda") else 1)
+
+    def progress(futures: Iterable[Any], total: int) -> Iterable[Any]:
+        return tqdm(futures, total=total, desc=str(options.out), unit="job")
+
+    with _executor(options) as executor:
+        run(sweep, options.out, executor, device=device, group=group, progress=progress)
+
+
+def _executor(options: argparse.Namespace) -> AbstractContextManager[Executor]:
+    if options.dask is None:
+        spawn = multiprocessing.get_context("spawn")
+        return ProcessPoolExecutor(options.workers, mp_context=spawn)
+    from distributed import Client
+
+    return Client(options.dask).get_executor()
+
+
+def _collect(options: argparse.Namespace) -> None:
+    data = collect(options.folder)
+    with replacing(options.out) as partial:
+        data.to_netcdf(partial, engine="h5netcdf")
+    print(f"wrote {options.out}, {data.sizes['point']} points")
+
+
+def _train(options: argparse.Namespace) -> None:
     torch.set_num_threads(options.threads)
-    device = options.device
-    if device == "auto":
-        device = "cuda" if torch.cuda.is_available() else "cpu"
+    device = _device(options.device)
     n_dense = max(1, int(options.n_sparse * options.ratio))
     spec = Spec(
         options.n_sparse,
@@ -72,30 +112,15 @@ def main() -> None:
     if options.half:
         halved = (x.astype("float16") for x in (trained.w_in, trained.w_out, trained.b))
         trained = Trained(spec, *halved, trained.losses)
-    exact = rt.exact_loss(
-        trained.w_in,
-        trained.w_out,
-        trained.b,
-        spec.p,
-        progress=lambda x: tqdm(x, desc="exact loss"),
-    )
-    best = rt.best_known(spec.p, spec.n_dense / spec.n_sparse)
-    rug = rt.optimum(spec.p, spec.n_dense / spec.n_sparse)
-    print(
-        json.dumps(
-            {
-                "loss": exact.mean,
-                "numerical_error": exact.mean_error,
-                "rug": float(rug.loss),
-                "best_known": float(best.loss),
-                "family": str(best.family),
-                "steps": int(trained.losses.size),
-            },
-            indent=1,
-        )
-    )
+    result = evaluate(trained, device)
+    ratio = spec.n_dense / spec.n_sparse
+    best = rt.best_known(spec.p, ratio)
+    theory = {"rug": float(rt.optimum(spec.p, ratio).loss), "best_known": float(best.loss)}
+    print(json.dumps(result | theory | {"family": str(best.family)}, indent=1))
     if options.out is not None:
-        save(trained, options.out, device)
+        about = {"command": "python -m validation train", "result": json.dumps(result)}
+        with replacing(options.out) as partial:
+            save_file(tensors(trained), partial, about)
 
 
 if __name__ == "__main__":

@@ -1,0 +1,244 @@
+"""Sweeps: many models over a grid, resumable, on any executor of `concurrent.futures`.
+
+A finished point is a pair of files, weights as safetensors and results as JSON, each written whole
+or not at all, the JSON last and holding the hash of the weights.  A killed sweep leaves finished
+points alone when it is called again.
+"""
+
+from __future__ import annotations
+
+import datetime
+import hashlib
+import itertools
+import json
+import platform
+import tomllib
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import Executor, Future, as_completed
+from dataclasses import asdict, dataclass, fields
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+import xarray as xr
+
+import rugtheory as rt
+from rugtheory._files import replacing
+
+from .training import Spec, Trained, train
+
+_RTOL = 1e-6
+
+
+@dataclass(frozen=True)
+class Sweep:
+    """A grid of models.
+
+    Attributes
+    ----------
+    n_sparse, ratio, p, seed, protocol : tuple
+        The axes; n_dense is ratio · n_sparse rounded down, at least 1.
+    steps : int
+    tied : bool
+    rate : float
+        See `Spec`.
+    """
+
+    n_sparse: tuple[int, ...]
+    ratio: tuple[float, ...]
+    p: tuple[float, ...]
+    seed: tuple[int, ...] = (0,)
+    protocol: tuple[str, ...] = ("converged",)
+    steps: int = 10_000
+    tied: bool = False
+    rate: float = 1e-3
+
+    def specs(self) -> list[Spec]:
+        """All models, the small ones first."""
+        return [
+            Spec(
+                n,
+                max(1, int(n * r)),
+                p,
+                seed=seed,
+                steps=self.steps,
+                protocol=protocol,
+                tied=self.tied,
+                rate=self.rate,
+            )
+            for n, protocol, r, p, seed in itertools.product(
+                sorted(self.n_sparse), self.protocol, self.ratio, self.p, self.seed
+            )
+        ]
+
+
+def read_sweep(path: Path) -> Sweep:
+    """A sweep from TOML with the fields of `Sweep`; a single value stands for a list of one."""
+    with open(path, "rb") as file:
+        given = tomllib.load(file)
+    known = {field.name for field in fields(Sweep)}
+    if unknown := set(given) - known:
+        raise ValueError(f"{path}: unknown {', '.join(sorted(unknown))}; known are {sorted(known)}")
+    for name in ("n_sparse", "ratio", "p", "seed", "protocol"):
+        if name in given:
+            value = given[name]
+            given[name] = tuple(value) if isinstance(value, list) else (value,)
+        elif name in ("n_sparse", "ratio", "p"):
+            raise ValueError(f"{path}: {name} is missing")
+    for name in ("p", "ratio"):
+        if bad := [x for x in given[name] if not 0 < x <= 1]:
+            raise ValueError(f"{path}: {name} must lie in (0, 1], got {bad[0]}")
+    return Sweep(**given)
+
+
+def key(spec: Spec) -> str:
+    """The name of a point's files."""
+    tied = "_tied" if spec.tied else ""
+    return f"{spec.protocol}_{spec.n_sparse}_{spec.n_dense}_p{spec.p:g}_s{spec.seed}{tied}"
+
+
+def run(
+    sweep: Sweep,
+    out: Path,
+    executor: Executor,
+    *,
+    device: str = "cpu",
+    group: int = 1,
+    progress: Callable[[Iterable[Future[Any]], int], Iterable[Future[Any]]] = lambda x, n: x,
+    warn: Callable[[str], object] = print,
+) -> None:
+    """Train what is missing of `sweep` in the folder `out`, `group` models at a time.
+
+    ValueError if `out` holds points of other steps, rate or version of the protocol.
+    """
+    out.mkdir(parents=True, exist_ok=True)
+    missing = [spec for spec in sweep.specs() if not finished(out, spec, warn)]
+    jobs = list(_groups(missing, group))
+    futures = {executor.submit(work, job, device): job for job in jobs}
+    try:
+        for future in progress(as_completed(futures), len(futures)):
+            for trained, result in future.result():
+                write(out, trained, result)
+    finally:
+        for future in futures:
+            future.cancel()
+
+
+def _groups(specs: list[Spec], size: int) -> Iterator[list[Spec]]:
+    for _, same in itertools.groupby(specs, lambda s: (s.n_sparse, s.protocol)):
+        items = list(same)
+        for start in range(0, len(items), size):
+            yield items[start : start + size]
+
+
+def work(specs: list[Spec], device: str) -> list[tuple[Trained, dict[str, Any]]]:
+    """Train models and evaluate them; runs on a worker."""
+    torch.set_num_threads(1)
+    return [(trained, evaluate(trained, device)) for trained in train(specs, device=device)]
+
+
+def evaluate(trained: Trained, device: str) -> dict[str, Any]:
+    """The exact loss of a model, its statistics, and where it was made."""
+    spec = trained.spec
+    exact = rt.exact_loss(trained.w_in, trained.w_out, trained.b, spec.p, rtol=_RTOL)
+    statistics = rt.symmetry(trained.w_in, trained.w_out, trained.b, spec.p, rows=1).summary()
+    return {
+        "spec": asdict(spec),
+        "loss": exact.mean,
+        "numerical_error": exact.mean_error,
+        "batch_loss": float(trained.losses[-200:].mean()),
+        "steps_done": int(trained.losses.size),
+        "statistics": statistics,
+        "date": str(datetime.date.today()),
+        "device": device,
+        "machine": platform.processor() or platform.machine(),
+        "torch": torch.__version__,
+        "numpy": np.__version__,
+        "rugtheory": rt.__version__,
+    }
+
+
+def tensors(trained: Trained) -> dict[str, np.ndarray]:
+    """The weights by the names that `rugtheory.read_weights` knows."""
+    named = {"W_in": trained.w_in, "W_out": trained.w_out, "b": trained.b}
+    return {name: np.ascontiguousarray(x) for name, x in named.items()}
+
+
+def write(out: Path, trained: Trained, result: dict[str, Any]) -> None:
+    """The pair of files of a finished point."""
+    weights, about = out / f"{key(trained.spec)}.safetensors", out / f"{key(trained.spec)}.json"
+    tensors = {"W_in": trained.w_in, "W_out": trained.w_out, "b": trained.b}
+    with replacing(weights) as partial:
+        safetensors.numpy.save_file(
+            {k: np.ascontiguousarray(v) for k, v in tensors.items()}, partial
+        )
+    result = result | {"sha256": _hash(weights)}
+    with replacing(about) as partial:
+        partial.write_text(json.dumps(result, indent=1))
+
+
+def finished(out: Path, spec: Spec, warn: Callable[[str], object] = print) -> bool:
+    """Whether the point is there and whole; a corrupt one is named and counts as missing.
+
+    ValueError if it is there but was trained otherwise.
+    """
+    weights, about = out / f"{key(spec)}.safetensors", out / f"{key(spec)}.json"
+    if not about.exists():
+        return False
+    try:
+        result = json.loads(about.read_text())
+        whole = result["sha256"] == _hash(weights)
+        found = result["spec"]
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        warn(f"{about}: corrupt ({error}), trained anew")
+        return False
+    if not whole:
+        warn(f"{weights}: corrupt (its hash is not the one in {about.name}), trained anew")
+        return False
+    for name, value in asdict(spec).items():
+        if found.get(name) != value:
+            raise ValueError(
+                f"{about}: was trained with {name} = {found.get(name)!r}, the sweep has {value!r}; "
+                "use another folder"
+            )
+    return True
+
+
+def _hash(path: Path) -> str:
+    return hashlib.sha256(path.read_bytes()).hexdigest()
+
+
+def collect(out: Path) -> xr.Dataset:
+    """All finished points of a folder as a Dataset with one dimension, point.
+
+    Theory is beside each: the losses of the rug, of pairs and of the best known structure at the
+    model's own n_dense/n_sparse.
+    """
+    results = [json.loads(path.read_text()) for path in sorted(out.glob("*.json"))]
+    results = [x for x in results if "sha256" in x]
+    if not results:
+        raise ValueError(f"{out} holds no finished points")
+    columns: dict[str, list[Any]] = {}
+    for x in results:
+        row = {k: v for k, v in x["spec"].items() if k != "rate"}
+        row |= {name: x[name] for name in ("loss", "numerical_error", "batch_loss", "steps_done")}
+        row |= {name.replace(" ", "_"): v for name, v in x["statistics"].items()}
+        for name, value in row.items():
+            columns.setdefault(name, []).append(value)
+    columns = {k: v for k, v in columns.items() if len(v) == len(results)}
+    data = xr.Dataset({name: ("point", np.array(values)) for name, values in columns.items()})
+    p, ratio = data["p"].values, data["n_dense"].values / data["n_sparse"].values
+    best = rt.best_known(p, ratio)
+    theory = {
+        "ratio": ratio,
+        "rug": rt.optimum(p, ratio).loss,
+        "antipodal": rt.antipodal_optimum(p, ratio).loss,
+        "best_known": best.loss,
+        "family": best.family.astype("U20"),
+    }
+    data = data.assign({name: ("point", values) for name, values in theory.items()})
+    for name in ("date", "device", "machine", "torch", "numpy", "rugtheory"):
+        data.attrs[name] = ", ".join(sorted({str(x[name]) for x in results}))
+    data.attrs["rate"] = ", ".join(sorted({str(x["spec"]["rate"]) for x in results}))
+    return data
