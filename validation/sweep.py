@@ -168,11 +168,8 @@ def tensors(trained: Trained) -> dict[str, np.ndarray]:
 def write(out: Path, trained: Trained, result: dict[str, Any]) -> None:
     """The pair of files of a finished point."""
     weights, about = out / f"{key(trained.spec)}.safetensors", out / f"{key(trained.spec)}.json"
-    tensors = {"W_in": trained.w_in, "W_out": trained.w_out, "b": trained.b}
     with replacing(weights) as partial:
-        safetensors.numpy.save_file(
-            {k: np.ascontiguousarray(v) for k, v in tensors.items()}, partial
-        )
+        save_file(tensors(trained), partial)
     result = result | {"sha256": _hash(weights)}
     with replacing(about) as partial:
         partial.write_text(json.dumps(result, indent=1))
