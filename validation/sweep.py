@@ -22,6 +22,7 @@ from typing import Any
 import numpy as np
 import torch
 import xarray as xr
+from safetensors.numpy import save_file
 
 import rugtheory as rt
 from rugtheory._files import replacing
