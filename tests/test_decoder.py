@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from scipy import optimize
+from scipy import optimize, special
 
 import rugtheory as rt
 from rugtheory.decoder import KINDS
@@ -53,6 +53,61 @@ class TestAgainstTheOracle:
             assert float(rt.decoder_loss(decoder, channel, source)) == pytest.approx(
                 truth, rel=1e-9
             )
+
+
+def gauss(points, order):
+    """Composite Gauss-Legendre rule between `points`."""
+    x, w = np.polynomial.legendre.leggauss(order)
+    points = np.unique(points)
+    length = np.diff(points)[:, None]
+    return (points[:-1, None] + length * (1 + x) / 2).ravel(), (length * w / 2).ravel()
+
+
+def antipodal_losses(p, s, decoders):
+    """Losses in the antipodal channel: of functions of y, of E[x | y], of E[x | y, on or off].
+
+    Uniform amplitudes, densities of the four cases of x and its partner written out, dense rules.
+    """
+    steps = s * np.arange(-12, 12.5, 0.5)
+
+    def density(z):
+        return np.exp(-((z / s) ** 2) / 2) / np.sqrt(2 * np.pi)
+
+    def on(y):  # density of u + n at y, and times u and u²
+        mass = special.ndtr(y / s) - special.ndtr((y - 1) / s)
+        first = y * mass + s * (density(y) - density(1 - y))
+        second = y * first + s * s * mass - s * density(1 - y)
+        return np.array([mass, first, second])
+
+    bends = [x for x, _ in decoders]
+    y, w = gauss(np.concatenate([-1 + steps, steps, 1 + steps, np.linspace(-1, 1, 41), bends]), 20)
+    both = np.empty((3, y.size))
+    for k, at in enumerate(y):
+        u, share = gauss(np.clip(np.concatenate([-at + steps, 1 - at + steps, [0, 1]]), 0, 1), 16)
+        both[:, k] = on(at + u) @ share
+    alone = on(y)
+    off = (1 - p) ** 2 * density(y) / s + p * (1 - p) * on(-y)[0]
+    mass, first, second = p * (1 - p) * alone + p * p * both
+    losses = [w @ (second - 2 * f(y) * first + f(y) ** 2 * (mass + off)) for _, f in decoders]
+    for total in (mass + off, mass):
+        losses.append(w @ (second - np.divide(first**2, total, out=0 * y, where=total > 1e-18)))
+    return losses
+
+
+@pytest.mark.parametrize(("p", "ratio"), [(0.045, 0.25), (0.3, 0.4), (0.01, 0.45)])
+def test_antipodal_channel(p, ratio):
+    found = [
+        rt.optimum_decoder(kind, p, ratio, channel="antipodal")
+        for kind in ("jumprelu", "topk", "relu", "bayes", "oracle")
+    ]
+    decoders = [
+        (float(x.threshold), rt.JumpReLU(float(x.a), float(x.b), float(x.threshold)))
+        for x in found[:2]
+    ]
+    relu = found[2]
+    decoders.append((-float(relu.b / relu.a), rt.ReLU(float(relu.a), float(relu.b))))
+    expected = antipodal_losses(p, float(found[0].sigma), decoders)
+    assert [float(x.loss) for x in found] == pytest.approx(expected, rel=1e-10)
 
 
 class TestOptimum:
