@@ -13,12 +13,14 @@ from pathlib import Path
 from typing import Any
 
 import torch
+import xarray as xr
 from safetensors.numpy import save_file
 from tqdm import tqdm
 
 import rugtheory as rt
 from rugtheory._files import replacing
 
+from .report import write_report
 from .sweep import collect, evaluate, read_sweep, run, tensors
 from .training import Spec, Trained, train
 
@@ -53,10 +55,15 @@ def main() -> None:
     table.set_defaults(run=_collect)
     table.add_argument("folder", type=Path)
     table.add_argument("--out", type=Path, required=True)
+
+    report = commands.add_parser("report", help="tables and figures of collected results")
+    report.set_defaults(run=_report)
+    report.add_argument("data", type=Path, help="netCDF file, or the folder of a sweep")
+    report.add_argument("--out", type=Path, default=Path("report"))
     options = parser.parse_args()
     try:
         options.run(options)
-    except (ValueError, OSError) as error:
+    except (ValueError, OSError, RuntimeError) as error:
         parser.exit(2, f"{parser.prog}: error: {error}\n")
 
 
@@ -92,6 +99,16 @@ def _collect(options: argparse.Namespace) -> None:
     with replacing(options.out) as partial:
         data.to_netcdf(partial, engine="h5netcdf")
     print(f"wrote {options.out}, {data.sizes['point']} points")
+
+
+def _report(options: argparse.Namespace) -> None:
+    if options.data.is_dir():
+        data = collect(options.data)
+    else:
+        with xr.open_dataset(options.data) as file:
+            data = file.load()
+    for path in write_report(data, options.out):
+        print(f"wrote {path}")
 
 
 def _train(options: argparse.Namespace) -> None:

@@ -111,19 +111,28 @@ def run(
 ) -> None:
     """Train what is missing of `sweep` in the folder `out`, `group` models at a time.
 
-    ValueError if `out` holds points of other steps, rate or version of the protocol.
+    Points that fail are named at the end, in a RuntimeError; all others are kept.  ValueError if
+    `out` holds points that were trained otherwise.
     """
     out.mkdir(parents=True, exist_ok=True)
     missing = [spec for spec in sweep.specs() if not finished(out, spec, warn)]
     jobs = list(_groups(missing, group))
     futures = {executor.submit(work, job, device): job for job in jobs}
+    failures: list[tuple[str, Exception]] = []
     try:
         for future in progress(as_completed(futures), len(futures)):
-            for trained, result in future.result():
-                write(out, trained, result)
+            try:
+                for trained, result in future.result():
+                    write(out, trained, result)
+            except Exception as error:
+                failures.append((key(futures[future][0]), error))
     finally:
         for future in futures:
             future.cancel()
+    if failures:
+        name, error = failures[0]
+        count = f"{len(failures)} of {len(futures)} jobs failed"
+        raise RuntimeError(f"{count}, {name} with: {error}") from error
 
 
 def _groups(specs: list[Spec], size: int) -> Iterator[list[Spec]]:

@@ -1,0 +1,235 @@
+"""Training, sweeps and reports: what they promise, on models small enough to train in a test."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from concurrent.futures import Executor, Future, ThreadPoolExecutor
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+
+import rugtheory as rt
+from validation.report import markdown, table, write_report
+from validation.sweep import Sweep, collect, finished, key, read_sweep, run
+from validation.training import BATCH, Spec, sample, train
+
+SMALL = Spec(n_sparse=16, n_dense=6, p=0.2, steps=150)
+
+
+class InPlace(Executor):
+    """Runs everything at once, in this process."""
+
+    def submit(self, function, /, *arguments):
+        future = Future()
+        try:
+            future.set_result(function(*arguments))
+        except Exception as error:
+            future.set_exception(error)
+        return future
+
+
+class TestTraining:
+    def test_together_as_alone(self):
+        specs = [SMALL, replace(SMALL, n_dense=3, seed=1), replace(SMALL, n_dense=10, p=0.05)]
+        for spec, company in zip(specs, train(specs), strict=True):
+            (alone,) = train([spec])
+            assert company.w_in.shape == (spec.n_dense, 16) == alone.w_in.shape
+            for name in ("w_in", "w_out", "b"):
+                assert getattr(company, name) == pytest.approx(getattr(alone, name), abs=2e-4)
+            assert company.losses == pytest.approx(alone.losses, rel=1e-3)
+
+    def test_same_seed_same_model(self):
+        (first,), (second,) = train([SMALL]), train([SMALL])
+        assert np.array_equal(first.w_out, second.w_out)
+        (other,) = train([replace(SMALL, seed=1)])
+        assert not np.array_equal(first.w_out, other.w_out)
+
+    def test_learns_and_is_tied(self):
+        (model,) = train([replace(SMALL, tied=True, steps=400, rate=1e-2)])
+        assert np.array_equal(model.w_in, model.w_out.T)
+        exact = rt.exact_loss(model.w_in, model.w_out, model.b, 0.2, rtol=1e-5)
+        assert exact.mean < 0.8 * float(rt.linear_loss(0.2, 6 / 16))
+
+    def test_exact_loss_is_that_of_fresh_batches(self):
+        (model,) = train([SMALL])
+        x = sample(0.2, (20_000, 16), torch.Generator().manual_seed(3)).double().numpy()
+        y = np.maximum(x @ model.w_in.T.astype(float) @ model.w_out.T + model.b, 0)
+        losses = np.mean((x - y) ** 2, axis=1)
+        exact = rt.exact_loss(model.w_in, model.w_out, model.b, 0.2, rtol=1e-6)
+        assert abs(losses.mean() - exact.mean) < 4.5 * losses.std() / np.sqrt(losses.size)
+
+    def test_data_follow_the_source(self):
+        source, n = rt.SparseSource(0.3), 400_000
+        x = sample(0.3, (n // 100, 100), torch.Generator().manual_seed(0)).double().numpy().ravel()
+        assert abs(x.mean() - source.mean) < 4.5 * np.sqrt(source.variance / n)
+        on = x[x > 0]
+        assert abs(on.size / n - 0.3) < 4.5 * np.sqrt(0.21 / n)
+        assert abs(on.mean() - 0.5) < 4.5 / np.sqrt(12 * on.size) and on.max() <= 1
+
+    def test_the_paper_stops_when_a_window_is_no_better(self):
+        spec = replace(SMALL, protocol="paper", steps=5000)
+        assert spec.step_size(0) == spec.step_size(4999) == 3e-3 / 4
+        (model,) = train([spec])
+        size = model.losses.size
+        assert size < 5000 and size % 100 == 0
+        windows = model.losses.reshape(-1, 100).mean(axis=1)
+        assert windows[-1] >= windows[-2] and np.all(np.diff(windows[:-1]) < 0)
+
+    def test_step_size_falls_to_zero(self):
+        sizes = [SMALL.step_size(k) for k in range(SMALL.steps)]
+        assert max(sizes) <= SMALL.rate and sizes[-1] < 0.01 * SMALL.rate and BATCH == 1024
+
+    def test_bad_company(self):
+        with pytest.raises(ValueError, match="specs may differ in n_dense, p and seed only"):
+            train([SMALL, replace(SMALL, steps=10)])
+
+
+SWEEP = Sweep(n_sparse=(16,), ratio=(0.25, 0.5), p=(0.1, 0.3), seed=(0, 1), steps=30)
+
+
+def swept(tmp_path, sweep=SWEEP, executor=None):
+    messages = []
+    run(sweep, tmp_path, executor or InPlace(), group=3, warn=messages.append)
+    return messages
+
+
+class TestSweep:
+    def test_resumes(self, tmp_path):
+        swept(tmp_path)
+        files = {path: path.stat().st_mtime_ns for path in tmp_path.iterdir()}
+        assert len(files) == 16
+        (tmp_path / f"{key(SWEEP.specs()[2])}.json").unlink()
+        assert swept(tmp_path) == []
+        changed = [p for p in files if p.stat().st_mtime_ns != files[p]]
+        assert {path.stem for path in changed} == {key(SWEEP.specs()[2])}
+
+    def test_corrupt_files_are_named_and_replaced(self, tmp_path):
+        swept(tmp_path)
+        names = [key(spec) for spec in SWEEP.specs()]
+        (tmp_path / f"{names[0]}.safetensors").write_bytes(b"cut")
+        (tmp_path / f"{names[1]}.json").write_text("{")
+        (tmp_path / f"{names[2]}.safetensors").unlink()
+        messages = swept(tmp_path)
+        assert len(messages) == 3
+        for name, message in zip(names, messages, strict=False):
+            assert name in message and "corrupt" in message
+        assert all(finished(tmp_path, spec) for spec in SWEEP.specs())
+
+    def test_a_changed_spec_is_named(self, tmp_path):
+        swept(tmp_path)
+        with pytest.raises(ValueError, match="trained with steps = 30, the sweep has 40"):
+            swept(tmp_path, replace(SWEEP, steps=40))
+
+    def test_a_failing_job_does_not_lose_the_others(self, tmp_path, monkeypatch):
+        def failing(specs, device):
+            if specs[0].p == 0.1 and specs[0].seed == 1:
+                raise RuntimeError("out of memory")
+            return work(specs, device)
+
+        from validation.sweep import work
+
+        monkeypatch.setattr("validation.sweep.work", failing)
+        with pytest.raises(RuntimeError, match=r"2 of 8 jobs failed, .*_s1 with: out of memory"):
+            run(SWEEP, tmp_path, ThreadPoolExecutor(1))
+        monkeypatch.undo()
+        assert sum(finished(tmp_path, spec) for spec in SWEEP.specs()) == 6
+        swept(tmp_path)
+        assert all(finished(tmp_path, spec) for spec in SWEEP.specs())
+
+    def test_killed(self, tmp_path):
+        """SIGKILL in the middle: finished points stay, the next call does the rest."""
+        spec, out = tmp_path / "sweep.toml", tmp_path / "out"
+        spec.write_text("n_sparse = 16\nratio = [0.25, 0.5]\np = [0.1, 0.2, 0.3]\nsteps = 200\n")
+        command = [
+            sys.executable,
+            "-m",
+            "validation",
+            "sweep",
+            spec,
+            "--out",
+            out,
+            "--workers",
+            "1",
+        ]
+        process = subprocess.Popen(command, stderr=subprocess.DEVNULL, start_new_session=True)
+        while process.poll() is None and len(list(out.glob("*.json"))) < 2:
+            time.sleep(0.05)
+        os.killpg(process.pid, signal.SIGKILL)
+        process.wait()
+        sweep = read_sweep(spec)
+        done = [s for s in sweep.specs() if finished(out, s)]
+        assert 2 <= len(done)
+        times = {key(s): (out / f"{key(s)}.json").stat().st_mtime_ns for s in done}
+        run(sweep, out, InPlace())
+        assert all(finished(out, s) for s in sweep.specs())
+        assert all((out / f"{k}.json").stat().st_mtime_ns == t for k, t in times.items())
+
+    def test_weights_are_models(self, tmp_path):
+        swept(tmp_path)
+        spec = SWEEP.specs()[0]
+        weights = rt.read_weights(tmp_path / f"{key(spec)}.safetensors")
+        about = json.loads((tmp_path / f"{key(spec)}.json").read_text())
+        exact = rt.exact_loss(weights.w_in, weights.w_out, weights.b, spec.p, rtol=1e-6)
+        assert about["loss"] == pytest.approx(exact.mean, rel=1e-9)
+        assert about["torch"] == torch.__version__
+
+    @pytest.mark.parametrize(
+        ("text", "message"),
+        [
+            ("n_sparse = 16\nratio = 0.5", "p is missing"),
+            ("n_sparse = 16\nratio = 0.5\np = 0.1\nspeed = 3", "unknown speed"),
+            ("n_sparse = 16\nratio = [0.5, 1.5]\np = 0.1", "ratio must lie in"),
+        ],
+    )
+    def test_bad_specs(self, tmp_path, text, message):
+        (tmp_path / "s.toml").write_text(text)
+        with pytest.raises(ValueError, match=message):
+            read_sweep(tmp_path / "s.toml")
+
+
+def test_dask_with_a_worker_killed(tmp_path):
+    """A real scheduler and two workers on loopback; one dies, its work moves to the other."""
+    distributed = pytest.importorskip("distributed")
+    options = {"n_workers": 2, "threads_per_worker": 1, "dashboard_address": None}
+    with distributed.LocalCluster(processes=True, host="127.0.0.1", **options) as cluster:
+        with distributed.Client(cluster) as client:
+            pids = list(client.run(os.getpid).values())
+
+            def killing(futures, total):
+                for k, future in enumerate(futures):
+                    if k == 0:
+                        os.kill(pids[0], signal.SIGKILL)
+                    yield future
+
+            sweep = replace(SWEEP, steps=150)
+            run(sweep, tmp_path, client.get_executor(), progress=killing)
+    assert all(finished(tmp_path, spec) for spec in sweep.specs())
+
+
+class TestReport:
+    def test_table_and_files(self, tmp_path):
+        swept(tmp_path / "points")
+        data = collect(tmp_path / "points")
+        assert data.sizes["point"] == 8
+        frame = table(data)
+        assert len(frame) == 4 and np.all(frame["seeds"] == 2)
+        row = frame.iloc[0]
+        same = (data.p == row["p"]) & (data.n_dense == row["n_dense"])
+        losses = data.loss.values[same.values]
+        assert row["loss"] == pytest.approx(losses.mean())
+        assert row["loss_se"] == pytest.approx(losses.std(ddof=1) / np.sqrt(2))
+        rug = float(rt.optimum(row["p"], row["ratio"]).loss)
+        assert row["over_rug"] == pytest.approx((losses / rug - 1).mean())
+        assert markdown(frame).count("\n") == 6
+        paths = write_report(data, tmp_path / "report")
+        assert {path.suffix for path in paths} == {".csv", ".md", ".png"}
+        assert all(path.stat().st_size > 100 for path in paths)
+
+    def test_empty_folder(self, tmp_path):
+        with pytest.raises(ValueError, match="holds no finished points"):
+            collect(tmp_path)
