@@ -14,6 +14,7 @@ import pytest
 import torch
 
 import rugtheory as rt
+from validation.path import follow
 from validation.report import markdown, table, write_report
 from validation.sweep import Sweep, collect, finished, key, read_sweep, run
 from validation.training import BATCH, Spec, sample, train
@@ -79,6 +80,26 @@ class TestTraining:
         assert size < 5000 and size % 100 == 0
         windows = model.losses.reshape(-1, 100).mean(axis=1)
         assert windows[-1] >= windows[-2] and np.all(np.diff(windows[:-1]) < 0)
+
+    def test_watching_changes_nothing(self):
+        seen = []
+        (model,) = train([SMALL], watch=seen.extend, watched={10, 150})
+        assert [m.losses.size for m in seen] == [10, 150]
+        assert np.array_equal(seen[-1].w_in, model.w_in)
+        assert not np.array_equal(seen[0].w_in, model.w_in)
+        assert np.array_equal(train([SMALL])[0].w_in, model.w_in)
+
+    def test_the_path_of_training(self):
+        spec = replace(SMALL, protocol="constant", steps=1500)
+        path = follow(spec, points=6)
+        assert path.step.values[0] == 100 and path.step.values[-1] == 1500
+        assert path.loss.values[-1] < path.loss.values[0]
+        (stopped,) = train([replace(spec, protocol="paper")])
+        expected = stopped.losses.size if stopped.losses.size < 1500 else -1
+        assert path.paper_stop in (expected, 1500)
+        (model,) = train([spec])
+        exact = rt.exact_loss(model.w_in, model.w_out, model.b, spec.p, rtol=1e-5)
+        assert path.loss.values[-1] == pytest.approx(exact.mean, rel=1e-4)
 
     def test_step_size_falls_to_zero(self):
         sizes = [SMALL.step_size(k) for k in range(SMALL.steps)]

@@ -20,6 +20,7 @@ from tqdm import tqdm
 import rugtheory as rt
 from rugtheory._files import replacing
 
+from .path import follow
 from .report import write_report
 from .sweep import collect, evaluate, read_sweep, run, tensors
 from .training import Spec, Trained, train
@@ -55,6 +56,19 @@ def main() -> None:
     table.set_defaults(run=_collect)
     table.add_argument("folder", type=Path)
     table.add_argument("--out", type=Path, required=True)
+
+    path = commands.add_parser("path", help="loss and statistics against the number of steps")
+    path.set_defaults(run=_path)
+    path.add_argument("--n-sparse", type=int, nargs="+", default=[512])
+    path.add_argument("--ratio", type=float, default=0.25)
+    path.add_argument("--p", type=float, default=0.045)
+    path.add_argument("--seed", type=int, default=0)
+    path.add_argument("--steps", type=int, default=20_000)
+    path.add_argument("--device", default="auto")
+    path.add_argument("--threads", type=int, default=1)
+    path.add_argument(
+        "--out", type=Path, required=True, help="folder for netCDF files"
+    )
 
     report = commands.add_parser("report", help="tables and figures of collected results")
     report.set_defaults(run=_report)
@@ -99,6 +113,32 @@ def _collect(options: argparse.Namespace) -> None:
     with replacing(options.out) as partial:
         data.to_netcdf(partial, engine="h5netcdf")
     print(f"wrote {options.out}, {data.sizes['point']} points")
+
+
+def _path(options: argparse.Namespace) -> None:
+    torch.set_num_threads(options.threads)
+    options.out.mkdir(parents=True, exist_ok=True)
+    for n_sparse in options.n_sparse:
+        spec = Spec(
+            n_sparse,
+            max(1, int(n_sparse * options.ratio)),
+            options.p,
+            seed=options.seed,
+            steps=options.steps,
+            protocol="constant",
+        )
+        with tqdm(total=spec.steps, desc=f"n_sparse {n_sparse}", unit="step") as bar:
+            data = follow(
+                spec,
+                device=_device(options.device),
+                progress=lambda step, losses, bar=bar: bar.update(),
+            )
+        file = options.out / f"path_{n_sparse}.nc"
+        with replacing(file) as partial:
+            data.to_netcdf(partial, engine="h5netcdf")
+        print(data.to_dataframe().to_string())
+        print(f"rug {data.rug:.6g}, antipodal {data.antipodal:.6g}, paper stops {data.paper_stop}")
+        print(f"wrote {file}")
 
 
 def _report(options: argparse.Namespace) -> None:

@@ -8,7 +8,7 @@ up to the rounding of differently sized products.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Container, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -37,6 +37,7 @@ class Spec:
         "converged": the step size rises over the first steps and then falls linearly to zero.
         "paper": the step size is 3e-3/√n_sparse throughout, and training stops when the mean loss
         of the last 100 batches is not below that of the 100 before (arXiv:2410.12101, appendix B).
+        "constant": the same without stopping.
     tied : bool
         Whether W_out is W_in transposed.
     rate : float
@@ -54,7 +55,7 @@ class Spec:
 
     def step_size(self, step: int) -> float:
         """Step size at `step`."""
-        if self.protocol == "paper":
+        if self.protocol in ("paper", "constant"):
             return 3e-3 / self.n_sparse**0.5
         return self.rate * min(1.0, (step + 1) / WARM_UP) * (1 - step / self.steps)
 
@@ -90,10 +91,13 @@ def train(
     *,
     device: str = "cpu",
     progress: Callable[[int, np.ndarray], object] = lambda step, losses: None,
+    watch: Callable[[list[Trained]], object] = lambda models: None,
+    watched: Container[int] = (),
 ) -> list[Trained]:
     """Train models together that differ in n_dense, p and seed only.
 
-    `progress` is called with the number of each step done and the models' losses on its batch.
+    `progress` is called with the number of each step done and the models' losses on its batch,
+    `watch` with the models as they are after each of the steps in `watched`.
     """
     first = specs[0]
     if len({replace(s, n_dense=0, p=0.0, seed=0) for s in specs}) != 1:
@@ -108,15 +112,11 @@ def train(
     losses = np.empty((first.steps, len(specs)), np.float32)
     done: dict[int, Trained] = {}
 
-    def finish(k: int, steps: int) -> None:
+    def model(k: int, steps: int) -> Trained:
         n = specs[k].n_dense
         out = w_in[k].T if first.tied else w_out[k]
-        weights = (w_in[k, :n], out[:, :n], b[k, 0])
-        done[k] = Trained(
-            specs[k],
-            *(x.detach().cpu().numpy().copy() for x in weights),
-            losses[:steps, k].copy(),
-        )
+        weights = (x.detach().cpu().numpy().copy() for x in (w_in[k, :n], out[:, :n], b[k, 0]))
+        return Trained(specs[k], *weights, losses[:steps, k].copy())
 
     for step in range(first.steps):
         x = torch.stack(
@@ -131,14 +131,20 @@ def train(
         adam.step()
         losses[step] = loss.detach().cpu().numpy()
         progress(step + 1, losses[step])
-        if first.protocol == "paper" and (step + 1) % WINDOW == 0 and step + 1 >= 2 * WINDOW:
-            recent = losses[step + 1 - 2 * WINDOW : step + 1].reshape(2, WINDOW, -1).mean(axis=1)
-            for k in np.flatnonzero(recent[1] >= recent[0]):
-                if k not in done:
-                    finish(int(k), step + 1)
+        if step + 1 in watched:
+            watch([model(k, step + 1) for k in range(len(specs))])
+        if first.protocol == "paper":
+            for k in np.flatnonzero(stops(losses[: step + 1])):
+                done.setdefault(int(k), model(int(k), step + 1))
             if len(done) == len(specs):
                 break
-    for k in range(len(specs)):
-        if k not in done:
-            finish(k, first.steps)
-    return [done[k] for k in range(len(specs))]
+    return [done.get(k) or model(k, first.steps) for k in range(len(specs))]
+
+
+def stops(losses: np.ndarray) -> np.ndarray:
+    """Whether the paper's rule stops each model after these losses, shape (steps, models)."""
+    steps = len(losses)
+    if steps < 2 * WINDOW or steps % WINDOW:
+        return np.zeros(losses.shape[1], bool)
+    before, last = losses[-2 * WINDOW :].reshape(2, WINDOW, -1).mean(axis=1)
+    return last >= before
