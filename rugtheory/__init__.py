@@ -5,7 +5,14 @@ Everything public is here: ``import rugtheory as rt``.
 
 from importlib.metadata import version
 
-from .antipodal import antipodal_loss, antipodal_optimum, antipodal_rug, antipodal_sigma
+from .antipodal import (
+    UnevenPairs,
+    antipodal_loss,
+    antipodal_optimum,
+    antipodal_rug,
+    antipodal_sigma,
+    uneven_pairs,
+)
 from .bounds import cubic_sum, least_skewness, linear_loss, welch_sigma
 from .channel import RowChannel
 from .curves import loss_curves, save_curves, simulated_curves
@@ -85,6 +92,7 @@ __all__ = [
     "SparseConstants",
     "SparseSource",
     "Symmetry",
+    "UnevenPairs",
     "Uniform",
     "Verdict",
     "Weights",
@@ -122,6 +130,7 @@ __all__ = [
     "sparse_constants",
     "sparse_law",
     "symmetry",
+    "uneven_pairs",
     "upper_bound",
     "welch_sigma",
 ]

@@ -14,6 +14,7 @@ ReLU does not see it unless both are on.
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -101,7 +102,7 @@ def antipodal_loss(
     a, b, sigma, p = np.broadcast_arrays(*arguments(a, b, sigma, p, amplitude))
 
     def at(a: Array, b: Array, sigma: Array, p: Array) -> tuple[Array]:
-        return (_loss(amplitude, a, b, sigma, p, 1 - a),)
+        return (_loss(amplitude, a, b, sigma, p, 1 - a, np.ones_like(a)),)
 
     return _over_blocks(at, a, b, sigma, p)[0]
 
@@ -145,37 +146,134 @@ def antipodal_optimum(
         raise ValueError(f"p must be at least {_LEAST_P} here, got {p.min()}")
     p, ratio = np.broadcast_arrays(p, ratio)
     sigma = antipodal_sigma(p, np.minimum(ratio, 0.5), amplitude=amplitude)
-    a, b, loss = _over_blocks(lambda s, q: _optimise(amplitude, s, q), sigma, p)
+    a, b, loss = _over_blocks(lambda s, q: _optimise(amplitude, s, q, np.ones_like(q)), sigma, p)
     paired = np.minimum(2 * (1 - ratio), 1.0)
     return Optimum(p, ratio, sigma, a, b, paired * loss)
 
 
-def partner_nodes(amplitude: Amplitude, beta: Array, sigma: Array) -> tuple[Array, Array]:
+@dataclass(frozen=True)
+class UnevenPairs:
+    """Two features in one hidden unit, W = [[a₁, -a₁c], [-a₂/c, a₂]].
+
+    Attributes
+    ----------
+    p : ndarray
+    coupling : ndarray
+        c in (0, 1].
+    a, b : ndarray, shape (2, ...)
+        Diagonal and bias of the first and the second feature.
+    loss : ndarray
+        Mean loss of the two.
+    """
+
+    p: Array
+    coupling: Array
+    a: Array
+    b: Array
+    loss: Array
+
+
+def uneven_pairs(p: ArrayLike, *, amplitude: Amplitude = Uniform()) -> UnevenPairs:
+    """The best pair of features in one hidden unit, ratio ½: not v, -v but uneven.
+
+    With weights 1 and -c the first feature is disturbed by -c x₂ and the second by -x₁/c, which the
+    ReLU of either screens unless both are on.  At a = 1, b = 0 and for Uniform[0, 1] the first then
+    loses E min(u, cw)² = c²/3 - c³/6 and the second 1/3 - c/6.  Their mean is stationary at c = 1,
+    where it is *greatest* and makes p²/6, and at c = 1/3, where it is 25/27 of that.
+
+    Parameters
+    ----------
+    p : array_like in (0, 1]
+        Probability that a feature is on, at least 1e-140.
+    amplitude : Amplitude
+        Law of a feature that is on.
+
+    Returns
+    -------
+    UnevenPairs
+
+    Raises
+    ------
+    ValueError, TypeError
+        If `p` is outside its range.
+
+    Examples
+    --------
+    >>> import rugtheory as rt
+    >>> best = rt.uneven_pairs(1e-6)
+    >>> print(f"{best.coupling:.4f} {best.loss / (1e-12 / 6) * 27:.4f}")
+    0.3333 25.0000
+    """
+    check_amplitude(amplitude)
+    p = _check.probability("p", p)
+    if np.any(p < _LEAST_P):
+        raise ValueError(f"p must be at least {_LEAST_P} here, got {p.min()}")
+
+    def best(q: Array, c: Array) -> tuple[Array, Array, Array]:
+        a, b, loss = _over_blocks(lambda q, c: _optimise(amplitude, 0 * q, q, c), q, c)
+        return a, b, loss
+
+    def loss(log_c: Array, q: Array) -> Array:
+        log_c, q = np.broadcast_arrays(log_c, q)
+        return (best(q, np.exp(log_c))[2] + best(q, np.exp(-log_c))[2]) / 2
+
+    q, where = np.unique(p, return_inverse=True)
+    grid = np.broadcast_to(np.linspace(-3.0, 0.0, 13)[:, None], (13, q.size))
+    losses = loss(grid, q)
+    inside = np.clip(np.argmin(losses, axis=0), 1, 11)
+    bracket = tuple(np.take_along_axis(grid, (inside + k)[None], axis=0)[0] for k in (-1, 0, 1))
+    found = elementwise.find_minimum(loss, bracket, args=(q,))
+    refined = found.success & (found.f_x <= losses.min(axis=0))
+    log_c = np.where(refined, found.x, grid[np.argmin(losses, axis=0), range(q.size)])
+    first, second = best(q, np.exp(log_c)), best(q, np.exp(-log_c))
+    a, b, both = (np.stack([x, y]) for x, y in zip(first, second, strict=True))
+    shape = p.shape
+    return UnevenPairs(
+        p,
+        np.exp(log_c)[where].reshape(shape),
+        a[:, where].reshape(2, *shape),
+        b[:, where].reshape(2, *shape),
+        both.mean(axis=0)[where].reshape(shape),
+    )
+
+
+def partner_nodes(
+    amplitude: Amplitude, beta: Array, sigma: Array, coupling: Array | float = 1.0
+) -> tuple[Array, Array]:
     """Nodes and weights for the partner: kinks where its interference just silences x₁.
 
-    They lie where the reading x₁ - x₂ + β vanishes at x₁ = 0 and at the ends of its amplitudes.
+    They lie where the reading x₁ - c x₂ + β vanishes at x₁ = 0 and at the ends of its amplitudes.
     """
     ends = {0.0, amplitude.start, amplitude.end} - {np.inf}
-    return amplitude.resolving(np.stack([beta + end for end in sorted(ends)]), sigma)
+    kinks = np.stack([(beta + end) / coupling for end in sorted(ends)])
+    return amplitude.resolving(kinks, sigma / coupling)
 
 
 def _loss(
-    amplitude: Amplitude, a: Array, b: Array, sigma: Array, p: Array, complement: Array
+    amplitude: Amplitude,
+    a: Array,
+    b: Array,
+    sigma: Array,
+    p: Array,
+    complement: Array,
+    coupling: Array,
 ) -> Array:
     beta = np.divide(b, a, out=np.zeros_like(b), where=a != 0)
-    u, weights = partner_nodes(amplitude, beta, sigma)
+    u, weights = partner_nodes(amplitude, beta, sigma, coupling)
 
     def at(bias: Array) -> Array:
         flat = (np.broadcast_to(x, bias.shape).ravel() for x in (a, bias, sigma, p, complement))
         return parts(amplitude, *flat)[2].reshape(bias.shape)
 
-    return np.asarray((1 - p) * at(b) + p * (weights * at(b - a * u)).sum(axis=0))
+    return np.asarray((1 - p) * at(b) + p * (weights * at(b - a * coupling * u)).sum(axis=0))
 
 
-def _regression(amplitude: Amplitude, beta: Array, sigma: Array, p: Array) -> tuple[Array, Array]:
-    """a = E[xh]/E[h²] with h = ReLU(x₁ - x₂ + ν + β), equation (16), and its gain over a = 0."""
+def _regression(
+    amplitude: Amplitude, beta: Array, sigma: Array, p: Array, coupling: Array
+) -> tuple[Array, Array]:
+    """a = E[xh]/E[h²] with h = ReLU(x₁ - c x₂ + ν + β), equation (16), and its gain over a = 0."""
     width = np.maximum(sigma, _NO_NOISE * amplitude.mean)
-    u, weights = partner_nodes(amplitude, beta, sigma)
+    u, weights = partner_nodes(amplitude, beta, sigma, coupling)
     odds = (1 - p) / p
 
     def at(beta: Array) -> tuple[Array, Array]:
@@ -186,16 +284,18 @@ def _regression(amplitude: Amplitude, beta: Array, sigma: Array, p: Array) -> tu
             beta.shape
         )
 
-    alone, both = at(beta), at(beta - u)
+    alone, both = at(beta), at(beta - coupling * u)
     xh, hh = ((1 - p) * x + p * (weights * y).sum(axis=0) for x, y in zip(alone, both, strict=True))
     a = np.divide(xh, hh, out=np.zeros_like(xh), where=hh > 0)
     return a, a * xh
 
 
-def _optimise(amplitude: Amplitude, sigma: Array, p: Array) -> tuple[Array, Array, Array]:
+def _optimise(
+    amplitude: Amplitude, sigma: Array, p: Array, coupling: Array
+) -> tuple[Array, Array, Array]:
     """a, b and loss on flat arrays: the least loss over a grid of thresholds, then refined."""
     variance = amplitude.variance + (1 - p) * amplitude.mean**2
-    linear = amplitude.mean * (2 * p + sigma * sigma / variance)
+    linear = amplitude.mean * (p * (1 + coupling) + sigma * sigma / variance)
     size = np.full_like(sigma, amplitude.mean)
     grid = np.concatenate(
         [
@@ -206,18 +306,18 @@ def _optimise(amplitude: Amplitude, sigma: Array, p: Array) -> tuple[Array, Arra
     )
     # Thresholds that coincide, as without noise, are told apart.
     grid = np.sort(grid, axis=0) + 1e-12 * size * np.arange(len(grid))[:, None]
-    gain = np.array([_regression(amplitude, beta, sigma, p)[1] for beta in grid])
+    gain = np.array([_regression(amplitude, beta, sigma, p, coupling)[1] for beta in grid])
 
-    def loss(beta: Array, sigma: Array, p: Array) -> Array:
-        a, _ = _regression(amplitude, beta, sigma, p)
-        return _loss(amplitude, a, a * beta, sigma, p, 1 - a)
+    def loss(beta: Array, sigma: Array, p: Array, coupling: Array) -> Array:
+        a, _ = _regression(amplitude, beta, sigma, p, coupling)
+        return _loss(amplitude, a, a * beta, sigma, p, 1 - a, coupling)
 
     best = np.clip(np.argmax(gain, axis=0), 1, len(grid) - 2)
     bracket = tuple(np.take_along_axis(grid, (best + k)[None], axis=0)[0] for k in (-1, 0, 1))
-    found = elementwise.find_minimum(loss, bracket, args=(sigma, p))
+    found = elementwise.find_minimum(loss, bracket, args=(sigma, p, coupling))
     beta = np.where(found.success, found.x, bracket[1])
-    a, _ = _regression(amplitude, beta, sigma, p)
-    return a, a * beta, _loss(amplitude, a, a * beta, sigma, p, 1 - a)
+    a, _ = _regression(amplitude, beta, sigma, p, coupling)
+    return a, a * beta, _loss(amplitude, a, a * beta, sigma, p, 1 - a, coupling)
 
 
 def _over_blocks(function: Callable[..., tuple[Array, ...]], *arrays: Array) -> tuple[Array, ...]:

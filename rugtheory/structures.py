@@ -22,7 +22,7 @@ from scipy.optimize import elementwise
 
 from . import _check
 from ._check import Array
-from .antipodal import antipodal_optimum
+from .antipodal import antipodal_optimum, uneven_pairs
 from .optimum import Optimum, optimum
 from .source import Amplitude, SparseSource, Uniform
 
@@ -42,12 +42,13 @@ class BestKnown:
     loss : ndarray
         Its loss per feature.
     family : ndarray of str
-        "rug", "antipodal" (pairs) or "pairs and singles"; features may be dropped in either.
+        "rug", "antipodal" for even pairs, "uneven pairs" (mixed with even ones or dropped features
+        below ratio ½), or pairs of either kind "and singles".
     fraction : ndarray
         Fraction of the features that is represented at all.
     a, b : ndarray
-        Diagonal, and bias for interference without mean but the partner's, of the represented
-        features (of the pairs, where there are singles).
+        Diagonal, and bias for interference without mean but the partner's, of features in rugs or
+        even pairs; NaN where there are none, see `uneven_pairs`.
     """
 
     p: Array
@@ -139,7 +140,7 @@ def mixture_loss(p: ArrayLike, ratio: ArrayLike, *, amplitude: Amplitude = Unifo
 
 
 def best_known(p: ArrayLike, ratio: ArrayLike, *, amplitude: Amplitude = Uniform()) -> BestKnown:
-    """The least loss of rugs and antipodal rugs, with features dropped or stored alone if better.
+    """The least loss of rugs and pairs of features, with some dropped or stored alone if better.
 
     An upper bound on what can be reached for large n_sparse: trained models are known that do a
     little better.  Parameters and errors are those of `mixture_loss`.
@@ -149,16 +150,57 @@ def best_known(p: ArrayLike, ratio: ArrayLike, *, amplitude: Amplitude = Uniform
     >>> import rugtheory as rt
     >>> best = rt.best_known(0.045, [0.05, 0.25, 0.75])
     >>> best.family.tolist()
-    ['antipodal', 'antipodal', 'pairs and singles']
+    ['antipodal', 'antipodal', 'uneven pairs and singles']
     """
     p, ratio = _p_and_ratio(p, ratio)
-    rug = _dropping(optimum, p, ratio, critical_ratio(p, amplitude=amplitude), amplitude)
     touching = _touching(antipodal_optimum, p, amplitude, last=0.5)
-    pairs = _dropping(antipodal_optimum, p, ratio, touching, amplitude)
-    paired = pairs[0] < rug[0]
-    names = np.where(ratio > 0.5, "pairs and singles", "antipodal")
-    loss, fraction, a, b = (np.where(paired, y, x) for x, y in zip(rug, pairs, strict=True))
-    return BestKnown(p, ratio, loss, np.where(paired, names, "rug"), fraction, a, b)
+    candidates = {
+        "rug": _dropping(optimum, p, ratio, critical_ratio(p, amplitude=amplitude), amplitude),
+        "antipodal": _dropping(antipodal_optimum, p, ratio, touching, amplitude),
+        "uneven pairs": _with_uneven_pairs(p, ratio, amplitude),
+    }
+    losses = np.stack([x[0] for x in candidates.values()])
+    least = np.argmin(losses, axis=0)
+    name = np.array(list(candidates))[least]
+    name = np.where((least > 0) & (ratio > 0.5), np.char.add(name, " and singles"), name)
+    loss, fraction, a, b = (np.choose(least, x) for x in zip(*candidates.values(), strict=True))
+    return BestKnown(p, ratio, loss, name, fraction, a, b)
+
+
+def _with_uneven_pairs(
+    p: Array, ratio: Array, amplitude: Amplitude
+) -> tuple[Array, Array, Array, Array]:
+    """Uneven pairs, ratio ½, beside singles above ½ and beside even pairs or dropped ones below."""
+    q, where = np.unique(p, return_inverse=True)
+    at_half = uneven_pairs(q, amplitude=amplitude).loss
+    variance = np.asarray(SparseSource(q, amplitude).variance)
+
+    def steepness(log_gap: Array, q: Array, at_half: Array) -> Array:
+        """Of the chord from there to the loss of even pairs at ratio ½ - gap."""
+        gap = np.exp(log_gap)
+        even = antipodal_optimum(q, 0.5 - gap, amplitude=amplitude)
+        return np.asarray((even.loss - at_half) / gap)
+
+    grid = np.linspace(np.log(1e-6), np.log(0.49), 16)[:, None] + 0 * q
+    inside = np.clip(np.argmin(steepness(grid, q, at_half), axis=0), 1, 14)
+    bracket = tuple(np.take_along_axis(grid, (inside + k)[None], axis=0)[0] for k in (-1, 0, 1))
+    found = elementwise.find_minimum(
+        steepness, bracket, args=(q, at_half), tolerances={"xatol": 1e-5}
+    )
+    near = np.exp(np.where(found.success, found.x, bracket[1]))
+    even = antipodal_optimum(q, 0.5 - near, amplitude=amplitude)
+    slope, a, b = (even.loss - at_half) / near, even.a, even.b
+    dropping = 2 * (variance - at_half) <= slope
+    slope = np.where(dropping, 2 * (variance - at_half), slope)
+    near = np.where(dropping, 0.5, near)
+    slope, near, a, b, at_half = (x[where].reshape(p.shape) for x in (slope, near, a, b, at_half))
+    drops = dropping[where].reshape(p.shape)
+    missing = np.maximum(0.5 - ratio, 0.0)
+    loss = np.where(missing > 0, at_half + slope * missing, 2 * (1 - ratio) * at_half)
+    loss = np.where(missing <= near, loss, np.inf)
+    mixed = (missing > 0) & ~drops
+    fraction = np.where(drops, np.minimum(2 * ratio, 1.0), 1.0)
+    return loss, fraction, np.where(mixed, a, np.nan), np.where(mixed, b, np.nan)
 
 
 def _p_and_ratio(p: ArrayLike, ratio: ArrayLike) -> tuple[Array, Array]:

@@ -110,6 +110,42 @@ class TestOptimum:
         assert 0 <= best.loss <= rt.linear_loss(p, ratio) * (1 + 1e-10)
 
 
+class TestUnevenPairs:
+    @pytest.mark.parametrize(
+        "law", [rt.Uniform(), rt.Uniform(0.3, 0.9), rt.Constant(0.7)], ids=repr
+    )
+    @pytest.mark.parametrize("p", [0.3, 0.045])
+    def test_loss_is_that_of_the_weights(self, law, p):
+        best = rt.uneven_pairs(p, amplitude=law)
+        c = float(best.coupling)
+        w_in, w_out = [[1.0, -c]], [[best.a[0]], [-best.a[1] / c]]
+        exact = rt.exact_loss(w_in, w_out, best.b, p, amplitude=law)
+        assert abs(exact.mean - best.loss) <= exact.mean_error + 1e-9 * best.loss
+
+    def test_no_other_pair_does_better(self):
+        p = 0.1
+        best = rt.uneven_pairs(p)
+
+        def loss(x):
+            c, a1, b1, a2, b2 = x
+            rows = ((a1, -a1 * c, b1), (a2, -a2 / c, b2))
+            return sum(rt.RowChannel([w], p).loss(a, b, rtol=1e-9).value for a, w, b in rows) / 2
+
+        found = optimize.minimize(loss, [0.5, 1, 0, 1, 0], method="Nelder-Mead")
+        assert best.loss <= found.fun * (1 + 1e-7)
+        assert best.coupling == pytest.approx(found.x[0], rel=0.01)
+
+    def test_limit_of_rare_features(self):
+        best = rt.uneven_pairs([1e-4, 1e-8])
+        assert best.coupling == pytest.approx([1 / 3, 1 / 3], rel=1e-3)
+        assert best.loss / best.p**2 == pytest.approx([25 / 162, 25 / 162], rel=1e-4)
+
+    def test_even_pairs_where_features_are_common(self):
+        best = rt.uneven_pairs(0.9)
+        assert best.coupling == pytest.approx(1)
+        assert best.loss == pytest.approx(float(rt.antipodal_optimum(0.9, 0.5).loss), rel=1e-9)
+
+
 @pytest.mark.parametrize("ratio", [0.125, 0.25, 0.5])
 def test_simulated(ratio):
     """Rugs of 4096 features against the theory of infinitely many."""

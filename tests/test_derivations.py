@@ -143,6 +143,21 @@ class TestBounds:
         passed = sp.integrate(sp.integrate(w**2, (u, w, 1)), (w, 0, 1))
         assert screened + passed == sp.Rational(1, 6)
 
+    def test_uneven_pairs(self):
+        """Couplings c and 1/c: mean loss least at c = 1/3, 25/27 of that at c = 1, its maximum."""
+        u, w, c = sp.symbols("u w c", positive=True)
+
+        # E min(u, cw)² for c ≤ 1
+        given_w = sp.integrate(u**2, (u, 0, c * w)) + (1 - c * w) * (c * w) ** 2
+        first = sp.integrate(sp.expand(given_w), (w, 0, 1))
+        second = sp.expand(first / c**2)  # E min(u, w/c)² = E min(cu, w)²/c²
+        assert sp.expand(first - (c**2 / 3 - c**3 / 6)) == 0
+        assert sp.expand(second - (sp.Rational(1, 3) - c / 6)) == 0
+        mean = (first + second) / 2
+        assert set(sp.solve(sp.diff(mean, c), c)) == {sp.Rational(1, 3), 1}
+        assert sp.diff(mean, c, 2).subs(c, 1) < 0 < sp.diff(mean, c, 2).subs(c, sp.Rational(1, 3))
+        assert mean.subs(c, sp.Rational(1, 3)) / mean.subs(c, 1) == sp.Rational(25, 27)
+
 
 class TestSparseLaw:
     """L/(pσ²) = Λ + Λ₁σ for the uniform law, with b/a = -mσ, a = 1 + eσ."""

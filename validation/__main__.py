@@ -66,9 +66,7 @@ def main() -> None:
     path.add_argument("--steps", type=int, default=20_000)
     path.add_argument("--device", default="auto")
     path.add_argument("--threads", type=int, default=1)
-    path.add_argument(
-        "--out", type=Path, required=True, help="folder for netCDF files"
-    )
+    path.add_argument("--out", type=Path, required=True, help="folder for netCDF files")
 
     report = commands.add_parser("report", help="tables and figures of collected results")
     report.set_defaults(run=_report)

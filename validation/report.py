@@ -110,7 +110,8 @@ def draw_map(
     ax.set_yticks(range(grid.shape[0]), [f"{p:g}" for p in grid.index])
     for i, row in enumerate(values):
         for j, value in enumerate(row):
-            ax.text(j, i, f"{value:.3g}", ha="center", va="center", color="0.5", fontsize="small")
+            box = {"facecolor": "white", "alpha": 0.6, "linewidth": 0, "pad": 1}
+            ax.text(j, i, f"{value:.3g}", ha="center", va="center", fontsize="small", bbox=box)
     ax.set(xlabel="ratio r", ylabel="p", title=label)
     ax.figure.colorbar(image, ax=ax)
 
