@@ -15,7 +15,7 @@ import torch
 
 import rugtheory as rt
 from validation.path import follow
-from validation.report import markdown, table, write_report
+from validation.report import markdown, table, write_paths, write_report
 from validation.sweep import Sweep, collect, finished, key, read_sweep, run
 from validation.training import BATCH, Spec, sample, train
 
@@ -89,7 +89,7 @@ class TestTraining:
         assert not np.array_equal(seen[0].w_in, model.w_in)
         assert np.array_equal(train([SMALL])[0].w_in, model.w_in)
 
-    def test_the_path_of_training(self):
+    def test_the_path_of_training(self, tmp_path):
         spec = replace(SMALL, protocol="constant", steps=1500)
         path = follow(spec, points=6)
         assert path.step.values[0] == 100 and path.step.values[-1] == 1500
@@ -100,6 +100,8 @@ class TestTraining:
         (model,) = train([spec])
         exact = rt.exact_loss(model.w_in, model.w_out, model.b, spec.p, rtol=1e-5)
         assert path.loss.values[-1] == pytest.approx(exact.mean, rel=1e-4)
+        path.to_netcdf(tmp_path / "path.nc", engine="h5netcdf")
+        assert write_paths([tmp_path / "path.nc"], tmp_path).stat().st_size > 10_000
 
     def test_step_size_falls_to_zero(self):
         sizes = [SMALL.step_size(k) for k in range(SMALL.steps)]

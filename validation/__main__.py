@@ -21,7 +21,7 @@ import rugtheory as rt
 from rugtheory._files import replacing
 
 from .path import follow
-from .report import write_report
+from .report import write_paths, write_report
 from .sweep import collect, evaluate, read_sweep, run, tensors
 from .training import Spec, Trained, train
 
@@ -71,6 +71,7 @@ def main() -> None:
     report = commands.add_parser("report", help="tables and figures of collected results")
     report.set_defaults(run=_report)
     report.add_argument("data", type=Path, help="netCDF file, or the folder of a sweep")
+    report.add_argument("--paths", type=Path, nargs="+", help="netCDF files of the command path")
     report.add_argument("--out", type=Path, default=Path("report"))
     options = parser.parse_args()
     try:
@@ -145,7 +146,10 @@ def _report(options: argparse.Namespace) -> None:
     else:
         with xr.open_dataset(options.data) as file:
             data = file.load()
-    for path in write_report(data, options.out):
+    written = write_report(data, options.out)
+    if options.paths:
+        written.append(write_paths(options.paths, options.out))
+    for path in written:
         print(f"wrote {path}")
 
 

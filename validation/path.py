@@ -60,6 +60,10 @@ def follow(
         "antipodal": float(rt.antipodal_optimum(spec.p, ratio).loss),
         "best_known": float(rt.best_known(spec.p, ratio).loss),
     }
-    about = {"paper_stop": next(ends, -1), "torch": torch.__version__, "rugtheory": rt.__version__}
+    about = {
+        "paper_stop": next(ends, -1),
+        "torch": str(torch.__version__),
+        "rugtheory": rt.__version__,
+    }
     about |= {k: int(v) if isinstance(v, bool) else v for k, v in asdict(spec).items()}
     return data.assign_attrs(theory | about | {"device": device})

@@ -154,3 +154,36 @@ def _figure(
     draw(figure.subplots(*panels, squeeze=False))
     with replacing(path) as partial:
         figure.savefig(partial, dpi=110)
+
+
+def draw_paths(paths: list[xr.Dataset], axes: Any) -> None:
+    """Loss over that of the rug, and row skewness, against steps; squares: the paper stops."""
+    upper, lower = axes
+    for path, colour in zip(paths, COLOURS, strict=False):
+        error = 2 * path["standard_error"] / path.rug
+        label = f"$n_s$ = {path.n_sparse}"
+        ratio = path["loss"] / path.rug
+        upper.errorbar(path["step"], ratio, error, color=colour, label=label, capsize=2)
+        lower.plot(path["step"], path["row_skewness"], color=colour)
+        if path.paper_stop > 0:
+            at = float(np.interp(path.paper_stop, path["step"], ratio))
+            upper.plot(path.paper_stop, at, "s", color=colour)
+    first = paths[0]
+    for level, name in ((1, "Gaussian rug"), (first.antipodal / first.rug, "antipodal rug")):
+        upper.axhline(level, color="0.6", linestyle="--", linewidth=0.8)
+        upper.annotate(name, (0.01, level), xycoords=("axes fraction", "data"), va="bottom")
+    bound = float(rt.least_skewness(first.p, first.n_dense / first.n_sparse))
+    lower.axhline(bound, color="0.6", linestyle="--", linewidth=0.8)
+    lower.annotate("antipodal rug", (0.01, bound), xycoords=("axes fraction", "data"), va="bottom")
+    upper.set(xscale="log", ylabel="exact loss / Gaussian rug", ylim=(0.6, 2))
+    upper.set_title(f"p = {first.p:g}, r = {first.n_dense / first.n_sparse:g}, constant step size")
+    upper.legend(frameon=False)
+    lower.set(xscale="log", xlabel="steps", ylabel="row skewness")
+
+
+def write_paths(files: list[Path], out: Path) -> Path:
+    """The figure `path.png` of results of the command path."""
+    paths = sorted((xr.load_dataset(file) for file in files), key=lambda x: int(x.n_sparse))
+    out.mkdir(parents=True, exist_ok=True)
+    _figure(out / "path.png", (2, 1), (7, 7), lambda axes: draw_paths(paths, axes[:, 0]))
+    return out / "path.png"

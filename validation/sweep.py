@@ -163,7 +163,7 @@ def evaluate(trained: Trained, device: str) -> dict[str, Any]:
         "date": str(datetime.date.today()),
         "device": device,
         "machine": platform.processor() or platform.machine(),
-        "torch": torch.__version__,
+        "torch": str(torch.__version__),
         "numpy": np.__version__,
         "rugtheory": rt.__version__,
     }
