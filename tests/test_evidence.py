@@ -39,7 +39,7 @@ def test_exact_losses_are_those_of_the_last_batches(sweep):
 
 
 def test_no_trained_model_is_a_gaussian_rug(sweep):
-    """Below it by 5 to 76 %, but for the highest p at the lowest ratio, where features are dropped."""
+    """Below it by 5 to 76 %, but for the highest p at the lowest ratio, where most are dropped."""
     frame = table(sweep)
     common = frame[(frame.p < 0.3) | (frame.ratio > 0.2)]
     assert common["over_rug"].between(-0.77, -0.05).all()
