@@ -220,6 +220,8 @@ def _least(
             for x in (a, (1 - cut) * a)
         )
         bend = (cut * (power - here) - (there - here)) / (cut * (1 - cut))  # a²B
+        if not bend > 0:  # nothing reaches this threshold, whatever a
+            return power
         shift = (power - here + bend) / (2 * bend) - 1  # (A/B - a)/a
         least = here - bend * shift**2
         if least < best[0]:

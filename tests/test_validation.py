@@ -8,18 +8,27 @@ import sys
 import time
 from concurrent.futures import Executor, Future, ThreadPoolExecutor
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 
 import rugtheory as rt
+from validation.__main__ import main
+from validation.fit import fit
 from validation.path import follow
-from validation.report import markdown, table, write_paths, write_report
+from validation.report import VERDICT, markdown, table, write_paths, write_report
 from validation.sweep import Sweep, collect, finished, key, read_sweep, run
 from validation.training import BATCH, Spec, sample, train
 
+SPECS = Path(rt.__file__).parents[1] / "validation" / "specs"
 SMALL = Spec(n_sparse=16, n_dense=6, p=0.2, steps=150)
+
+
+@pytest.fixture(autouse=True)
+def quick_verdicts(monkeypatch):
+    monkeypatch.setattr("validation.sweep._EXPLAINED_ROWS", 2)
 
 
 class InPlace(Executor):
@@ -110,6 +119,17 @@ class TestTraining:
     def test_bad_company(self):
         with pytest.raises(ValueError, match="specs may differ in n_dense, p and seed only"):
             train([SMALL, replace(SMALL, steps=10)])
+
+
+def test_a_and_b_fitted_on_a_rug_are_those_of_the_optimum():
+    """Exactly but for the finite size of the rug, which the exact loss tells."""
+    found = fit(rt.hadamard_rug(4096, 1024, seed=0), 0.1, steps=400, batch=64)
+    best = found.optimum
+    assert found.a == pytest.approx(float(best.a), rel=0.02)
+    assert found.b == pytest.approx(float(best.b), rel=0.02)
+    finite = abs(found.exact_at_optimum - float(best.loss))
+    assert finite < 0.01 * best.loss
+    assert abs(found.loss - found.exact_at_optimum) < finite
 
 
 SWEEP = Sweep(n_sparse=(16,), ratio=(0.25, 0.5), p=(0.1, 0.3), seed=(0, 1), steps=30)
@@ -206,13 +226,43 @@ class TestSweep:
         [
             ("n_sparse = 16\nratio = 0.5", "p is missing"),
             ("n_sparse = 16\nratio = 0.5\np = 0.1\nspeed = 3", "unknown speed"),
-            ("n_sparse = 16\nratio = [0.5, 1.5]\np = 0.1", "ratio must lie in"),
+            ("n_sparse = 16\nratio = [0.5, 1.5]\np = 0.1", r"ratio must be in \(0, 1\], got 1.5"),
+            ("n_sparse = 16\nratio = 0.5\np = 'x'", r"p must be in \(0, 1\], got 'x'"),
+            ("n_sparse = 16\nratio = 0.5\np = []", r"p must be in \(0, 1\], got \[\]"),
+            ("n_sparse = 16\nratio = 0.5\np = 1\nsteps = [3]", "steps must be a positive integer"),
+            ("n_sparse = 16\nratio = 0.5\np = 1\nprotocol = 'fast'", "protocol must be one of"),
+            ("n_sparse = 16\nratio = 0.05\np = 1", r"n_dense must lie in \[1, 16\], got 0"),
+            ("n_sparse = ", "Invalid value"),
         ],
     )
     def test_bad_specs(self, tmp_path, text, message):
         (tmp_path / "s.toml").write_text(text)
-        with pytest.raises(ValueError, match=message):
+        with pytest.raises(ValueError, match=rf"s.toml: .*{message}"):
             read_sweep(tmp_path / "s.toml")
+
+    @pytest.mark.parametrize("path", sorted(SPECS.glob("*.toml")), ids=lambda x: x.stem)
+    def test_specs_that_are_shipped(self, path):
+        models = read_sweep(path).specs()
+        assert len({key(spec) for spec in models}) == len(models)
+
+    @pytest.mark.parametrize(
+        ("arguments", "message"),
+        [
+            (["--dask", "tcp://127.0.0.1:9"], "no scheduler answers there"),
+            (["--device", "cuda:77"], "finds no CUDA device"),
+        ],
+    )
+    def test_nothing_to_work_on(self, tmp_path, arguments, message, monkeypatch, capsys):
+        monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+        (tmp_path / "s.toml").write_text("n_sparse = 16\nratio = 0.5\np = 0.1\nsteps = 1")
+        out = tmp_path / "out"
+        command = ["validation", "sweep", str(tmp_path / "s.toml"), "--out", str(out), *arguments]
+        monkeypatch.setattr("sys.argv", command)
+        with pytest.raises(SystemExit) as stop:
+            main()
+        error = capsys.readouterr().err
+        assert stop.value.code == 2 and message in error and error.count("\n") == 1
+        assert not out.exists()
 
 
 def test_dask_with_a_worker_killed(tmp_path):
@@ -249,6 +299,8 @@ class TestReport:
         rug = float(rt.optimum(row["p"], row["ratio"]).loss)
         assert row["over_rug"] == pytest.approx((losses / rug - 1).mean())
         assert markdown(frame).count("\n") == 6
+        terms = frame[list(VERDICT)].sum(axis=1) + frame["best_known"]
+        assert terms.to_numpy() == pytest.approx(frame["loss"].to_numpy(), rel=1e-6)
         paths = write_report(data, tmp_path / "report")
         assert {path.suffix for path in paths} == {".csv", ".md", ".png"}
         assert all(path.stat().st_size > 100 for path in paths)

@@ -20,10 +20,11 @@ from tqdm import tqdm
 import rugtheory as rt
 from rugtheory._files import replacing
 
+from .fit import fit
 from .path import follow
 from .report import write_paths, write_report
 from .sweep import collect, evaluate, read_sweep, run, tensors
-from .training import Spec, Trained, train
+from .training import PROTOCOLS, Spec, Trained, train
 
 
 def main() -> None:
@@ -36,7 +37,7 @@ def main() -> None:
     one.add_argument("--p", type=float, default=0.045)
     one.add_argument("--seed", type=int, default=0)
     one.add_argument("--steps", type=int, default=10_000)
-    one.add_argument("--protocol", choices=["converged", "paper"], default="converged")
+    one.add_argument("--protocol", choices=PROTOCOLS, default="converged")
     one.add_argument("--tied", action="store_true")
     one.add_argument("--device", default="auto")
     one.add_argument("--threads", type=int, default=1)
@@ -47,7 +48,7 @@ def main() -> None:
     many.set_defaults(run=_sweep)
     many.add_argument("spec", type=Path, help="TOML file")
     many.add_argument("--out", type=Path, required=True, help="folder of the points")
-    many.add_argument("--workers", type=int, default=os.cpu_count(), help="processes")
+    many.add_argument("--workers", type=int, help="processes (one a core on a CPU, 2 on a GPU)")
     many.add_argument("--dask", metavar="ADDRESS", help="a Dask scheduler to work on instead")
     many.add_argument("--device", default="auto")
     many.add_argument("--group", type=int, help="models at once (1 on a CPU, 16 on a GPU)")
@@ -68,6 +69,16 @@ def main() -> None:
     path.add_argument("--threads", type=int, default=1)
     path.add_argument("--out", type=Path, required=True, help="folder for netCDF files")
 
+    fitted = commands.add_parser("fit", help="fit a and b alone on a fixed rug")
+    fitted.set_defaults(run=_fit)
+    fitted.add_argument("--n-sparse", type=int, default=4096)
+    fitted.add_argument("--ratio", type=float, default=0.25)
+    fitted.add_argument("--p", type=float, default=0.045)
+    fitted.add_argument("--seed", type=int, default=0)
+    fitted.add_argument("--steps", type=int, default=1500)
+    fitted.add_argument("--device", default="auto")
+    fitted.add_argument("--threads", type=int, default=1)
+
     report = commands.add_parser("report", help="tables and figures of collected results")
     report.set_defaults(run=_report)
     report.add_argument("data", type=Path, help="netCDF file, or the folder of a sweep")
@@ -81,30 +92,36 @@ def main() -> None:
 
 
 def _device(name: str) -> str:
-    if name != "auto":
-        return name
-    return "cuda" if torch.cuda.is_available() else "cpu"
+    if name == "auto":
+        return "cuda" if torch.cuda.is_available() else "cpu"
+    if torch.device(name).type == "cuda" and not torch.cuda.is_available():
+        raise ValueError(f"--device {name}: torch {torch.__version__} finds no CUDA device")
+    return name
 
 
 def _sweep(options: argparse.Namespace) -> None:
     sweep = read_sweep(options.spec)
-    device = _device(options.device)
-    group = options.group or (16 if device.startswith("cuda") else 1)
+    options.device = _device(options.device)
+    group = options.group or (16 if options.device.startswith("cuda") else 1)
 
     def progress(futures: Iterable[Any], total: int) -> Iterable[Any]:
         return tqdm(futures, total=total, desc=str(options.out), unit="job")
 
     with _executor(options) as executor:
-        run(sweep, options.out, executor, device=device, group=group, progress=progress)
+        run(sweep, options.out, executor, device=options.device, group=group, progress=progress)
 
 
 def _executor(options: argparse.Namespace) -> AbstractContextManager[Executor]:
     if options.dask is None:
         spawn = multiprocessing.get_context("spawn")
-        return ProcessPoolExecutor(options.workers, mp_context=spawn)
+        workers = options.workers or (2 if options.device.startswith("cuda") else os.cpu_count())
+        return ProcessPoolExecutor(workers, mp_context=spawn)
     from distributed import Client
 
-    return Client(options.dask).get_executor()
+    try:
+        return Client(options.dask, timeout=10).get_executor()
+    except OSError as error:
+        raise OSError(f"--dask {options.dask}: no scheduler answers there") from error
 
 
 def _collect(options: argparse.Namespace) -> None:
@@ -116,11 +133,10 @@ def _collect(options: argparse.Namespace) -> None:
 
 def _path(options: argparse.Namespace) -> None:
     torch.set_num_threads(options.threads)
-    options.out.mkdir(parents=True, exist_ok=True)
     for n_sparse in options.n_sparse:
         spec = Spec(
             n_sparse,
-            max(1, int(n_sparse * options.ratio)),
+            int(n_sparse * options.ratio),
             options.p,
             seed=options.seed,
             steps=options.steps,
@@ -132,12 +148,35 @@ def _path(options: argparse.Namespace) -> None:
                 device=_device(options.device),
                 progress=lambda step, losses, bar=bar: bar.update(),
             )
+        options.out.mkdir(parents=True, exist_ok=True)
         file = options.out / f"path_{n_sparse}.nc"
         with replacing(file) as partial:
             data.to_netcdf(partial, engine="h5netcdf")
         print(data.to_dataframe().to_string())
         print(f"rug {data.rug:.6g}, antipodal {data.antipodal:.6g}, paper stops {data.paper_stop}")
         print(f"wrote {file}")
+
+
+def _fit(options: argparse.Namespace) -> None:
+    torch.set_num_threads(options.threads)
+    n_dense = int(options.n_sparse * options.ratio)
+    rug = rt.hadamard_rug(options.n_sparse, n_dense, seed=options.seed)
+    with tqdm(total=options.steps, desc="fitting", unit="step") as bar:
+        found = fit(
+            rug,
+            options.p,
+            steps=options.steps,
+            seed=options.seed,
+            device=_device(options.device),
+            progress=lambda step: bar.update(),
+        )
+    best = found.optimum
+    print(f"{'':24}{'fitted':>14}{'optimum':>14}{'fitted/optimum - 1':>20}")
+    for name in ("a", "b", "loss"):
+        value, theory = getattr(found, name), float(getattr(best, name))
+        print(f"{name:24}{value:14.6g}{theory:14.6g}{value / theory - 1:20.2e}")
+    finite = found.exact_at_optimum / float(best.loss) - 1
+    print(f"{'exact loss at optimum':24}{found.exact_at_optimum:28.6g}{finite:20.2e}")
 
 
 def _report(options: argparse.Namespace) -> None:
@@ -156,7 +195,7 @@ def _report(options: argparse.Namespace) -> None:
 def _train(options: argparse.Namespace) -> None:
     torch.set_num_threads(options.threads)
     device = _device(options.device)
-    n_dense = max(1, int(options.n_sparse * options.ratio))
+    n_dense = int(options.n_sparse * options.ratio)
     spec = Spec(
         options.n_sparse,
         n_dense,

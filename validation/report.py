@@ -31,7 +31,7 @@ def table(data: xr.Dataset) -> pd.DataFrame:
         frame[f"over_{name}"] = frame["loss"] / frame[name] - 1
     grouped = frame.groupby(POINT)
     averaged = ["loss", *THEORY, *(f"over_{name}" for name in THEORY)]
-    averaged += [x for x in STATISTICS if x in frame]
+    averaged += [x for x in (*STATISTICS, *VERDICT) if x in frame]
     result = grouped[averaged].mean()
     result["seeds"] = grouped.size()
     for name in ("loss", *(f"over_{name}" for name in THEORY)):
@@ -53,6 +53,31 @@ STATISTICS = {
     "dead": "dead features",
     "with_antipodal_partner": "features with an antipodal partner",
 }
+
+
+# The way down from the trained loss to the best structure known, `rugtheory.explain`.
+VERDICT = {
+    "verdict_own_a_and_b": "own a and b",
+    "verdict_non-Gaussian_interference": "non-Gaussian interference",
+    "verdict_spread_between_rows": "spread between rows",
+    "verdict_variance_above_the_Welch_bound": "variance above the Welch bound",
+    "verdict_dropped_features": "dropped features",
+    "verdict_structure": "structure",
+}
+
+
+def explained(frame: pd.DataFrame) -> str:
+    """The verdicts as Markdown: terms in per cent of the loss of the rows they were taken from."""
+    head = ["n_sparse", "protocol", "p", "r", *VERDICT.values(), "best known"]
+    lines = [head, ["---"] * len(head)]
+    for row in frame.to_dict("records"):
+        cells = [str(row["n_sparse"]), row["protocol"], f"{row['p']:g}", f"{row['ratio']:.3g}"]
+        terms = [row[name] for name in VERDICT]
+        best = row["best_known"]
+        total = sum(terms) + best
+        cells += [f"{100 * x / total:+.1f}" for x in terms] + [f"{100 * best / total:.1f}"]
+        lines.append(cells)
+    return "".join(f"| {' | '.join(cells)} |\n" for cells in lines)
 
 
 def markdown(frame: pd.DataFrame) -> str:
@@ -117,14 +142,14 @@ def draw_map(
 
 
 def write_report(data: xr.Dataset, out: Path) -> list[Path]:
-    """Tables `gaps.csv` and `gaps.md`, and figures, into the folder `out`."""
+    """Tables `gaps.csv`, `gaps.md` and `verdict.md`, and figures, into the folder `out`."""
     out.mkdir(parents=True, exist_ok=True)
     frame = table(data)
-    paths = [out / "gaps.csv", out / "gaps.md"]
-    with replacing(paths[0]) as partial:
-        frame.to_csv(partial, index=False)
-    with replacing(paths[1]) as partial:
-        partial.write_text(markdown(frame))
+    paths = [out / "gaps.csv", out / "gaps.md", out / "verdict.md"]
+    texts = frame.to_csv(index=False), markdown(frame), explained(frame)
+    for path, text in zip(paths, texts, strict=True):
+        with replacing(path) as partial:
+            partial.write_text(text)
     for protocol, part in frame.groupby("protocol"):
         n = part["p"].nunique()
         path = out / f"losses_{protocol}.png"

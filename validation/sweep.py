@@ -27,9 +27,36 @@ from safetensors.numpy import save_file
 import rugtheory as rt
 from rugtheory._files import replacing
 
-from .training import Spec, Trained, train
+from .training import PROTOCOLS, Spec, Trained, train
 
 _RTOL = 1e-6
+# Of larger models, which take minutes for all rows, some rows are evaluated.
+_ROWS = 1024
+_EXPLAINED_ROWS = 8
+_KEPT = ("loss", "standard_error", "numerical_error", "batch_loss", "steps_done")
+
+
+_AXES = ("n_sparse", "ratio", "p", "seed", "protocol")
+
+
+def _number(x: object) -> bool:
+    return isinstance(x, (int, float)) and not isinstance(x, bool)
+
+
+def _integer(x: object) -> bool:
+    return isinstance(x, int) and not isinstance(x, bool)
+
+
+_VALID: dict[str, tuple[Callable[[Any], bool], str]] = {
+    "n_sparse": (lambda x: _integer(x) and x >= 1, "positive integers"),
+    "ratio": (lambda x: _number(x) and 0 < x <= 1, "in (0, 1]"),
+    "p": (lambda x: _number(x) and 0 < x <= 1, "in (0, 1]"),
+    "seed": (lambda x: _integer(x) and x >= 0, "integers from 0 on"),
+    "protocol": (PROTOCOLS.__contains__, f"one of {', '.join(PROTOCOLS)}"),
+    "steps": (lambda x: _integer(x) and x >= 1, "a positive integer"),
+    "tied": (lambda x: isinstance(x, bool), "true or false"),
+    "rate": (lambda x: _number(x) and 0 < x < float("inf"), "a positive number"),
+}
 
 
 @dataclass(frozen=True)
@@ -39,7 +66,7 @@ class Sweep:
     Attributes
     ----------
     n_sparse, ratio, p, seed, protocol : tuple
-        The axes; n_dense is ratio · n_sparse rounded down, at least 1.
+        The axes; n_dense is ratio · n_sparse rounded down.
     steps : int
     tied : bool
     rate : float
@@ -60,7 +87,7 @@ class Sweep:
         return [
             Spec(
                 n,
-                max(1, int(n * r)),
+                int(n * r),
                 p,
                 seed=seed,
                 steps=self.steps,
@@ -76,21 +103,28 @@ class Sweep:
 
 def read_sweep(path: Path) -> Sweep:
     """A sweep from TOML with the fields of `Sweep`; a single value stands for a list of one."""
-    with open(path, "rb") as file:
-        given = tomllib.load(file)
+    try:
+        given = tomllib.loads(path.read_text())
+    except tomllib.TOMLDecodeError as error:
+        raise ValueError(f"{path}: {error}") from None
     known = {field.name for field in fields(Sweep)}
     if unknown := set(given) - known:
         raise ValueError(f"{path}: unknown {', '.join(sorted(unknown))}; known are {sorted(known)}")
-    for name in ("n_sparse", "ratio", "p", "seed", "protocol"):
+    if missing := [name for name in ("n_sparse", "ratio", "p") if name not in given]:
+        raise ValueError(f"{path}: {missing[0]} is missing")
+    for name, (valid, range_) in _VALID.items():
         if name in given:
-            value = given[name]
-            given[name] = tuple(value) if isinstance(value, list) else (value,)
-        elif name in ("n_sparse", "ratio", "p"):
-            raise ValueError(f"{path}: {name} is missing")
-    for name in ("p", "ratio"):
-        if bad := [x for x in given[name] if not 0 < x <= 1]:
-            raise ValueError(f"{path}: {name} must lie in (0, 1], got {bad[0]}")
-    return Sweep(**given)
+            axis = name in _AXES
+            values = given[name] if axis and isinstance(given[name], list) else [given[name]]
+            if bad := [x for x in values if not valid(x)] or [x for x in [values] if not x]:
+                raise ValueError(f"{path}: {name} must be {range_}, got {bad[0]!r}")
+            given[name] = tuple(values) if axis else values[0]
+    sweep = Sweep(**given)
+    try:
+        sweep.specs()
+    except ValueError as error:
+        raise ValueError(f"{path}: {error}; n_dense is ratio · n_sparse") from None
+    return sweep
 
 
 def key(spec: Spec) -> str:
@@ -149,17 +183,20 @@ def work(specs: list[Spec], device: str) -> list[tuple[Trained, dict[str, Any]]]
 
 
 def evaluate(trained: Trained, device: str) -> dict[str, Any]:
-    """The exact loss of a model, its statistics, and where it was made."""
+    """The exact loss of a model, its statistics, the verdict on it, and where it was made."""
     spec = trained.spec
-    exact = rt.exact_loss(trained.w_in, trained.w_out, trained.b, spec.p, rtol=_RTOL)
-    statistics = rt.symmetry(trained.w_in, trained.w_out, trained.b, spec.p, rows=1).summary()
+    given = trained.w_in, trained.w_out, trained.b, spec.p
+    exact = rt.exact_loss(*given, rows=min(_ROWS, spec.n_sparse), rtol=_RTOL)
+    verdict = rt.explain(*given, rows=min(_EXPLAINED_ROWS, spec.n_sparse))
     return {
         "spec": asdict(spec),
         "loss": exact.mean,
+        "standard_error": exact.standard_error,
         "numerical_error": exact.mean_error,
         "batch_loss": float(trained.losses[-200:].mean()),
         "steps_done": int(trained.losses.size),
-        "statistics": statistics,
+        "statistics": rt.symmetry(*given, rows=1).summary(),
+        "verdict": verdict.terms | {"loss of these rows": verdict.loss},
         "date": str(datetime.date.today()),
         "device": device,
         "machine": platform.processor() or platform.machine(),
@@ -229,10 +266,10 @@ def collect(out: Path) -> xr.Dataset:
     columns: dict[str, list[Any]] = {}
     for x in results:
         row = {k: v for k, v in x["spec"].items() if k != "rate"}
-        row |= {name: x[name] for name in ("loss", "numerical_error", "batch_loss", "steps_done")}
-        row |= {name.replace(" ", "_"): v for name, v in x["statistics"].items()}
+        row |= {name: x[name] for name in _KEPT}
+        row |= x["statistics"] | {f"verdict {name}": v for name, v in x["verdict"].items()}
         for name, value in row.items():
-            columns.setdefault(name, []).append(value)
+            columns.setdefault(name.replace(" ", "_"), []).append(value)
     columns = {k: v for k, v in columns.items() if len(v) == len(results)}
     data = xr.Dataset({name: ("point", np.array(values)) for name, values in columns.items()})
     p, ratio = data["p"].values, data["n_dense"].values / data["n_sparse"].values

@@ -15,6 +15,7 @@ import numpy as np
 import torch
 
 BATCH = 1024
+PROTOCOLS = ("converged", "paper", "constant")
 # The paper stops when the mean over one window is not below that over the window before.
 WINDOW = 100
 WARM_UP = 100
@@ -52,6 +53,16 @@ class Spec:
     protocol: str = "converged"
     tied: bool = False
     rate: float = 1e-3
+
+    def __post_init__(self) -> None:
+        if not 0 < self.p <= 1:
+            raise ValueError(f"p must lie in (0, 1], got {self.p}")
+        if not 1 <= self.n_dense <= self.n_sparse:
+            raise ValueError(f"n_dense must lie in [1, {self.n_sparse}], got {self.n_dense}")
+        if self.steps < 1:
+            raise ValueError(f"steps must be positive, got {self.steps}")
+        if self.protocol not in PROTOCOLS:
+            raise ValueError(f"protocol must be one of {PROTOCOLS}, got {self.protocol!r}")
 
     def step_size(self, step: int) -> float:
         """Step size at `step`."""
@@ -100,7 +111,7 @@ def train(
     `watch` with the models as they are after each of the steps in `watched`.
     """
     first = specs[0]
-    if len({replace(s, n_dense=0, p=0.0, seed=0) for s in specs}) != 1:
+    if len({replace(s, n_dense=1, p=1.0, seed=0) for s in specs}) != 1:
         raise ValueError(f"specs may differ in n_dense, p and seed only, got {specs}")
     n_dense = max(s.n_dense for s in specs)
     pairs = [initial(s, n_dense) for s in specs]
