@@ -15,6 +15,8 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import lru_cache
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -143,7 +145,8 @@ def best_known(p: ArrayLike, ratio: ArrayLike, *, amplitude: Amplitude = Uniform
     """The least loss of rugs and pairs of features, with some dropped or stored alone if better.
 
     An upper bound on what can be reached for large n_sparse: trained models are known that do a
-    little better.  Parameters and errors are those of `mixture_loss`.
+    little better.  Parameters and errors are those of `mixture_loss`.  A new p takes seconds, which
+    are remembered.
 
     Examples
     --------
@@ -153,11 +156,12 @@ def best_known(p: ArrayLike, ratio: ArrayLike, *, amplitude: Amplitude = Uniform
     ['antipodal', 'antipodal', 'uneven pairs and singles']
     """
     p, ratio = _p_and_ratio(p, ratio)
-    touching = _touching(antipodal_optimum, p, amplitude, last=0.5)
+    q, where = np.unique(p, return_inverse=True)
+    known = _Chords(*(x[where].reshape(p.shape) for x in _chords(tuple(q), amplitude)))
     candidates = {
-        "rug": _dropping(optimum, p, ratio, critical_ratio(p, amplitude=amplitude), amplitude),
-        "antipodal": _dropping(antipodal_optimum, p, ratio, touching, amplitude),
-        "uneven pairs": _with_uneven_pairs(p, ratio, amplitude),
+        "rug": _dropping(optimum, p, ratio, known.rug, amplitude),
+        "antipodal": _dropping(antipodal_optimum, p, ratio, known.even, amplitude),
+        "uneven pairs": _with_uneven_pairs(ratio, known),
     }
     losses = np.stack([x[0] for x in candidates.values()])
     least = np.argmin(losses, axis=0)
@@ -167,16 +171,27 @@ def best_known(p: ArrayLike, ratio: ArrayLike, *, amplitude: Amplitude = Uniform
     return BestKnown(p, ratio, loss, name, fraction, a, b)
 
 
-def _with_uneven_pairs(
-    p: Array, ratio: Array, amplitude: Amplitude
-) -> tuple[Array, Array, Array, Array]:
-    """Uneven pairs, ratio ½, beside singles above ½ and beside even pairs or dropped ones below."""
-    q, where = np.unique(p, return_inverse=True)
+class _Chords(NamedTuple):
+    """What the convex envelope is made of, for each p."""
+
+    rug: Array  # ratio where the chord from dropped features touches the curve of the rug
+    even: Array  # and that of even pairs
+    at_half: Array  # loss of uneven pairs
+    slope: Array  # of the chord from there, by which the loss rises per ratio missing
+    near: Array  # how far below ½ it ends
+    a: Array  # and at which even pairs
+    b: Array
+    drops: Array  # or at dropped features, if so
+
+
+@lru_cache(maxsize=256)
+def _chords(p: tuple[float, ...], amplitude: Amplitude) -> _Chords:
+    q = np.array(p)
     at_half = uneven_pairs(q, amplitude=amplitude).loss
     variance = np.asarray(SparseSource(q, amplitude).variance)
 
     def steepness(log_gap: Array, q: Array, at_half: Array) -> Array:
-        """Of the chord from there to the loss of even pairs at ratio ½ - gap."""
+        """Of the chord from uneven pairs to even ones at ratio ½ - gap."""
         gap = np.exp(log_gap)
         even = antipodal_optimum(q, 0.5 - gap, amplitude=amplitude)
         return np.asarray((even.loss - at_half) / gap)
@@ -189,18 +204,29 @@ def _with_uneven_pairs(
     )
     near = np.exp(np.where(found.success, found.x, bracket[1]))
     even = antipodal_optimum(q, 0.5 - near, amplitude=amplitude)
-    slope, a, b = (even.loss - at_half) / near, even.a, even.b
-    dropping = 2 * (variance - at_half) <= slope
-    slope = np.where(dropping, 2 * (variance - at_half), slope)
-    near = np.where(dropping, 0.5, near)
-    slope, near, a, b, at_half = (x[where].reshape(p.shape) for x in (slope, near, a, b, at_half))
-    drops = dropping[where].reshape(p.shape)
+    slope = (even.loss - at_half) / near
+    drops = 2 * (variance - at_half) <= slope
+    return _Chords(
+        rug=_touching(optimum, q, amplitude, last=1.0),
+        even=_touching(antipodal_optimum, q, amplitude, last=0.5),
+        at_half=at_half,
+        slope=np.where(drops, 2 * (variance - at_half), slope),
+        near=np.where(drops, 0.5, near),
+        a=even.a,
+        b=even.b,
+        drops=drops,
+    )
+
+
+def _with_uneven_pairs(ratio: Array, known: _Chords) -> tuple[Array, Array, Array, Array]:
+    """Uneven pairs, ratio ½, beside singles above ½ and beside even pairs or dropped ones below."""
     missing = np.maximum(0.5 - ratio, 0.0)
-    loss = np.where(missing > 0, at_half + slope * missing, 2 * (1 - ratio) * at_half)
-    loss = np.where(missing <= near, loss, np.inf)
-    mixed = (missing > 0) & ~drops
-    fraction = np.where(drops, np.minimum(2 * ratio, 1.0), 1.0)
-    return loss, fraction, np.where(mixed, a, np.nan), np.where(mixed, b, np.nan)
+    below = known.at_half + known.slope * missing
+    loss = np.where(missing > 0, below, 2 * (1 - ratio) * known.at_half)
+    loss = np.where(missing <= known.near, loss, np.inf)
+    mixed = (missing > 0) & np.logical_not(known.drops)
+    fraction = np.where(known.drops, np.minimum(2 * ratio, 1.0), 1.0)
+    return loss, fraction, np.where(mixed, known.a, np.nan), np.where(mixed, known.b, np.nan)
 
 
 def _p_and_ratio(p: ArrayLike, ratio: ArrayLike) -> tuple[Array, Array]:

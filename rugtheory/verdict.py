@@ -221,7 +221,7 @@ def _least(
         )
         bend = (cut * (power - here) - (there - here)) / (cut * (1 - cut))  # a²B
         if not bend > 0:  # nothing reaches this threshold, whatever a
-            return power
+            return float(power)
         shift = (power - here + bend) / (2 * bend) - 1  # (A/B - a)/a
         least = here - bend * shift**2
         if least < best[0]:
