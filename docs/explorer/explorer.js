@@ -22,10 +22,11 @@ function show(element, x, digits = 6) {
   element.textContent = formatted(x, digits);
 }
 
-/** A share or a multiple, as one says it. */
+/** "… what another loses", as one says it. */
 function times(x) {
-  if (x < 0.01) return `${formatted(100 * x, 2)} %`;
-  return x < 0.9995 ? `${(100 * x).toPrecision(3)} %` : `${x.toPrecision(4)} times`;
+  if (Math.abs(x - 1) < 0.0005) return "as much as";
+  if (x > 1) return `${x.toPrecision(4)} times`;
+  return x < 0.001 ? `${formatted(x, 2)} of` : `${(100 * x).toPrecision(3)} % of`;
 }
 
 // The two parameters: what is held is exactly what is displayed and computed with.
@@ -41,7 +42,10 @@ const SCALES = {
     from: (s) => rounded(10 ** s),
     low: -8,
     high: 0,
-    ticks: Array.from({ length: 9 }, (_, k) => [k - 8, k === 8 ? "1" : power(k - 8)]),
+    // The most wanted labels first: those that find no room are left out.
+    ticks: [0, -8, -4, -2, -6, -1, -3, -5, -7].map((k) => [k, k ? power(k) : "1"]),
+    label: "probability p",
+    share: true,
   },
   ratio: {
     min: theory.MIN_RATIO,
@@ -55,17 +59,19 @@ const SCALES = {
     high: 6,
     ticks: [
       [-4, "10⁻⁴"],
-      [-3, "0.001"],
-      [-2, "0.01"],
-      [Math.log10(1 / 9), "0.1"],
-      [0, "½"],
-      [Math.log10(9), "0.9"],
-      [Math.log10(99), "0.99"],
-      [Math.log10(999), "0.999"],
-      [4, "1−10⁻⁴"],
-      [5, "1−10⁻⁵"],
       [6, "1−10⁻⁶"],
+      [0, "½"],
+      [-2, "0.01"],
+      [Math.log10(99), "0.99"],
+      [4, "1−10⁻⁴"],
+      [Math.log10(1 / 9), "0.1"],
+      [Math.log10(9), "0.9"],
+      [-3, "0.001"],
+      [Math.log10(999), "0.999"],
+      [5, "1−10⁻⁵"],
     ],
+    label: "ratio",
+    share: false,
   },
 };
 const NAMES = Object.keys(SCALES);
@@ -80,7 +86,11 @@ const CURVES = [
   { name: "antipodal", loss: theory.antipodalLoss },
 ];
 
-/** Losses against one parameter at the other's value: for each curve the log₁₀ at each position. */
+/** What a plot shows of a loss: against p its share of the variance, which p itself changes most. */
+const height = (name, loss, p) =>
+  Math.log10(SCALES[name].share ? loss / theory.featureVariance(p) : loss);
+
+/** Against one parameter, at the other's value: position and height of the points of each curve. */
 function curvesAlong(name) {
   const { low, high, min, max } = SCALES[name];
   const positions = Array.from({ length: POINTS }, (_, k) => low + ((high - low) * k) / (POINTS - 1));
@@ -88,7 +98,10 @@ function curvesAlong(name) {
     clamped(name === "p" ? 10 ** s : 1 / (1 + 10 ** -s), min, max),
   );
   return CURVES.map(({ loss }) =>
-    values.map((x, k) => [positions[k], Math.log10(loss(...pointAt(name, x)))]),
+    values.map((x, k) => {
+      const [p, ratio] = pointAt(name, x);
+      return [positions[k], height(name, loss(p, ratio), p)];
+    }),
   );
 }
 
@@ -99,40 +112,41 @@ const MARGIN = { left: 48, right: 14, top: 14, bottom: 40 };
 
 function draw(name) {
   const svg = byId(`${name}-plot`);
-  const { width, height } = svg.getBoundingClientRect();
-  if (!width) return;
+  const box = svg.getBoundingClientRect();
   const scale = SCALES[name];
   const curves = curvesAlong(name);
   const all = curves.flat().map(([, y]) => y);
   const top = Math.ceil(Math.max(...all));
-  const step = Math.ceil((top - Math.floor(Math.min(...all))) / 7);
-  const bottom = top - step * Math.ceil((top - Math.min(...all)) / step);
-  const inner = { width: width - MARGIN.left - MARGIN.right, height: height - MARGIN.top - MARGIN.bottom };
+  const bottom = Math.min(Math.floor(Math.min(...all)), top - 1);
+  const right = box.width - MARGIN.right;
+  const floor = box.height - MARGIN.bottom;
+  const inner = { width: right - MARGIN.left, height: floor - MARGIN.top };
   const toX = (s) => MARGIN.left + (inner.width * (s - scale.low)) / (scale.high - scale.low);
   const toY = (y) => MARGIN.top + (inner.height * (top - y)) / (top - bottom);
-  const floor = MARGIN.top + inner.height;
   const parts = [];
 
-  for (let y = bottom; y <= top; y += step) {
+  const step = Math.ceil((top - bottom) / 7);
+  for (let y = top; y >= bottom; y -= step) {
     parts.push(
-      `<line class="grid" x1="${MARGIN.left}" x2="${width - MARGIN.right}" y1="${toY(y)}" y2="${toY(y)}"/>`,
+      `<line class="grid" x1="${MARGIN.left}" x2="${right}" y1="${toY(y)}" y2="${toY(y)}"/>`,
       `<text x="${MARGIN.left - 7}" y="${toY(y) + 4}" text-anchor="end">${y ? power(y) : "1"}</text>`,
     );
   }
-  let free = -Infinity;
+  const taken = [];
   for (const [s, label] of scale.ticks) {
     const x = toX(s);
+    const half = 3.8 * label.length;
+    const middle = Math.min(x, box.width - half);
     parts.push(`<line class="axis" x1="${x}" x2="${x}" y1="${floor}" y2="${floor + 4}"/>`);
-    const half = 3.6 * label.length;
-    const middle = Math.min(x, width - half);
-    if (middle - half > free) {
+    if (taken.every((other) => Math.abs(middle - other.middle) > half + other.half)) {
       parts.push(`<text x="${middle}" y="${floor + 18}" text-anchor="middle">${label}</text>`);
-      free = middle + half + 4;
+      taken.push({ middle, half });
     }
   }
+  const centre = MARGIN.left + inner.width / 2;
   parts.push(
-    `<line class="axis" x1="${MARGIN.left}" x2="${width - MARGIN.right}" y1="${floor}" y2="${floor}"/>`,
-    `<text x="${MARGIN.left + inner.width / 2}" y="${height - 5}" text-anchor="middle">${name}</text>`,
+    `<line class="axis" x1="${MARGIN.left}" x2="${right}" y1="${floor}" y2="${floor}"/>`,
+    `<text x="${centre}" y="${box.height - 5}" text-anchor="middle">${scale.label}</text>`,
   );
 
   const here = toX(scale.to(view[name]));
@@ -143,14 +157,14 @@ function draw(name) {
   });
   const losses = CURVES.map(({ loss }) => loss(view.p, view.ratio));
   losses.forEach((loss, k) => {
-    const y = toY(Math.log10(loss));
+    const y = toY(height(name, loss, view.p));
     parts.push(`<circle class="${CURVES[k].name}" cx="${here}" cy="${y}" r="4.5"/>`);
   });
   svg.innerHTML = parts.join("");
   const said = CURVES.map((curve, k) => `${curve.name} ${formatted(losses[k], 3)}`).join(", ");
   svg.setAttribute(
     "aria-label",
-    `Loss per feature against ${name}, both on log scales. At p = ${view.p} and ratio = ${view.ratio}: ${said}.`,
+    `${byId(`${name}-title`).textContent}, on log scales. At p = ${view.p} and ratio = ${view.ratio}: ${said}.`,
   );
 }
 
@@ -160,7 +174,7 @@ const DECODERS = [
   ["linear", "linear", "a y + b"],
   ["relu", "ReLU", "of a y + b"],
   ["jumprelu", "JumpReLU", "a y + b if y > θ, else 0"],
-  ["topk", "TopK", "the same, θ passing a share p"],
+  ["topk", "TopK", "θ passes a share p"],
   ["bayes", "Bayes", "E[x | y]"],
   ["oracle", "oracle", "told what is on"],
 ];
@@ -173,15 +187,18 @@ function writeNumbers() {
   show(byId("antipodal"), antipodal, 4);
   for (const [kind] of DECODERS) {
     show(byId(`${kind}-loss`), losses[kind], 5);
-    show(byId(`${kind}-bayes`), losses[kind] / losses.bayes, 4);
-    show(byId(`${kind}-oracle`), losses[kind] / losses.oracle, 4);
+    for (const best of ["bayes", "oracle"]) {
+      const over = losses[kind] / losses[best];
+      show(byId(`${kind}-${best}`), over, over < 1e4 ? 4 : 2);
+    }
   }
-  byId("python").textContent = `rt.optimum(p=${view.p}, ratio=${view.ratio})`;
+  const point = `p=${view.p}, ratio=${view.ratio}`;
+  byId("python").textContent = `rt.optimum(${point})\nrt.decoder_table(${point})`;
   byId("summary").textContent =
     `At p = ${view.p} and ratio ${view.ratio} the rug loses ${times(best.loss / losses.linear)} ` +
-    `of what the linear model does; antipodal pairs lose ${times(antipodal / best.loss)} of what ` +
-    `the rug does, and the best possible decoder of the rug's readings ` +
-    `${times(losses.bayes / best.loss)}.`;
+    `what the linear model loses, and antipodal pairs ${times(antipodal / best.loss)} what the ` +
+    `rug loses. In place of the rug's ReLU, the best decoder there can be would lose ` +
+    `${times(losses.bayes / best.loss)} what it loses.`;
 }
 
 // The rug
@@ -207,9 +224,8 @@ function drawRug() {
   const units = `${nDense} hidden unit${nDense > 1 ? "s" : ""}`;
   canvas.setAttribute("aria-label", `Weights of a rug of ${nSparse} features in ${units}`);
   byId("rug-note").innerHTML =
-    `Weights <i>W</i>/<i>a</i> of ${nSparse} features in ${units}, ` +
-    `${nDense} rows of a Hadamard matrix: the diagonal is 1, and every row holds the same ` +
-    `numbers in another order.`;
+    `Weights <i>W</i>/<i>a</i> of ${nSparse} features in ${units}, at this size the nearest to ` +
+    `ratio ${view.ratio}. The diagonal is 1, and every row holds the same numbers in another order.`;
 }
 
 // What holds it together
