@@ -13,7 +13,7 @@ const power = (n) =>
 function formatted(x, digits) {
   const [mantissa, exponent] = x.toExponential(digits - 1).split("e");
   const n = Number(exponent);
-  const text = n >= -3 && n < 5 ? x.toPrecision(digits) : `${mantissa} × ${power(n)}`;
+  const text = n >= -3 && n < digits ? x.toPrecision(digits) : `${mantissa} × ${power(n)}`;
   return text.replace(/^-/, "−");
 }
 
