@@ -135,7 +135,7 @@ function draw(name) {
   const taken = [];
   for (const [s, label] of scale.ticks) {
     const x = toX(s);
-    const half = 3.8 * label.length;
+    const half = 3.8 * label.length; // half a character of 12 pixels is not quite 4 wide
     const middle = Math.min(x, box.width - half);
     parts.push(`<line class="axis" x1="${x}" x2="${x}" y1="${floor}" y2="${floor + 4}"/>`);
     if (taken.every((other) => Math.abs(middle - other.middle) > half + other.half)) {
@@ -162,10 +162,9 @@ function draw(name) {
   });
   svg.innerHTML = parts.join("");
   const said = CURVES.map((curve, k) => `${curve.name} ${formatted(losses[k], 3)}`).join(", ");
-  svg.setAttribute(
-    "aria-label",
-    `${byId(`${name}-title`).textContent}, on log scales. At p = ${view.p} and ratio = ${view.ratio}: ${said}.`,
-  );
+  const title = byId(`${name}-title`).textContent;
+  const point = `p = ${view.p} and ratio = ${view.ratio}`;
+  svg.setAttribute("aria-label", `${title}, on log scales. Losses at ${point}: ${said}.`);
 }
 
 // Numbers
@@ -197,7 +196,7 @@ function writeNumbers() {
   byId("summary").textContent =
     `At p = ${view.p} and ratio ${view.ratio} the rug loses ${times(best.loss / losses.linear)} ` +
     `what the linear model loses, and antipodal pairs ${times(antipodal / best.loss)} what the ` +
-    `rug loses. In place of the rug's ReLU, the best decoder there can be would lose ` +
+    `rug loses. In place of the rug's ReLU, the best function of one reading would lose ` +
     `${times(losses.bayes / best.loss)} what it loses.`;
 }
 
