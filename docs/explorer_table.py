@@ -2,10 +2,10 @@
 
 The rest of the explorer is computed in the page (docs/explorer/theory.js).  An antipodal optimum
 takes milliseconds, too long for a curve that follows a slider.  Tabulated is the log of loss over
-variance, on an even grid of log p + 8p, which resolves p near 1 too, and of log(1 + s), with
-s² = 1/r - 2 the interference of other pairs in units of the variance: smooth down from ratio ½.
+variance, on an even grid of log p + 8p, which resolves p near 1 too, and of arsinh 5s, with
+s² = 1/r - 2 the interference of other pairs in units of the variance, in which it is smooth.
 
-Run as ``python docs/explorer_table.py``; it takes a minute.
+Run as ``python docs/explorer_table.py``; it takes a minute or two.
 """
 
 import json
@@ -19,13 +19,14 @@ from rugtheory._files import replacing
 
 STRETCH = 8.0
 SPARSITY = np.linspace(np.log(1e-8) + STRETCH * 1e-8, STRETCH, 106)
-NOISE = np.linspace(0.0, np.log1p(np.sqrt(1e4 - 2)), 58)
+SPREAD = 5.0
+NOISE = np.linspace(0.0, np.arcsinh(SPREAD * np.sqrt(1e4 - 2)), 88)
 
 
 def table(sparsity: np.ndarray, noise: np.ndarray) -> np.ndarray:
-    """Log of loss over variance at each of `sparsity` = log p + 8p and each of `noise`."""
+    """Log of loss over variance at `sparsity` = log p + 8p (rows) and `noise` = arsinh 5s."""
     p = np.minimum(lambertw(STRETCH * np.exp(sparsity)).real / STRETCH, 1.0)[:, None]
-    ratio = 1 / (np.expm1(noise) ** 2 + 2)
+    ratio = 1 / ((np.sinh(noise) / SPREAD) ** 2 + 2)
     return np.log(rt.antipodal_optimum(p, ratio).loss / rt.SparseSource(p).variance)
 
 
@@ -35,7 +36,7 @@ def axis(grid: np.ndarray) -> str:
 
 
 def main() -> None:
-    rows = ",\n".join(json.dumps([round(x, 7) for x in row]) for row in table(SPARSITY, NOISE))
+    rows = ",\n".join(json.dumps([round(x, 6) for x in row]) for row in table(SPARSITY, NOISE))
     path = Path(__file__).parent / "explorer" / "antipodal_table.js"
     with replacing(path) as partial:
         partial.write_text(
@@ -43,6 +44,7 @@ def main() -> None:
             '"use strict";\n\n'
             "const antipodalTable = {\n"
             f"  stretch: {STRETCH!r},\n"
+            f"  spread: {SPREAD!r},\n"
             f"  sparsity: {axis(SPARSITY)},\n"
             f"  noise: {axis(NOISE)},\n"
             f"  logShare: [\n{rows}\n  ],\n}};\n\n"

@@ -203,10 +203,14 @@ class TestPort:
             assert worst([x[kind] for x in found], loss) <= DECODER, kind
 
     def test_antipodal_losses(self, port):
-        """Interpolated: at random points, between those of the table and beyond ratio ½."""
+        """Interpolated: anywhere, close to ratio ½, where the noise wins, and at the corners."""
         rng = np.random.default_rng(1)
-        p = np.append(10 ** rng.uniform(-8, 0, 120), [1e-8, 1.0, 1.0, 0.3, 0.999])
-        ratio = np.append(10 ** rng.uniform(-4, 0, 120), [1e-4, 1e-4, 0.999, 0.5, 0.4999])
+        p = 10 ** rng.uniform(-8, 0, 110)
+        ratio = 10 ** rng.uniform(-4, 0, 110)
+        ratio[:30] = 0.5 - 10 ** rng.uniform(-6, -1, 30)
+        ratio[30:60] = np.clip(p[30:60] * 10 ** rng.uniform(0, 2, 30), LEAST_RATIO, 0.5)
+        p = np.append(p, [1e-8, 1.0, 1.0, 0.3, 1e-8])
+        ratio = np.append(ratio, [1e-4, 1e-4, GREATEST_RATIO, 0.5, GREATEST_RATIO])
         found = port(
             "return points.map(([p, ratio]) => theory.antipodalLoss(p, ratio))",
             np.transpose([p, ratio]).tolist(),

@@ -507,7 +507,7 @@ const theory = (() => {
     checked(p, ratio);
     const [i, u] = lagrange(Math.log(p) + TABLE.stretch * p, TABLE.sparsity);
     const paired = Math.min(ratio, 0.5);
-    const [j, w] = lagrange(Math.log1p(Math.sqrt((1 - 2 * paired) / paired)), TABLE.noise);
+    const [j, w] = lagrange(Math.asinh(TABLE.spread * Math.sqrt((1 - 2 * paired) / paired)), TABLE.noise);
     let log = 0;
     for (let k = 0; k < 6; k++) {
       for (let l = 0; l < 6; l++) log += u[k] * w[l] * TABLE.logShare[i + k][j + l];
