@@ -26,7 +26,7 @@ function show(element, x, digits = 6) {
 function times(x) {
   if (Math.abs(x - 1) < 0.0005) return "as much as";
   if (x > 1) return `${x.toPrecision(4)} times`;
-  return x < 0.001 ? `${formatted(x, 2)} of` : `${(100 * x).toPrecision(3)} % of`;
+  return x < 0.001 ? `${formatted(x, 2)} of` : `${(100 * x).toPrecision(3)}\u00a0% of`;
 }
 
 // The two parameters: what is held is exactly what is displayed and computed with.
