@@ -590,7 +590,9 @@ def _kept(
 
     low = min(channel.edges(amplitude)) - 9 * sigma
     high = sigma * (9 + np.sqrt(2 * np.log(1 / keep))) + np.quantile(amplitude.breakpoints(), 1)
-    theta = elementwise.find_root(excess, (low, high), args=(sigma, p, keep)).x
+    found = elementwise.find_root(excess, (low, high), args=(sigma, p, keep)).x
+    # Where all are kept, nothing is below `low`.
+    theta = np.where(excess(low, sigma, p, keep) > 0, found, low)
     return theta, *_best_affine(channel, amplitude, theta, sigma, p)
 
 

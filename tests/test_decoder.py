@@ -151,6 +151,11 @@ class TestOptimum:
         here = float(best.a * best.threshold + best.b)
         assert here == pytest.approx(2 * float(rt.Bayes(channel, source)(best.threshold)), rel=1e-5)
 
+    @pytest.mark.parametrize("ratio", [0.0099, 0.1, 0.24, 0.5, 0.9])
+    def test_topk_of_features_that_are_always_on_is_linear(self, ratio):
+        best = rt.optimum_decoder("topk", 1.0, ratio)
+        assert best.loss == pytest.approx(float(rt.linear_loss(1.0, ratio)), rel=1e-11)
+
     @given(PROBABILITIES, RATIOS, st.floats(1e-4, 0.9))
     @settings(max_examples=20)
     def test_topk_keeps_what_it_says(self, p, ratio, keep):
