@@ -4,5 +4,13 @@ Everything public is here: ``rugtheory.darkmatter``.
 """
 
 from .pursuit import gradient_pursuit, orthogonal_matching_pursuit
+from .sae import SAE
+from .sae_files import read_sae, write_sae
 
-__all__ = ["gradient_pursuit", "orthogonal_matching_pursuit"]
+__all__ = [
+    "SAE",
+    "gradient_pursuit",
+    "orthogonal_matching_pursuit",
+    "read_sae",
+    "write_sae",
+]
