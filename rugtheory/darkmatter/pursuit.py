@@ -72,9 +72,10 @@ def gradient_pursuit(
     a residual of zero their step is 0/0; here the row ends with the weights it has.
 
     With `exact`, a pick is always new, and a step that would make a weight negative ends where the
-    weight is zero and drops that atom, so the residual never increases.  Steps go on until the row
-    has `l0` atoms; it ends with fewer only if no further atom has an inner product with the
-    residual above d eps ‖x‖‖atom‖, so that none helps, or after 4 l0 steps.
+    weight is zero and drops that atom, so the residual never increases.  Where no further atom has
+    an inner product with the residual above d eps ‖x‖‖atom‖, the step is on the support alone.  A
+    row ends with `l0` atoms; with fewer if that is the best that non-negative codes can do, to the
+    same precision, or after 4 l0 steps.
 
     Each step takes 2 d n_atoms operations a row, in one matrix product for a block of rows.
 
@@ -173,22 +174,23 @@ def _exact(x: Floats, atoms: Floats, target: Indices) -> tuple[Indices, Floats]:
         pick = np.argmax(inner, axis=1)
         best = np.take_along_axis(inner, pick[:, None], axis=1)[:, 0]
 
-        going = best > floor[live] * norms[pick]
-        live, residual, held = live[going], residual[going], held[going]
-        if not live.size:
-            break
+        gradient = np.where(held, on_support, 0)
+        adds = best > floor[live] * norms[pick]
+        moves = np.any(np.abs(gradient) > floor[live, None] * norms[indices[live]], axis=1)
         # A free slot exists: rows with as many atoms as wanted are not live.
         free = np.argmin(held, axis=1)
-        indices[live, free] = pick[going]
-        gradient = np.where(held, on_support[going], 0)
-        gradient[np.arange(live.size), free] = best[going]
+        indices[live[adds], free[adds]] = pick[adds]
+        gradient[adds, free[adds]] = best[adds]
+        going = adds | moves
+        live, residual, gradient = live[going], residual[going], gradient[going]
+        adds, free = adds[going], free[going]
 
         weights[live], change = _step(weights[live], gradient, indices[live], atoms)
         residual -= change
         unfinished = (
             (np.count_nonzero(weights[live], axis=1) < target[live])
             & (step + 1 < limit[live])
-            & (weights[live, free] > 0)
+            & ((weights[live, free] > 0) | ~adds)
         )
         live, residual = live[unfinished], residual[unfinished]
     return indices, weights

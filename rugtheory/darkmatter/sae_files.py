@@ -35,7 +35,9 @@ _MISSING = object()
 _TYPES = {int: "an integer", bool: "true or false", str: "a string", dict: "an object"}
 
 
-def read_sae(path: str | Path, *, input_scale: float | None = None, dtype: DTypeLike | None = None) -> SAE:
+def read_sae(
+    path: str | Path, *, input_scale: float | None = None, dtype: DTypeLike | None = None
+) -> SAE:
     """A sparse autoencoder from its files.
 
     Parameters
