@@ -84,21 +84,26 @@ def test_the_authors_search_is_theirs():
 
 
 def test_exact_has_the_atoms_asked_for():
-    x, atoms = coherent(3, 30, 8, 60)
-    l0 = np.random.default_rng(4).integers(0, 9, 60)
+    x, atoms = coherent(3, 30, 8, 300)
+    l0 = np.random.default_rng(4).integers(0, 6, 300)
     codes = darkmatter.gradient_pursuit(x, atoms, l0)
     assert codes.has_canonical_format and codes.data.min() > 0
     counts = np.diff(codes.indptr)
     assert np.all(counts <= l0)
-    # Few rows have fewer, and for these more atoms would be of no use.
+    # Few rows have fewer: those that no non-negative code of all atoms explains better.
     (short,) = np.nonzero(counts < l0)
-    assert 0 < short.size < 15
+    assert 3 < short.size < 20
     for row in short:
-        least = scipy.optimize.nnls(atoms.T, x[row])[1]
-        assert np.linalg.norm(x[row] - codes[[row]] @ atoms) == pytest.approx(least, rel=1e-3)
-    # As many as asked for leave less than as many steps.
-    fewer = darkmatter.gradient_pursuit(x, atoms, l0, exact=False)
-    assert np.sum((x - codes @ atoms) ** 2) < np.sum((x - fewer @ atoms) ** 2)
+        weights, least = scipy.optimize.nnls(atoms.T, x[row])
+        assert np.count_nonzero(weights) == counts[row]
+        found = np.linalg.norm(x[row] - codes[[row]] @ atoms)
+        assert found == pytest.approx(least, rel=1e-6)
+
+
+def test_as_many_atoms_explain_more_than_as_many_steps():
+    x, atoms = coherent(3, 30, 8, 300)
+    exact, authors = (residuals(x, atoms, 5, exact) for exact in (True, False))
+    assert np.sum(exact**2) < np.sum(authors**2)
 
 
 @given(

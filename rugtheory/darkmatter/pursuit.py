@@ -75,7 +75,7 @@ def gradient_pursuit(
     weight is zero and drops that atom, so the residual never increases.  Where no further atom has
     an inner product with the residual above d eps ‖x‖‖atom‖, the step is on the support alone.  A
     row ends with `l0` atoms; with fewer if that is the best that non-negative codes can do, to the
-    same precision, or after 4 l0 steps.
+    same precision, or after 16 l0 steps.
 
     Each step takes 2 d n_atoms operations a row, in one matrix product for a block of rows.
 
@@ -162,7 +162,7 @@ def _exact(x: Floats, atoms: Floats, target: Indices) -> tuple[Indices, Floats]:
     # Below it, an inner product is rounding.
     floor = atoms.shape[1] * np.finfo(x.dtype).eps * np.linalg.norm(x, axis=1)
     norms = np.linalg.norm(atoms, axis=1)
-    limit = 4 * target
+    limit = 16 * target
     live = np.flatnonzero(target)
     residual = x[live]
     for step in range(int(limit.max(initial=0))):
