@@ -43,8 +43,10 @@ def read_tensors(path: Path) -> dict[str, NDArray[Any]]:
         raise FileNotFoundError(f"no such file: {path}")
     try:
         if path.suffix == ".npz":
-            with np.load(path, allow_pickle=False) as archive:
-                return dict(archive)
+            # Opened here: of a broken archive np.load leaves the file open.
+            with path.open("rb") as file, np.load(file, allow_pickle=False) as archive:
+                # Members that are not arrays come as bytes.
+                return {name: np.asarray(member) for name, member in archive.items()}
         from safetensors import deserialize
 
         views = deserialize(path.read_bytes())  # type: ignore[no-untyped-call]

@@ -106,7 +106,8 @@ class SAE:
         if len(shape) != 2 or 0 in shape:
             raise ValueError(f"w_enc must have shape (d_in, d_sae), none of them 0, got {shape}")
         d_in, d_sae = shape
-        dtype = np.float64 if np.asarray(self.w_enc).dtype == np.float64 else np.float32
+        given = np.asarray(self.w_enc).dtype
+        dtype = np.float64 if given.kind == "f" and given.itemsize > 4 else np.float32
         shapes = {"w_enc": shape, "b_enc": (d_sae,), "w_dec": (d_sae, d_in), "b_dec": (d_in,)}
         shapes |= {n: (d_sae,) for n in ("threshold", "b_gate", "r_mag") if needed[n]}
         for name, expected in shapes.items():

@@ -192,7 +192,8 @@ class _Tensors:
     def __init__(self, path: Path) -> None:
         self.path = path
         self.left = read_tensors(path)
-        self.dtype = np.result_type(np.float32, *(a for a in self.left.values() if _floating(a)))
+        long = any(_floating(a) and a.itemsize > 4 for a in self.left.values())
+        self.dtype = np.float64 if long else np.float32
 
     def take(self, key: str, shape: tuple[int, ...] | None = None) -> NDArray[np.floating[Any]]:
         """The array `key`, at least float32: of this shape, or any matrix."""
@@ -271,7 +272,7 @@ class _Config:
 
 
 def _floating(array: NDArray[Any]) -> bool:
-    return isinstance(array, np.ndarray) and array.dtype.kind == "f"
+    return array.dtype.kind == "f"
 
 
 def _weights_file(path: Path) -> Path:
