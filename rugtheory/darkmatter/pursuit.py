@@ -98,7 +98,7 @@ def gradient_pursuit(
     parts = []
     for start in progress(range(0, rows.count, length)):
         stop = min(start + length, rows.count)
-        block = rows.read(start, stop)
+        block = rows.read(np.arange(start, stop)).astype(np.float64)
         _, exponent = np.frexp(np.abs(block).max(axis=1, keepdims=True))
         scaled = np.ldexp(block, -exponent).astype(atoms.dtype)
         indices, weights = search(scaled, atoms, target[start:stop])
@@ -141,7 +141,7 @@ def orthogonal_matching_pursuit(x: Any, dictionary: ArrayLike, l0: ArrayLike) ->
     length = max(1, _BLOCK_VALUES // len(atoms))
     for start in range(0, rows.count, length):
         stop = min(start + length, rows.count)
-        block = rows.read(start, stop)
+        block = rows.read(np.arange(start, stop)).astype(np.float64)
         products = unit @ block.T
         wanted = np.where(block.any(axis=1), np.minimum(target[start:stop], used.size), 0)
         codes = np.zeros((stop - start, len(atoms)))

@@ -173,7 +173,7 @@ class SAE:
         rows = self._rows(x)
         if rows.count != codes.shape[0]:
             raise ValueError(f"x must have {codes.shape[0]} rows like codes, got {rows.count}")
-        mean, scale = self._statistics(rows.read(0, rows.count), 0)
+        mean, scale = self._statistics(rows.all(), 0)
         return self._decode(codes) * scale.astype(self.w_dec.dtype) + mean.astype(self.w_dec.dtype)
 
     def reconstruct(self, x: Any) -> Floats:
@@ -192,12 +192,12 @@ class SAE:
             raise ValueError(f"x must have {self.d_in} columns, got {rows.columns}")
         return rows
 
-    def _blocks(self, x: Any) -> Iterator[tuple[NDArray[np.float64], Floats]]:
+    def _blocks(self, x: Any) -> Iterator[tuple[NDArray[Any], Floats]]:
         """Blocks of rows of `x`, with their codes as dense matrices."""
         rows = self._rows(x)
         length = max(1, _BLOCK_VALUES // self.d_sae)
         for start in range(0, rows.count, length):
-            block = rows.read(start, min(start + length, rows.count))
+            block = rows.read(np.arange(start, min(start + length, rows.count)))
             with np.errstate(over="ignore", invalid="ignore"):
                 codes = self._encode(block, start)
                 finite = np.isfinite(codes.sum())
@@ -220,8 +220,9 @@ class SAE:
             )
         return np.zeros_like(norm), norm / np.sqrt(self.d_in)
 
-    def _encode(self, block: NDArray[np.float64], start: int) -> Floats:
+    def _encode(self, block: NDArray[Any], start: int) -> Floats:
         if self.normalization != "none":
+            block = block.astype(np.float64)
             mean, scale = self._statistics(block, start)
             eps = _LAYER_NORM_EPS if self.normalization == "layer_norm" else 0
             block = (block - mean) / (scale + eps)

@@ -212,7 +212,7 @@ class _Tensors:
         finite = np.isfinite(array)
         if not finite.all():
             raise ValueError(f"{self.path}: {key} must be finite, got {array[~finite][0]}")
-        return array.astype(np.result_type(array, np.float32))
+        return array.astype(np.result_type(array, np.float32), copy=False)
 
     def basis(self) -> dict[str, Any]:
         """W_enc, W_dec and b_dec, which all formats but sparsify's have."""
