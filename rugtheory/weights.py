@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from ._check import Array
+from ._files import read_tensors
 
 _PAIRS = (
     ("W_in", "W_out"),
@@ -95,31 +96,22 @@ def read_weights(path: str | Path) -> Weights:
 
 
 def _load(path: Path) -> Mapping[str, Any]:
+    if path.suffix in (".safetensors", ".npz"):
+        return read_tensors(path)
     if not path.is_file():
         raise FileNotFoundError(f"no such file: {path}")
+    if path.suffix not in _TORCH:
+        raise ValueError(
+            f"path must end in .safetensors, .npz or {', '.join(_TORCH)}, got {path.name!r}"
+        )
+    import torch
+
     try:
-        if path.suffix == ".safetensors":
-            import safetensors.numpy
-
-            return dict(safetensors.numpy.load_file(path))
-        if path.suffix == ".npz":
-            with np.load(path, allow_pickle=False) as archive:
-                return dict(archive)
-        if path.suffix in _TORCH:
-            import torch
-
-            state = torch.load(path, map_location="cpu", weights_only=True)
-            state = state.get("state_dict", state)
-            return {
-                k: v.detach().double().numpy() for k, v in state.items() if hasattr(v, "detach")
-            }
-    except ImportError:
-        raise
+        state = torch.load(path, map_location="cpu", weights_only=True)
+        state = state.get("state_dict", state)
+        return {k: v.detach().double().numpy() for k, v in state.items() if hasattr(v, "detach")}
     except Exception as error:
         raise ValueError(f"{path} cannot be read as {path.suffix[1:]}: {error}") from error
-    raise ValueError(
-        f"path must end in .safetensors, .npz or {', '.join(_TORCH)}, got {path.name!r}"
-    )
 
 
 def _find(tensors: Mapping[str, Any], names: tuple[str, ...], path: Path) -> tuple[str, Array]:

@@ -1,0 +1,284 @@
+r"""Sparse autoencoders of the published architectures, computed with NumPy.
+
+An SAE encodes z = N(x) - b_dec (or N(x) alone) and decodes x̂ = N⁻¹(f @ w_dec + b_dec), where N is
+a normalization of the row, mostly none.  With pre = z @ w_enc + b_enc the codes f are
+
+=========  ==================================================================
+standard   ReLU(pre)
+jumprelu   pre where it is above both the threshold of the latent and 0
+topk       the k greatest of ReLU(pre)
+abstopk    the k greatest of pre in size, with their signs
+groupmax   the greatest of ReLU(pre) in each of k groups of adjacent latents
+gated      ReLU((z @ w_enc) exp(r_mag) + b_enc) where z @ w_enc + b_gate > 0
+=========  ==================================================================
+
+Of equal values at the k-th place, those of lower index are taken.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+from numpy.typing import DTypeLike, NDArray
+from scipy import sparse
+
+from .. import _check
+from ._rows import Rows
+
+ARCHITECTURES = ("standard", "jumprelu", "topk", "abstopk", "groupmax", "gated")
+NORMALIZATIONS = ("none", "layer_norm", "constant_norm_rescale")
+_WITH_K = ("topk", "abstopk", "groupmax")
+
+# Pre-activations of a block of rows: 64 MB in float32.
+_BLOCK_VALUES = 2**24
+_LAYER_NORM_EPS = 1e-5
+
+Floats = NDArray[np.floating[Any]]
+
+
+@dataclass(frozen=True, eq=False)
+class SAE:
+    """A sparse autoencoder; the formulas are in the description of the module.
+
+    Attributes
+    ----------
+    architecture : str
+        "standard", "jumprelu", "topk", "abstopk", "groupmax" or "gated".
+    w_enc : ndarray, shape (d_in, d_sae)
+    b_enc : ndarray, shape (d_sae,)
+        Bias of the encoder; of the magnitudes, b_mag, if gated.
+    w_dec : ndarray, shape (d_sae, d_in)
+    b_dec : ndarray, shape (d_in,)
+    threshold : ndarray, shape (d_sae,), if jumprelu
+    k : int, if topk, abstopk or groupmax
+    b_gate, r_mag : ndarray, shape (d_sae,), if gated
+    subtract_b_dec : bool
+        Whether b_dec is subtracted from the input.
+    normalization : str
+        "none"; "layer_norm", subtracts the mean of the row and divides by its standard deviation
+        (with d_in - 1) plus 1e-5; or "constant_norm_rescale", to a norm of √d_in.
+    metadata : dict
+        What the file says besides, such as the model and the layer.
+
+    Raises
+    ------
+    ValueError, TypeError
+        If a value is not among those above, a shape does not fit, or an array is not finite.
+
+    Notes
+    -----
+    All arrays are float64 if `w_enc` is, else float32, and so is the computation.
+    """
+
+    architecture: str
+    w_enc: Floats = field(repr=False)
+    b_enc: Floats = field(repr=False)
+    w_dec: Floats = field(repr=False)
+    b_dec: Floats = field(repr=False)
+    threshold: Floats | None = field(default=None, repr=False)
+    k: int | None = None
+    b_gate: Floats | None = field(default=None, repr=False)
+    r_mag: Floats | None = field(default=None, repr=False)
+    subtract_b_dec: bool = True
+    normalization: str = "none"
+    metadata: Mapping[str, Any] = field(default_factory=dict, repr=False)
+
+    def __post_init__(self) -> None:
+        _one_of("architecture", self.architecture, ARCHITECTURES)
+        _one_of("normalization", self.normalization, NORMALIZATIONS)
+        if not isinstance(self.subtract_b_dec, bool | np.bool_):
+            raise TypeError(f"subtract_b_dec must be True or False, got {self.subtract_b_dec!r}")
+        needed = {
+            "threshold": self.architecture == "jumprelu",
+            "k": self.architecture in _WITH_K,
+            "b_gate": self.architecture == "gated",
+            "r_mag": self.architecture == "gated",
+        }
+        for name, need in needed.items():
+            if (getattr(self, name) is not None) != need:
+                verb = "must be given" if need else "must be None"
+                raise ValueError(f"{name} {verb} if architecture is {self.architecture!r}")
+
+        shape = np.shape(self.w_enc)
+        if len(shape) != 2 or 0 in shape:
+            raise ValueError(f"w_enc must have shape (d_in, d_sae), none of them 0, got {shape}")
+        d_in, d_sae = shape
+        given = np.asarray(self.w_enc).dtype
+        dtype = np.float64 if given.kind == "f" and given.itemsize > 4 else np.float32
+        shapes = {"w_enc": shape, "b_enc": (d_sae,), "w_dec": (d_sae, d_in), "b_dec": (d_in,)}
+        shapes |= {n: (d_sae,) for n in ("threshold", "b_gate", "r_mag") if needed[n]}
+        for name, expected in shapes.items():
+            array = _checked(name, getattr(self, name), expected, dtype)
+            object.__setattr__(self, name, array)
+        if self.k is not None:
+            k = _check.integer("k", self.k, 1, d_sae)
+            if self.architecture == "groupmax" and d_sae % k:
+                raise ValueError(f"k must divide d_sae = {d_sae} if groupmax, got {k}")
+            object.__setattr__(self, "k", k)
+        if self.normalization == "layer_norm" and d_in < 2:
+            raise ValueError("layer_norm needs d_in of at least 2, got 1")
+        if self.r_mag is not None and self.r_mag.max() > np.log(np.finfo(dtype).max) / 2:
+            raise ValueError(f"r_mag must have a moderate exponential, got {self.r_mag.max()}")
+
+    @property
+    def d_in(self) -> int:
+        """Length of the activations."""
+        return int(self.w_enc.shape[0])
+
+    @property
+    def d_sae(self) -> int:
+        """Number of latents."""
+        return int(self.w_enc.shape[1])
+
+    def encode(self, x: Any) -> sparse.csr_array:
+        """Codes of the activations `x`, of shape (rows, d_in), which is read in blocks of rows.
+
+        Returns
+        -------
+        scipy.sparse.csr_array, shape (rows, d_sae)
+
+        Raises
+        ------
+        ValueError, TypeError
+            If `x` has another shape, is not finite, is zero where its norm is rescaled, or
+            overflows.
+        """
+        parts = [sparse.csr_array(codes) for _, codes in self._blocks(x)]
+        return sparse.csr_array(sparse.vstack(parts, format="csr"))
+
+    def l0(self, x: Any) -> NDArray[np.int64]:
+        """Number of non-zero codes of each row of `x`; see `encode`."""
+        return np.concatenate(
+            [np.count_nonzero(codes, axis=1) for _, codes in self._blocks(x)]
+        ).astype(np.int64)
+
+    def decode(self, codes: Any, x: Any = None) -> Floats:
+        """Reconstructions, shape (rows, d_in), from codes, sparse or dense, shape (rows, d_sae).
+
+        `x` is what was encoded.  It is needed if, and only if, rows are normalized: the
+        reconstruction is brought back to the mean and scale of its row.
+        """
+        if not sparse.issparse(codes):
+            codes = _check.real("codes", codes)
+        if codes.ndim != 2 or codes.shape[1] != self.d_sae:
+            raise ValueError(f"codes must have shape (rows, {self.d_sae}), got {codes.shape}")
+        if (x is None) != (self.normalization == "none"):
+            verb = "needed" if x is None else "of no use"
+            raise ValueError(f"x is {verb} to decode with normalization {self.normalization!r}")
+        if x is None:
+            return self._decode(codes)
+        rows = self._rows(x)
+        if rows.count != codes.shape[0]:
+            raise ValueError(f"x must have {codes.shape[0]} rows like codes, got {rows.count}")
+        mean, scale = self._statistics(rows.all(), 0)
+        return self._decode(codes) * scale.astype(self.w_dec.dtype) + mean.astype(self.w_dec.dtype)
+
+    def reconstruct(self, x: Any) -> Floats:
+        """Reconstructions of the activations `x`, without keeping the codes of all of them."""
+        whole = self.normalization == "none"
+        return np.concatenate(
+            [
+                self.decode(sparse.csr_array(codes), None if whole else block)
+                for block, codes in self._blocks(x)
+            ]
+        )
+
+    def _rows(self, x: Any) -> Rows:
+        rows = Rows("x", x)
+        if rows.columns != self.d_in:
+            raise ValueError(f"x must have {self.d_in} columns, got {rows.columns}")
+        return rows
+
+    def _blocks(self, x: Any) -> Iterator[tuple[NDArray[Any], Floats]]:
+        """Blocks of rows of `x`, with their codes as dense matrices."""
+        rows = self._rows(x)
+        length = max(1, _BLOCK_VALUES // self.d_sae)
+        for start in range(0, rows.count, length):
+            block = rows.read(np.arange(start, min(start + length, rows.count)))
+            with np.errstate(over="ignore", invalid="ignore"):
+                codes = self._encode(block, start)
+                finite = np.isfinite(codes.sum())
+            if not finite and not np.isfinite(codes).all():
+                row = start + int(np.argmin(np.isfinite(codes).all(axis=1)))
+                raise ValueError(f"x must be moderate, codes of row {row} overflow {codes.dtype}")
+            yield block, codes
+
+    def _statistics(
+        self, block: NDArray[np.float64], start: int
+    ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        """Mean and scale of each row, columns to bring its reconstruction back."""
+        if self.normalization == "layer_norm":
+            scale = block.std(axis=1, ddof=1, keepdims=True)
+            return block.mean(axis=1, keepdims=True), scale
+        norm = np.linalg.norm(block, axis=1, keepdims=True)
+        if not norm.all():
+            raise ValueError(
+                f"x must have no zero row to rescale its norm, got row {start + np.argmin(norm)}"
+            )
+        return np.zeros_like(norm), norm / np.sqrt(self.d_in)
+
+    def _encode(self, block: NDArray[Any], start: int) -> Floats:
+        if self.normalization != "none":
+            block = block.astype(np.float64)
+            mean, scale = self._statistics(block, start)
+            eps = _LAYER_NORM_EPS if self.normalization == "layer_norm" else 0
+            block = (block - mean) / (scale + eps)
+        z = block.astype(self.w_enc.dtype)
+        if self.subtract_b_dec:
+            z = z - self.b_dec
+        pre = z @ self.w_enc
+        if self.b_gate is not None and self.r_mag is not None:
+            magnitude = np.maximum(pre * np.exp(self.r_mag) + self.b_enc, 0)
+            return np.where(pre + self.b_gate > 0, magnitude, 0)
+        pre += self.b_enc
+        if self.threshold is not None:
+            return np.where((pre > self.threshold) & (pre > 0), pre, 0)
+        if self.architecture != "abstopk":
+            np.maximum(pre, 0, out=pre)
+        if self.k is None:
+            return pre
+        if self.architecture == "groupmax":
+            groups = pre.reshape(len(pre), self.k, -1)
+            kept = np.zeros_like(groups)
+            first = groups.argmax(axis=2)[:, :, None]
+            np.put_along_axis(kept, first, np.take_along_axis(groups, first, axis=2), axis=2)
+            return kept.reshape(pre.shape)
+        return np.where(_largest(np.abs(pre), self.k), pre, 0)
+
+    def _decode(self, codes: Any) -> Floats:
+        return np.asarray(codes.astype(self.w_dec.dtype) @ self.w_dec + self.b_dec)
+
+
+def _one_of(name: str, value: Any, valid: tuple[str, ...]) -> None:
+    if value not in valid:
+        raise ValueError(f"{name} must be one of {', '.join(valid)}, got {value!r}")
+
+
+def _checked(name: str, value: Any, shape: tuple[int, ...], dtype: DTypeLike) -> Floats:
+    array = np.asarray(value)
+    if array.dtype.kind not in "iuf":
+        raise TypeError(f"{name} must be real, got dtype {array.dtype}")
+    if array.shape != shape:
+        raise ValueError(f"{name} must have shape {shape}, got {array.shape}")
+    with np.errstate(over="ignore"):
+        cast: Floats = array.astype(dtype)
+    finite = np.isfinite(cast)
+    if not finite.all():
+        raise ValueError(f"{name} must be finite in {cast.dtype}, got {array[~finite][0]}")
+    return cast
+
+
+def _largest(values: Floats, k: int) -> NDArray[np.bool_]:
+    """Where the `k` largest of each row are, of equal ones those of lower index."""
+    n = values.shape[1]
+    least = np.partition(values, n - k, axis=1)[:, n - k, None]
+    chosen = values >= least
+    (excess,) = np.nonzero(np.count_nonzero(chosen, axis=1) > k)
+    above = values[excess] > least[excess]
+    equal = values[excess] == least[excess]
+    places = k - np.count_nonzero(above, axis=1, keepdims=True)
+    chosen[excess] = above | (equal & (np.cumsum(equal, axis=1) <= places))
+    return chosen
