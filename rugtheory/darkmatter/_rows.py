@@ -1,0 +1,95 @@
+"""Matrices that are read a block of rows at a time, and blocks that say where they are bad."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from .. import _check
+from .._check import Array
+
+# Blocks that stay near the cache, but enough rows for matrix products to be worth a block.
+_BLOCK_VALUES = 2**20
+
+
+class Rows:
+    """A matrix of anything that slices to arrays: ndarray, memmap, safetensors slice, HDF5, CSR.
+
+    A vector is a matrix of one column.  What cannot be sliced is made an array first.
+    """
+
+    def __init__(self, name: str, source: Any) -> None:
+        shape = source.get_shape() if hasattr(source, "get_shape") else None
+        if shape is None:
+            shape = getattr(source, "shape", None)
+        if shape is None or not hasattr(source, "__getitem__"):
+            source = _check.real(name, source)
+            shape = source.shape
+        if len(shape) not in (1, 2) or 0 in shape:
+            raise ValueError(
+                f"{name} must have shape (rows,) or (rows, columns), none of them 0, "
+                f"got {tuple(shape)}"
+            )
+        self.name, self.source = name, source
+        self.count = int(shape[0])
+        self.columns = int(shape[1]) if len(shape) == 2 else 1
+
+    def read(self, start: int, stop: int) -> Array:
+        """Rows `start` to `stop` as a new float64 matrix, finite."""
+        part = self.source[start:stop]
+        if hasattr(part, "toarray"):
+            part = part.toarray()
+        try:
+            given = np.asarray(part)
+            if given.dtype.kind not in "iuf":
+                raise TypeError(f"dtype {given.dtype}")
+        except (TypeError, ValueError, RuntimeError) as error:
+            raise TypeError(f"{self.name} must slice to real arrays: {error}") from None
+        block: Array = np.array(given, dtype=np.float64, order="C").reshape(given.shape[0], -1)
+        if block.shape != (stop - start, self.columns):
+            raise ValueError(
+                f"{self.name} must give shape {(stop - start, self.columns)} for rows {start} to "
+                f"{stop - 1}, got {block.shape}"
+            )
+        # One sum finds what is not finite; which row is asked only then.
+        with np.errstate(over="ignore", invalid="ignore"):
+            total = block.sum()
+        if not np.isfinite(total):
+            bad = ~np.isfinite(block)
+            if bad.any():
+                row, column = np.argwhere(bad)[0]
+                raise ValueError(
+                    f"{self.name} must be finite, got {block[row, column]} in row {start + row}, "
+                    f"column {column} (block of rows {start} to {stop - 1})"
+                )
+        return block
+
+
+def same_count(*matrices: Rows) -> int:
+    """The number of rows that all have."""
+    counts = {rows.name: rows.count for rows in matrices}
+    if len(set(counts.values())) > 1:
+        shown = ", ".join(f"{name} {count}" for name, count in counts.items())
+        raise ValueError(f"numbers of rows must agree, got {shown}")
+    return matrices[0].count
+
+
+def block_length(block_rows: int | None, columns: int) -> int:
+    """Rows in a block: as given, or enough for `columns`."""
+    if block_rows is None:
+        return max(_BLOCK_VALUES // columns, columns, 1)
+    return _check.integer("block_rows", block_rows, 1)
+
+
+def blocks(
+    chosen: NDArray[np.bool_], length: int
+) -> Iterator[tuple[int, int, NDArray[np.bool_] | slice]]:
+    """First and last row of every block that holds a chosen one, and which of its rows are."""
+    for start in range(0, chosen.size, length):
+        stop = min(start + length, chosen.size)
+        here = chosen[start:stop]
+        if here.any():
+            yield start, stop, slice(None) if here.all() else here
