@@ -1,8 +1,7 @@
 """Second moments, an affine map from them, and sums over units that say how good it is.
 
-Everything is accumulated in float64 and about a mean: of each block in the fit (joined by the
-pairwise update of Chan, Golub and LeVeque), of the fit in the evaluation.  Sums of squares about
-zero would lose the spread where the mean is large.
+Everything is accumulated in float64 and about a mean: of the first block in the fit, of the fit in
+the evaluation.  Sums of squares about zero would lose the spread where the mean is large.
 """
 
 from __future__ import annotations
@@ -10,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from itertools import pairwise
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,36 +18,21 @@ from .._check import Array
 from ._rows import blocks
 from ._split import Split
 
-# Predictors and targets of rows start to stop, as new arrays.
-Read = Callable[[int, int], tuple[Array, Array]]
+# Predictors and targets of the given rows, of any real type.
+Read = Callable[[NDArray[np.intp]], tuple[NDArray[Any], NDArray[Any]]]
 
 _EPS = float(np.finfo(float).eps)
 
 
+@dataclass(frozen=True)
 class Moments:
     """Means of x and y and their centred products Σ x̃x̃ᵀ, Σ x̃ỹᵀ."""
 
-    def __init__(self, n_x: int, n_y: int) -> None:
-        self.count = 0
-        self.x_mean, self.y_mean = np.zeros(n_x), np.zeros(n_y)
-        self.xx, self.xy = np.zeros((n_x, n_x)), np.zeros((n_x, n_y))
-
-    def add(self, x: Array, y: Array) -> None:
-        """Take in a block of rows; `x` and `y` are overwritten."""
-        count = x.shape[0]
-        x_mean, y_mean = x.mean(axis=0), y.mean(axis=0)
-        x -= x_mean
-        y -= y_mean
-        self.xx += x.T @ x
-        self.xy += x.T @ y
-        x_step, y_step = x_mean - self.x_mean, y_mean - self.y_mean
-        share = count / (self.count + count)
-        if self.count:
-            self.xx += np.outer(self.count * share * x_step, x_step)
-            self.xy += np.outer(self.count * share * x_step, y_step)
-        self.x_mean += share * x_step
-        self.y_mean += share * y_step
-        self.count += count
+    count: int
+    x_mean: Array
+    y_mean: Array
+    xx: Array
+    xy: Array
 
 
 @dataclass(frozen=True)
@@ -60,15 +45,28 @@ class Affine:
     rank: int
 
 
-def moments(read: Read, n_x: int, n_y: int, chosen: NDArray[np.bool_], length: int) -> Moments:
+def moments(read: Read, chosen: NDArray[np.bool_], length: int) -> Moments:
     """Moments of the chosen rows."""
-    found = Moments(n_x, n_y)
-    for start, stop, here in blocks(chosen, length):
-        x, y = read(start, stop)
-        found.add(x[here], y[here])
-    if not (np.isfinite(found.xx).all() and np.isfinite(found.xy).all()):
+    count = 0
+    for rows in blocks(chosen, length):
+        x, y = read(rows)
+        if not count:
+            x_shift, y_shift = (part.mean(axis=0, dtype=np.float64) for part in (x, y))
+            x_sum, y_sum = np.zeros(x.shape[1]), np.zeros(y.shape[1])
+            xx, xy = np.zeros((x_sum.size, x_sum.size)), np.zeros((x_sum.size, y_sum.size))
+        x = np.subtract(x, x_shift, dtype=np.float64)
+        y = np.subtract(y, y_shift, dtype=np.float64)
+        count += x.shape[0]
+        x_sum += x.sum(axis=0)
+        y_sum += y.sum(axis=0)
+        with np.errstate(over="ignore", invalid="ignore"):
+            xx += x.T @ x
+            xy += x.T @ y
+    xx -= np.outer(x_sum / count, x_sum)
+    xy -= np.outer(x_sum / count, y_sum)
+    if not (np.isfinite(xx).all() and np.isfinite(xy).all()):
         raise ValueError("values must be small enough to be squared in float64, got an overflow")
-    return found
+    return Moments(count, x_shift + x_sum / count, y_shift + y_sum / count, xx, xy)
 
 
 def solve(found: Moments, *, intercept: bool = True) -> Affine:
@@ -176,18 +174,18 @@ def evaluate(
 ) -> Evaluation:
     """Sums of the chosen rows over the units of `parts`."""
     found = Evaluation(affine, parts.n_units, with_x=with_x)
-    for start, stop, here in blocks(chosen, length):
-        x, y = read(start, stop)
-        x, y, unit = x[here], y[here], parts.unit[start:stop][here]
+    for rows in blocks(chosen, length):
+        x, y = read(rows)
+        unit = parts.unit[rows]
         if np.any(unit[1:] < unit[:-1]):
             order = np.argsort(unit, kind="stable")
             x, y, unit = x[order], y[order], unit[order]
-        x -= affine.centre
-        y -= affine.offset
+        x = np.subtract(x, affine.centre, dtype=np.float64)
+        y = np.subtract(y, affine.offset, dtype=np.float64)
         residual = x @ affine.slope
         np.subtract(y, residual, out=residual)
         edges = [0, *(np.flatnonzero(np.diff(unit)) + 1).tolist(), unit.size]
         for first, last in pairwise(edges):
-            rows = slice(first, last)
-            found.add(int(unit[first]), x[rows], y[rows], residual[rows])
+            same = slice(first, last)
+            found.add(int(unit[first]), x[same], y[same], residual[same])
     return found

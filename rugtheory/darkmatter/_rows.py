@@ -37,35 +37,42 @@ class Rows:
         self.count = int(shape[0])
         self.columns = int(shape[1]) if len(shape) == 2 else 1
 
-    def read(self, start: int, stop: int) -> Array:
-        """Rows `start` to `stop` as a new float64 matrix, finite."""
+    def read(self, rows: NDArray[np.intp]) -> NDArray[Any]:
+        """The ascending `rows`, all within a block, as a finite real matrix of their own type."""
+        start, stop = int(rows[0]), int(rows[-1]) + 1
         part = self.source[start:stop]
         if hasattr(part, "toarray"):
             part = part.toarray()
         try:
-            given = np.asarray(part)
-            if given.dtype.kind not in "iuf":
-                raise TypeError(f"dtype {given.dtype}")
+            block = np.asarray(part)
+            if block.dtype.kind not in "iuf":
+                raise TypeError(f"dtype {block.dtype}")
         except (TypeError, ValueError, RuntimeError) as error:
             raise TypeError(f"{self.name} must slice to real arrays: {error}") from None
-        block: Array = np.array(given, dtype=np.float64, order="C").reshape(given.shape[0], -1)
+        block = block.reshape(block.shape[0], -1)
         if block.shape != (stop - start, self.columns):
             raise ValueError(
                 f"{self.name} must give shape {(stop - start, self.columns)} for rows {start} to "
                 f"{stop - 1}, got {block.shape}"
             )
-        # One sum finds what is not finite; which row is asked only then.
+        if rows.size < block.shape[0]:
+            block = block[rows - start]
+        # One sum finds what is not finite; which row it is in is asked only then.
         with np.errstate(over="ignore", invalid="ignore"):
             total = block.sum()
         if not np.isfinite(total):
-            bad = ~np.isfinite(block)
-            if bad.any():
-                row, column = np.argwhere(bad)[0]
+            bad = np.argwhere(~np.isfinite(block))
+            if bad.size:
+                row, column = bad[0]
                 raise ValueError(
-                    f"{self.name} must be finite, got {block[row, column]} in row {start + row}, "
+                    f"{self.name} must be finite, got {block[row, column]} in row {rows[row]}, "
                     f"column {column} (block of rows {start} to {stop - 1})"
                 )
         return block
+
+    def all(self) -> Array:
+        """The whole matrix in float64."""
+        return self.read(np.arange(self.count)).astype(np.float64)
 
 
 def same_count(*matrices: Rows) -> int:
@@ -84,12 +91,9 @@ def block_length(block_rows: int | None, columns: int) -> int:
     return _check.integer("block_rows", block_rows, 1)
 
 
-def blocks(
-    chosen: NDArray[np.bool_], length: int
-) -> Iterator[tuple[int, int, NDArray[np.bool_] | slice]]:
-    """First and last row of every block that holds a chosen one, and which of its rows are."""
+def blocks(chosen: NDArray[np.bool_], length: int) -> Iterator[NDArray[np.intp]]:
+    """Numbers of the chosen rows in every block that holds one."""
     for start in range(0, chosen.size, length):
-        stop = min(start + length, chosen.size)
-        here = chosen[start:stop]
-        if here.any():
-            yield start, stop, slice(None) if here.all() else here
+        here = np.flatnonzero(chosen[start : start + length])
+        if here.size:
+            yield here + start

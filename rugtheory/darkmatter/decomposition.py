@@ -19,7 +19,7 @@ from numpy.typing import ArrayLike, NDArray
 from .. import _check
 from .._check import Array
 from ._moments import evaluate, moments, solve
-from ._rows import Rows, block_length, same_count
+from ._rows import Rows, block_length, blocks, same_count
 from ._split import resamplings, split
 from .regression import scatter
 
@@ -96,28 +96,29 @@ class Decomposition(Scores):
     def linear(self, x: ArrayLike) -> Array:
         """Linear error of the rows `x`, shape (rows, d)."""
         rows = self._rows("x", x)
-        return self._linear(rows.read(0, rows.count))
+        return self._linear(rows.all())
 
     def nonlinear(self, x: ArrayLike, x_hat: ArrayLike) -> Array:
         """Nonlinear error of the rows `x` with reconstructions `x_hat`, shape (rows, d)."""
         rows, hat = self._rows("x", x), self._rows("x_hat", x_hat)
-        block = rows.read(0, same_count(rows, hat))
-        return block - hat.read(0, hat.count) - self._linear(block)
+        same_count(rows, hat)
+        block = rows.all()
+        return block - hat.all() - self._linear(block)
 
     def norms(self, x: Any, x_hat: Any, *, block_rows: int | None = None) -> ErrorNorms:
         """Norms of the error and of its linear and nonlinear part, read in blocks of rows."""
         rows, hat = self._rows("x", x), self._rows("x_hat", x_hat)
         count, length = same_count(rows, hat), block_length(block_rows, rows.columns)
         found = np.empty((3, count))
-        for start in range(0, count, length):
-            stop = min(start + length, count)
-            block = rows.read(start, stop)
-            error, linear = block - hat.read(start, stop), self._linear(block)
+        for some in blocks(np.ones(count, bool), length):
+            block = rows.read(some)
+            error = np.subtract(block, hat.read(some), dtype=np.float64)
+            linear = self._linear(block)
             for norm, part in zip(found, (error, linear, error - linear), strict=True):
-                norm[start:stop] = np.linalg.norm(part, axis=1)
+                norm[some] = np.linalg.norm(part, axis=1)
         return ErrorNorms(*found)
 
-    def _linear(self, block: Array) -> Array:
+    def _linear(self, block: NDArray[Any]) -> Array:
         return np.asarray(block @ self.slope + self.intercept)
 
     def _rows(self, name: str, source: Any) -> Rows:
@@ -212,12 +213,11 @@ def decompose(
     parts = split(rows.count, contexts, test_fraction, _check.rng(seed), whole=centred)
     length = block_length(block_rows, rows.columns)
 
-    def read(start: int, stop: int) -> tuple[Array, Array]:
-        block, error = rows.read(start, stop), hat.read(start, stop)
-        return block, np.subtract(block, error, out=error)
+    def read(some: NDArray[np.intp]) -> tuple[NDArray[Any], Array]:
+        block = rows.read(some)
+        return block, np.subtract(block, hat.read(some), dtype=np.float64)
 
-    d = rows.columns
-    affine = solve(moments(read, d, d, parts.fitted, length), intercept=centred)
+    affine = solve(moments(read, parts.fitted, length), intercept=centred)
     held = evaluate(read, affine, parts, parts.held_out, length, with_x=True)
     all_x, all_error, all_left = held.x, held.y, held.residual
     assert all_x is not None

@@ -57,7 +57,7 @@ class Regression:
         rows = Rows("x", x)
         if rows.columns != self.slope.shape[0]:
             raise ValueError(f"x must have {self.slope.shape[0]} columns, got {rows.columns}")
-        return np.asarray(rows.read(0, rows.count) @ self.slope + self.intercept)
+        return np.asarray(rows.all() @ self.slope + self.intercept)
 
 
 def regress(
@@ -119,7 +119,7 @@ def regress(
     x_rows, y_rows = Rows("x", x), Rows("y", y)
     n_rows = same_count(x_rows, y_rows)
     return regressions(
-        lambda start, stop: (x_rows.read(start, stop), y_rows.read(start, stop)),
+        lambda rows: (x_rows.read(rows), y_rows.read(rows)),
         x_rows.columns,
         [y_rows.columns],
         split(n_rows, contexts, test_fraction, _check.rng(seed)),
@@ -139,9 +139,8 @@ def regressions(
     block_rows: int | None = None,
 ) -> tuple[Regression, ...]:
     """One regression for each group of target columns, of these `widths`, from one fit."""
-    n_y = sum(widths)
-    length = block_length(block_rows, n_x + n_y)
-    affine = solve(moments(read, n_x, n_y, parts.fitted, length))
+    length = block_length(block_rows, n_x + sum(widths))
+    affine = solve(moments(read, parts.fitted, length))
     sums = evaluate(read, affine, parts, parts.held_out, length)
     return judge(affine, sums, widths, parts, bootstrap, seed)
 
