@@ -59,11 +59,13 @@ def moments(read: Read, chosen: NDArray[np.bool_], length: int) -> Moments:
         count += x.shape[0]
         x_sum += x.sum(axis=0)
         y_sum += y.sum(axis=0)
+        # An overflow is reported below.
         with np.errstate(over="ignore", invalid="ignore"):
             xx += x.T @ x
             xy += x.T @ y
-    xx -= np.outer(x_sum / count, x_sum)
-    xy -= np.outer(x_sum / count, y_sum)
+    with np.errstate(over="ignore", invalid="ignore"):
+        xx -= np.outer(x_sum / count, x_sum)
+        xy -= np.outer(x_sum / count, y_sum)
     if not (np.isfinite(xx).all() and np.isfinite(xy).all()):
         raise ValueError("values must be small enough to be squared in float64, got an overflow")
     return Moments(count, x_shift + x_sum / count, y_shift + y_sum / count, xx, xy)

@@ -186,8 +186,8 @@ def decompose(
     Products are accumulated in float64 about the mean of each block whatever the type of `x`.
     Where columns of x depend on each other, directions whose eigenvalue of the correlation matrix
     is below d times 2.2e-16 of the largest are left out, and the slope is the one of least norm in
-    scaled columns.  Against `numpy.linalg.lstsq` in memory the scores agreed to 2e-13 for means
-    10⁶ times the spread.
+    scaled columns.  The scores agreed with `numpy.linalg.lstsq` in memory to 3e-10 in the worst of
+    24 cases of 9 correlated columns with means up to 10⁶.
 
     Examples
     --------
