@@ -13,7 +13,7 @@ K = Cov(E, x) = C_absent + C_dense, what is not linear has covariance Cov E - K 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -273,5 +273,9 @@ def run_bench(
             )
             runs.append(found)
     table = np.array(columns).T
-    correlation = np.corrcoef(table[:4])[:2, 2:]
-    return BenchTable(*table[:6], correlation, tuple(runs))
+    names = [one.name for one in fields(BenchTable)][: len(table)]
+    return BenchTable(
+        **dict(zip(names, table, strict=True)),
+        correlation=np.corrcoef(table[:4])[:2, 2:],
+        runs=tuple(runs),
+    )

@@ -43,15 +43,15 @@ class NormScores:
         Of the target on x: `probe.r2`, `probe.r2_se`, the probe itself in `probe.slope`.
     gaussian : float
         R² of the best probe if x and v were jointly Gaussian with their means and covariances.
-    sign_flip : float
-        R² of a probe fitted on x with random signs of the rows: 0 less the price of fitting.
+    sign_flip : Regression
+        Of the target on x with random signs of the rows: its R² is 0 less the price of fitting.
     baselines : dict of str to Regression
         "activation norm" (‖x‖), and "token identity" and "L0" if they were given.
     """
 
     probe: Regression
     gaussian: float
-    sign_flip: float
+    sign_flip: Regression = field(repr=False)
     baselines: dict[str, Regression] = field(repr=False)
 
 
@@ -147,7 +147,7 @@ def norm_test(
             NormScores(
                 found[k],
                 null[k],
-                flipped[k].r2,
+                flipped[k],
                 {name: both[k] for name, both in baselines.items()},
             )
             for k in range(2)
