@@ -5,6 +5,7 @@ Everything public is here: ``import rugtheory as rt``.
 
 from importlib.metadata import version
 
+from . import darkmatter
 from .antipodal import (
     UnevenPairs,
     antipodal_loss,
@@ -103,6 +104,7 @@ __all__ = [
     "best_known",
     "critical_ratio",
     "cubic_sum",
+    "darkmatter",
     "decoder_loss",
     "decoder_table",
     "exact_loss",
