@@ -40,7 +40,7 @@ from functools import partial
 from typing import NamedTuple
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 
 from .. import _check
 from .._check import Array
@@ -285,7 +285,8 @@ class SimulatedDarkMatter:
         As in `RugDarkMatter`.  The linear prediction is sought among multiples of h and of
         W_in D W_inᵀh, D the mask of learned features: where it is for large n_s.
     fvu_se, fvu_centred_se, fvu_nl_se : float
-        Standard errors over samples.
+        Standard errors over samples.  Control variates (the means of x and x², and ‖h‖²) take out
+        most of the scatter; the bias of doing so is of the order of the error over √n_samples.
     n_samples : int
     """
 
@@ -319,7 +320,7 @@ def simulate_dark_matter(
         Diagonal and bias of the model; see `Rug.bias` for that of an `optimum`.
     source : SparseSource
         Law of the features, with scalar p.
-    n_samples : int, at least 3
+    n_samples : int, at least 8
         Number of independent samples; hidden layers and errors of all are held.
     seed : int or Generator
         Same seed and batch, same draws.
@@ -348,7 +349,7 @@ def simulate_dark_matter(
     if not isinstance(source, SparseSource):
         raise TypeError(f"source must be a SparseSource, got {source!r}")
     a, b = _check.scalar("a", a), _check.scalar("b", b)
-    n_samples = _check.integer("n_samples", n_samples, 3)
+    n_samples = _check.integer("n_samples", n_samples, 8)
     learned = _check.share("fraction", _check.scalar("fraction", fraction))
     n, n_dense = rug.n_sparse, rug.n_dense
     batch = max(1, 2**20 // n) if batch is None else _check.integer("batch", batch, 1)
@@ -359,13 +360,21 @@ def simulate_dark_matter(
     mask = np.zeros(n)
     mask[generator.choice(n, round(float(learned) * n), replace=False, shuffle=False)] = 1
     hidden, error = np.empty((n_samples, n_dense)), np.empty((n_samples, n_dense))
+    controls = np.empty((n_samples, 2))
     for start in range(0, n_samples, batch):
         part = slice(start, start + batch)
         x = source.sample((len(hidden[part]), n), generator)
         hidden[part] = rug.encode(x)
         error[part] = hidden[part] - rug.encode(mask * rug.decode(hidden[part], a, b))
+        controls[part] = np.stack([x.mean(axis=1), np.mean(x * x, axis=1)], axis=1)
 
     power = np.sum(error**2, axis=1)
+    hidden -= rug.encode(np.full(n, source.mean))
+    scale = n * n_dense * variance
+    # What sparse samples and large activations add to the scatter has known means.
+    known = np.column_stack([np.sum(hidden**2, axis=1), controls])
+    known = known / [scale, source.mean, source.second_moment] - 1
+
     hidden -= hidden.mean(axis=0)
     error -= error.mean(axis=0)
     freedom = n_samples / (n_samples - 1)  # of the means
@@ -374,24 +383,25 @@ def simulate_dark_matter(
     if 0 < learned < 1:
         predictors.append(_masked(rug, mask, hidden, batch))
     gram = [[np.vdot(x, y) for y in predictors] for x in predictors]
-    for x, c in zip(
-        predictors,
-        np.linalg.lstsq(gram, [np.vdot(x, error) for x in predictors], rcond=None)[0],
-        strict=True,
-    ):
+    products = [np.vdot(x, error) for x in predictors]
+    for x, c in zip(predictors, np.linalg.lstsq(gram, products, rcond=None)[0], strict=True):
         error -= c * x
     left = freedom * np.sum(error**2, axis=1)
-    scale = n * n_dense * variance
 
-    def mean(values: NDArray[np.float64]) -> tuple[float, float]:
-        standard_error = values.std(ddof=1) / np.sqrt(n_samples)
-        return float(values.mean() / scale), float(standard_error / scale)
-
-    (fvu, fvu_se), (fvu_centred, centred_se), (fvu_nl, nl_se) = map(mean, (power, centred, left))
+    (fvu, fvu_centred, fvu_nl), errors = _controlled(np.array([power, centred, left]) / scale, known)
     r2 = 1 - fvu_nl / fvu_centred if fvu_centred > 0 else 0.0
-    return SimulatedDarkMatter(
-        fvu, fvu_centred, fvu_nl, r2, fvu_se, centred_se, nl_se, n_samples
-    )
+    return SimulatedDarkMatter(fvu, fvu_centred, fvu_nl, r2, *errors, n_samples)
+
+
+def _controlled(values: Array, known: Array) -> tuple[list[float], list[float]]:
+    """Means of the rows of `values`, and standard errors, by control variates of mean zero."""
+    design = np.column_stack([np.ones(len(known)), known])
+    inverse = np.linalg.pinv(design)
+    fit = inverse @ values.T
+    rest = values.T - design @ fit
+    rank = np.linalg.matrix_rank(design)
+    variance = np.sum(rest**2, axis=0) / (len(known) - rank) * np.sum(inverse[0] ** 2)
+    return fit[0].tolist(), np.sqrt(variance).tolist()
 
 
 def _masked(rug: Rug, mask: Array, hidden: Array, batch: int) -> Array:
@@ -400,6 +410,7 @@ def _masked(rug: Rug, mask: Array, hidden: Array, batch: int) -> Array:
     for start in range(0, len(hidden), batch):
         part = slice(start, start + batch)
         # ReLU(v) - ReLU(-v) = v: the rug decodes linear readings as well.
-        reading = rug.decode(hidden[part], rug.ratio, 0.0) - rug.decode(-hidden[part], rug.ratio, 0.0)
+        here, unit = hidden[part], rug.ratio
+        reading = rug.decode(here, unit, 0.0) - rug.decode(-here, unit, 0.0)
         image[part] = rug.encode(mask * reading)
     return image
