@@ -28,6 +28,12 @@ def probability(name: str, value: ArrayLike) -> Array:
     return _require(name, array, (array > 0) & (array <= 1), "lie in (0, 1]")
 
 
+def share(name: str, value: ArrayLike) -> Array:
+    """`value` as an array in [0, 1]."""
+    array = real(name, value)
+    return _require(name, array, (array >= 0) & (array <= 1), "lie in [0, 1]")
+
+
 def scalar(name: str, value: ArrayLike) -> float:
     """`value` as a finite float."""
     array = real(name, value)

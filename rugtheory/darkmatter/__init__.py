@@ -8,10 +8,13 @@ from .alignment import Alignment, alignment
 from .bench import Bench, BenchTable, run_bench, synthetic
 from .decomposition import Decomposition, ErrorNorms, Scores, decompose
 from .floor import FloorFit, fit_floor
+from .leakage import MaskedError, leaked_variance, masked_error
 from .norm_test import NormScores, NormTest, norm_test
+from .norm_theory import NormProbe, WeightLaw, features_from_gram, gaussian_null, norm_probe
 from .per_token import PerToken, per_token
 from .pursuit import gradient_pursuit, orthogonal_matching_pursuit
 from .regression import Regression, regress
+from .rug import RugDarkMatter, SimulatedDarkMatter, rug_dark_matter, simulate_dark_matter
 from .sae import SAE
 from .sae_files import read_sae, write_sae
 
@@ -24,22 +27,34 @@ __all__ = [
     "Decomposition",
     "ErrorNorms",
     "FloorFit",
+    "MaskedError",
+    "NormProbe",
     "NormScores",
     "NormTest",
     "PerToken",
     "Regression",
+    "RugDarkMatter",
     "Scores",
+    "SimulatedDarkMatter",
+    "WeightLaw",
     "adjacent",
     "alignment",
     "decompose",
+    "features_from_gram",
     "fit_floor",
+    "gaussian_null",
     "gradient_pursuit",
+    "leaked_variance",
+    "masked_error",
+    "norm_probe",
     "norm_test",
     "orthogonal_matching_pursuit",
     "per_token",
     "read_sae",
     "regress",
+    "rug_dark_matter",
     "run_bench",
+    "simulate_dark_matter",
     "synthetic",
     "write_sae",
 ]

@@ -1,0 +1,416 @@
+r"""The dark matter of the Persian rug, in closed form and by simulation.
+
+The rug is a sparse autoencoder of its own hidden layer: h = W_in x is the activation, the columns
+of W_in are the dictionary, x̂ = ReLU(W_out h + b) is the code, and e = h - W_in x̂ its error.
+
+**All features learned.**  Feature i is read as y_i = x_i + ν_i, and x_i and ν_i are uncorrelated.
+Regress the code on both,
+
+.. math:: \hat x = m + α\,(x - \mathbf{E}x) + β\,ν + \text{rest}, \qquad
+    ω = \mathrm{Var}\,\text{rest}\,/\,σ_x^2 .
+
+(A regression on y alone would count (α - β)-proportional noise as nonlinear, and is wrong: different
+features have a different split.)  Now ν = (R - 1)x, where R = W_inᵀW_in/n_d, W_in W_inᵀ = n_s and
+so W_in R = W_in/r.  Hence, centred,
+
+.. math:: e = δ\,h - W_\mathrm{in}\,\text{rest}, \qquad δ = 1 - κ/r, \qquad κ = rα + (1 - r)β .
+
+By Stein's lemma the rest of one feature is uncorrelated with every other feature that makes up its
+noise, and so with h, up to terms that vanish as 1/n_s.  Relative to Var h the linear error is δ²
+and the nonlinear one ω.
+
+**A fraction f learned**, of mask D.  Then W_in D x̂ = (α - β) W_in D x + β B h + W_in D rest with
+B = W_in D W_inᵀ/n_d, and the best prediction of W_in D x from h is r B h.  Since tr B = n_d f/r and
+tr B² = n_d [f² + r f(1 - f)]/r² for random masks,
+
+.. math:: \text{nonlinear} = (α - β)^2 (1 - r) f (1 - f) + f ω, \qquad
+    \text{linear} = (1 - f κ/r)^2 + (κ/r)^2 r f (1 - f) .
+
+**The norm of the error.**  Shifting the features, x_i → x_{i ⊕ s}, multiplies h_k and e_k by
+(-1)^popcount(k AND s) and leaves ‖e‖² as it is, for a code with one bias.  The features are
+exchangeable, so Cov(h_k, ‖e‖²) equals (-1)^popcount(k AND s) times itself for every s: it is zero
+unless k = 0.  With all features learned and row 0 not among the rows the norm prediction test
+finds R² = 0 exactly, at every size, for any law of the features.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import partial
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from .. import _check
+from .._check import Array
+from .._expect import blockwise, distance, kink_of
+from ..bounds import welch_sigma
+from ..optimum import optimum
+from ..rectified import tails
+from ..rug import Rug
+from ..source import Amplitude, SparseSource, Uniform, check_amplitude
+
+_BLOCK = 2048
+
+
+@dataclass(frozen=True)
+class RugDarkMatter:
+    """Error of a rug as an autoencoder of its hidden layer, n_s → ∞; arrays of one shape.
+
+    Fractions are of the variance of the hidden layer.
+
+    Attributes
+    ----------
+    p, ratio, a, b, fraction : ndarray
+        Probability that a feature is on, n_dense / n_sparse, diagonal, bias, and share of
+        features learned.
+    slope_signal, slope_noise : ndarray
+        α and β, slopes of the code on the feature and on its interference.
+    fvu : ndarray
+        E‖e‖²/Σ Var h; with the mean of the error.
+    fvu_centred : ndarray
+        Σ Var e/Σ Var h.
+    fvu_nl : ndarray
+        What the best linear prediction of e from h leaves.
+    r2 : ndarray
+        R² of that prediction, 1 - fvu_nl/fvu_centred; 0 where there is no error to predict.
+    """
+
+    p: Array
+    ratio: Array
+    a: Array
+    b: Array
+    fraction: Array
+    slope_signal: Array
+    slope_noise: Array
+    fvu: Array
+    fvu_centred: Array
+    fvu_nl: Array
+    r2: Array
+
+
+def rug_dark_matter(
+    p: ArrayLike,
+    ratio: ArrayLike,
+    *,
+    a: ArrayLike | None = None,
+    b: ArrayLike | None = None,
+    fraction: ArrayLike = 1.0,
+    constant_row: bool = False,
+    amplitude: Amplitude = Uniform(),
+) -> RugDarkMatter:
+    """Linear and nonlinear error of the Persian rug, read as a sparse autoencoder.
+
+    Parameters
+    ----------
+    p : array_like in (0, 1]
+        Probability that a feature is on.
+    ratio : array_like in (0, 1]
+        n_dense / n_sparse.
+    a, b : array_like, optional
+        Diagonal and bias for zero-mean interference; those of `optimum` if neither is given.
+    fraction : array_like in [0, 1]
+        Share of the features that the code has, chosen at random; the others are absent from it,
+        but not from the hidden layer.
+    constant_row : bool
+        Whether row 0, all ones, is among the rows of the rug.  It matters for `fvu` only, through
+        the mean error: [E x - f E x̂]²/(r σ_x²) is then added to (E x̂)² f (1 - f)/σ_x².
+    amplitude : Amplitude
+        Law of a feature that is on.
+
+    Returns
+    -------
+    RugDarkMatter
+        Arrays of the shape of the arguments broadcast together.
+
+    Raises
+    ------
+    ValueError, TypeError
+        If an argument is outside its range, only one of `a` and `b` is given, or features never
+        vary (p = 1 and constant).
+
+    Notes
+    -----
+    The interference is Gaussian with the σ of `welch_sigma`, as in the loss of the rug: with
+    W = `reduced_loss`, W = σ_x²[(1 - α)² + β²(1/r - 1) + ω] + (E x - E x̂)².  ω is not taken from
+    that difference, which loses all digits, but as a sum of variances: of the Hermite terms of the
+    ReLU from the second on, of its slope over the amplitudes, and of its mean about the line
+    that fits it best.
+
+    Worst relative error of `fvu_nl` against integrals of the definition at 50 digits:
+    see tests/test_darkmatter_rug.py.  The linear error rests on δ, whose absolute error is a few
+    eps of 1 + a/r: where the decoder is linear to rounding, δ is zero but for rounding and `r2` has
+    no digits.
+
+    Examples
+    --------
+    >>> import rugtheory as rt
+    >>> dark = rt.darkmatter.rug_dark_matter(0.045, 0.25)
+    >>> print(f"{dark.fvu:.4f} {dark.fvu_nl:.4f} {dark.r2:.4f}")
+    0.1984 0.1971 0.0068
+    """
+    check_amplitude(amplitude)
+    p, ratio = _check.probability("p", p), _check.probability("ratio", ratio)
+    f = _check.share("fraction", fraction)
+    if (a is None) != (b is None):
+        raise ValueError(f"a and b must be given together or not at all, got a={a!r}, b={b!r}")
+    if a is None or b is None:
+        _check.broadcastable(p=p, ratio=ratio, fraction=f)
+        best = optimum(p, ratio, amplitude=amplitude)
+        a, b = best.a, best.b
+    a, b = _check.real("a", a), _check.real("b", b)
+    _check.broadcastable(p=p, ratio=ratio, a=a, b=b, fraction=f)
+    variance = np.asarray(SparseSource(p, amplitude).variance)
+    if not np.all(variance > 0):
+        raise ValueError(f"features must vary, got p = 1 and {amplitude}")
+    sigma = welch_sigma(p, ratio, amplitude=amplitude)
+    code = _Code(*blockwise(_code, amplitude, a, b, sigma, p, ratio, size=_BLOCK))
+
+    gain = 1 - code.delta  # κ/r
+    nonlinear = f * code.rest + (code.signal - code.noise) ** 2 * (1 - ratio) * f * (1 - f)
+    linear = (1 - f + f * code.delta) ** 2 + gain**2 * ratio * f * (1 - f)
+    mean_error = code.mean**2 * f * (1 - f) / variance
+    if constant_row:
+        missed = f * code.missed + (1 - f) * p * amplitude.mean
+        mean_error = mean_error + missed**2 / (ratio * variance)
+    centred = linear + nonlinear
+    r2 = np.divide(linear, centred, out=np.zeros_like(centred), where=centred > 0)
+    return RugDarkMatter(
+        *np.broadcast_arrays(
+            p,
+            ratio,
+            a,
+            b,
+            f,
+            code.signal,
+            code.noise,
+            centred + mean_error,
+            centred,
+            nonlinear,
+            r2,
+        )
+    )
+
+
+class _Code(NamedTuple):
+    """The code of one feature regressed on the feature and its interference."""
+
+    mean: Array  # E x̂
+    missed: Array  # E x - E x̂
+    signal: Array  # α
+    noise: Array  # β
+    delta: Array  # 1 - κ/r
+    rest: Array  # ω
+
+
+def _code(
+    amplitude: Amplitude, a: Array, b: Array, sigma: Array, p: Array, ratio: Array
+) -> tuple[Array, ...]:
+    # ReLU(v) = v + ReLU(-v): the rest of both is the same, and the slopes differ by a.  That side
+    # is taken on which an average amplitude gives little.
+    m, v = amplitude.mean, amplitude.variance
+    flipped = a * m + b > 0
+    side = np.where(flipped, -1.0, 1.0)
+    at = partial(_at, side * a, side * b, sigma)
+    u, w = amplitude.resolving(kink_of(a, b), sigma)
+    off = at(np.zeros_like(a))
+    on = at(u)
+    q = 1 - p
+
+    mean, passed = np.sum(w * on.mean, axis=0), np.sum(w * on.passed, axis=0)
+    covariance = np.sum(w * (u - m) * on.mean, axis=0)
+    line = covariance / v if v > 0 else 0 * covariance
+    bent = np.sum(w * (on.mean - mean - line * (u - m)) ** 2, axis=0)
+    # From the best line through the amplitudes the code at zero is off by a gap, over which the
+    # line for all x is a compromise.
+    tilt = v / (v + m * m)
+    gap = mean - line * m - off.mean
+    varying = v + q * m * m
+
+    kinked = np.sum(w * on.kinked, axis=0) + q / p * off.kinked
+    steep = np.sum(w * (on.passed - passed) ** 2, axis=0) + q * (passed - off.passed) ** 2
+    straight = bent + q * tilt * gap * gap / (q + p * tilt)
+    rest = (kinked + (a * sigma) ** 2 * steep + straight) / varying
+
+    slope = (covariance + q * m * (mean - off.mean)) / varying
+    side_passed = p * passed + q * off.passed
+    side_mean = p * mean + q * off.mean
+    signal = np.where(flipped, a + slope, slope)
+    noise = a * np.where(flipped, 1 - side_passed, side_passed)
+    kappa_rest = ratio * slope - (1 - ratio) * a * side_passed
+    delta = np.where(
+        flipped & (side_passed < 0.5),
+        (ratio - a - kappa_rest) / ratio,
+        np.where(flipped, (1 - a) - slope, 1 - slope) - (1 - ratio) / ratio * noise,
+    )
+    centre = p * m
+    return _Code(
+        np.where(flipped, a * centre + b + side_mean, side_mean),
+        np.where(flipped, (1 - a) * centre - b, centre) - side_mean,
+        signal,
+        noise,
+        delta,
+        rest,
+    )
+
+
+class _Reading(NamedTuple):
+    """ReLU(a(u + ν) + b) given u: its mean, slope in ν over a, and variance about that line."""
+
+    mean: Array
+    passed: Array
+    kinked: Array
+
+
+def _at(a: Array, b: Array, sigma: Array, u: Array) -> _Reading:
+    e = np.abs(a) * sigma
+    c = a * u + b
+    z = distance(c, e)
+    g = tails(np.abs(z))
+    return _Reading(
+        np.maximum(c, 0.0) + e * g.g1,
+        np.where(z > 0, 1 - g.g0, g.g0),
+        e * e * (2 * g.g2 - g.g1**2 - g.g0**2),
+    )
+
+
+@dataclass(frozen=True)
+class SimulatedDarkMatter:
+    """Measured error of a rug as an autoencoder of its hidden layer, with standard errors.
+
+    Attributes
+    ----------
+    fvu, fvu_centred, fvu_nl, r2 : float
+        As in `RugDarkMatter`.  The linear prediction is sought among multiples of h and of
+        W_in D W_inᵀh, D the mask of learned features: where it is for large n_s.
+    fvu_se, fvu_centred_se, fvu_nl_se : float
+        Standard errors over samples.  Control variates (the means of x and x², and ‖h‖²) take out
+        most of the scatter; the bias of doing so is of the order of the error over √n_samples.
+    n_samples : int
+    """
+
+    fvu: float
+    fvu_centred: float
+    fvu_nl: float
+    r2: float
+    fvu_se: float
+    fvu_centred_se: float
+    fvu_nl_se: float
+    n_samples: int
+
+
+def simulate_dark_matter(
+    rug: Rug,
+    a: float,
+    b: float,
+    source: SparseSource,
+    n_samples: int,
+    *,
+    seed: int | np.random.Generator,
+    fraction: float = 1.0,
+    batch: int | None = None,
+) -> SimulatedDarkMatter:
+    """Linear and nonlinear error of a rug on fresh samples, an experiment to hold the theory to.
+
+    Parameters
+    ----------
+    rug : Rug
+    a, b : float
+        Diagonal and bias of the model; see `Rug.bias` for that of an `optimum`.
+    source : SparseSource
+        Law of the features, with scalar p.
+    n_samples : int, at least 8
+        Number of independent samples; hidden layers and errors of all are held.
+    seed : int or Generator
+        Same seed and batch, same draws.
+    fraction : float in [0, 1]
+        Share of the features learned; round(fraction · n_sparse) of them, drawn first.
+    batch : int, optional
+        Samples drawn at a time, about 2²⁰ features by default.
+
+    Raises
+    ------
+    ValueError, TypeError
+        If an argument is outside its range, or features never vary.
+
+    Examples
+    --------
+    >>> import rugtheory as rt
+    >>> best, rug = rt.optimum(0.1, 0.25), rt.hadamard_rug(4096, 1024, seed=0)
+    >>> b = rug.bias(best.b, best.a, 0.1)
+    >>> source = rt.SparseSource(0.1)
+    >>> dark = rt.darkmatter.simulate_dark_matter(rug, best.a, b, source, 100, seed=1)
+    >>> bool(abs(dark.fvu_nl / rt.darkmatter.rug_dark_matter(0.1, 0.25).fvu_nl - 1) < 0.02)
+    True
+    """
+    if not isinstance(rug, Rug):
+        raise TypeError(f"rug must be a Rug, got {rug!r}")
+    if not isinstance(source, SparseSource):
+        raise TypeError(f"source must be a SparseSource, got {source!r}")
+    a, b = _check.scalar("a", a), _check.scalar("b", b)
+    n_samples = _check.integer("n_samples", n_samples, 8)
+    learned = _check.share("fraction", _check.scalar("fraction", fraction))
+    n, n_dense = rug.n_sparse, rug.n_dense
+    batch = max(1, 2**20 // n) if batch is None else _check.integer("batch", batch, 1)
+    variance = source.variance
+    if not variance > 0:
+        raise ValueError(f"features must vary, got p = 1 and {source.amplitude}")
+    generator = _check.rng(seed)
+    mask = np.zeros(n)
+    mask[generator.choice(n, round(float(learned) * n), replace=False, shuffle=False)] = 1
+    hidden, error = np.empty((n_samples, n_dense)), np.empty((n_samples, n_dense))
+    controls = np.empty((n_samples, 2))
+    for start in range(0, n_samples, batch):
+        part = slice(start, start + batch)
+        x = source.sample((len(hidden[part]), n), generator)
+        hidden[part] = rug.encode(x)
+        error[part] = hidden[part] - rug.encode(mask * rug.decode(hidden[part], a, b))
+        controls[part] = np.stack([x.mean(axis=1), np.mean(x * x, axis=1)], axis=1)
+
+    power = np.sum(error**2, axis=1)
+    hidden -= rug.encode(np.full(n, source.mean))
+    scale = n * n_dense * variance
+    # What sparse samples and large activations add to the scatter has known means.
+    known = np.column_stack([np.sum(hidden**2, axis=1), controls])
+    known = known / [scale, source.mean, source.second_moment] - 1
+
+    hidden -= hidden.mean(axis=0)
+    error -= error.mean(axis=0)
+    freedom = n_samples / (n_samples - 1)  # of the means
+    centred = freedom * np.sum(error**2, axis=1)
+    predictors = [hidden]
+    if 0 < learned < 1:
+        predictors.append(_masked(rug, mask, hidden, batch))
+    gram = [[np.vdot(x, y) for y in predictors] for x in predictors]
+    products = [np.vdot(x, error) for x in predictors]
+    for x, c in zip(predictors, np.linalg.lstsq(gram, products, rcond=None)[0], strict=True):
+        error -= c * x
+    left = freedom * np.sum(error**2, axis=1)
+
+    (fvu, fvu_centred, fvu_nl), errors = _controlled(np.array([power, centred, left]) / scale, known)
+    r2 = 1 - fvu_nl / fvu_centred if fvu_centred > 0 else 0.0
+    return SimulatedDarkMatter(fvu, fvu_centred, fvu_nl, r2, *errors, n_samples)
+
+
+def _controlled(values: Array, known: Array) -> tuple[list[float], list[float]]:
+    """Means of the rows of `values`, and standard errors, by control variates of mean zero."""
+    design = np.column_stack([np.ones(len(known)), known])
+    inverse = np.linalg.pinv(design)
+    fit = inverse @ values.T
+    rest = values.T - design @ fit
+    rank = np.linalg.matrix_rank(design)
+    variance = np.sum(rest**2, axis=0) / (len(known) - rank) * np.sum(inverse[0] ** 2)
+    return fit[0].tolist(), np.sqrt(variance).tolist()
+
+
+def _masked(rug: Rug, mask: Array, hidden: Array, batch: int) -> Array:
+    """W_in D W_inᵀ h for every row h of `hidden`, over n_sparse."""
+    image = np.empty_like(hidden)
+    for start in range(0, len(hidden), batch):
+        part = slice(start, start + batch)
+        # ReLU(v) - ReLU(-v) = v: the rug decodes linear readings as well.
+        here, unit = hidden[part], rug.ratio
+        reading = rug.decode(here, unit, 0.0) - rug.decode(-here, unit, 0.0)
+        image[part] = rug.encode(mask * reading)
+    return image
