@@ -237,7 +237,8 @@ def _code(
     side_passed = p * passed + q * off.passed
     side_mean = p * mean + q * off.mean
     signal = np.where(flipped, a + slope, slope)
-    noise = a * np.where(flipped, 1 - side_passed, side_passed)
+    failed = p * np.sum(w * on.failed, axis=0) + q * off.failed
+    noise = a * np.where(flipped, failed, side_passed)
     kappa_rest = ratio * slope - (1 - ratio) * a * side_passed
     delta = np.where(
         flipped & (side_passed < 0.5),
@@ -256,11 +257,12 @@ def _code(
 
 
 class _Reading(NamedTuple):
-    """ReLU(a(u + ν) + b) given u: its mean, slope in ν over a, and variance about that line."""
+    """ReLU(a(u + ν) + b) given u."""
 
     mean: Array
-    passed: Array
-    kinked: Array
+    passed: Array  # Pr[it is positive], which is its slope in ν over a
+    failed: Array  # 1 - passed
+    kinked: Array  # its variance about the line of that slope
 
 
 def _at(a: Array, b: Array, sigma: Array, u: Array) -> _Reading:
@@ -271,6 +273,7 @@ def _at(a: Array, b: Array, sigma: Array, u: Array) -> _Reading:
     return _Reading(
         np.maximum(c, 0.0) + e * g.g1,
         np.where(z > 0, 1 - g.g0, g.g0),
+        np.where(z > 0, g.g0, 1 - g.g0),
         e * e * (2 * g.g2 - g.g1**2 - g.g0**2),
     )
 
