@@ -13,7 +13,7 @@ from .oracle import definition, tables
 from .test_derivations import G0, G1, G2, pdf, vanishes, z
 
 TABLE = tables.read("dark_matter")
-TOLERANCE = 2e-13
+TOLERANCE = 2e-14
 
 
 class TestClosedForm:

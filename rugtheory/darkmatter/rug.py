@@ -391,7 +391,9 @@ def simulate_dark_matter(
         error -= c * x
     left = freedom * np.sum(error**2, axis=1)
 
-    (fvu, fvu_centred, fvu_nl), errors = _controlled(np.array([power, centred, left]) / scale, known)
+    (fvu, fvu_centred, fvu_nl), errors = _controlled(
+        np.array([power, centred, left]) / scale, known
+    )
     r2 = 1 - fvu_nl / fvu_centred if fvu_centred > 0 else 0.0
     return SimulatedDarkMatter(fvu, fvu_centred, fvu_nl, r2, *errors, n_samples)
 
