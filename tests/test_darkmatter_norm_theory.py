@@ -220,7 +220,7 @@ class TestProbe:
 
     @pytest.mark.parametrize("shape", [(16, 8), (16, 64), (8, 128)])
     def test_monte_carlo(self, shape):
-        """Random unit features, uniform amplitudes; R² on fresh samples with the probe of theory."""
+        """Random unit features, uniform amplitudes; the probe of theory on fresh samples."""
         rng = np.random.default_rng(1)
         features = rng.normal(size=shape)
         features /= np.linalg.norm(features, axis=0)
