@@ -120,9 +120,11 @@ class TestLaw:
         cases = {
             (p / 2, p / 3, p / 4, p / 5): (sp.Rational(1, 4) - p / 6) ** 2
             / ((sp.Rational(1, 3) - p / 4) * (sp.Rational(1, 5) - p / 9)),
-            tuple(
-                sp.diff(sp.exp(rate * (sp.exp(t) - 1)), t, k).subs(t, 0) for k in (1, 2, 3, 4)
-            ): (2 * rate + 1) ** 2 / (4 * rate**2 + 6 * rate + 1),
+            tuple(sp.diff(sp.exp(rate * (sp.exp(t) - 1)), t, k).subs(t, 0) for k in (1, 2, 3, 4)): (
+                2 * rate + 1
+            )
+            ** 2
+            / (4 * rate**2 + 6 * rate + 1),
             (p, p, p, p): 1,
         }
         for (m1, m2, m3, m4), expected in cases.items():
@@ -218,7 +220,7 @@ class TestProbe:
 
     @pytest.mark.parametrize("shape", [(16, 8), (16, 64), (8, 128)])
     def test_monte_carlo(self, shape):
-        """Random unit features, uniform amplitudes; R² on fresh samples with the probe of theory."""
+        """Random unit features, uniform amplitudes; the probe of theory on fresh samples."""
         rng = np.random.default_rng(1)
         features = rng.normal(size=shape)
         features /= np.linalg.norm(features, axis=0)

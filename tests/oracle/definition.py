@@ -175,3 +175,37 @@ def welch_sigma(p, ratio):
     """σ² = v(p)(1/r - 1), equation (6) of arXiv:2410.12101, uniform amplitudes."""
     p, ratio = mp.mpf(p), mp.mpf(ratio)
     return mp.sqrt((p / 3 - p * p / 4) * (1 / ratio - 1))
+
+
+def dark_matter(p, ratio, a, b, law: str = UNIFORM) -> Vector:
+    """The code x̂ = ReLU(a (x + ν) + b) of a rug regressed on x and on ν, σ from the bound.
+
+    Linear error (1 - κ/r)², κ = rα + (1-r)β, and nonlinear error Var(rest), both over Var x; the
+    slopes α and β; and E x̂.
+    """
+    p, ratio, a, b = map(mp.mpf, (p, ratio, a, b))
+
+    def average(g: Callable, sigma, kink) -> Vector:
+        on, off = expectation(g, kink, sigma, law)
+        return [p * x + (1 - p) * y for x, y in zip(on, off, strict=True)]
+
+    mean, second = average(lambda u, nu: [u, u * u], mp.mpf(0), mp.mpf(-1))
+    variance = second - mean**2
+    sigma = mp.sqrt(variance * (1 - ratio) / ratio)
+    kink = -b / a
+
+    def code(u, nu):
+        return max(a * (u + nu) + b, 0)
+
+    def products(u, nu):
+        return [code(u, nu), (u - mean) * code(u, nu), nu * code(u, nu)]
+
+    m, signal, noise = average(products, sigma, kink)
+    signal, noise = signal / variance, noise / sigma**2
+
+    def rest(u, nu):
+        return [(code(u, nu) - m - signal * (u - mean) - noise * nu) ** 2]
+
+    nonlinear = average(rest, sigma, kink)[0] / variance
+    linear = (1 - signal - (1 - ratio) / ratio * noise) ** 2
+    return [linear, nonlinear, signal, noise, m]

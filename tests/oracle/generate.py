@@ -63,6 +63,26 @@ def scan_uniform() -> list[Row]:
     return [(repr(p), repr(10 ** rng.uniform(-2.5, 1.5))) for p in ps]
 
 
+def dark_matter() -> list[Row]:
+    """(law, p, ratio, a, b): around the optimum, and off it by some noise widths."""
+    uniform = [(1e-12, 1 - 1e-9), (1e-12, 0.5), (1e-12, 1e-9), (1e-9, 1e-6), (1e-6, 1e-3)]
+    uniform += [(1e-3, 0.03), (0.01, 1e-3), (0.02, 0.125), (0.045, 0.25), (0.3, 1 - 1e-9)]
+    uniform += [(0.3, 0.25), (0.9, 0.5), (1 - 1e-9, 0.7), (1.0, 0.3), (0.2, 0.99)]
+    others = [(1e-9, 0.3), (0.045, 0.25), (0.7, 0.6)]
+    points = [(definition.UNIFORM, *at, shift) for at in uniform for shift in (0, -2, 1, -6, 3)]
+    points += [(law, *at, 0.5) for law in LAWS for at in others]
+    return [(law, repr(p), repr(r), *_shifted(law, p, r, shift)) for law, p, r, shift in points]
+
+
+def _shifted(law: str, p: float, ratio: float, shift: float) -> tuple[str, str]:
+    """The best a and b, the latter moved by `shift` standard deviations; six digits."""
+    import rugtheory as rt
+    from tests.oracle.tables import amplitude
+
+    best = rt.optimum(p, ratio, amplitude=amplitude(law))
+    return f"{best.a:.6g}", f"{best.b + shift * best.a * best.sigma:.6g}"
+
+
 def _decoders(count: int, seed: int, scale: float) -> Iterator[Row]:
     """a, b of either sign, the kink outside, at the ends of, and within the amplitudes."""
     rng = random.Random(seed)
@@ -118,6 +138,10 @@ def _scan_uniform(p: str, sigma: str) -> tuple:
         return thresholds[losses.index(least)], least
 
 
+def _dark_matter(law: str, *at: str) -> list:
+    return definition.dark_matter(*map(float, at), law)
+
+
 # Points, their integration, names of the inputs and of the results.
 TABLES: dict[str, tuple[Callable, Callable, str, str]] = {
     "optimum_uniform": (optimum_uniform, _optimum_uniform, "p ratio", "a b loss"),
@@ -125,6 +149,12 @@ TABLES: dict[str, tuple[Callable, Callable, str, str]] = {
     "loss_uniform": (loss_uniform, _loss_uniform, "a b sigma p", "on off total"),
     "loss_laws": (loss_laws, _loss_laws, "law a b sigma p", "on off total"),
     "scan_uniform": (scan_uniform, _scan_uniform, "p sigma", "threshold loss"),
+    "dark_matter": (
+        dark_matter,
+        _dark_matter,
+        "law p ratio a b",
+        "linear nonlinear signal noise mean",
+    ),
 }
 
 
