@@ -1,0 +1,356 @@
+"""The figures of the command line: which there are, with which parameters, and their files."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from .._check import Array
+from .._files import replacing
+from ..antipodal import antipodal_optimum, antipodal_rug
+from ..channel import RowChannel
+from ..curves import FIGURE_2_P, PAPER_GRID, loss_curves, simulated_curves
+from ..decoder import decoder_table
+from ..optimum import optimum
+from ..rug import Rug, hadamard_rug
+from ..weights import Weights
+from . import numbers
+from ._style import save
+from .theory import draw_curves, draw_decoders, draw_grid, draw_pairs, draw_phases, draw_scaling
+from .trained import draw_map, draw_trained
+from .weights import draw_corner, draw_lyapunov, draw_row_law, draw_rug
+
+if TYPE_CHECKING:
+    import xarray as xr
+    from matplotlib.figure import Figure
+    from numpy.typing import NDArray
+
+_SEED = 0
+# The sizes of Fig. 1 and, as far as they are known, Fig. 3 of arXiv:2410.12101.
+_FIGURE_1 = 256, 40
+_FIGURE_3 = 512, 128
+_CORNER = 30
+
+
+@dataclass(frozen=True)
+class Given:
+    """What the figures may draw on beside the theory.
+
+    Attributes
+    ----------
+    p : float
+        Of the weights.
+    trained : xarray.Dataset or None
+        Statistics of trained models, see `read_trained`.
+    weights : Weights or None
+        A trained model, drawn beside rugs of its size.
+    """
+
+    p: float = 0.045
+    trained: xr.Dataset | None = None
+    weights: Weights | None = None
+
+
+@dataclass(frozen=True)
+class Picture:
+    """A figure before it is drawn: its numbers, how to draw them, and its size in inches."""
+
+    numbers: xr.Dataset
+    draw: Callable[[Figure], object]
+    size: tuple[float, float]
+
+
+def read_trained(path: Path) -> xr.Dataset:
+    """Trained models from a netCDF file, such as ``python -m validation collect`` writes."""
+    import xarray as xr
+
+    try:
+        data = xr.load_dataset(path)
+    except OSError:
+        raise
+    except Exception as error:
+        raise ValueError(f"{path} cannot be read as netCDF: {error}") from error
+    needed = {"p", "ratio", "n_sparse", "loss", "best_known", "protocol", "tied"}
+    needed |= {column for column, _, _ in _MAPS.values()}
+    if missing := needed - set(data):
+        raise ValueError(f"{path} holds no trained models: it lacks {', '.join(sorted(missing))}")
+    return data
+
+
+def write_figures(
+    out: Path, given: Given, *, only: Sequence[str] | None = None, suffix: str = "png"
+) -> Iterator[str]:
+    """Write figures and, as netCDF beside each, the numbers drawn; yields a line for each.
+
+    Parameters
+    ----------
+    out : Path
+        Folder; made if it is missing.
+    given : Given
+    only : sequence of str, optional
+        Names of figures; by default all that can be drawn from `given`.
+    suffix : "png", "svg" or "pdf"
+
+    Raises
+    ------
+    ValueError
+        If a name is unknown, or a figure of trained models is asked for but none are given.
+    """
+    known = THEORY | (TRAINED if given.trained is not None else {})
+    for name in only or ():
+        if name not in THEORY | TRAINED:
+            raise ValueError(
+                f"only must name figures among {', '.join(THEORY | TRAINED)}, got {name!r}"
+            )
+        if name not in known:
+            raise ValueError(f"{name} shows trained models: give their file with --data")
+    out.mkdir(parents=True, exist_ok=True)
+    for name in dict.fromkeys(only or known):
+        start = time.perf_counter()
+        picture = known[name](given)
+        with replacing(out / f"{name}.nc") as partial:
+            picture.numbers.to_netcdf(partial, engine="h5netcdf")
+        save(out / f"{name}.{suffix}", picture.draw, picture.size)
+        yield f"wrote {out / name}.{suffix} and .nc in {time.perf_counter() - start:.1f} s"
+    if not only and given.trained is None:
+        yield f"left out, for want of --data: {', '.join(TRAINED)}"
+
+
+def _fig1_rug(given: Given) -> Picture:
+    import xarray as xr
+
+    rug = hadamard_rug(*_FIGURE_1, seed=_SEED)
+    shown = xr.Dataset(
+        {"W": (("i", "j"), rug.matrix()), "rows": ("k", rug.rows)},
+        attrs={"n_sparse": rug.n_sparse, "n_dense": rug.n_dense, "seed": _SEED},
+    )
+    return Picture(shown, lambda figure: draw_rug(rug, figure.subplots()), (6.4, 5.4))
+
+
+def _fig2_curves(given: Given) -> Picture:
+    fine = np.unique(np.concatenate([PAPER_GRID, np.geomspace(1e-4, 0.999, 80)]))
+    some = simulated_curves(
+        loss_curves(FIGURE_2_P, PAPER_GRID[1::2]), 100, n_sparse=4096, seed=_SEED
+    )
+    both = loss_curves(FIGURE_2_P, fine).merge(
+        some[["simulated_loss", "standard_error"]], join="outer"
+    )
+    both.attrs.update(some.attrs)
+    return Picture(both, lambda figure: draw_curves(both, figure.subplots()), (7, 5.2))
+
+
+def _fig2_map(given: Given) -> Picture:
+    curves = loss_curves(np.geomspace(1e-4, 1, 120), np.linspace(0.005, 0.995, 120))
+    return Picture(curves, lambda figure: draw_grid(curves, figure.subplots()), (6.4, 5))
+
+
+def _fig3_weights(given: Given) -> Picture:
+    import xarray as xr
+
+    models = _models(given)
+    w = np.stack([w_out[:_CORNER] @ w_in[:, :_CORNER] for w_in, w_out, _ in models.values()])
+    b = np.stack([b[:_CORNER] for _, _, b in models.values()])
+    shown = xr.Dataset(
+        {"W": (("model", "i", "j"), w), "b": (("model", "i"), b)},
+        {"model": list(models)},
+        {"p": given.p, "seed": _SEED},
+    )
+
+    def draw(figure: Figure) -> None:
+        panels = figure.subplots(1, len(models), squeeze=False)[0]
+        for ax, name in zip(panels, models, strict=True):
+            draw_corner(shown["W"].sel(model=name), shown["b"].sel(model=name), ax)
+            ax.set_title(name, fontsize="medium")
+        figure.suptitle(f"W and bias of the first {_CORNER} features, p = {given.p:g}")
+
+    return Picture(shown, draw, (0.8 + 4.8 * len(models), 4.8))
+
+
+def _fig7_rugs(given: Given) -> Picture:
+    statistics = numbers.lyapunov_of_rugs(2 ** np.arange(5, 16), [0.1, 0.25, 0.5], seed=_SEED)
+    return Picture(
+        statistics, lambda figure: draw_lyapunov(statistics, figure.subplots()), (6, 4.6)
+    )
+
+
+def _phases(given: Given) -> Picture:
+    phases = numbers.phase_diagram(np.geomspace(1e-6, 1, 240), np.geomspace(1e-6, 0.999, 240))
+    return Picture(phases, lambda figure: draw_phases(phases, figure.subplots()), (6.4, 5))
+
+
+def _pairs(given: Given) -> Picture:
+    gain = numbers.pair_gain(np.geomspace(1e-3, 1, 28), np.linspace(0.05, 0.99, 25))
+    return Picture(gain, lambda figure: draw_pairs(gain, figure.subplots()), (6.4, 5))
+
+
+def _decoders(given: Given) -> Picture:
+    table = decoder_table(np.geomspace(1e-6, 0.5, 18), [0.1, 0.5])
+
+    def draw(figure: Figure) -> None:
+        panels = figure.subplots(1, 2, sharex=True, sharey=True)
+        for ax, ratio in zip(panels, table["ratio"].values, strict=True):
+            draw_decoders(table.sel(ratio=ratio), ax)
+            ax.set_title(f"Gaussian channel, r = {ratio:g}", fontsize="medium")
+
+    return Picture(table, draw, (10, 4.6))
+
+
+def _scaling(given: Given) -> Picture:
+    import xarray as xr
+
+    p, ratio = np.geomspace(1e-8, 0.3, 80), np.geomspace(1e-4, 0.99, 80)
+    curves = {
+        r"$r = \sqrt{p}$": ("p", numbers.scaling_curves(p, np.sqrt(p))),
+        "r = 0.5": ("p", numbers.scaling_curves(p, 0.5)),
+        "p = 0.01": ("ratio", numbers.scaling_curves(0.01, ratio)),
+    }
+
+    def draw(figure: Figure) -> None:
+        panels = figure.subplots(2, len(curves), sharex="col", sharey="row", height_ratios=(3, 2))
+        for column, (name, (x, curve)) in zip(panels.T, curves.items(), strict=True):
+            draw_scaling(curve, x, column)
+            column[0].set_title(f"Gaussian rug, {name}", fontsize="medium")
+
+    together = xr.concat([curve for _, curve in curves.values()], "curve")
+    return Picture(together, draw, (13, 6.5))
+
+
+def _row_law(given: Given) -> Picture:
+    import xarray as xr
+
+    laws = []
+    models = _models(given)
+    for w_in, w_out, _ in models.values():
+        law = numbers.row_law(RowChannel((w_out[0] @ w_in)[1:], given.p))
+        laws.append(law.assign(skewness=law.skewness))
+    shown = xr.concat(laws, "model", combine_attrs="drop").assign_coords(model=list(models))
+
+    def draw(figure: Figure) -> None:
+        panels = figure.subplots(1, len(models), sharey=True, squeeze=False)[0]
+        for ax, name, law in zip(panels, models, laws, strict=True):
+            draw_row_law(law, ax)
+            ax.set_title(f"{name}\nskewness {law.attrs['skewness']:.2f}", fontsize="medium")
+        figure.suptitle(f"Interference in the row of feature 0, p = {given.p:g}")
+
+    return Picture(shown.assign_attrs(p=given.p, seed=_SEED), draw, (0.8 + 4.2 * len(models), 4.4))
+
+
+def _models(given: Given) -> dict[str, tuple[Array, Array, Array]]:
+    """W_in, W_out and bias of rugs at their best a and b, and of the weights given."""
+    model = given.weights
+    n_dense, n_sparse = model.w_in.shape if model else _FIGURE_3[::-1]
+    size = 1 << (n_sparse - 1).bit_length()
+    rank = max(1, round(size * n_dense / n_sparse))
+    best = optimum(given.p, rank / size)
+    a, b = float(best.a), float(best.b)
+    rug = hadamard_rug(size, rank, seed=_SEED)
+    found = {f"Persian rug {size}, {rank}": _weights(rug, a, rug.bias(b, a, given.p))}
+    if 2 * rank <= size:
+        pairs = antipodal_rug(size, rank, seed=_SEED)
+        best = antipodal_optimum(given.p, rank / size)
+        found[f"antipodal rug {size}, {rank}"] = _weights(pairs, float(best.a), float(best.b))
+    if model:
+        found[f"weights given {n_sparse}, {n_dense}"] = model.w_in, model.w_out, model.b
+    return found
+
+
+def _weights(rug: Rug, a: float, b: float) -> tuple[Array, Array, Array]:
+    return rug.w_in, rug.w_out(a), np.full(rug.n_sparse, b)
+
+
+def _fig2_trained(given: Given) -> Picture:
+    trained = _trained(given)
+    points = trained[["p", "n_sparse", "ratio", "loss", "best_known"]]
+    kinds = _kinds(trained)
+    p = np.unique(points["p"])
+    p = p[np.unique(np.linspace(0, p.size - 1, 4).astype(int))]
+    ratio = np.geomspace(min(0.05, float(points["ratio"].min())), 0.99, 40)
+    theory = numbers.theory_beside(p, ratio)
+
+    def draw(figure: Figure) -> None:
+        panels = figure.subplots(len(kinds), p.size, squeeze=False, sharex=True, sharey=True)
+        for row, chosen in zip(panels, kinds.values(), strict=True):
+            for ax, one in zip(row, p, strict=True):
+                draw_trained(points.isel(point=chosen), theory, one, ax)
+                ax.label_outer()
+                if ax is not panels[0, 0]:
+                    ax.get_legend().remove()
+        figure.suptitle(f"Trained models ({' / '.join(kinds)}), seeds averaged ± 2 SE")
+
+    shown = points.rename(p="point_p", ratio="point_ratio", loss="trained_loss").merge(theory)
+    return Picture(shown, draw, (1 + 3.3 * p.size, 0.4 + 3.8 * len(kinds)))
+
+
+# Column of the collected results, what it is, and what it is for a rug of n_sparse features.
+_MAPS: dict[str, tuple[str, str, Callable[[int], float]]] = {
+    "fig4_diagonal": ("diagonal_spread", "standard deviation of $W_{ii}$", lambda n: 0.0),
+    "fig5_bias": ("bias_spread", "standard deviation of $b_i$", lambda n: 0.0),
+    "fig6_variance": ("variance_spread", r"standard deviation of Var $\nu_i$", lambda n: 0.0),
+    "fig7_lyapunov": (
+        "Lyapunov_worst",
+        "worst Lyapunov statistic of a row",
+        lambda n: float(np.sqrt(8 / (np.pi * n))),
+    ),
+}
+
+
+def _map(name: str) -> Callable[[Given], Picture]:
+    column, label, of_rug = _MAPS[name]
+
+    def picture(given: Given) -> Picture:
+        trained = _trained(given)
+        points = trained[["p", "n_sparse", "ratio", column]]
+        kinds, sizes = _kinds(trained), np.unique(points["n_sparse"])
+        limits = 0.0, float(points[column].max())
+
+        def draw(figure: Figure) -> None:
+            panels = figure.subplots(len(kinds), sizes.size, squeeze=False)
+            for row, (kind, chosen) in zip(panels, kinds.items(), strict=True):
+                for ax, n in zip(row, sizes, strict=True):
+                    part = points.isel(point=chosen & (points["n_sparse"].values == n))
+                    if part.sizes["point"]:
+                        at = part["p"], part["ratio"], part[column]
+                        draw_map(*at, ax, label=label, limits=limits)
+                    ax.set_title(
+                        rf"{kind}, $n_\mathrm{{sparse}}$ = {n} (rug: {of_rug(int(n)):.2g})",
+                        fontsize="medium",
+                    )
+            figure.suptitle(f"Trained models: {label} over features alive, mean over seeds")
+
+        return Picture(points, draw, (0.5 + 4.8 * sizes.size, 0.6 + 3.8 * len(kinds)))
+
+    return picture
+
+
+def _trained(given: Given) -> xr.Dataset:
+    assert given.trained is not None  # `write_figures` draws these figures only then
+    return given.trained
+
+
+def _kinds(trained: xr.Dataset) -> dict[str, NDArray[np.bool_]]:
+    """Which models are of each protocol, tied ones apart."""
+    protocol, tied = trained["protocol"].values.astype(str), trained["tied"].values.astype(bool)
+    name = np.where(tied, np.char.add(protocol, ", tied"), protocol)
+    return {str(kind): name == kind for kind in np.unique(name)}
+
+
+THEORY: dict[str, Callable[[Given], Picture]] = {
+    "fig1_rug": _fig1_rug,
+    "fig2_curves": _fig2_curves,
+    "fig2_map": _fig2_map,
+    "fig3_weights": _fig3_weights,
+    "fig7_rugs": _fig7_rugs,
+    "phases": _phases,
+    "pairs": _pairs,
+    "decoders": _decoders,
+    "scaling": _scaling,
+    "row_law": _row_law,
+}
+TRAINED: dict[str, Callable[[Given], Picture]] = {"fig2_trained": _fig2_trained} | {
+    name: _map(name) for name in _MAPS
+}
