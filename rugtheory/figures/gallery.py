@@ -35,6 +35,7 @@ _SEED = 0
 _FIGURE_1 = 256, 40
 _FIGURE_3 = 512, 128
 _CORNER = 30
+_PAIR_RATIOS = np.concatenate([np.linspace(0.05, 0.5, 10), np.linspace(0.55, 0.99, 8)])
 
 
 @dataclass(frozen=True)
@@ -133,7 +134,9 @@ def _fig1_rug(given: Given) -> Picture:
 
 
 def _fig2_curves(given: Given) -> Picture:
-    fine = np.unique(np.concatenate([PAPER_GRID, np.geomspace(1e-4, 0.999, 80)]))
+    fine = np.unique(
+        np.concatenate([PAPER_GRID, np.geomspace(1e-4, 0.1, 30), np.linspace(0.1, 0.99, 90)])
+    )
     some = simulated_curves(
         loss_curves(FIGURE_2_P, PAPER_GRID[1::2]), 100, n_sparse=4096, seed=_SEED
     )
@@ -141,22 +144,55 @@ def _fig2_curves(given: Given) -> Picture:
         some[["simulated_loss", "standard_error"]], join="outer"
     )
     both.attrs.update(some.attrs)
-    return Picture(both, lambda figure: draw_curves(both, figure.subplots()), (7, 5.2))
+
+    def draw(figure: Figure) -> None:
+        ax = figure.subplots()
+        draw_curves(both, ax)
+        points = some.isel(p=0, ratio=3)
+        ax.annotate(
+            f"p = {float(points['p']):g}: {float(points['p']) * some.n_sparse:.0f} features on,\n"
+            "not yet Gaussian",
+            (float(points["ratio"]), float(points["loss"] / points["floor"])),
+            xytext=(-4, -6),
+            textcoords="offset points",
+            ha="right",
+            va="top",
+            fontsize="small",
+        )
+
+    return Picture(both, draw, (7, 5.2))
 
 
 def _fig2_map(given: Given) -> Picture:
     curves = loss_curves(np.geomspace(1e-4, 1, 120), np.linspace(0.005, 0.995, 120))
-    return Picture(curves, lambda figure: draw_grid(curves, figure.subplots()), (6.4, 5))
+
+    def draw(figure: Figure) -> None:
+        ax = figure.subplots()
+        ax.set_yscale("log")
+        draw_grid(curves, ax)
+        ax.set_ylim(1e-4, 1)
+
+    return Picture(curves, draw, (6.4, 5))
 
 
 def _fig3_weights(given: Given) -> Picture:
     import xarray as xr
 
     models = _models(given)
-    w = np.stack([w_out[:_CORNER] @ w_in[:, :_CORNER] for w_in, w_out, _ in models.values()])
-    b = np.stack([b[:_CORNER] for _, _, b in models.values()])
+    w, b, features = [], [], []
+    for name, (w_in, w_out, bias) in models.items():
+        chosen = np.arange(min(_CORNER, bias.size))
+        if name.startswith("antipodal"):  # partners beside each other
+            chosen = (chosen // 2 + chosen % 2 * bias.size // 2).astype(int)
+        w.append(w_out[chosen] @ w_in[:, chosen])
+        b.append(bias[chosen])
+        features.append(chosen)
     shown = xr.Dataset(
-        {"W": (("model", "i", "j"), w), "b": (("model", "i"), b)},
+        {
+            "W": (("model", "i", "j"), np.stack(w)),
+            "b": (("model", "i"), np.stack(b)),
+            "feature": (("model", "i"), np.stack(features)),
+        },
         {"model": list(models)},
         {"p": given.p, "seed": _SEED},
     )
@@ -165,10 +201,12 @@ def _fig3_weights(given: Given) -> Picture:
         panels = figure.subplots(1, len(models), squeeze=False)[0]
         for ax, name in zip(panels, models, strict=True):
             draw_corner(shown["W"].sel(model=name), shown["b"].sel(model=name), ax)
-            ax.set_title(name, fontsize="medium")
-        figure.suptitle(f"W and bias of the first {_CORNER} features, p = {given.p:g}")
+            ax.set_title(name.replace(",", "\n", 1), fontsize="medium")
+            if name.startswith("antipodal"):
+                ax.set(xlabel="input feature, then its partner, the next, ...")
+        figure.suptitle(f"W and bias of {shown.sizes['i']} features, p = {given.p:g}")
 
-    return Picture(shown, draw, (0.8 + 4.8 * len(models), 4.8))
+    return Picture(shown, draw, (0.4 + 4.6 * len(models), 3.9))
 
 
 def _fig7_rugs(given: Given) -> Picture:
@@ -184,26 +222,30 @@ def _phases(given: Given) -> Picture:
 
 
 def _pairs(given: Given) -> Picture:
-    gain = numbers.pair_gain(np.geomspace(1e-3, 1, 28), np.linspace(0.05, 0.99, 25))
+    gain = numbers.pair_gain(np.geomspace(1e-3, 1, 19), _PAIR_RATIOS)
     return Picture(gain, lambda figure: draw_pairs(gain, figure.subplots()), (6.4, 5))
 
 
 def _decoders(given: Given) -> Picture:
-    table = decoder_table(np.geomspace(1e-6, 0.5, 18), [0.1, 0.5])
+    table = decoder_table(np.geomspace(1e-6, 0.5, 30), [0.1, 0.5])
 
     def draw(figure: Figure) -> None:
         panels = figure.subplots(1, 2, sharex=True, sharey=True)
         for ax, ratio in zip(panels, table["ratio"].values, strict=True):
             draw_decoders(table.sel(ratio=ratio), ax)
             ax.set_title(f"Gaussian channel, r = {ratio:g}", fontsize="medium")
+            ax.label_outer()
+        panels[1].get_legend().remove()
+        panels[0].set_ylim(bottom=0.8 * float(table["over_bayes"].min()))
 
-    return Picture(table, draw, (10, 4.6))
+    return Picture(table, draw, (10, 5))
 
 
 def _scaling(given: Given) -> Picture:
     import xarray as xr
 
-    p, ratio = np.geomspace(1e-8, 0.3, 80), np.geomspace(1e-4, 0.99, 80)
+    p = np.geomspace(1e-8, 0.3, 90)
+    ratio = np.concatenate([np.geomspace(1e-4, 0.8, 60), 1 - np.geomspace(0.2, 1e-3, 31)[1:]])
     curves = {
         r"$r = \sqrt{p}$": ("p", numbers.scaling_curves(p, np.sqrt(p))),
         "r = 0.5": ("p", numbers.scaling_curves(p, 0.5)),
@@ -211,10 +253,14 @@ def _scaling(given: Given) -> Picture:
     }
 
     def draw(figure: Figure) -> None:
-        panels = figure.subplots(2, len(curves), sharex="col", sharey="row", height_ratios=(3, 2))
+        panels = figure.subplots(2, len(curves), sharex="col", height_ratios=(3, 2))
         for column, (name, (x, curve)) in zip(panels.T, curves.items(), strict=True):
             draw_scaling(curve, x, column)
             column[0].set_title(f"Gaussian rug, {name}", fontsize="medium")
+            if column[0] is not panels[0, 0]:
+                column[0].get_legend().remove()
+                for ax in column:
+                    ax.set_ylabel("")
 
     together = xr.concat([curve for _, curve in curves.values()], "curve")
     return Picture(together, draw, (13, 6.5))
@@ -234,8 +280,11 @@ def _row_law(given: Given) -> Picture:
         panels = figure.subplots(1, len(models), sharey=True, squeeze=False)[0]
         for ax, name, law in zip(panels, models, laws, strict=True):
             draw_row_law(law, ax)
-            ax.set_title(f"{name}\nskewness {law.attrs['skewness']:.2f}", fontsize="medium")
-        figure.suptitle(f"Interference in the row of feature 0, p = {given.p:g}")
+            ax.set_title(
+                f"{name}\nrow of feature 0, skewness {law.attrs['skewness']:.2f}", fontsize="medium"
+            )
+            ax.label_outer()
+        figure.suptitle(f"Interference in one output, p = {given.p:g}")
 
     return Picture(shown.assign_attrs(p=given.p, seed=_SEED), draw, (0.8 + 4.2 * len(models), 4.4))
 
@@ -246,16 +295,20 @@ def _models(given: Given) -> dict[str, tuple[Array, Array, Array]]:
     n_dense, n_sparse = model.w_in.shape if model else _FIGURE_3[::-1]
     size = 1 << (n_sparse - 1).bit_length()
     rank = max(1, round(size * n_dense / n_sparse))
+
+    def of(n_sparse: int, n_dense: int) -> str:
+        return f", {n_sparse} features, {n_dense} hidden units"
+
     best = optimum(given.p, rank / size)
     a, b = float(best.a), float(best.b)
     rug = hadamard_rug(size, rank, seed=_SEED)
-    found = {f"Persian rug {size}, {rank}": _weights(rug, a, rug.bias(b, a, given.p))}
+    found = {f"Persian rug{of(size, rank)}": _weights(rug, a, rug.bias(b, a, given.p))}
     if 2 * rank <= size:
         pairs = antipodal_rug(size, rank, seed=_SEED)
         best = antipodal_optimum(given.p, rank / size)
-        found[f"antipodal rug {size}, {rank}"] = _weights(pairs, float(best.a), float(best.b))
+        found[f"antipodal rug{of(size, rank)}"] = _weights(pairs, float(best.a), float(best.b))
     if model:
-        found[f"weights given {n_sparse}, {n_dense}"] = model.w_in, model.w_out, model.b
+        found[f"trained model{of(n_sparse, n_dense)}"] = model.w_in, model.w_out, model.b
     return found
 
 
@@ -269,7 +322,7 @@ def _fig2_trained(given: Given) -> Picture:
     kinds = _kinds(trained)
     p = np.unique(points["p"])
     p = p[np.unique(np.linspace(0, p.size - 1, 4).astype(int))]
-    ratio = np.geomspace(min(0.05, float(points["ratio"].min())), 0.99, 40)
+    ratio = np.linspace(min(0.02, float(points["ratio"].min())), 0.97, 48)
     theory = numbers.theory_beside(p, ratio)
 
     def draw(figure: Figure) -> None:

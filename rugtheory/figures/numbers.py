@@ -23,6 +23,9 @@ if TYPE_CHECKING:
     import xarray as xr
 
 
+_PAIR_RATIOS = np.geomspace(0.05, 0.999, 14)
+
+
 def scaling_curves(p: ArrayLike, ratio: ArrayLike) -> xr.Dataset:
     """The loss of the Gaussian rug along a curve in (p, ratio), and the laws for it.
 
@@ -72,7 +75,7 @@ def scaling_curves(p: ArrayLike, ratio: ArrayLike) -> xr.Dataset:
 
 
 def phase_diagram(p: ArrayLike, ratio: ArrayLike) -> xr.Dataset:
-    """Regimes of the Gaussian rug on the grid of `p` and `ratio`, and where it drops features.
+    """Regimes of the Gaussian rug on a grid, where it drops features, and where pairs beat it.
 
     Parameters
     ----------
@@ -81,8 +84,8 @@ def phase_diagram(p: ArrayLike, ratio: ArrayLike) -> xr.Dataset:
     Returns
     -------
     xarray.Dataset
-        Dimensions p and ratio; variables regime and error, see `rugtheory.Regime`, and
-        critical_ratio against p.
+        Dimensions p and ratio; variables regime and error, see `rugtheory.Regime`, critical_ratio
+        against p, and `pair_boundary` along a dimension of its own, pair_ratio.
 
     Raises
     ------
@@ -104,8 +107,9 @@ def phase_diagram(p: ArrayLike, ratio: ArrayLike) -> xr.Dataset:
             "regime": (("p", "ratio"), found.name),
             "error": (("p", "ratio"), found.error),
             "critical_ratio": ("p", critical_ratio(p)),
+            "pair_boundary": ("pair_ratio", pair_boundary(_PAIR_RATIOS)),
         },
-        {"p": p, "ratio": ratio},
+        {"p": p, "ratio": ratio, "pair_ratio": _PAIR_RATIOS},
     )
 
 
@@ -180,9 +184,7 @@ def pair_boundary(ratio: ArrayLike) -> Array:
         p, ratio = np.broadcast_arrays(p, ratio)
         return np.asarray(np.log(antipodal_optimum(p, ratio).loss / optimum(p, ratio).loss))
 
-    found = elementwise.find_root(
-        excess, (0.3, 0.75), args=(ratio,), tolerances={"xatol": 1e-7, "fatol": 0}
-    )
+    found = elementwise.find_root(excess, (0.3, 0.75), args=(ratio,), tolerances={"xatol": 1e-7})
     return np.asarray(found.x)
 
 

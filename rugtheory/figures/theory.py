@@ -76,9 +76,21 @@ def draw_grid(curves: xr.Dataset, ax: Axes | None = None) -> list[Any]:
         norm=LogNorm(max(relative.min(), 1e-12), 1),
         shading="nearest",
     )
+    artists: list[Any] = [mesh]
+    levels = [x for x in (1e-4, 1e-3, 0.01, 0.1, 0.5, 0.9) if relative.min() < x < relative.max()]
+    if levels and min(relative.shape) > 1:
+        lines = ax.contour(
+            curves["ratio"].values,
+            curves["p"].values,
+            relative,
+            levels,
+            colors="white",
+            linewidths=0.7,
+        )
+        artists += [lines, *ax.clabel(lines, fontsize="small", fmt="%g")]
     ax.set(xlabel=RATIO, ylabel=PROBABILITY)
     ax.set_title("Persian rug, theory", fontsize="medium")
-    return [mesh, *colour_bar(mesh, ax, RELATIVE_LOSS)]
+    return artists + colour_bar(mesh, ax, RELATIVE_LOSS)
 
 
 _REGIMES = {
@@ -89,7 +101,7 @@ _REGIMES = {
 
 
 def draw_phases(phases: xr.Dataset, ax: Axes | None = None) -> list[Any]:
-    """Where which law holds within 10 %, and the ratio below which a rug drops features.
+    """Where which law holds within 10 %, where a rug drops features, and where pairs are better.
 
     `phases` is from `rugtheory.figures.numbers.phase_diagram`.
     """
@@ -112,23 +124,22 @@ def draw_phases(phases: xr.Dataset, ax: Axes | None = None) -> list[Any]:
         rasterized=True,
     )
     artists: list[Any] = [mesh]
-    for code, (_, label) in enumerate(_REGIMES.values()):
+    for code, (name, (_, label)) in enumerate(_REGIMES.items()):
         if (codes == code).any():
             i, j = _heart(codes == code)
-            artists.append(ax.text(ratio[j], p[i], label, ha="center", va="center"))
-    artists += ax.plot(phases["critical_ratio"].values, p, color="black")
+            if name == "crossover":
+                artists.append(_pointer(ax, label, (ratio[j], p[i])))
+            else:
+                artists.append(ax.text(ratio[j], p[i], label, ha="center", va="center"))
+    critical = phases["critical_ratio"].values
+    artists += ax.plot(critical, p, color="black")
     k = int(0.3 * p.size)
-    artists.append(
-        ax.annotate(
-            r"$r_c(p)$: left of it, dropping" "\nfeatures loses less",
-            (float(phases["critical_ratio"].values[k]), p[k]),
-            xytext=(-12, 24),
-            textcoords="offset points",
-            ha="right",
-            fontsize="small",
-            arrowprops={"arrowstyle": "-", "color": "black", "linewidth": 0.7},
-        )
-    )
+    text = r"$r_c(p)$: left of it, dropping" "\nfeatures loses less"
+    artists.append(_pointer(ax, text, (critical[k], p[k])))
+    pairs = phases["pair_boundary"]
+    artists += ax.plot(pairs["pair_ratio"].values, pairs.values, ":", color="black")
+    at = float(pairs["pair_ratio"].values[0]), float(pairs.values[0])
+    artists.append(_pointer(ax, "below it, antipodal\npairs lose less", at, shift=-18))
     ax.set(
         xscale="log",
         yscale="log",
@@ -139,6 +150,20 @@ def draw_phases(phases: xr.Dataset, ax: Axes | None = None) -> list[Any]:
     )
     ax.set_title("Gaussian rug: law within 10 % of its loss", fontsize="medium")
     return artists
+
+
+def _pointer(ax: Axes, text: str, at: tuple[float, float], shift: float = 18) -> Any:
+    """`text` to the left of a point and `shift` points above it, with a line to it."""
+    return ax.annotate(
+        text,
+        at,
+        xytext=(-24, shift),
+        textcoords="offset points",
+        ha="right",
+        va="center",
+        fontsize="small",
+        arrowprops={"arrowstyle": "-", "color": "black", "linewidth": 0.7},
+    )
 
 
 def _heart(region: NDArray[np.bool_]) -> tuple[int, int]:
@@ -159,17 +184,20 @@ def draw_pairs(gain: xr.Dataset, ax: Axes | None = None) -> list[Any]:
 
     ax = axes(ax)
     ratio, p, over = gain["ratio"].values, gain["p"].values, gain["over_rug"].values
+    ax.set(yscale="log", xlabel=RATIO, ylabel=PROBABILITY)  # first: labels of contours depend on it
     mesh = ax.pcolormesh(
         ratio, p, over, cmap="RdBu_r", norm=TwoSlopeNorm(1, 0, 2), shading="gouraud"
     )
-    lines = ax.contour(ratio, p, over, [0.2, 0.4, 0.6, 0.8, 0.95], colors="0.3", linewidths=0.7)
+    lines = ax.contour(ratio, p, over, [0.2, 0.4, 0.6, 0.8], colors="0.3", linewidths=0.7)
     artists: list[Any] = [mesh, lines, *ax.clabel(lines, fontsize="small")]
-    artists += ax.plot(ratio, gain["boundary"].values, color="black")
+    boundary = gain["boundary"].values
+    artists += ax.plot(ratio, boundary, color="black")
+    k = ratio.size // 6
     for text, shift, va in (("pairs lose more", 4, "bottom"), ("pairs lose less", -4, "top")):
         artists.append(
             ax.annotate(
                 text,
-                (ratio[ratio.size // 2], float(gain["boundary"].values[ratio.size // 2])),
+                (ratio[k], boundary[k]),
                 xytext=(0, shift),
                 textcoords="offset points",
                 ha="center",
@@ -177,8 +205,7 @@ def draw_pairs(gain: xr.Dataset, ax: Axes | None = None) -> list[Any]:
                 fontsize="small",
             )
         )
-    ax.set(yscale="log", xlabel=RATIO, ylabel=PROBABILITY)
-    ax.set_title("Antipodal pairs against the Gaussian rug", fontsize="medium")
+    ax.set_title("Antipodal pairs against the Gaussian rug, no feature dropped", fontsize="medium")
     return artists + colour_bar(mesh, ax, "loss of pairs / loss of the rug")
 
 
@@ -208,7 +235,7 @@ def draw_decoders(table: xr.Dataset, ax: Axes | None = None) -> list[Any]:
         yscale="log",
         xlabel=PROBABILITY,
         ylabel="loss / loss of Bayes' decoder",
-        ylim=(0.3, 40),
+        ylim=(min(0.3, 0.8 * float(table["over_bayes"].min())), 40),
     )
     artists.append(ax.legend(fontsize="small", frameon=False))
     return artists
@@ -241,5 +268,8 @@ def draw_scaling(curves: xr.Dataset, x: str, panels: Any) -> list[Any]:
         ylim=(1e-6, 10),
     )
     artists.append(lower.axhline(0.1, color="0.7", linewidth=0.8, zorder=0))
+    artists.append(
+        lower.annotate("10 %", (0.01, 0.1), xycoords=("axes fraction", "data"), fontsize="small")
+    )
     artists.append(upper.legend(fontsize="small", frameon=False))
     return artists

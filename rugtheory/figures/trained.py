@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
 _MOST_LABELS = 60  # cells of a map that still have room for a number
 _MOST_TICKS = 8
+_MARKERS = "osD^v<>"
 
 
 def draw_trained(
@@ -59,15 +60,17 @@ def draw_trained(
     artists += ax.plot(
         best.index, best, "_", color="0.0", markersize=14, label="best known structure"
     )
-    for (n, part), colour in zip(frame.groupby("n_sparse"), COLOURS, strict=False):
+    sizes = zip(frame.groupby("n_sparse"), COLOURS, _MARKERS, strict=False)
+    for (n, part), colour, marker in sizes:
         loss = part.groupby("ratio")["loss"].agg(["mean", "sem"]).fillna(0) / floor[0]
         artists.append(
             ax.errorbar(
                 loss.index,
                 loss["mean"],
                 2 * loss["sem"],
-                fmt="o",
-                markersize=4,
+                fmt=marker,
+                markersize=6,
+                markerfacecolor="none",
                 color=colour,
                 label=rf"trained, $n_\mathrm{{sparse}}$ = {n}",
             )
