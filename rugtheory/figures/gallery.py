@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
     from numpy.typing import NDArray
 
+_AMPLITUDE = "Uniform[0, 1]"
 _SEED = 0
 # The sizes of Fig. 1 and, as far as they are known, Fig. 3 of arXiv:2410.12101.
 _FIGURE_1 = 256, 40
@@ -114,12 +116,22 @@ def write_figures(
     for name in dict.fromkeys(only or known):
         start = time.perf_counter()
         picture = known[name](given)
+        shown = picture.numbers.assign_attrs(rugtheory=version("rugtheory"), amplitude=_AMPLITUDE)
         with replacing(out / f"{name}.nc") as partial:
-            picture.numbers.to_netcdf(partial, engine="h5netcdf")
-        save(out / f"{name}.{suffix}", picture.draw, picture.size)
+            shown.to_netcdf(partial, engine="h5netcdf")
+        save(out / f"{name}.{suffix}", _with_footer(picture.draw), picture.size)
         yield f"wrote {out / name}.{suffix} and .nc in {time.perf_counter() - start:.1f} s"
     if not only and given.trained is None:
         yield f"left out, for want of --data: {', '.join(TRAINED)}"
+
+
+def _with_footer(draw: Callable[[Figure], object]) -> Callable[[Figure], None]:
+    def footed(figure: Figure) -> None:
+        draw(figure)
+        text = f"rugtheory {version('rugtheory')}, amplitudes {_AMPLITUDE}"
+        figure.supxlabel(text, x=0.995, ha="right", fontsize="x-small", color="0.4")
+
+    return footed
 
 
 def _fig1_rug(given: Given) -> Picture:
@@ -138,7 +150,7 @@ def _fig2_curves(given: Given) -> Picture:
         np.concatenate([PAPER_GRID, np.geomspace(1e-4, 0.1, 30), np.linspace(0.1, 0.99, 90)])
     )
     some = simulated_curves(
-        loss_curves(FIGURE_2_P, PAPER_GRID[1::2]), 100, n_sparse=4096, seed=_SEED
+        loss_curves(FIGURE_2_P, PAPER_GRID[1::3]), 100, n_sparse=4096, seed=_SEED
     )
     both = loss_curves(FIGURE_2_P, fine).merge(
         some[["simulated_loss", "standard_error"]], join="outer"
@@ -148,7 +160,7 @@ def _fig2_curves(given: Given) -> Picture:
     def draw(figure: Figure) -> None:
         ax = figure.subplots()
         draw_curves(both, ax)
-        points = some.isel(p=0, ratio=3)
+        points = some.isel(p=0, ratio=2)
         ax.annotate(
             f"p = {float(points['p']):g}: {float(points['p']) * some.n_sparse:.0f} features on,\n"
             "not yet Gaussian",

@@ -184,7 +184,7 @@ def pair_boundary(ratio: ArrayLike) -> Array:
         p, ratio = np.broadcast_arrays(p, ratio)
         return np.asarray(np.log(antipodal_optimum(p, ratio).loss / optimum(p, ratio).loss))
 
-    found = elementwise.find_root(excess, (0.3, 0.75), args=(ratio,), tolerances={"xatol": 1e-7})
+    found = elementwise.find_root(excess, (0.3, 0.75), args=(ratio,), tolerances={"xatol": 1e-5})
     return np.asarray(found.x)
 
 

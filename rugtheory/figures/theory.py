@@ -124,10 +124,10 @@ def draw_phases(phases: xr.Dataset, ax: Axes | None = None) -> list[Any]:
         rasterized=True,
     )
     artists: list[Any] = [mesh]
-    for code, (name, (_, label)) in enumerate(_REGIMES.items()):
+    for code, (regime, (_, label)) in enumerate(_REGIMES.items()):
         if (codes == code).any():
             i, j = _heart(codes == code)
-            if name == "crossover":
+            if regime == "crossover":
                 artists.append(_pointer(ax, label, (ratio[j], p[i])))
             else:
                 artists.append(ax.text(ratio[j], p[i], label, ha="center", va="center"))

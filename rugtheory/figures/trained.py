@@ -144,15 +144,13 @@ def draw_paths(paths: Sequence[xr.Dataset], panels: Any) -> list[Any]:
     upper, lower = panels
     artists: list[Any] = []
     for path, colour in zip(paths, COLOURS, strict=False):
-        error = 2 * path["standard_error"] / path.rug
+        step, ratio = path["step"].values, path["loss"].values / path.rug
+        error = 2 * path["standard_error"].values / path.rug
         label = rf"$n_\mathrm{{sparse}}$ = {path.n_sparse}"
-        ratio = path["loss"] / path.rug
-        artists.append(
-            upper.errorbar(path["step"], ratio, error, color=colour, label=label, capsize=2)
-        )
-        artists += lower.plot(path["step"], path["row_skewness"], color=colour)
+        artists.append(upper.errorbar(step, ratio, error, color=colour, label=label, capsize=2))
+        artists += lower.plot(step, path["row_skewness"].values, color=colour)
         if path.paper_stop > 0:
-            at = float(np.interp(path.paper_stop, path["step"], ratio))
+            at = float(np.interp(path.paper_stop, step, ratio))
             artists += upper.plot(path.paper_stop, at, "s", color=colour)
     first = paths[0]
     bound = float(least_skewness(first.p, first.n_dense / first.n_sparse))
