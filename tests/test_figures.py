@@ -407,6 +407,34 @@ class TestCommand:
             w = kept.W.sel(model="trained model, 512 features, 256 hidden units")
             np.testing.assert_allclose(w, (model.w_out @ model.w_in)[:30, :30], rtol=1e-12)
 
+    def test_small_weights(self, tmp_path):
+        """Fewer features than the corner shows, and no power of two."""
+        generator = np.random.default_rng(0)
+        w, b = generator.normal(size=(6, 20)), np.full(20, -0.1)
+        np.savez(tmp_path / "small.npz", W_in=w, W_out=w.T, b=b)
+        arguments = ["figures", "--out", str(tmp_path), "--weights", str(tmp_path / "small.npz")]
+        assert main([*arguments, "--only", "fig3_weights", "--p", "0.2"]) == 0
+        with xr.open_dataset(tmp_path / "fig3_weights.nc") as kept:
+            found = kept.W.sel(model="trained model, 20 features, 6 hidden units")
+            np.testing.assert_allclose(found, w.T @ w, rtol=1e-12)
+
+    def test_weights_without_interference(self, tmp_path, capsys):
+        np.savez(tmp_path / "one.npz", W_in=np.eye(4)[:3], W_out=np.eye(4)[:, :3], b=np.zeros(4))
+        arguments = ["figures", "--out", str(tmp_path), "--weights", str(tmp_path / "one.npz")]
+        with pytest.raises(SystemExit) as stop:
+            main([*arguments, "--only", "row_law"])
+        assert stop.value.code == 2
+        assert "interference that varies" in capsys.readouterr().err
+
+    def test_sizes_that_only_some_protocols_have(self, tmp_path, sweep):
+        other = sweep.isel(point=sweep["n_sparse"].values == 128)
+        both = xr.concat([sweep, other.assign(protocol=("point", ["paper"] * 48))], "point")
+        picture = gallery.TRAINED["fig4_diagonal"](gallery.Given(trained=both))
+        figure = Figure()
+        picture.draw(figure)
+        panels = [ax for ax in figure.axes if ax.images]
+        assert len(panels) == 3 and sum(not ax.axison for ax in figure.axes) == 1
+
     def test_without_data_what_is_left_out_is_said(self, tmp_path, monkeypatch, capsys):
         monkeypatch.setattr(gallery, "THEORY", {"fig1_rug": gallery.THEORY["fig1_rug"]})
         assert main(["figures", "--out", str(tmp_path), "--format", "pdf"]) == 0

@@ -191,11 +191,12 @@ def _fig3_weights(given: Given) -> Picture:
     import xarray as xr
 
     models = _models(given)
+    size = min(_CORNER, *(bias.size for _, _, bias in models.values()))
     w, b, features = [], [], []
     for name, (w_in, w_out, bias) in models.items():
-        chosen = np.arange(min(_CORNER, bias.size))
+        chosen = np.arange(size)
         if name.startswith("antipodal"):  # partners beside each other
-            chosen = (chosen // 2 + chosen % 2 * bias.size // 2).astype(int)
+            chosen = chosen // 2 + chosen % 2 * bias.size // 2
         w.append(w_out[chosen] @ w_in[:, chosen])
         b.append(bias[chosen])
         features.append(chosen)
@@ -216,7 +217,7 @@ def _fig3_weights(given: Given) -> Picture:
             ax.set_title(name.replace(",", "\n", 1), fontsize="medium")
             if name.startswith("antipodal"):
                 ax.set(xlabel="input feature, then its partner, the next, ...")
-        figure.suptitle(f"W and bias of {shown.sizes['i']} features, p = {given.p:g}")
+        figure.suptitle(f"W and bias of {size} features, p = {given.p:g}")
 
     return Picture(shown, draw, (0.4 + 4.6 * len(models), 3.9))
 
@@ -259,7 +260,7 @@ def _scaling(given: Given) -> Picture:
     p = np.geomspace(1e-8, 0.3, 90)
     ratio = np.concatenate([np.geomspace(1e-4, 0.8, 60), 1 - np.geomspace(0.2, 1e-3, 31)[1:]])
     curves = {
-        r"$r = \sqrt{p}$": ("p", numbers.scaling_curves(p, np.sqrt(p))),
+        "r = √p": ("p", numbers.scaling_curves(p, np.sqrt(p))),
         "r = 0.5": ("p", numbers.scaling_curves(p, 0.5)),
         "p = 0.01": ("ratio", numbers.scaling_curves(0.01, ratio)),
     }
@@ -275,6 +276,7 @@ def _scaling(given: Given) -> Picture:
                     ax.set_ylabel("")
 
     together = xr.concat([curve for _, curve in curves.values()], "curve")
+    together = together.assign_coords(curve=list(curves))
     return Picture(together, draw, (13, 6.5))
 
 
@@ -378,9 +380,11 @@ def _map(name: str) -> Callable[[Given], Picture]:
             for row, (kind, chosen) in zip(panels, kinds.items(), strict=True):
                 for ax, n in zip(row, sizes, strict=True):
                     part = points.isel(point=chosen & (points["n_sparse"].values == n))
-                    if part.sizes["point"]:
-                        at = part["p"], part["ratio"], part[column]
-                        draw_map(*at, ax, label=label, limits=limits)
+                    if not part.sizes["point"]:
+                        ax.set_axis_off()
+                        continue
+                    at = part["p"], part["ratio"], part[column]
+                    draw_map(*at, ax, label=label, limits=limits)
                     ax.set_title(
                         rf"{kind}, $n_\mathrm{{sparse}}$ = {n} (rug: {of_rug(int(n)):.2g})",
                         fontsize="medium",

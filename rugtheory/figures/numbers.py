@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import ArrayLike
 from scipy.optimize import elementwise
+from scipy.special import ndtr
 
 from .. import _check
 from .._check import Array
@@ -194,17 +195,22 @@ def row_law(channel: RowChannel) -> xr.Dataset:
     Parameters
     ----------
     channel : RowChannel
-        With interference that varies.
 
     Returns
     -------
     xarray.Dataset
         Along `bin`, in standard deviations from the mean: density and gaussian, both averaged over
         each of 120 bins, from `low` to `high`; the skewness in the attributes.
+
+    Raises
+    ------
+    ValueError
+        If the interference does not vary.
     """
     import xarray as xr
-    from scipy.special import ndtr
 
+    if channel.std == 0:
+        raise ValueError("channel must have interference that varies, got none")
     edges = np.linspace(-5, 5, 121)
     tail, error = channel.tail(channel.mean + channel.std * edges)
     width = np.diff(edges)

@@ -132,7 +132,7 @@ def draw_map(
         for (i, j), value in np.ndenumerate(cells):
             if np.isfinite(value):
                 text = ax.text(
-                    j, i, f"{value:.2g}", ha="center", va="center", fontsize="small", bbox=box
+                    j, i, f"{value:.3g}", ha="center", va="center", fontsize="small", bbox=box
                 )
                 artists.append(text)
     ax.set(xlabel="compression ratio r", ylabel="p")
