@@ -176,6 +176,26 @@ class TestTheory:
         most = p**2 / 6 / float(rt.optimum(p, 0.5).loss)
         assert 0.98 * most < shown[0, 0] < most
 
+    def test_dark_matter(self, ax):
+        """Against a simulated rug, which is off by about 1/n_sparse."""
+        dark = numbers.dark_matter(0.1, 0.25, [0.0, 0.5, 1.0])
+        nonlinear, linear, *_ = figures.draw_dark_matter(dark.squeeze("ratio"), "fraction", ax)
+        np.testing.assert_array_equal(nonlinear.get_xdata(), [0, 0.5, 1])
+        assert nonlinear.get_ydata()[0] == pytest.approx(0, abs=1e-15)  # no code: h is its error
+        assert linear.get_ydata()[0] == pytest.approx(1)
+        rug = rt.hadamard_rug(1024, 256, seed=0)
+        best = rt.optimum(0.1, 0.25)
+        a, b = float(best.a), rug.bias(float(best.b), float(best.a), 0.1)
+        x = rt.SparseSource(0.1).sample((8000, 1024), seed=1)
+        hidden = rug.encode(x)
+        error = hidden - rug.encode(rug.decode(hidden, a, b))
+        hidden, error = (z - z.mean(axis=0) for z in (hidden, error))
+        # By symmetry the best prediction is the same multiple of each hidden unit.
+        slope = np.sum(hidden * error) / np.sum(hidden**2)
+        rest = np.sum((error - slope * hidden) ** 2) / np.sum(hidden**2)
+        assert nonlinear.get_ydata()[2] == pytest.approx(rest, rel=0.02)
+        assert linear.get_ydata()[2] == pytest.approx(slope**2, rel=0.2)
+
     def test_bad_ratio_of_pairs(self):
         with pytest.raises(ValueError, match=r"ratio must lie in \[0.05, 0.999\], got 0.01"):
             numbers.pair_boundary([0.01, 0.5])
@@ -338,6 +358,9 @@ def everything(sweep, phases, gain):
     return {
         "draw_corner": lambda ax: figures.draw_corner(rug.matrix(), np.zeros(8), ax),
         "draw_curves": lambda ax: figures.draw_curves(curves, ax),
+        "draw_dark_matter": lambda ax: figures.draw_dark_matter(
+            numbers.dark_matter([0.01, 0.1], [0.25, 0.5], 1.0).squeeze("fraction"), "ratio", ax
+        ),
         "draw_decoders": lambda ax: figures.draw_decoders(
             rt.decoder_table([0.01, 0.1], [0.5]).sel(ratio=0.5), ax
         ),

@@ -1,6 +1,14 @@
 """Figures.  A function draws on the Axes it is given and returns the artists; it saves nothing."""
 
-from .theory import draw_curves, draw_decoders, draw_grid, draw_pairs, draw_phases, draw_scaling
+from .theory import (
+    draw_curves,
+    draw_dark_matter,
+    draw_decoders,
+    draw_grid,
+    draw_pairs,
+    draw_phases,
+    draw_scaling,
+)
 from .trained import draw_map, draw_paths, draw_trained
 from .weights import (
     draw_corner,
@@ -14,6 +22,7 @@ from .weights import (
 __all__ = [
     "draw_corner",
     "draw_curves",
+    "draw_dark_matter",
     "draw_decoders",
     "draw_diagonal",
     "draw_grid",

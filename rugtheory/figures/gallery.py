@@ -22,7 +22,15 @@ from ..rug import Rug, hadamard_rug
 from ..weights import Weights
 from . import numbers
 from ._style import save
-from .theory import draw_curves, draw_decoders, draw_grid, draw_pairs, draw_phases, draw_scaling
+from .theory import (
+    draw_curves,
+    draw_dark_matter,
+    draw_decoders,
+    draw_grid,
+    draw_pairs,
+    draw_phases,
+    draw_scaling,
+)
 from .trained import draw_map, draw_trained
 from .weights import draw_corner, draw_lyapunov, draw_row_law, draw_rug
 
@@ -303,6 +311,34 @@ def _row_law(given: Given) -> Picture:
     return Picture(shown.assign_attrs(p=given.p, seed=_SEED), draw, (0.8 + 4.2 * len(models), 4.4))
 
 
+def _dark_matter(given: Given) -> Picture:
+    import xarray as xr
+
+    p, ratio = [0.001, 0.01, 0.045, 0.2], 0.25
+    by_ratio = numbers.dark_matter(p, np.geomspace(1e-3, 0.99, 160), 1.0)
+    by_fraction = numbers.dark_matter(p, ratio, np.linspace(0, 1, 81))
+
+    def draw(figure: Figure) -> None:
+        left, right = figure.subplots(1, 2)
+        draw_dark_matter(by_ratio.squeeze("fraction"), "ratio", left)
+        left.set(xscale="log", yscale="log", ylim=(1e-5, 20))
+        left.set_title("all features learned", fontsize="medium")
+        draw_dark_matter(by_fraction.squeeze("ratio"), "fraction", right)
+        right.get_legend().remove()
+        right.set_title(f"ratio r = {ratio:g}, a share of features learned", fontsize="medium")
+        figure.suptitle("Persian rug as an autoencoder: error nonlinear (solid), linear (dashed)")
+
+    both = xr.Dataset(
+        {f"{name}_by_ratio": by_ratio[name].squeeze("fraction", drop=True) for name in by_ratio}
+        | {
+            f"{name}_by_fraction": by_fraction[name].squeeze("ratio", drop=True)
+            for name in by_ratio
+        },
+        attrs=by_ratio.attrs | {"ratio_of_by_fraction": ratio},
+    )
+    return Picture(both, draw, (10.5, 4.8))
+
+
 def _models(given: Given) -> dict[str, tuple[Array, Array, Array]]:
     """W_in, W_out and bias of rugs at their best a and b, and of the weights given."""
     model = given.weights
@@ -419,6 +455,7 @@ THEORY: dict[str, Callable[[Given], Picture]] = {
     "decoders": _decoders,
     "scaling": _scaling,
     "row_law": _row_law,
+    "dark_matter": _dark_matter,
 }
 TRAINED: dict[str, Callable[[Given], Picture]] = {"fig2_trained": _fig2_trained} | {
     name: _map(name) for name in _MAPS

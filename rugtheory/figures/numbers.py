@@ -15,6 +15,7 @@ from ..antipodal import antipodal_optimum
 from ..bounds import linear_loss
 from ..channel import RowChannel
 from ..curves import loss_curves
+from ..darkmatter import rug_dark_matter
 from ..optimum import optimum
 from ..rug import hadamard_rug
 from ..scaling import local_exponents, regime, sparse_law
@@ -267,6 +268,49 @@ def lyapunov_of_rugs(
         },
         {"n_sparse": sizes, "ratio": ratio},
         {"seed": seed},
+    )
+
+
+def dark_matter(p: ArrayLike, ratio: ArrayLike, fraction: ArrayLike) -> xr.Dataset:
+    """`rugtheory.darkmatter.rug_dark_matter` on a grid.
+
+    Parameters
+    ----------
+    p, ratio : array_like in (0, 1], at most one-dimensional
+    fraction : array_like in [0, 1], at most one-dimensional
+        Share of features learned.
+
+    Returns
+    -------
+    xarray.Dataset
+        Dimensions p, ratio and fraction; variables linear and nonlinear, the parts of the variance
+        of the hidden layer that are error, predicted by the hidden layer or not.
+
+    Raises
+    ------
+    ValueError, TypeError
+        If an argument is outside its range.
+
+    Examples
+    --------
+    >>> from rugtheory.figures.numbers import dark_matter
+    >>> dark = dark_matter(0.045, 0.25, [0.0, 1.0])
+    >>> print(dark.nonlinear.values.round(4).tolist(), dark.linear.values.round(4).tolist())
+    [[[0.0, 0.1971]]] [[[1.0, 0.0013]]]
+    """
+    import xarray as xr
+
+    given = {"p": p, "ratio": ratio, "fraction": fraction}
+    axes = {name: _check.axis(name, x) for name, x in given.items()}
+    q, r, f = np.meshgrid(*axes.values(), indexing="ij")
+    found = rug_dark_matter(q, r, fraction=f)
+    return xr.Dataset(
+        {
+            "linear": (tuple(axes), found.r2 * found.fvu_centred),
+            "nonlinear": (tuple(axes), found.fvu_nl),
+        },
+        axes,
+        {"unit": "variance of the hidden layer"},
     )
 
 

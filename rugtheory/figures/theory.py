@@ -273,3 +273,24 @@ def draw_scaling(curves: xr.Dataset, x: str, panels: Any) -> list[Any]:
     )
     artists.append(upper.legend(fontsize="small", frameon=False))
     return artists
+
+
+def draw_dark_matter(dark: xr.Dataset, x: str, ax: Axes | None = None) -> list[Any]:
+    """Nonlinear error of the rug as an autoencoder (solid) and linear error (dashed) against `x`.
+
+    `dark` is from `rugtheory.figures.numbers.dark_matter`, reduced to dimensions p and `x`, ratio
+    or fraction.
+    """
+    ax = axes(ax)
+    artists: list[Any] = []
+    for p, colour in zip(dark["p"].values, COLOURS, strict=False):
+        row, label = dark.sel(p=p), f"p = {p:g}"
+        artists += ax.plot(row[x].values, row["nonlinear"].values, color=colour, label=label)
+        artists += ax.plot(row[x].values, row["linear"].values, "--", color=colour)
+    ax.set(
+        xlabel=RATIO if x == "ratio" else "share f of features learned",
+        ylabel="error / variance of the hidden layer",
+    )
+    ax.set_title("Rug's dark matter: nonlinear (solid), linear (dashed)", fontsize="medium")
+    artists.append(ax.legend(fontsize="small", frameon=False))
+    return artists
