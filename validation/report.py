@@ -115,7 +115,7 @@ def write_report(data: xr.Dataset, out: Path) -> list[Path]:
 
 def _losses(points: xr.Dataset, figure: Any) -> None:
     p = np.unique(points["p"])
-    theory = theory_beside(p, np.geomspace(min(0.05, float(points["ratio"].min())), 0.99, 40))
+    theory = theory_beside(p, np.linspace(min(0.02, float(points["ratio"].min())), 0.97, 48))
     for ax, one in zip(figure.subplots(1, p.size, squeeze=False)[0], p, strict=True):
         draw_trained(points, theory, one, ax)
 
