@@ -13,14 +13,12 @@ from typing import Any, NoReturn
 import numpy as np
 
 from . import __version__, _check
-from ._files import replacing
 from .bounds import linear_loss
 from .channel import RowChannel
 from .curves import FIGURE_2_P, PAPER_GRID, loss_curves, save_curves, simulated_curves
 from .decoder import decoder_table
 from .optimum import optimum
 from .rug import hadamard_rug
-from .scaling import local_exponents, sparse_law
 from .source import Amplitude, Beta, Constant, Exponential, HalfNormal, Uniform
 from .symmetry import Symmetry, symmetry
 from .verdict import Verdict, explain
@@ -48,6 +46,7 @@ examples:
   rugtheory optimum --p 0.045 --ratio 0.25 --json
   rugtheory decoders --p 1e-6 1e-4 0.01 --ratio 0.5 --figure decoders.png
   rugtheory scaling --power 0.5 --figure scaling.png
+  rugtheory figures --out figures --only phases decoders
   rugtheory weights model.safetensors --p 0.045 --figure weights.png
   rugtheory rug --n-sparse 256 --n-dense 40 --seed 0 --out rug.safetensors --figure rug.png
 """
@@ -132,6 +131,15 @@ def _parser() -> argparse.ArgumentParser:
     scaling.add_argument("--points", type=int, default=60, help="points of each curve (60)")
     scaling.add_argument("--json", action="store_true", help="the curves, all digits")
     scaling.add_argument("--figure", type=Path, help="picture to write")
+
+    figures = commands.add_parser("figures", help="the figures of the paper, and more")
+    figures.set_defaults(run=_figures)
+    figures.add_argument("--out", type=Path, required=True, help="folder")
+    figures.add_argument("--only", nargs="+", metavar="NAME", help="these figures only")
+    figures.add_argument("--data", type=Path, metavar="FILE", help="netCDF file of trained models")
+    figures.add_argument("--weights", type=Path, metavar="FILE", help="a trained model")
+    figures.add_argument("--p", type=float, default=0.045, help="p it is trained for (0.045)")
+    figures.add_argument("--format", choices=["png", "svg", "pdf"], default="png")
 
     rug = commands.add_parser("rug", help="weights of a Persian rug")
     rug.set_defaults(run=_rug)
@@ -268,48 +276,57 @@ def _decoders(options: argparse.Namespace) -> None:
 
 
 def _scaling(options: argparse.Namespace) -> None:
+    from .figures.numbers import scaling_curves
+
     power = _check.scalar("power", options.power)
     points = _check.integer("points", options.points, 2)
     p = np.geomspace(1e-8, 0.3, points)
     r = np.geomspace(options.p / 100, 0.95, points)
-    curves = {}
-    for name, (x, at) in {
-        f"r = p^{power:g}": (p, (p, p**power)),
-        f"p = {options.p:g}": (r, (options.p, r)),
-    }.items():
-        laws = {
-            "linear, v(1 - r)": linear_loss(*at),
-            "p σ² Λ": sparse_law("relu", *at, order=0),
-            "p σ² (Λ + Λ₁σ)": sparse_law("relu", *at),
-        }
-        curves[name] = (x, optimum(*at).loss, laws, local_exponents(*at))
+    curves = {
+        f"r = p^{power:g}": (scaling_curves(p, p**power), "p"),
+        f"p = {options.p:g}": (scaling_curves(options.p, r), "ratio"),
+    }
     if options.json:
         report = {
-            name: {"x": x.tolist(), "exact": exact.tolist()}
-            | {law: values.tolist() for law, values in laws.items()}
-            | {"exponent of p": slopes.p.tolist(), "exponent of r": slopes.ratio.tolist()}
-            for name, (x, exact, laws, slopes) in curves.items()
+            name: {"x": curve[x].values.tolist(), "exact": curve["exact"].values.tolist()}
+            | {str(law): curve["law"].sel(name=law).values.tolist() for law in curve["name"].values}
+            | {
+                "exponent of p": curve["exponent_p"].values.tolist(),
+                "exponent of r": curve["exponent_ratio"].values.tolist(),
+            }
+            for name, (curve, x) in curves.items()
         }
         print(json.dumps(report, indent=1, ensure_ascii=False))
     else:
-        for name, (x, exact, laws, slopes) in curves.items():
-            print(f"{name}; laws over exact: " + ", ".join(laws) + "; exponents of p and r")
+        for name, (curve, x) in curves.items():
+            laws = ", ".join(map(str, curve["name"].values))
+            print(f"{name}; laws over exact: {laws}; exponents of p and r")
             for k in np.unique(np.linspace(0, points - 1, 9).astype(int)):
-                ratios = "  ".join(f"{law[k] / exact[k]:10.5g}" for law in laws.values())
+                at = curve.isel(point=k)
+                ratios = "  ".join(f"{ratio:10.5g}" for ratio in (at["law"] / at["exact"]).values)
                 print(
-                    f"{x[k]:10.3e} {exact[k]:12.5e}  {ratios}  "
-                    f"{slopes.p[k]:6.3f} {slopes.ratio[k]:7.3f}"
+                    f"{float(at[x]):10.3e} {float(at['exact']):12.5e}  {ratios}  "
+                    f"{float(at['exponent_p']):6.3f} {float(at['exponent_ratio']):7.3f}"
                 )
     if options.figure is not None:
         from .figures import draw_scaling
 
         def draw(axes: Any) -> None:
-            for k, (name, (x, exact, laws, _)) in enumerate(curves.items()):
-                draw_scaling(x, exact, laws, axes[:, k])
+            for k, (name, (curve, x)) in enumerate(curves.items()):
+                draw_scaling(curve, x, axes[:, k])
                 axes[0, k].set_title(name, fontsize="medium")
-                axes[1, k].set_xlabel("p" if k == 0 else "ratio r")
 
         _draw(options.figure, draw, panels=(2, 2))
+
+
+def _figures(options: argparse.Namespace) -> None:
+    from .figures.gallery import Given, read_trained, write_figures
+
+    trained = None if options.data is None else read_trained(options.data)
+    model = None if options.weights is None else read_weights(options.weights)
+    given = Given(_check.scalar("p", _check.probability("p", options.p)), trained, model)
+    for line in write_figures(options.out, given, only=options.only, suffix=options.format):
+        print(line, flush=True)
 
 
 def _rug(options: argparse.Namespace) -> None:
@@ -369,28 +386,25 @@ def _draw_weights(
     model: Weights, found: Symmetry, verdict: Verdict, options: argparse.Namespace
 ) -> None:
     from .figures import draw_corner, draw_diagonal, draw_row_law, draw_waterfall
+    from .figures.numbers import row_law
 
     def draw(axes: Any) -> None:
-        draw_corner(model.w_in, model.w_out, axes[0, 0])
+        draw_corner(model.w_out[:30] @ model.w_in[:, :30], model.b[:30], axes[0, 0])
         draw_diagonal(found, axes[0, 1])
         if found.rows.size:
             i = found.rows[0]
             row = np.delete(model.w_out[i] @ model.w_in, i)
-            draw_row_law(RowChannel(row, options.p, options.amplitude), axes[1, 0])
+            draw_row_law(row_law(RowChannel(row, options.p, options.amplitude)), axes[1, 0])
         draw_waterfall(verdict, axes[1, 1])
 
     _draw(options.figure, draw, panels=(2, 2))
 
 
 def _draw(path: Path, draw: Any, panels: tuple[int, int] = (1, 1)) -> None:
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-    from matplotlib.figure import Figure
+    from .figures._style import save
 
-    figure = Figure(figsize=(2 + 5 * panels[1], 1.2 + 4 * panels[0]), layout="constrained")
-    FigureCanvasAgg(figure)
-    draw(figure.subplots(*panels))
-    with replacing(path) as partial:
-        figure.savefig(partial, dpi=150)
+    size = (2 + 5 * panels[1], 1.2 + 4 * panels[0])
+    save(path, lambda figure: draw(figure.subplots(*panels)), size)
 
 
 if __name__ == "__main__":

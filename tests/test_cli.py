@@ -6,10 +6,8 @@ import numpy as np
 import pandas as pd
 import pytest
 import xarray as xr
-from matplotlib.figure import Figure
 
 import rugtheory as rt
-from rugtheory import figures
 from rugtheory.cli import main
 from rugtheory.curves import FIGURE_2_P, PAPER_GRID
 
@@ -144,22 +142,6 @@ def test_version_citation_and_help(capsys):
     with pytest.raises(SystemExit):
         main(["--help"])
     assert "examples:" in capsys.readouterr().out
-
-
-def test_figures_draw_on_the_axes_given():
-    curves = rt.loss_curves([0.01, 0.1], [0.1, 0.25, 1.0])
-    for draw, argument in (
-        (figures.draw_curves, curves),
-        (figures.draw_grid, curves),
-        (figures.draw_rug, rt.hadamard_rug(16, 5, seed=0)),
-    ):
-        axes = Figure().add_subplot()
-        artists = draw(argument, axes)
-        assert artists and axes.get_xlabel() and axes.get_ylabel()
-    lines = Figure().add_subplot()
-    figures.draw_curves(curves, lines)
-    drawn = lines.get_lines()[0].get_ydata()
-    np.testing.assert_allclose(drawn, (curves["loss"] / curves["floor"]).values[0, :2])
 
 
 def test_library_stands_without_the_extras():

@@ -2,23 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
 import xarray as xr
-from matplotlib.backends.backend_agg import FigureCanvasAgg
-from matplotlib.colors import TwoSlopeNorm
-from matplotlib.figure import Figure
 
-import rugtheory as rt
 from rugtheory._files import replacing
+from rugtheory.figures import draw_map, draw_paths, draw_trained
+from rugtheory.figures._style import save
+from rugtheory.figures.numbers import theory_beside
 
 POINT = ["n_sparse", "n_dense", "ratio", "p", "protocol", "tied"]
 THEORY = ("rug", "antipodal", "best_known")
-COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7")
 
 
 def table(data: xr.Dataset) -> pd.DataFrame:
@@ -95,52 +92,6 @@ def markdown(frame: pd.DataFrame) -> str:
     return "".join(f"| {' | '.join(cells)} |\n" for cells in lines)
 
 
-def draw_losses(frame: pd.DataFrame, axes: Any) -> None:
-    """Fig. 2: loss over v(p) against ratio; theory curves, and trained points for each n_sparse."""
-    for ax, (p, part) in zip(axes, frame.groupby("p"), strict=False):
-        ratio = np.geomspace(min(0.05, part["ratio"].min()), 0.99, 80)
-        floor = float(rt.SparseSource(p).variance)
-        best = rt.best_known(p, ratio)
-        ax.plot(ratio, rt.linear_loss(p, ratio) / floor, "--", color="0.6", label="linear")
-        ax.plot(ratio, rt.optimum(p, ratio).loss / floor, color="0.4", label="Gaussian rug")
-        ax.plot(ratio, best.loss / floor, color="0", label="best known structure")
-        for (n, points), colour in zip(part.groupby("n_sparse"), COLOURS, strict=False):
-            error = 2 * points["loss_se"].fillna(0) / floor
-            ax.errorbar(
-                points["ratio"],
-                points["loss"] / floor,
-                error,
-                fmt="o",
-                markersize=4,
-                color=colour,
-                label=f"trained, $n_s$ = {n}",
-            )
-        ax.set(yscale="log", title=f"p = {p:g}", xlabel="ratio r")
-    axes[0].set_ylabel("loss / variance of a feature")
-    axes[0].legend(fontsize="x-small", frameon=False)
-
-
-def draw_map(
-    frame: pd.DataFrame, column: str, label: str, ax: Any, *, signed: bool = False
-) -> None:
-    """Heat map of a column over ratio and p."""
-    grid = frame.pivot_table(index="p", columns="ratio", values=column)
-    values = grid.to_numpy()
-    limit = float(np.nanmax(np.abs(values))) or 1.0
-    norm = TwoSlopeNorm(0, -limit, limit) if signed else None
-    image = ax.imshow(
-        values, origin="lower", aspect="auto", cmap="RdBu_r" if signed else "viridis", norm=norm
-    )
-    ax.set_xticks(range(grid.shape[1]), [f"{r:.3g}" for r in grid.columns])
-    ax.set_yticks(range(grid.shape[0]), [f"{p:g}" for p in grid.index])
-    for i, row in enumerate(values):
-        for j, value in enumerate(row):
-            box = {"facecolor": "white", "alpha": 0.6, "linewidth": 0, "pad": 1}
-            ax.text(j, i, f"{value:.3g}", ha="center", va="center", fontsize="small", bbox=box)
-    ax.set(xlabel="ratio r", ylabel="p", title=label)
-    ax.figure.colorbar(image, ax=ax)
-
-
 def write_report(data: xr.Dataset, out: Path) -> list[Path]:
     """Tables `gaps.csv`, `gaps.md` and `verdict.md`, and figures, into the folder `out`."""
     out.mkdir(parents=True, exist_ok=True)
@@ -151,15 +102,22 @@ def write_report(data: xr.Dataset, out: Path) -> list[Path]:
         with replacing(path) as partial:
             partial.write_text(text)
     for protocol, part in frame.groupby("protocol"):
-        n = part["p"].nunique()
-        path = out / f"losses_{protocol}.png"
-        _figure(path, (1, n), (3.4 * n, 3.6), lambda axes, x=part: draw_losses(x, axes[0]))
+        path, n = out / f"losses_{protocol}.png", part["p"].nunique()
+        points = data.isel(point=data["protocol"].values == protocol)
+        save(path, lambda figure, x=points: _losses(x, figure), (3.4 * n, 3.6))
         paths.append(path)
         for n_sparse, same in part.groupby("n_sparse"):
             path = out / f"maps_{protocol}_{n_sparse}.png"
-            _figure(path, (3, 4), (18, 11), lambda axes, x=same: _maps(x, axes.ravel()))
+            save(path, lambda figure, x=same: _maps(x, figure.subplots(3, 4).ravel()), (18, 11))
             paths.append(path)
     return paths
+
+
+def _losses(points: xr.Dataset, figure: Any) -> None:
+    p = np.unique(points["p"])
+    theory = theory_beside(p, np.linspace(min(0.02, float(points["ratio"].min())), 0.97, 48))
+    for ax, one in zip(figure.subplots(1, p.size, squeeze=False)[0], p, strict=True):
+        draw_trained(points, theory, one, ax)
 
 
 def _maps(frame: pd.DataFrame, axes: Any) -> None:
@@ -168,47 +126,13 @@ def _maps(frame: pd.DataFrame, axes: Any) -> None:
         "over_best_known": "loss over the best known - 1",
     }
     for ax, (column, label) in zip(axes, (shown | STATISTICS).items(), strict=False):
-        draw_map(frame, column, label, ax, signed=column.startswith("over"))
-
-
-def _figure(
-    path: Path, panels: tuple[int, int], size: tuple[float, float], draw: Callable[[Any], None]
-) -> None:
-    figure = Figure(figsize=size, layout="constrained")
-    FigureCanvasAgg(figure)
-    draw(figure.subplots(*panels, squeeze=False))
-    with replacing(path) as partial:
-        figure.savefig(partial, dpi=110)
-
-
-def draw_paths(paths: list[xr.Dataset], axes: Any) -> None:
-    """Loss over that of the rug, and row skewness, against steps; squares: the paper stops."""
-    upper, lower = axes
-    for path, colour in zip(paths, COLOURS, strict=False):
-        error = 2 * path["standard_error"] / path.rug
-        label = f"$n_s$ = {path.n_sparse}"
-        ratio = path["loss"] / path.rug
-        upper.errorbar(path["step"], ratio, error, color=colour, label=label, capsize=2)
-        lower.plot(path["step"], path["row_skewness"], color=colour)
-        if path.paper_stop > 0:
-            at = float(np.interp(path.paper_stop, path["step"], ratio))
-            upper.plot(path.paper_stop, at, "s", color=colour)
-    first = paths[0]
-    for level, name in ((1, "Gaussian rug"), (first.antipodal / first.rug, "antipodal rug")):
-        upper.axhline(level, color="0.6", linestyle="--", linewidth=0.8)
-        upper.annotate(name, (0.01, level), xycoords=("axes fraction", "data"), va="bottom")
-    bound = float(rt.least_skewness(first.p, first.n_dense / first.n_sparse))
-    lower.axhline(bound, color="0.6", linestyle="--", linewidth=0.8)
-    lower.annotate("antipodal rug", (0.01, bound), xycoords=("axes fraction", "data"), va="bottom")
-    upper.set(xscale="log", ylabel="exact loss / Gaussian rug", ylim=(0.6, 2))
-    upper.set_title(f"p = {first.p:g}, r = {first.n_dense / first.n_sparse:g}, constant step size")
-    upper.legend(frameon=False)
-    lower.set(xscale="log", xlabel="steps", ylabel="row skewness")
+        signed = column.startswith("over")
+        draw_map(frame["p"], frame["ratio"], frame[column], ax, label=label, signed=signed)
 
 
 def write_paths(files: list[Path], out: Path) -> Path:
     """The figure `path.png` of results of the command path."""
     paths = sorted((xr.load_dataset(file) for file in files), key=lambda x: int(x.n_sparse))
     out.mkdir(parents=True, exist_ok=True)
-    _figure(out / "path.png", (2, 1), (7, 7), lambda axes: draw_paths(paths, axes[:, 0]))
+    save(out / "path.png", lambda figure: draw_paths(paths, figure.subplots(2, 1)), (7, 7))
     return out / "path.png"

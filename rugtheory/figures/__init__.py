@@ -1,0 +1,39 @@
+"""Figures.  A function draws on the Axes it is given and returns the artists; it saves nothing."""
+
+from .theory import (
+    draw_curves,
+    draw_dark_matter,
+    draw_decoders,
+    draw_grid,
+    draw_pairs,
+    draw_phases,
+    draw_scaling,
+)
+from .trained import draw_map, draw_paths, draw_trained
+from .weights import (
+    draw_corner,
+    draw_diagonal,
+    draw_lyapunov,
+    draw_row_law,
+    draw_rug,
+    draw_waterfall,
+)
+
+__all__ = [
+    "draw_corner",
+    "draw_curves",
+    "draw_dark_matter",
+    "draw_decoders",
+    "draw_diagonal",
+    "draw_grid",
+    "draw_lyapunov",
+    "draw_map",
+    "draw_pairs",
+    "draw_paths",
+    "draw_phases",
+    "draw_row_law",
+    "draw_rug",
+    "draw_scaling",
+    "draw_trained",
+    "draw_waterfall",
+]

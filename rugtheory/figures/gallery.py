@@ -1,0 +1,462 @@
+"""The figures of the command line: which there are, with which parameters, and their files."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from importlib.metadata import version
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from .._check import Array
+from .._files import replacing
+from ..antipodal import antipodal_optimum, antipodal_rug
+from ..channel import RowChannel
+from ..curves import FIGURE_2_P, PAPER_GRID, loss_curves, simulated_curves
+from ..decoder import decoder_table
+from ..optimum import optimum
+from ..rug import Rug, hadamard_rug
+from ..weights import Weights
+from . import numbers
+from ._style import save
+from .theory import (
+    draw_curves,
+    draw_dark_matter,
+    draw_decoders,
+    draw_grid,
+    draw_pairs,
+    draw_phases,
+    draw_scaling,
+)
+from .trained import draw_map, draw_trained
+from .weights import draw_corner, draw_lyapunov, draw_row_law, draw_rug
+
+if TYPE_CHECKING:
+    import xarray as xr
+    from matplotlib.figure import Figure
+    from numpy.typing import NDArray
+
+_AMPLITUDE = "Uniform[0, 1]"
+_SEED = 0
+# The sizes of Fig. 1 and, as far as they are known, Fig. 3 of arXiv:2410.12101.
+_FIGURE_1 = 256, 40
+_FIGURE_3 = 512, 128
+_CORNER = 30
+_PAIR_RATIOS = np.concatenate([np.linspace(0.05, 0.5, 10), np.linspace(0.55, 0.99, 8)])
+
+
+@dataclass(frozen=True)
+class Given:
+    """What the figures may draw on beside the theory.
+
+    Attributes
+    ----------
+    p : float
+        Of the weights.
+    trained : xarray.Dataset or None
+        Statistics of trained models, see `read_trained`.
+    weights : Weights or None
+        A trained model, drawn beside rugs of its size.
+    """
+
+    p: float = 0.045
+    trained: xr.Dataset | None = None
+    weights: Weights | None = None
+
+
+@dataclass(frozen=True)
+class Picture:
+    """A figure before it is drawn: its numbers, how to draw them, and its size in inches."""
+
+    numbers: xr.Dataset
+    draw: Callable[[Figure], object]
+    size: tuple[float, float]
+
+
+def read_trained(path: Path) -> xr.Dataset:
+    """Trained models from a netCDF file, such as ``python -m validation collect`` writes."""
+    import xarray as xr
+
+    try:
+        data = xr.load_dataset(path)
+    except OSError:
+        raise
+    except Exception as error:
+        raise ValueError(f"{path} cannot be read as netCDF: {error}") from error
+    needed = {"p", "ratio", "n_sparse", "loss", "best_known", "protocol", "tied"}
+    needed |= {column for column, _, _ in _MAPS.values()}
+    if missing := needed - set(data):
+        raise ValueError(f"{path} holds no trained models: it lacks {', '.join(sorted(missing))}")
+    return data
+
+
+def write_figures(
+    out: Path, given: Given, *, only: Sequence[str] | None = None, suffix: str = "png"
+) -> Iterator[str]:
+    """Write figures and, as netCDF beside each, the numbers drawn; yields a line for each.
+
+    Parameters
+    ----------
+    out : Path
+        Folder; made if it is missing.
+    given : Given
+    only : sequence of str, optional
+        Names of figures; by default all that can be drawn from `given`.
+    suffix : "png", "svg" or "pdf"
+
+    Raises
+    ------
+    ValueError
+        If a name is unknown, or a figure of trained models is asked for but none are given.
+    """
+    known = THEORY | (TRAINED if given.trained is not None else {})
+    for name in only or ():
+        if name not in THEORY | TRAINED:
+            raise ValueError(
+                f"only must name figures among {', '.join(THEORY | TRAINED)}, got {name!r}"
+            )
+        if name not in known:
+            raise ValueError(f"{name} shows trained models: give their file with --data")
+    out.mkdir(parents=True, exist_ok=True)
+    for name in dict.fromkeys(only or known):
+        start = time.perf_counter()
+        picture = known[name](given)
+        shown = picture.numbers.assign_attrs(rugtheory=version("rugtheory"), amplitude=_AMPLITUDE)
+        with replacing(out / f"{name}.nc") as partial:
+            shown.to_netcdf(partial, engine="h5netcdf")
+        save(out / f"{name}.{suffix}", _with_footer(picture.draw), picture.size)
+        yield f"wrote {out / name}.{suffix} and .nc in {time.perf_counter() - start:.1f} s"
+    if not only and given.trained is None:
+        yield f"left out, for want of --data: {', '.join(TRAINED)}"
+
+
+def _with_footer(draw: Callable[[Figure], object]) -> Callable[[Figure], None]:
+    def footed(figure: Figure) -> None:
+        draw(figure)
+        text = f"rugtheory {version('rugtheory')}, amplitudes {_AMPLITUDE}"
+        figure.supxlabel(text, x=0.995, ha="right", fontsize="x-small", color="0.4")
+
+    return footed
+
+
+def _fig1_rug(given: Given) -> Picture:
+    import xarray as xr
+
+    rug = hadamard_rug(*_FIGURE_1, seed=_SEED)
+    shown = xr.Dataset(
+        {"W": (("i", "j"), rug.matrix()), "rows": ("k", rug.rows)},
+        attrs={"n_sparse": rug.n_sparse, "n_dense": rug.n_dense, "seed": _SEED},
+    )
+    return Picture(shown, lambda figure: draw_rug(rug, figure.subplots()), (6.4, 5.4))
+
+
+def _fig2_curves(given: Given) -> Picture:
+    fine = np.unique(
+        np.concatenate([PAPER_GRID, np.geomspace(1e-4, 0.1, 30), np.linspace(0.1, 0.99, 90)])
+    )
+    some = simulated_curves(
+        loss_curves(FIGURE_2_P, PAPER_GRID[1::3]), 100, n_sparse=4096, seed=_SEED
+    )
+    both = loss_curves(FIGURE_2_P, fine).merge(
+        some[["simulated_loss", "standard_error"]], join="outer"
+    )
+    both.attrs.update(some.attrs)
+
+    def draw(figure: Figure) -> None:
+        ax = figure.subplots()
+        draw_curves(both, ax)
+        points = some.isel(p=0, ratio=2)
+        ax.annotate(
+            f"p = {float(points['p']):g}: {float(points['p']) * some.n_sparse:.0f} features on,\n"
+            "not yet Gaussian",
+            (float(points["ratio"]), float(points["loss"] / points["floor"])),
+            xytext=(-4, -6),
+            textcoords="offset points",
+            ha="right",
+            va="top",
+            fontsize="small",
+        )
+
+    return Picture(both, draw, (7, 5.2))
+
+
+def _fig2_map(given: Given) -> Picture:
+    curves = loss_curves(np.geomspace(1e-4, 1, 120), np.linspace(0.005, 0.995, 120))
+
+    def draw(figure: Figure) -> None:
+        ax = figure.subplots()
+        ax.set_yscale("log")
+        draw_grid(curves, ax)
+        ax.set_ylim(1e-4, 1)
+
+    return Picture(curves, draw, (6.4, 5))
+
+
+def _fig3_weights(given: Given) -> Picture:
+    import xarray as xr
+
+    models = _models(given)
+    size = min(_CORNER, *(bias.size for _, _, bias in models.values()))
+    w, b, features = [], [], []
+    for name, (w_in, w_out, bias) in models.items():
+        chosen = np.arange(size)
+        if name.startswith("antipodal"):  # partners beside each other
+            chosen = chosen // 2 + chosen % 2 * bias.size // 2
+        w.append(w_out[chosen] @ w_in[:, chosen])
+        b.append(bias[chosen])
+        features.append(chosen)
+    shown = xr.Dataset(
+        {
+            "W": (("model", "i", "j"), np.stack(w)),
+            "b": (("model", "i"), np.stack(b)),
+            "feature": (("model", "i"), np.stack(features)),
+        },
+        {"model": list(models)},
+        {"p": given.p, "seed": _SEED},
+    )
+
+    def draw(figure: Figure) -> None:
+        panels = figure.subplots(1, len(models), squeeze=False)[0]
+        for ax, name in zip(panels, models, strict=True):
+            draw_corner(shown["W"].sel(model=name), shown["b"].sel(model=name), ax)
+            ax.set_title(name.replace(",", "\n", 1), fontsize="medium")
+            if name.startswith("antipodal"):
+                ax.set(xlabel="input feature, then its partner, the next, ...")
+        figure.suptitle(f"W and bias of {size} features, p = {given.p:g}")
+
+    return Picture(shown, draw, (0.4 + 4.6 * len(models), 3.9))
+
+
+def _fig7_rugs(given: Given) -> Picture:
+    statistics = numbers.lyapunov_of_rugs(2 ** np.arange(5, 16), [0.1, 0.25, 0.5], seed=_SEED)
+    return Picture(
+        statistics, lambda figure: draw_lyapunov(statistics, figure.subplots()), (6, 4.6)
+    )
+
+
+def _phases(given: Given) -> Picture:
+    phases = numbers.phase_diagram(np.geomspace(1e-6, 1, 240), np.geomspace(1e-6, 0.999, 240))
+    return Picture(phases, lambda figure: draw_phases(phases, figure.subplots()), (6.4, 5))
+
+
+def _pairs(given: Given) -> Picture:
+    gain = numbers.pair_gain(np.geomspace(1e-3, 1, 19), _PAIR_RATIOS)
+    return Picture(gain, lambda figure: draw_pairs(gain, figure.subplots()), (6.4, 5))
+
+
+def _decoders(given: Given) -> Picture:
+    table = decoder_table(np.geomspace(1e-6, 0.5, 30), [0.1, 0.5])
+
+    def draw(figure: Figure) -> None:
+        panels = figure.subplots(1, 2, sharex=True, sharey=True)
+        for ax, ratio in zip(panels, table["ratio"].values, strict=True):
+            draw_decoders(table.sel(ratio=ratio), ax)
+            ax.set_title(f"Gaussian channel, r = {ratio:g}", fontsize="medium")
+            ax.label_outer()
+        panels[1].get_legend().remove()
+        panels[0].set_ylim(bottom=0.8 * float(table["over_bayes"].min()))
+
+    return Picture(table, draw, (10, 5))
+
+
+def _scaling(given: Given) -> Picture:
+    import xarray as xr
+
+    p = np.geomspace(1e-8, 0.3, 90)
+    ratio = np.concatenate([np.geomspace(1e-4, 0.8, 60), 1 - np.geomspace(0.2, 1e-3, 31)[1:]])
+    curves = {
+        "r = √p": ("p", numbers.scaling_curves(p, np.sqrt(p))),
+        "r = 0.5": ("p", numbers.scaling_curves(p, 0.5)),
+        "p = 0.01": ("ratio", numbers.scaling_curves(0.01, ratio)),
+    }
+
+    def draw(figure: Figure) -> None:
+        panels = figure.subplots(2, len(curves), sharex="col", height_ratios=(3, 2))
+        for column, (name, (x, curve)) in zip(panels.T, curves.items(), strict=True):
+            draw_scaling(curve, x, column)
+            column[0].set_title(f"Gaussian rug, {name}", fontsize="medium")
+            if column[0] is not panels[0, 0]:
+                column[0].get_legend().remove()
+                for ax in column:
+                    ax.set_ylabel("")
+
+    together = xr.concat([curve for _, curve in curves.values()], "curve")
+    together = together.assign_coords(curve=list(curves))
+    return Picture(together, draw, (13, 6.5))
+
+
+def _row_law(given: Given) -> Picture:
+    import xarray as xr
+
+    laws = []
+    models = _models(given)
+    for w_in, w_out, _ in models.values():
+        law = numbers.row_law(RowChannel((w_out[0] @ w_in)[1:], given.p))
+        laws.append(law.assign(skewness=law.skewness))
+    shown = xr.concat(laws, "model", combine_attrs="drop").assign_coords(model=list(models))
+
+    def draw(figure: Figure) -> None:
+        panels = figure.subplots(1, len(models), sharey=True, squeeze=False)[0]
+        for ax, name, law in zip(panels, models, laws, strict=True):
+            draw_row_law(law, ax)
+            ax.set_title(
+                f"{name}\nrow of feature 0, skewness {law.attrs['skewness']:.2f}", fontsize="medium"
+            )
+            ax.label_outer()
+        figure.suptitle(f"Interference in one output, p = {given.p:g}")
+
+    return Picture(shown.assign_attrs(p=given.p, seed=_SEED), draw, (0.8 + 4.2 * len(models), 4.4))
+
+
+def _dark_matter(given: Given) -> Picture:
+    import xarray as xr
+
+    p, ratio = [0.001, 0.01, 0.045, 0.2], 0.25
+    by_ratio = numbers.dark_matter(p, np.geomspace(1e-3, 0.99, 160), 1.0)
+    by_fraction = numbers.dark_matter(p, ratio, np.linspace(0, 1, 81))
+
+    def draw(figure: Figure) -> None:
+        left, right = figure.subplots(1, 2)
+        draw_dark_matter(by_ratio.squeeze("fraction"), "ratio", left)
+        left.set(xscale="log", yscale="log", ylim=(1e-5, 20))
+        left.set_title("all features learned", fontsize="medium")
+        draw_dark_matter(by_fraction.squeeze("ratio"), "fraction", right)
+        right.get_legend().remove()
+        right.set_title(f"ratio r = {ratio:g}, a share of features learned", fontsize="medium")
+        figure.suptitle("Persian rug as an autoencoder: error nonlinear (solid), linear (dashed)")
+
+    both = xr.Dataset(
+        {f"{name}_by_ratio": by_ratio[name].squeeze("fraction", drop=True) for name in by_ratio}
+        | {
+            f"{name}_by_fraction": by_fraction[name].squeeze("ratio", drop=True)
+            for name in by_ratio
+        },
+        attrs=by_ratio.attrs | {"ratio_of_by_fraction": ratio},
+    )
+    return Picture(both, draw, (10.5, 4.8))
+
+
+def _models(given: Given) -> dict[str, tuple[Array, Array, Array]]:
+    """W_in, W_out and bias of rugs at their best a and b, and of the weights given."""
+    model = given.weights
+    n_dense, n_sparse = model.w_in.shape if model else _FIGURE_3[::-1]
+    size = 1 << (n_sparse - 1).bit_length()
+    rank = max(1, round(size * n_dense / n_sparse))
+
+    def of(n_sparse: int, n_dense: int) -> str:
+        return f", {n_sparse} features, {n_dense} hidden units"
+
+    best = optimum(given.p, rank / size)
+    a, b = float(best.a), float(best.b)
+    rug = hadamard_rug(size, rank, seed=_SEED)
+    found = {f"Persian rug{of(size, rank)}": _weights(rug, a, rug.bias(b, a, given.p))}
+    if 2 * rank <= size:
+        pairs = antipodal_rug(size, rank, seed=_SEED)
+        best = antipodal_optimum(given.p, rank / size)
+        found[f"antipodal rug{of(size, rank)}"] = _weights(pairs, float(best.a), float(best.b))
+    if model:
+        found[f"trained model{of(n_sparse, n_dense)}"] = model.w_in, model.w_out, model.b
+    return found
+
+
+def _weights(rug: Rug, a: float, b: float) -> tuple[Array, Array, Array]:
+    return rug.w_in, rug.w_out(a), np.full(rug.n_sparse, b)
+
+
+def _fig2_trained(given: Given) -> Picture:
+    trained = _trained(given)
+    points = trained[["p", "n_sparse", "ratio", "loss", "best_known"]]
+    kinds = _kinds(trained)
+    p = np.unique(points["p"])
+    p = p[np.unique(np.linspace(0, p.size - 1, 4).astype(int))]
+    ratio = np.linspace(min(0.02, float(points["ratio"].min())), 0.97, 48)
+    theory = numbers.theory_beside(p, ratio)
+
+    def draw(figure: Figure) -> None:
+        panels = figure.subplots(len(kinds), p.size, squeeze=False, sharex=True, sharey=True)
+        for row, chosen in zip(panels, kinds.values(), strict=True):
+            for ax, one in zip(row, p, strict=True):
+                draw_trained(points.isel(point=chosen), theory, one, ax)
+                ax.label_outer()
+                if ax is not panels[0, 0]:
+                    ax.get_legend().remove()
+        figure.suptitle(f"Trained models ({' / '.join(kinds)}), seeds averaged ± 2 SE")
+
+    shown = points.rename(p="point_p", ratio="point_ratio", loss="trained_loss").merge(theory)
+    return Picture(shown, draw, (1 + 3.3 * p.size, 0.4 + 3.8 * len(kinds)))
+
+
+# Column of the collected results, what it is, and what it is for a rug of n_sparse features.
+_MAPS: dict[str, tuple[str, str, Callable[[int], float]]] = {
+    "fig4_diagonal": ("diagonal_spread", "standard deviation of $W_{ii}$", lambda n: 0.0),
+    "fig5_bias": ("bias_spread", "standard deviation of $b_i$", lambda n: 0.0),
+    "fig6_variance": ("variance_spread", r"standard deviation of Var $\nu_i$", lambda n: 0.0),
+    "fig7_lyapunov": (
+        "Lyapunov_worst",
+        "worst Lyapunov statistic of a row",
+        lambda n: float(np.sqrt(8 / (np.pi * n))),
+    ),
+}
+
+
+def _map(name: str) -> Callable[[Given], Picture]:
+    column, label, of_rug = _MAPS[name]
+
+    def picture(given: Given) -> Picture:
+        trained = _trained(given)
+        points = trained[["p", "n_sparse", "ratio", column]]
+        kinds, sizes = _kinds(trained), np.unique(points["n_sparse"])
+        limits = 0.0, float(points[column].max())
+
+        def draw(figure: Figure) -> None:
+            panels = figure.subplots(len(kinds), sizes.size, squeeze=False)
+            for row, (kind, chosen) in zip(panels, kinds.items(), strict=True):
+                for ax, n in zip(row, sizes, strict=True):
+                    part = points.isel(point=chosen & (points["n_sparse"].values == n))
+                    if not part.sizes["point"]:
+                        ax.set_axis_off()
+                        continue
+                    at = part["p"], part["ratio"], part[column]
+                    draw_map(*at, ax, label=label, limits=limits)
+                    ax.set_title(
+                        rf"{kind}, $n_\mathrm{{sparse}}$ = {n} (rug: {of_rug(int(n)):.2g})",
+                        fontsize="medium",
+                    )
+            figure.suptitle(f"Trained models: {label} over features alive, mean over seeds")
+
+        return Picture(points, draw, (0.5 + 4.8 * sizes.size, 0.6 + 3.8 * len(kinds)))
+
+    return picture
+
+
+def _trained(given: Given) -> xr.Dataset:
+    assert given.trained is not None  # `write_figures` draws these figures only then
+    return given.trained
+
+
+def _kinds(trained: xr.Dataset) -> dict[str, NDArray[np.bool_]]:
+    """Which models are of each protocol, tied ones apart."""
+    protocol, tied = trained["protocol"].values.astype(str), trained["tied"].values.astype(bool)
+    name = np.where(tied, np.char.add(protocol, ", tied"), protocol)
+    return {str(kind): name == kind for kind in np.unique(name)}
+
+
+THEORY: dict[str, Callable[[Given], Picture]] = {
+    "fig1_rug": _fig1_rug,
+    "fig2_curves": _fig2_curves,
+    "fig2_map": _fig2_map,
+    "fig3_weights": _fig3_weights,
+    "fig7_rugs": _fig7_rugs,
+    "phases": _phases,
+    "pairs": _pairs,
+    "decoders": _decoders,
+    "scaling": _scaling,
+    "row_law": _row_law,
+    "dark_matter": _dark_matter,
+}
+TRAINED: dict[str, Callable[[Given], Picture]] = {"fig2_trained": _fig2_trained} | {
+    name: _map(name) for name in _MAPS
+}
