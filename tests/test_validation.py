@@ -299,8 +299,8 @@ class TestReport:
         rug = float(rt.optimum(row["p"], row["ratio"]).loss)
         assert row["over_rug"] == pytest.approx((losses / rug - 1).mean())
         assert markdown(frame).count("\n") == 6
-        terms = frame[list(VERDICT)].sum(axis=1) + frame["best_known"]
-        assert terms.to_numpy() == pytest.approx(frame["loss"].to_numpy(), rel=1e-6)
+        terms = sum(data[name].values for name in VERDICT) + data.best_known.values
+        assert terms == pytest.approx(data.verdict_loss_of_these_rows.values, rel=1e-9)
         paths = write_report(data, tmp_path / "report")
         assert {path.suffix for path in paths} == {".csv", ".md", ".png"}
         assert all(path.stat().st_size > 100 for path in paths)
