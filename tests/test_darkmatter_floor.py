@@ -27,7 +27,7 @@ def test_exact_laws_are_found_from_anywhere(floor, log_fall, beta, log_unit):
 def test_the_best_fit_is_that_of_a_general_solver():
     rng = np.random.default_rng(0)
     loss = 0.1 + 3 * WIDTH**-0.3 + 0.003 * rng.normal(size=7)
-    sigma = rng.uniform(0.5, 2, 7)
+    sigma = 0.003 * rng.uniform(0.5, 2, 7)
     law = fit_floor(WIDTH, loss, sigma=sigma)
 
     def residual(theta):
@@ -73,6 +73,9 @@ def test_what_the_data_do_not_fix_is_unbounded():
     step = fit_floor(WIDTH, [1.0, 0, 0.01, -0.01, 0, 0.01, 0])
     assert step.beta_interval[0] == -np.inf and step.alpha_interval[1] == np.inf
     assert -0.05 < step.floor_interval[0] < step.floor_interval[1] < 0.05
+    # Errors as large as the fall: there may be none.
+    unknown = fit_floor(WIDTH, 1 / np.arange(1, 8), sigma=1.0)
+    assert unknown.alpha_interval == (0, np.inf) and unknown.beta_interval == (-np.inf, 0)
 
 
 def test_scale_of_the_losses_does_not_matter():

@@ -26,7 +26,8 @@ class FloorFit:
     floor, alpha, beta : float
         beta < 0.
     floor_interval, alpha_interval, beta_interval : tuple of float
-        By the profile of the sum of squares; an end that the data do not fix is infinite.
+        By the profile of the sum of squares.  An end that the data do not fix is infinite, or 0
+        for alpha and the upper end of beta.
     confidence : float
         Of the intervals.
     residual : float
@@ -148,29 +149,29 @@ def fit_floor(
     def at_beta(log_value: float) -> float:
         return float(limit - model.squares(-np.exp(np.array([log_value])))[0])
 
-    # If a straight line in ln M, or a step, is within the limit, that side has no end.
+    # Sides on which a straight line in ln M, a step, or no fall at all is within the limit are open.
     line, step = (bool(model.squares(np.array([end]))[0] <= limit) for end in (flat, steep))
+    still = bool(model.squares_at_drop(np.zeros(1), np.array([beta]))[0] <= limit)
+    vanishes, diverges = still or (step and centre < 0), line or (step and centre > 0)
     log_alpha, log_beta, shift = np.log(alpha), np.log(-beta), 0.01 * float(np.ptp(loss))
     return FloorFit(
-        floor,
-        alpha,
-        beta,
-        (
+        floor=floor,
+        alpha=alpha,
+        beta=beta,
+        floor_interval=(
             -np.inf if line else _end(at_floor, floor, -shift),
             _end(at_floor, floor, shift),
         ),
-        (
-            0.0 if step and centre < 0 else float(np.exp(_end(at_alpha, log_alpha, -0.1))),
-            np.inf
-            if line or (step and centre > 0)
-            else float(np.exp(_end(at_alpha, log_alpha, 0.1))),
+        alpha_interval=(
+            0.0 if vanishes else float(np.exp(_end(at_alpha, log_alpha, -0.1))),
+            np.inf if diverges else float(np.exp(_end(at_alpha, log_alpha, 0.1))),
         ),
-        (
+        beta_interval=(
             -np.inf if step else -float(np.exp(_root(at_beta, log_beta, np.log(-steep)))),
             0.0 if line else -float(np.exp(_root(at_beta, log_beta, np.log(-flat)))),
         ),
-        confidence,
-        float(np.sqrt(best / freedom)) if freedom else 0.0,
+        confidence=confidence,
+        residual=float(np.sqrt(best / freedom)) if freedom else 0.0,
     )
 
 

@@ -222,7 +222,7 @@ def gaussian_norm(mean: Array, variance: Array) -> tuple[float, Array]:
     mean, variance = mean / scale, variance / scale**2
     t = np.exp(_LOG_T)[:, None]
     width = 1 + 2 * t * variance
-    log_a = -(t * mean**2 / width + np.log(width) / 2).sum(axis=1)
+    log_a = -(t * mean**2 / width + np.log1p(2 * t * variance) / 2).sum(axis=1)
     step = _LOG_T[1] - _LOG_T[0]
     t = t[:, 0]
     norm = step / (2 * np.sqrt(np.pi)) * np.sum(-np.expm1(log_a) / np.sqrt(t))
