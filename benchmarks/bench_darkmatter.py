@@ -4,8 +4,9 @@ OMP_NUM_THREADS=2 python benchmarks/bench_darkmatter.py [--rows 200000] [--colum
 
 The products are Σ xxᵀ and Σ x eᵀ over the rows of the fit and x @ slope over those held out, in
 blocks of the same size and in float64 as `decompose` does them.  Timings alternate and the least of
-each is taken; the ratio still moves with other load on the machine.  The data are float32, in
-memory or, with `--disk`, in memory-mapped files.
+each is taken, of the wall clock and of the processor; other load on the machine moves both ratios,
+most with more than one thread.  The data are float32, in memory or, with `--disk`, in memory-mapped
+files.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ import argparse
 import resource
 import tempfile
 from pathlib import Path
-from time import perf_counter
+from time import perf_counter, process_time
 
 import numpy as np
 
@@ -51,18 +52,23 @@ def peak():
 
 
 def bare(rows, columns, fitted, length, dtype):
-    """Seconds of the products alone, on blocks that are there already."""
+    """The products alone, on blocks that are there already."""
     generator = np.random.default_rng(0)
     x, e = (generator.normal(size=(length, columns)).astype(dtype) for _ in range(2))
     square = np.empty((columns, columns), dtype)
     product = np.empty((length, columns), dtype)
-    start = perf_counter()
     for _ in range(fitted // length):
         np.matmul(x.T, x, out=square)
         np.matmul(x.T, e, out=square)
     for _ in range((rows - fitted) // length):
         np.matmul(x, square, out=product)
-    return perf_counter() - start
+
+
+def timed(function):
+    """Seconds of the wall clock and of the processor, and the result."""
+    start = perf_counter(), process_time()
+    result = function()
+    return (perf_counter() - start[0], process_time() - start[1]), result
 
 
 def main():
@@ -80,18 +86,18 @@ def main():
         length = max(2**20 // options.columns, options.columns)
         ours, theirs, single = [], [], []
         for _ in range(options.repeats):
-            start = perf_counter()
-            found = rt.darkmatter.decompose(x, x_hat, contexts=contexts)
-            ours.append(perf_counter() - start)
+            spent, found = timed(lambda: rt.darkmatter.decompose(x, x_hat, contexts=contexts))
+            ours.append(spent)
             sizes = (options.rows, options.columns, found.fit_rows, length)
-            theirs.append(bare(*sizes, np.float64))
-            single.append(bare(*sizes, np.float32))
+            theirs.append(timed(lambda sizes=sizes: bare(*sizes, np.float64))[0])
+            single.append(timed(lambda sizes=sizes: bare(*sizes, np.float32))[0])
         print(f"{options.rows} x {options.columns}: {found}")
-        print(
-            f"decompose {min(ours):.2f} s, products {min(theirs):.2f} s in float64 and "
-            f"{min(single):.2f} s in float32: ratios {min(ours) / min(theirs):.2f} and "
-            f"{min(ours) / min(single):.2f}"
-        )
+        ours, theirs, single = (np.min(times, axis=0) for times in (ours, theirs, single))
+        for name, one, two, three in zip(("wall", "cpu"), ours, theirs, single, strict=True):
+            print(
+                f"{name}: decompose {one:.2f} s, products {two:.2f} s in float64 and {three:.2f} s "
+                f"in float32: ratios {one / two:.2f} and {one / three:.2f}"
+            )
         print(f"peak memory {peak():.2f} GiB, {before:.2f} GiB before the first decomposition")
 
 

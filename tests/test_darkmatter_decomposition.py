@@ -94,11 +94,12 @@ def test_the_scores_are_on_the_fit_rows_if_none_are_held_out():
 
 
 @pytest.mark.parametrize("held", [0.0, 0.4])
-def test_paper_convention(held):
+@pytest.mark.parametrize("size", [50, None])
+def test_paper_convention(held, size):
     rng = np.random.default_rng(3)
     x = rng.exponential(size=(500, 5)) + np.array([0, 1, 2, 3, 40])
     x_hat = 0.5 * x + np.cos(x)
-    contexts = np.arange(500) // 50
+    contexts = np.arange(500) // size if size else None
     found = decompose(x, x_hat, contexts=contexts, convention="paper", test_fraction=held)
     everything = np.ones(500, bool)
     fitted = ~found.held_out if held else everything
@@ -109,8 +110,8 @@ def test_paper_convention(held):
     for name in ("fvu", "fvu_centred", "fvu_nl"):
         assert getattr(found, name) == pytest.approx(float(of_all[name]), rel=1e-10)
     np.testing.assert_allclose(found.intercept, 0, atol=1e-12)
-    if held:  # rows, not contexts, are held out
-        assert found.test_rows == 200
+    assert found.test_rows == (200 if held else 500)
+    if held and size:  # rows, not contexts, are held out
         sides = [set(found.held_out[contexts == k]) for k in range(10)]
         assert any(len(side) == 2 for side in sides)
 

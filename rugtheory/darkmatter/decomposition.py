@@ -226,7 +226,7 @@ def decompose(
         assert seen.x is not None
         all_x, all_error = all_x + seen.x, all_error + seen.y
         all_left = all_left + seen.residual
-    weights = resamplings(held.y.count > 0, bootstrap, _check.rng(seed))
+    weights = resamplings(all_x.count > 0, bootstrap, _check.rng(seed))
     total = all_x.about_mean(weights).sum(axis=1)
     if not total.all():
         raise ValueError("x must vary over the evaluated rows, got a constant")

@@ -149,7 +149,7 @@ def fit_floor(
     def at_beta(log_value: float) -> float:
         return float(limit - model.squares(-np.exp(np.array([log_value])))[0])
 
-    # Sides on which a straight line in ln M, a step, or no fall at all is within the limit are open.
+    # A side where a straight line in ln M, a step, or no fall at all is within the limit is open.
     line, step = (bool(model.squares(np.array([end]))[0] <= limit) for end in (flat, steep))
     still = bool(model.squares_at_drop(np.zeros(1), np.array([beta]))[0] <= limit)
     vanishes, diverges = still or (step and centre < 0), line or (step and centre > 0)
