@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -102,13 +103,16 @@ def adjacent(
         linear = block @ decomposition.slope + decomposition.intercept
         return np.hstack([error, linear, error - linear])
 
+    def read(component: Rows, some: NDArray[np.intp]) -> tuple[NDArray[Any], Array]:
+        return component.read(some), targets(some)
+
     found = {}
     for name, source in components.items():
         component = Rows(name, source)
         same_count(rows, component)
         found[name] = Adjacent(
             *regressions(
-                lambda some, component=component: (component.read(some), targets(some)),  # type: ignore[misc]
+                partial(read, component),
                 component.columns,
                 [d, d, d],
                 parts,
