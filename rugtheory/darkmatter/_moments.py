@@ -84,7 +84,7 @@ def solve(found: Moments, *, intercept: bool = True) -> Affine:
     if not intercept:
         xx = xx + n * np.outer(centre, centre)
         xy = xy + n * np.outer(centre, found.y_mean)
-    spread = np.sqrt(np.diag(xx))
+    spread = np.sqrt(np.maximum(np.diag(xx), 0))
     # A constant column varies by the rounding of its mean.
     varies = spread > (8 * _EPS * np.sqrt(n) * np.abs(centre) if intercept else 0.0)
     if not varies.any():
