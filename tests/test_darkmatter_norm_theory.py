@@ -157,7 +157,7 @@ class TestProbe:
         x = w @ features.T
         y = np.sum(x * x, axis=1)
         probe, intercept, r2 = regression(x, y, weights)
-        theory = norm_probe(features, law)
+        theory = norm_probe(features.T, law)
         total = weights @ (y - weights @ y) ** 2
         assert theory.r2 == pytest.approx(r2, rel=rel)
         assert theory.variance == pytest.approx(total, rel=rel)
@@ -225,7 +225,7 @@ class TestProbe:
         features = rng.normal(size=shape)
         features /= np.linalg.norm(features, axis=0)
         source = rt.SparseSource(0.05)
-        probe = norm_probe(features, WeightLaw.sparse(source))
+        probe = norm_probe(features.T, WeightLaw.sparse(source))
         x = source.sample((40_000, shape[1]), rng) @ features.T
         y = np.sum(x * x, axis=1)
         left = (y - x @ probe.vector - probe.intercept) ** 2 / probe.variance
@@ -242,7 +242,7 @@ class TestProbe:
         if constant:
             rows[0] = 0
         rug, source = rt.Rug(n, rows), rt.SparseSource(p)
-        probe = norm_probe(rug.w_in, WeightLaw.sparse(source))
+        probe = norm_probe(rug.w_in.T, WeightLaw.sparse(source))
         mean, s, k3, k4 = source.cumulants()
         top = (ratio * k3 + 2 * s * mean) ** 2 / s
         linear, square = 4 * mean * (mean * s + ratio * k3), k4 + 2 * s * s
@@ -252,9 +252,9 @@ class TestProbe:
     def test_gram_and_features_agree(self):
         features = self.rng.normal(size=(3, 6))
         law = WeightLaw.sparse(rt.SparseSource(np.linspace(0.1, 0.6, 6)))
-        direct = norm_probe(features, law)
+        direct = norm_probe(features.T, law)
         factor = features_from_gram(features.T @ features)
-        assert factor.shape == (3, 6)
+        assert factor.shape == (6, 3)
         other = norm_probe(factor, law)
         assert other.r2 == pytest.approx(direct.r2, rel=1e-12)
         assert other.response == pytest.approx(direct.response, rel=1e-11)
@@ -290,12 +290,12 @@ class TestNull:
         law = WeightLaw.sparse(rt.SparseSource(np.linspace(0.1, 0.7, 7))).gaussian()
         sigma = (features * law.variance) @ features.T
         expected = gaussian_null(features @ law.mean, sigma)
-        assert norm_probe(features, law).r2 == pytest.approx(expected, rel=1e-12)
+        assert norm_probe(features.T, law).r2 == pytest.approx(expected, rel=1e-12)
 
     def test_random_signs(self):
         features = self.rng.normal(size=(3, 5))
         law = WeightLaw.sparse(rt.SparseSource(0.3))
-        probe = norm_probe(features, law.sign_flipped())
+        probe = norm_probe(features.T, law.sign_flipped())
         assert probe.r2 == 0 and not probe.vector.any()
         x, w = rt.SparseSource(0.3).quadrature(3)
         flipped = np.concatenate([x, -x]), np.concatenate([w, w]) / 2

@@ -98,3 +98,84 @@ class TestCode:
         v = rt.SparseSource(p).variance
         published = v * np.sum(w[0] ** 2)
         assert published == pytest.approx(a**2 * (rug.sigma(p) ** 2 + v))
+
+
+class TestDarkMatter:
+    """Decomposing the Dark Matter of Sparse Autoencoders, arXiv:2410.14670."""
+
+    def test_least_squares_slope(self):
+        """Appendix B.1 prints E w²/E w; Poisson weights of rate 1, enumerated to 25 events."""
+        w = np.arange(26.0)
+        weights = np.exp(-1.0) / np.cumprod(np.maximum(w, 1))
+        design = np.stack([w, np.ones(26)], axis=1) * np.sqrt(weights)[:, None]
+        slope = np.linalg.lstsq(design, w**2 * np.sqrt(weights), rcond=None)[0][0]
+        assert slope == pytest.approx(3, rel=1e-9)
+        assert weights @ w**2 / (weights @ w) == pytest.approx(2)
+        law = rt.darkmatter.WeightLaw.poisson(1.0)
+        assert rt.darkmatter.norm_probe(np.eye(3), law).response == pytest.approx(np.full(3, slope))
+
+    @pytest.mark.parametrize(
+        ("amplitude", "sign", "r2"),
+        [
+            (rt.Constant(), 1, 1),
+            (rt.Uniform(), 1, 15 / 16),
+            (rt.Exponential(), 1, 3 / 4),
+            (rt.Uniform(), -1, 0),
+        ],
+    )
+    def test_orthogonal_features_are_not_always_predictable(self, amplitude, sign, r2):
+        """Section 5.1 claims R² = 1 for all; one rare feature, exact to its fourth moment."""
+        x, weights = rt.SparseSource(1e-9, amplitude).quadrature(3)
+        w, weights = np.append(x, sign * x), np.append(weights, weights) / 2
+        covariance = np.cov(w, w * w, aweights=weights, bias=True)
+        correlation = covariance[0, 1] ** 2 / (covariance[0, 0] * covariance[1, 1])
+        assert correlation == pytest.approx(r2, abs=1e-8)
+
+    def test_the_parabola_is_that_of_any_overlapping_features(self):
+        """Appendix C blames random vectors; a regular frame, the rug's, has it too."""
+        n, ratio = 64, 0.25
+        w = rt.Rug(n, np.arange(1, 17)).w_in
+        order = np.random.default_rng(0).permutation(n)
+        for fraction in (0.25, 0.5, 0.75):
+            absent = w[:, order[int(fraction * n) :]]
+            error = absent @ absent.T
+            left = np.trace(error - error @ np.linalg.solve(w @ w.T, error)) / np.trace(w @ w.T)
+            expected = rt.darkmatter.masked_error(ratio, fraction).fvu_nl
+            assert left == pytest.approx(expected, rel=0.1) and left > 0.12
+
+    def published_r2(self, x, y):
+        """Their regression and its score: no intercept, coordinates averaged without weights."""
+        residual = y - x @ np.linalg.lstsq(x, y, rcond=None)[0]
+        return np.mean(1 - np.sum(residual**2, axis=0) / np.sum((y - y.mean(axis=0)) ** 2, axis=0))
+
+    def test_no_intercept(self):
+        rng = np.random.default_rng(0)
+        x = rng.normal(size=(10_000, 4))
+        y = x @ rng.normal(size=(4, 4)) + 10
+        assert self.published_r2(x, y) < -1
+        assert self.published_r2(np.column_stack([x, np.ones(10_000)]), y) == pytest.approx(1)
+
+    def test_unweighted_r2(self):
+        """An error with a large linear coordinate and a small nonlinear one."""
+        rng = np.random.default_rng(1)
+        x = rng.normal(size=(50_000, 2))
+        error = np.stack([x[:, 0], 0.1 * (x[:, 1] ** 2 - 1)], axis=1)
+        fvu = np.sum(error**2) / np.sum((x - x.mean(axis=0)) ** 2)
+        split = rt.darkmatter.decompose(x, x - error, test_fraction=0.0, bootstrap=0)
+        r2 = self.published_r2(x, error)
+        assert r2 == pytest.approx(0.5, abs=0.01)
+        assert split.fvu_nl == pytest.approx((1 - split.r2) * split.fvu_centred)
+        assert (1 - r2) * fvu > 20 * split.fvu_nl
+
+    def test_steps_of_gradient_pursuit_are_not_atoms(self):
+        """Section 7.1: as many steps as L0 can take fewer atoms."""
+        rng = np.random.default_rng(2)
+        atoms = rng.normal(size=(40, 8)) + 0.5
+        x = rng.normal(size=(200, 8)) + 0.5
+        counts = np.diff(rt.darkmatter.gradient_pursuit(x, atoms, 6, exact=False).indptr)
+        assert counts.max() <= 6 and np.mean(counts < 6) > 0.1
+        residual = np.zeros(8)  # of the signal atoms[0] after one step
+        gradient = atoms @ residual
+        c = gradient @ atoms
+        with np.errstate(invalid="ignore"):
+            assert np.isnan((c @ residual) / (c @ c))

@@ -195,9 +195,9 @@ def norm_probe(features: ArrayLike, law: WeightLaw) -> NormProbe:
 
     Parameters
     ----------
-    features : array_like, shape (d, n)
-        Feature vectors as columns, of any length; see `features_from_gram` if only their inner
-        products are known.
+    features : array_like, shape (n, d)
+        Feature vectors, the columns of F, one a row and of any length; see `features_from_gram` if
+        only their inner products are known.
     law : WeightLaw
         Law of the weights, with entries that broadcast to shape (n,).
 
@@ -223,7 +223,7 @@ def norm_probe(features: ArrayLike, law: WeightLaw) -> NormProbe:
     >>> print(f"{probe.r2:.12f}", probe.vector)
     1.000000000000 [1. 1. 1. 1.]
     """
-    f = _matrix("features", features)
+    f = _matrix("features", features).T
     if not isinstance(law, WeightLaw):
         raise TypeError(f"law must be a WeightLaw, got {law!r}")
     n = f.shape[1]
@@ -263,7 +263,7 @@ def norm_probe(features: ArrayLike, law: WeightLaw) -> NormProbe:
 
 
 def features_from_gram(gram: ArrayLike) -> Array:
-    """Vectors, as the columns of a matrix of shape (rank, n), that have the given inner products.
+    """Vectors, one a row of a matrix of shape (n, rank), that have the given inner products.
 
     Parameters
     ----------
@@ -279,8 +279,8 @@ def features_from_gram(gram: ArrayLike) -> Array:
     --------
     >>> import numpy as np, rugtheory as rt
     >>> f = rt.darkmatter.features_from_gram(np.array([[1.0, -1.0], [-1.0, 1.0]]))
-    >>> print(f.shape, np.allclose(f.T @ f, [[1, -1], [-1, 1]]))
-    (1, 2) True
+    >>> print(f.shape, np.allclose(f @ f.T, [[1, -1], [-1, 1]]))
+    (2, 1) True
     """
     g = _matrix("gram", gram)
     if g.shape[0] != g.shape[1]:
@@ -292,7 +292,7 @@ def features_from_gram(gram: ArrayLike) -> Array:
     if values[0] < -rounding:
         raise ValueError(f"gram must be positive semidefinite, got an eigenvalue {values[0]}")
     kept = values > rounding
-    return np.asarray(np.sqrt(values[kept])[:, None] * vectors[:, kept].T)
+    return np.asarray(vectors[:, kept] * np.sqrt(values[kept]))
 
 
 def gaussian_null(mean: ArrayLike, covariance: ArrayLike) -> float:

@@ -140,7 +140,7 @@ def rug_dark_matter(
     that fits it best.
 
     Worst relative error of `fvu_nl`, α and β against integrals of the definition at 50 digits:
-    5e-15, over 96 points with p from 1e-12 to 1, ratio from 1e-9 to 1 - 1e-9, b up to six σ from
+    7e-15, over 93 points with p from 1e-12 to 1, ratio from 1e-9 to 1 - 1e-9, b up to six σ from
     the optimum, and seven laws.  The linear error rests on δ, whose absolute error is a few
     eps of 1 + a/r: where the decoder is linear to rounding, δ is zero but for rounding and `r2` has
     no digits.
