@@ -162,17 +162,6 @@ def test_figures_draw_on_the_axes_given():
     np.testing.assert_allclose(drawn, (curves["loss"] / curves["floor"]).values[0, :2])
 
 
-def test_library_stands_without_the_extras():
-    import subprocess
-    import sys
-
-    code = (
-        "import sys, rugtheory; print(sorted({'torch', 'matplotlib', 'xarray'} & set(sys.modules)))"
-    )
-    shown = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert shown.stdout.strip() == "[]"
-
-
 class TestWeights:
     @pytest.fixture
     def file(self, tmp_path):
