@@ -25,13 +25,14 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
+import scipy
 from numpy.typing import ArrayLike
-from scipy import integrate, special
-from scipy.optimize import elementwise
+from scipy import special
 
 from . import _check
 from ._check import Array
 from ._expect import blockwise
+from ._search import find_minimum, find_root
 from .antipodal import antipodal_loss, antipodal_optimum, antipodal_sigma, partner_nodes
 from .bounds import welch_sigma
 from .loss import reduced_loss
@@ -41,13 +42,9 @@ from .posterior import Posterior, log_normal, mixed, posterior
 from .source import Amplitude, SparseSource, Uniform, composite
 
 if TYPE_CHECKING:
-    pass
-
-if TYPE_CHECKING:
     import xarray as xr
 
 KINDS = ("linear", "relu", "jumprelu", "gated", "topk", "selection", "oracle", "bayes")
-_LEAST_P = 1e-140
 _NO_NOISE = 1e-9
 _ORDER = 10
 _BLOCK = 1024
@@ -203,30 +200,39 @@ def _above(amplitude: Amplitude, theta: Array, sigma: Array, p: Array, shift: Ar
     )
 
 
+class _Parameters:
+    """Fields that are real numbers or arrays."""
+
+    def __post_init__(self) -> None:
+        for name, value in list(vars(self).items()):
+            value = _check.real(name, value)
+            object.__setattr__(self, name, value if value.ndim else float(value))
+
+
 @dataclass(frozen=True)
-class Linear:
+class Linear(_Parameters):
     """a y + b."""
 
     a: Any
     b: Any
 
     def __call__(self, y: ArrayLike) -> Array:
-        return np.asarray(self.a * np.asarray(y) + self.b)
+        return np.asarray(self.a * _check.real("y", y) + self.b)
 
 
 @dataclass(frozen=True)
-class ReLU:
+class ReLU(_Parameters):
     """ReLU(a y + b)."""
 
     a: Any
     b: Any
 
     def __call__(self, y: ArrayLike) -> Array:
-        return np.asarray(np.maximum(self.a * np.asarray(y) + self.b, 0))
+        return np.asarray(np.maximum(self.a * _check.real("y", y) + self.b, 0))
 
 
 @dataclass(frozen=True)
-class JumpReLU:
+class JumpReLU(_Parameters):
     """a y + b where y > threshold, else 0."""
 
     a: Any
@@ -234,12 +240,12 @@ class JumpReLU:
     threshold: Any
 
     def __call__(self, y: ArrayLike) -> Array:
-        y = np.asarray(y)
+        y = _check.real("y", y)
         return np.asarray(np.where(y > self.threshold, self.a * y + self.b, 0))
 
 
 @dataclass(frozen=True)
-class Gated:
+class Gated(_Parameters):
     """ReLU(a y + b) where y > threshold, else 0."""
 
     a: Any
@@ -247,7 +253,7 @@ class Gated:
     threshold: Any
 
     def __call__(self, y: ArrayLike) -> Array:
-        y = np.asarray(y)
+        y = _check.real("y", y)
         return np.asarray(np.where(y > self.threshold, np.maximum(self.a * y + self.b, 0), 0))
 
 
@@ -257,6 +263,10 @@ class Bayes:
 
     channel: Channel
     source: SparseSource
+
+    def __post_init__(self) -> None:
+        _check.instance("channel", self.channel, Channel)
+        _check.instance("source", self.source, SparseSource)
 
     def __call__(self, y: ArrayLike) -> Array:
         y = _check.real("y", y)
@@ -307,9 +317,12 @@ def decoder_loss(
     >>> print(f"{rt.decoder_loss(lambda y: np.maximum(1.3 * y - 0.45, 0), channel, source):.10f}")
     0.0045019767
     """
+    _check.function("decoder", decoder)
+    _check.instance("channel", channel, Channel)
+    _check.instance("source", source, SparseSource)
     amplitude = source.amplitude
     if isinstance(decoder, Linear):
-        a, b = _check.real("a", decoder.a), _check.real("b", decoder.b)
+        a, b = np.asarray(decoder.a), np.asarray(decoder.b)
         offset = b + a * (source.mean + channel.mean(source)) - source.mean
         noise = a * a * channel.variance(source)
         return np.asarray(source.variance * (1 - a) ** 2 + noise + offset**2)
@@ -318,10 +331,7 @@ def decoder_loss(
         return loss(decoder.a, decoder.b, channel.sigma, source.p, amplitude=amplitude)
     if isinstance(decoder, JumpReLU):
         a, b, theta, sigma, p = np.broadcast_arrays(
-            *(_check.real(*x) for x in (("a", decoder.a), ("b", decoder.b))),
-            _check.real("threshold", decoder.threshold),
-            channel.sigma,
-            source.p,
+            decoder.a, decoder.b, decoder.threshold, channel.sigma, source.p
         )
 
         def at(amplitude: Amplitude, *x: Array) -> tuple[Array]:
@@ -418,7 +428,7 @@ def _by_quadrature(
         error = np.exp(on.log_density) * ((on.mean - value) ** 2 + on.variance)
         return float((source.p * error + (1 - source.p) * off * value**2)[0])
 
-    value, _ = integrate.quad_vec(
+    value, _ = scipy.integrate.quad_vec(
         density, points[0], points[-1], points=points[1:-1], epsabs=0, epsrel=1e-10, limit=5000
     )
     return float(value)
@@ -470,7 +480,7 @@ def optimum_decoder(
     channel : "gaussian" or "antipodal"
     amplitude : Amplitude
         Law of a feature that is on.
-    keep : array_like in (0, 1), optional
+    keep : array_like in (0, 1], optional
         k/n of "topk"; p by default, as many as there are features on.
 
     Returns
@@ -482,6 +492,11 @@ def optimum_decoder(
     ValueError, TypeError
         If an argument is outside its range.
 
+    Notes
+    -----
+    Kinds with a threshold or a posterior take a σ below 1e-9 of the mean amplitude as that much:
+    below it their losses stay where those of the other kinds go on falling.
+
     Examples
     --------
     >>> import rugtheory as rt
@@ -491,15 +506,12 @@ def optimum_decoder(
     jumprelu 0.004856
     bayes 0.004480
     """
-    if kind not in KINDS:
-        raise ValueError(f"kind must be one of {', '.join(KINDS)}, got {kind!r}")
-    if channel not in ("gaussian", "antipodal"):
-        raise ValueError(f"channel must be 'gaussian' or 'antipodal', got {channel!r}")
-    p, ratio = _check.probability("p", p), _check.probability("ratio", ratio)
+    _check.choice("kind", kind, KINDS)
+    _check.choice("channel", channel, ("gaussian", "antipodal"))
+    p = _check.probability("p", p, least=_check.LEAST_P)
+    ratio = _check.probability("ratio", ratio)
     keep = p if keep is None else _check.probability("keep", keep)
     _check.broadcastable(p=p, ratio=ratio, keep=keep)
-    if np.any(p < _LEAST_P):
-        raise ValueError(f"p must be at least {_LEAST_P} here, got {p.min()}")
     p, ratio, keep = np.broadcast_arrays(p, ratio, keep)
     antipodal = channel == "antipodal"
     sigma = (antipodal_sigma if antipodal else welch_sigma)(p, ratio, amplitude=amplitude)
@@ -572,7 +584,7 @@ def _best_jump(
     best = np.argmin(losses, axis=0)
     inside = np.clip(best, 1, len(grid) - 2)
     bracket = tuple(np.take_along_axis(grid, (inside + k)[None], axis=0)[0] for k in (-1, 0, 1))
-    found = elementwise.find_minimum(loss, bracket, args=(sigma, p))
+    found = find_minimum(loss, bracket, args=(sigma, p))
     lowest = np.take_along_axis(grid, best[None], axis=0)[0]
     theta = np.where(found.success & (found.f_x <= losses.min(axis=0)), found.x, lowest)
     return theta, *_best_affine(channel, amplitude, theta, sigma, p)
@@ -590,7 +602,7 @@ def _kept(
 
     low = min(channel.edges(amplitude)) - 9 * sigma
     high = sigma * (9 + np.sqrt(2 * np.log(1 / keep))) + np.quantile(amplitude.breakpoints(), 1)
-    found = elementwise.find_root(excess, (low, high), args=(sigma, p, keep)).x
+    found = find_root(excess, (low, high), args=(sigma, p, keep)).x
     # Where all are kept, nothing is below `low`.
     theta = np.where(excess(low, sigma, p, keep) > 0, found, low)
     return theta, *_best_affine(channel, amplitude, theta, sigma, p)

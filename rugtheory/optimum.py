@@ -24,13 +24,14 @@ from functools import lru_cache
 from typing import NamedTuple
 
 import numpy as np
+import scipy
 from numpy.typing import ArrayLike
-from scipy import ndimage, special
-from scipy.optimize import elementwise
+from scipy import special
 
 from . import _check
 from ._check import Array
 from ._expect import blockwise
+from ._search import find_root
 from .bounds import welch_sigma
 from .loss import parts
 from .moments import off_moments, on_moments
@@ -40,9 +41,6 @@ from .source import Amplitude, Uniform, check_amplitude
 _LINEAR = 7.0
 _SURELY_LINEAR = 40.0
 _SCAN = 48
-
-# Losses go as p²; below this they would leave the range of double precision.
-_LEAST_P = 1e-140
 
 # Halley's iteration is cubic: after a step this small, relative to σ + |β|, it is done.
 _STEP = 1e-7
@@ -132,15 +130,11 @@ def optimum(
         raise ValueError(
             f"exactly one of ratio and sigma must be given, got ratio={ratio!r}, sigma={sigma!r}"
         )
-    p = _check.probability("p", p)
+    p = _check.probability("p", p, least=_check.LEAST_P)
     if ratio is not None:
         ratio = _check.probability("ratio", ratio)
         sigma = welch_sigma(p, ratio, amplitude=amplitude)
     sigma = _check.nonnegative("sigma", sigma)  # type: ignore[arg-type]
-    if np.any(p < _LEAST_P):
-        raise ValueError(
-            f"p must be at least {_LEAST_P} here, where losses are of order p², got {p.min()}"
-        )
     _check.broadcastable(p=p, sigma=sigma)
     a, b, loss = blockwise(_solve, amplitude, sigma, p)
     p, sigma = (np.broadcast_to(x, a.shape) for x in (p, sigma))
@@ -262,7 +256,7 @@ def _bracketed(amplitude: Amplitude, sigma: Array, p: Array) -> Array:
     bracket = grid[cell, point], grid[cell + 1, point]
     root = np.empty(0)
     if point.size:
-        root = elementwise.find_root(psi, bracket, args=(sigma[point], p[point])).x
+        root = find_root(psi, bracket, args=(sigma[point], p[point])).x
 
     # The linear decoder competes everywhere: where it is exact no change of sign is left to see.
     t, owner = np.concatenate([top, root]), np.concatenate([np.arange(top.size), point])
@@ -286,7 +280,9 @@ def _interpolated(amplitude: Amplitude, sigma: Array, p: Array) -> Array:
             strict=True,
         )
     ]
-    shift = ndimage.map_coordinates(_table(amplitude), at, order=3, prefilter=False, mode="mirror")
+    shift = scipy.ndimage.map_coordinates(
+        _table(amplitude), at, order=3, prefilter=False, mode="mirror"
+    )
     return np.asarray(np.sinh(np.arcsinh(top) - shift))
 
 
@@ -297,7 +293,7 @@ def _table(amplitude: Amplitude) -> Array:
     p, sigma = special.expit(logit_p)[:, None], amplitude.mean * np.exp(-log_signal)
     (t,) = blockwise(lambda *x: (_bracketed(*x),), amplitude, sigma, p)
     shift = np.arcsinh(_linear_threshold(amplitude, sigma, p)) - np.arcsinh(t)
-    return np.asarray(ndimage.spline_filter(shift, order=3, mode="mirror"))
+    return np.asarray(scipy.ndimage.spline_filter(shift, order=3, mode="mirror"))
 
 
 def _linear_threshold(amplitude: Amplitude, sigma: Array, p: Array) -> Array:

@@ -20,10 +20,10 @@ from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from scipy.optimize import elementwise
 
 from . import _check
 from ._check import Array
+from ._search import find_minimum
 from .antipodal import antipodal_optimum, uneven_pairs
 from .optimum import Optimum, optimum
 from .source import Amplitude, SparseSource, Uniform
@@ -199,9 +199,7 @@ def _chords(p: tuple[float, ...], amplitude: Amplitude) -> _Chords:
     grid = np.linspace(np.log(1e-6), np.log(0.49), 16)[:, None] + 0 * q
     inside = np.clip(np.argmin(steepness(grid, q, at_half), axis=0), 1, 14)
     bracket = tuple(np.take_along_axis(grid, (inside + k)[None], axis=0)[0] for k in (-1, 0, 1))
-    found = elementwise.find_minimum(
-        steepness, bracket, args=(q, at_half), tolerances={"xatol": 1e-5}
-    )
+    found = find_minimum(steepness, bracket, args=(q, at_half), tolerances={"xatol": 1e-5})
     near = np.exp(np.where(found.success, found.x, bracket[1]))
     even = antipodal_optimum(q, 0.5 - near, amplitude=amplitude)
     slope = (even.loss - at_half) / near
@@ -230,7 +228,8 @@ def _with_uneven_pairs(ratio: Array, known: _Chords) -> tuple[Array, Array, Arra
 
 
 def _p_and_ratio(p: ArrayLike, ratio: ArrayLike) -> tuple[Array, Array]:
-    p, ratio = _check.probability("p", p), _check.probability("ratio", ratio)
+    p = _check.probability("p", p, least=_check.LEAST_P)
+    ratio = _check.probability("ratio", ratio)
     _check.broadcastable(p=p, ratio=ratio)
     p, ratio = np.broadcast_arrays(p, ratio)
     return p, ratio
@@ -248,14 +247,14 @@ def _dropping(
 
 def _touching(family: Family, p: ArrayLike, amplitude: Amplitude, last: float) -> Array:
     """The ratio at which the chord from (0, v) to the curve is steepest, at most `last`."""
-    p = _check.probability("p", p)
+    p = _check.probability("p", p, least=_check.LEAST_P)
     q, where = np.unique(p, return_inverse=True)
     variance = np.asarray(SparseSource(q, amplitude).variance)
 
     def slope(log_ratio: Array, q: Array, variance: Array) -> Array:
         ratio = np.exp(log_ratio)
         best = family(q, ratio, amplitude=amplitude)
-        return np.asarray((best.loss - variance) / (ratio * variance))
+        return np.asarray((best.loss - variance) / (ratio * np.where(variance > 0, variance, 1)))
 
     # r_c/p grows like the logarithm of 1/p.
     top = np.log(np.minimum(last, 20 * q * (1 + np.log(1 / q))))
@@ -264,7 +263,7 @@ def _touching(family: Family, p: ArrayLike, amplitude: Amplitude, last: float) -
     k = np.argmin(slopes, axis=0)
     inside = np.clip(k, 1, _SCAN - 2)
     bracket = tuple(np.take_along_axis(grid, (inside + d)[None], axis=0)[0] for d in (-1, 0, 1))
-    found = elementwise.find_minimum(slope, bracket, args=(q, variance))
+    found = find_minimum(slope, bracket, args=(q, variance))
     log_ratio = np.where(
         found.success & (found.f_x <= slopes.min(axis=0)), found.x, grid[k, range(q.size)]
     )

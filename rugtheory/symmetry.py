@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
+import scipy
 from numpy.typing import ArrayLike, NDArray
-from scipy import linalg
 
 from . import _check
 from ._check import Array
@@ -173,7 +173,7 @@ def symmetry(
     1.0
     """
     w_in, w_out, b = model("w_in", w_in, "w_out", w_out, b)
-    source = SparseSource(_check.scalar("p", p), amplitude)
+    source = SparseSource(_check.scalar_probability(p), amplitude)
     rows = _check.integer("rows", rows, 1)
     n_dense, n = w_in.shape
     diagonal = np.einsum("ik,ki->i", w_out, w_in)
@@ -197,14 +197,10 @@ def symmetry(
         close = least / np.abs(alive) < _PARTNER
     mutual = close & close[lowest] & (lowest[lowest] == np.arange(n))
     variance = source.variance * second / alive**2
-    third_cumulant = source.cumulants()[2]
     noisy = second > 0
     lyapunov = np.divide(third, second**1.5, out=np.zeros(n), where=noisy)
-    skew = (
-        third_cumulant
-        * np.sign(alive)
-        * np.divide(cube, (source.variance * second) ** 1.5, out=np.zeros(n), where=noisy)
-    )
+    cubes = np.divide(cube, second**1.5, out=np.zeros(n), where=noisy)
+    skew = source.skewness * np.sign(alive) * cubes
     chosen = np.flatnonzero(~dead)
     if chosen.size > rows:
         chosen = np.sort(_check.rng(seed).choice(chosen, rows, replace=False))
@@ -254,11 +250,11 @@ def dead_features(diagonal: Array) -> NDArray[np.bool_]:
 def _singular_values(gram_in: Array, gram_out: Array) -> Array:
     """Of W_out W_in, by the eigenvalues of √G_in G_out √G_in."""
     try:
-        root = linalg.cholesky(gram_in, lower=True)
-    except linalg.LinAlgError:  # of less than full rank
-        values, vectors = linalg.eigh(gram_in)
+        root = scipy.linalg.cholesky(gram_in, lower=True)
+    except scipy.linalg.LinAlgError:  # of less than full rank
+        values, vectors = scipy.linalg.eigh(gram_in)
         root = vectors * np.sqrt(np.maximum(values, 0))
-    squares = linalg.eigvalsh(root.T @ gram_out @ root)
+    squares = scipy.linalg.eigvalsh(root.T @ gram_out @ root)
     return np.asarray(np.sqrt(np.maximum(squares, 0))[::-1])
 
 
