@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ..figures import _COLOURS, _axes
+from ..figures._style import COLOURS, axes
 from .report import PARTS
 
 if TYPE_CHECKING:
@@ -15,12 +15,12 @@ if TYPE_CHECKING:
 
 _MARKERS = ("o", "s", "^", "D", "v", "P", "X")
 _STYLES = ("-", "--", ":", "-.")
-_BLUE, _ORANGE = _COLOURS[:2]
+_BLUE, _ORANGE = COLOURS[:2]
 
 
 def draw_breakdown(found: Mapping[str, Any], group: str, ax: Axes | None = None) -> list[Any]:
     """FVU against width with its nonlinear part, and both fits: figure 1 of arXiv:2410.14670."""
-    ax = _axes(ax)
+    ax = axes(ax)
     records = _members(found, group)
     width = np.array([r["width"] for r in records], float)
     fvu, nonlinear = (np.array([r[score]["value"] for r in records]) for score in ("fvu", "fvu_nl"))
@@ -64,7 +64,7 @@ def draw_against_width(
     `quantity` is "r2" (error vector), "norm" (norm of the error, squared) or a score of the report
     such as "fvu_nl".
     """
-    ax = _axes(ax)
+    ax = axes(ax)
     artists: list[Any] = []
     architectures = sorted({r["architecture"] for r in found["saes"]})
     levels: dict[str, int] = dict.fromkeys(architectures, 0)
@@ -79,7 +79,7 @@ def draw_against_width(
                 [r["width"] for r in records],
                 [v["value"] for v in values],
                 [2 * v["se"] for v in values],
-                color=_COLOURS[level % len(_COLOURS)],
+                color=COLOURS[level % len(COLOURS)],
                 marker=_MARKERS[architectures.index(kind) % len(_MARKERS)],
                 linestyle=_STYLES[architectures.index(kind) % len(_STYLES)],
                 markersize=4,
@@ -100,7 +100,7 @@ def draw_against_width(
 
 def draw_norm_test(found: Mapping[str, Any], ax: Axes | None = None) -> list[Any]:
     """R² of the norm prediction test of six vectors, a point for each decoder: figure 8."""
-    ax = _axes(ax)
+    ax = axes(ax)
     artists: list[Any] = []
     kinds = sorted({r["architecture"] for r in found["saes"]})
     for k, kind in enumerate(kinds):
@@ -112,7 +112,7 @@ def draw_norm_test(found: Mapping[str, Any], ax: Axes | None = None) -> list[Any
                 np.full(len(values), i + shift),
                 values,
                 _MARKERS[k % len(_MARKERS)],
-                color=_COLOURS[k % len(_COLOURS)],
+                color=COLOURS[k % len(COLOURS)],
                 alpha=0.6,
                 markersize=4,
                 label=kind if i == 0 else None,
@@ -133,7 +133,7 @@ def draw_norm_test(found: Mapping[str, Any], ax: Axes | None = None) -> list[Any
 
 def draw_baselines(records: Sequence[Mapping[str, Any]], ax: Axes | None = None) -> list[Any]:
     """R² of the squared error norm from x and from less: appendix A.3 of arXiv:2410.14670."""
-    ax = _axes(ax)
+    ax = axes(ax)
     labels = ["activation", *dict.fromkeys(b for r in records for b in r["baselines"])]
     artists: list[Any] = []
     for k, label in enumerate(labels):
@@ -147,7 +147,7 @@ def draw_baselines(records: Sequence[Mapping[str, Any]], ax: Axes | None = None)
                 places,
                 [values[i]["value"] for i in places],
                 [2 * values[i]["se"] for i in places],
-                color=_COLOURS[k % len(_COLOURS)],
+                color=COLOURS[k % len(COLOURS)],
                 marker=_MARKERS[k % len(_MARKERS)],
                 linestyle="-",
                 markersize=4,
@@ -173,7 +173,7 @@ def draw_pairs(
 
     `quantity` is "r2" (Equation 5), or "fvu_decrease_percent" (what the nonlinear norm adds).
     """
-    ax = _axes(ax)
+    ax = axes(ax)
     pairs = [pair for pair in found["pairs"] if pair["group"] == group]
     small = sorted({pair["widths"][0] for pair in pairs})
     large = sorted({pair["widths"][1] for pair in pairs})
@@ -202,12 +202,12 @@ def draw_tokens(
     found: Mapping[str, Any], group: str, part: str = "error", ax: Axes | None = None
 ) -> list[Any]:
     """Norm of the error, or of its "linear" or "nonlinear" part, token by token: figures 6, 12."""
-    ax = _axes(ax)
+    ax = axes(ax)
     artists: list[Any] = []
     records = _members(found, group)
     for k, record in enumerate(records):
         values = found["tokens"]["norms"][record["name"]][part]
-        colour = _COLOURS[k % len(_COLOURS)]
+        colour = COLOURS[k % len(COLOURS)]
         label = f"width {record['width']}"
         artists += ax.plot(values, "-o", markersize=2.5, lw=0.9, color=colour, label=label)
     whole = "error" if part == "error" else f"{part} error"
@@ -219,7 +219,7 @@ def draw_tokens(
 
 def draw_pursuit(found: Mapping[str, Any], ax: Axes | None = None) -> list[Any]:
     """FVU and FVU_nl with the encoder (full) and with gradient pursuit (open): figure 10a."""
-    ax = _axes(ax)
+    ax = axes(ax)
     artists: list[Any] = []
     records = [r for r in found["saes"] if "pursuit" in r]
     for k, group in enumerate(dict.fromkeys(r["group"] for r in records)):
@@ -248,7 +248,7 @@ def draw_pursuit(found: Mapping[str, Any], ax: Axes | None = None) -> list[Any]:
 
 def draw_components(record: Mapping[str, Any], ax: Axes | None = None) -> list[Any]:
     """R² of the error of one decoder and of its parts on components of the model: figure 10b."""
-    ax = _axes(ax)
+    ax = axes(ax)
     names = list(record["components"])
     artists: list[Any] = []
     for k, part in enumerate(("error", "linear", "nonlinear")):
@@ -259,7 +259,7 @@ def draw_components(record: Mapping[str, Any], ax: Axes | None = None) -> list[A
                 [v["value"] for v in values],
                 0.25,
                 xerr=[2 * v["se"] for v in values],
-                color=_COLOURS[k],
+                color=COLOURS[k],
                 label=part if part == "error" else f"{part} error",
             )
         )
@@ -274,7 +274,7 @@ def draw_components(record: Mapping[str, Any], ax: Axes | None = None) -> list[A
 
 def draw_alignment(record: Mapping[str, Any], ax: Axes | None = None) -> list[Any]:
     """Probe for ‖x̂ - b‖² along each latent against its mean and its slope: appendix B.2."""
-    ax = _axes(ax)
+    ax = axes(ax)
     found = record["alignment"]
     artists: list[Any] = []
     for k, (label, name, key) in enumerate(
@@ -285,7 +285,7 @@ def draw_alignment(record: Mapping[str, Any], ax: Axes | None = None) -> list[An
     ):
         text = f"{name}, correlation {found[key]:.3f}"
         artists += ax.plot(
-            found[label], found["dot"], _MARKERS[k], color=_COLOURS[k], markersize=3,
+            found[label], found["dot"], _MARKERS[k], color=COLOURS[k], markersize=3,
             alpha=0.6, label=text,
         )  # fmt: skip
     ends = [0, max(*found["mean_active"], *found["slope"])]

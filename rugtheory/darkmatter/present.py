@@ -8,8 +8,11 @@ from pathlib import Path
 from typing import Any
 
 from .._files import replacing
+from ..figures._style import save
 from . import figures
 from .report import PARTS
+
+_DPI = 110
 
 
 def save_tables(found: Mapping[str, Any], out: str | Path) -> Path:
@@ -175,20 +178,17 @@ def _middle(found: Mapping[str, Any], groups: Sequence[str]) -> str:
 
 
 def _save(path: Path, panels: Sequence[Callable[..., Any]]) -> Path:
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-    from matplotlib.figure import Figure
-
     columns = min(len(panels), 3 if len(panels) != 4 else 2)
     rows = -(-len(panels) // columns)
-    figure = Figure(figsize=(1 + 4.6 * columns, 0.6 + 3.6 * rows), layout="constrained")
-    FigureCanvasAgg(figure)
-    axes = figure.subplots(rows, columns, squeeze=False).ravel()
-    for draw, ax in zip(panels, axes, strict=False):
-        draw(ax=ax)
-    for ax in axes[len(panels) :]:
-        ax.remove()
-    with replacing(path) as file:
-        figure.savefig(file, dpi=110)
+
+    def draw(figure: Any) -> None:
+        axes = figure.subplots(rows, columns, squeeze=False).ravel()
+        for panel, ax in zip(panels, axes, strict=False):
+            panel(ax=ax)
+        for ax in axes[len(panels) :]:
+            ax.remove()
+
+    save(path, draw, (1 + 4.6 * columns, 0.6 + 3.6 * rows), dpi=_DPI)
     return path
 
 
