@@ -1,6 +1,8 @@
 """How fast the rug's dark matter reaches its limit of many features, over random rugs.
 
-python benchmarks/bench_darkmatter_rug.py [log2 of features drawn a line, 26]
+python benchmarks/bench_darkmatter_rug.py [LOG2]
+
+2^LOG2 features are drawn a line, at least 2^22, by default 2^26.
 """
 
 from __future__ import annotations

@@ -109,6 +109,7 @@ class TestClosedForm:
         assert all(getattr(dark, name).shape == (3000, 2) for name in dark.__dataclass_fields__)
         one = rug_dark_matter(p[-1, 0], 0.5, a=dark.a[-1, 1], b=dark.b[-1, 1], fraction=0.3)
         assert one.fvu_nl == pytest.approx(dark.fvu_nl[-1, 1], rel=1e-14)
+        assert rug_dark_matter(np.empty(0), 0.5).fvu.shape == (0,)
 
 
 class TestFraction:
@@ -303,6 +304,10 @@ class TestBadInput:
                 "rug must be a Rug",
             ),
             (lambda rug: simulate_dark_matter(rug, 1, 0, 0.1, 10, seed=0), "source must be"),
+            (
+                lambda rug: simulate_dark_matter(rug, 1, 0, rt.SparseSource([0.1, 0.2]), 9, seed=0),
+                "p of source must be a scalar",
+            ),
             (
                 lambda rug: simulate_dark_matter(rug, 1, 0, rt.SparseSource(0.1), 7, seed=0),
                 "n_samples must be at least 8",

@@ -52,7 +52,7 @@ from ..source import Amplitude, SparseSource, Uniform, check_amplitude
 
 _BLOCK = 2048
 
-Triple = tuple[float, float, float]
+_Triple = tuple[float, float, float]
 
 
 @dataclass(frozen=True)
@@ -287,8 +287,9 @@ class SimulatedDarkMatter:
     Attributes
     ----------
     fvu, fvu_centred, fvu_nl, r2 : float
-        As in `RugDarkMatter`.  The linear prediction is sought among multiples of h and of
-        W_in D W_inᵀh, D the mask of learned features: where it is for large n_s.
+        As in `RugDarkMatter`; `r2` may be negative, within its error.  The linear prediction is
+        sought among multiples of h and of W_in D W_inᵀh, D the mask of learned features: where it
+        is for large n_s.
     r2_norm : float or None
         R² of the best linear prediction of ‖e‖² from h if all features are learned, else None.
         Only h_0 can predict it: 0, exactly, without row 0 among the rows.
@@ -362,6 +363,7 @@ def simulate_dark_matter(
     learned = _check.share("fraction", _check.scalar("fraction", fraction))
     n, n_dense = rug.n_sparse, rug.n_dense
     batch = max(1, 2**20 // n) if batch is None else _check.integer("batch", batch, 1)
+    _check.scalar("p of source", source.p)
     variance = source.variance
     if not variance > 0:
         raise ValueError(f"features must vary, got p = 1 and {source.amplitude}")
@@ -410,7 +412,7 @@ def _square_correlation(rug: Rug, hidden: Array, power: Array) -> float:
     return float(np.corrcoef(hidden[:, 0], power)[0, 1] ** 2)
 
 
-def _controlled(values: Array, known: Array) -> tuple[Triple, Triple]:
+def _controlled(values: Array, known: Array) -> tuple[_Triple, _Triple]:
     """Means of the rows of `values`, and standard errors, by control variates of mean zero."""
     design = np.column_stack([np.ones(len(known)), known])
     inverse = np.linalg.pinv(design)
