@@ -82,9 +82,9 @@ class WeightLaw:
     def sparse(cls, source: SparseSource) -> WeightLaw:
         """Sparse non-negative features; scaled Bernoulli ones have `Constant` amplitude.
 
-        ValueError where the feature never varies (p = 1 and constant).  Nothing cancels at small p
-        or near p = 1: measured worst relative error of `r2`, `unexplained`, slope and curvature
-        1.4e-15, over p from 1e-300 to 1 and seven laws.
+        ValueError where the feature never varies (p = 1 and constant), or by less than 1e-50.
+        Nothing cancels at small p or near p = 1: measured worst relative error of `r2`,
+        `unexplained`, slope and curvature 1.4e-15, over p from 1e-45 to 1 and seven laws.
         """
         if not isinstance(source, SparseSource):
             raise TypeError(f"source must be a SparseSource, got {source!r}")
