@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import os
+from collections.abc import Callable
+from math import prod
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -9,9 +13,17 @@ from numpy.typing import ArrayLike, NDArray
 
 Array = NDArray[np.float64]
 
+# Fourth powers of what is this large or small stay within double precision.
+LARGEST = 1e50
+# Losses go as p²; below this they would leave the range of double precision.
+LEAST_P = 1e-140
+_LEAST = 1e-290
+# More values than any memory holds; numpy has no clear message for still more.
+_MOST_VALUES = 2**48
+
 
 def real(name: str, value: ArrayLike) -> Array:
-    """`value` as a finite float64 array."""
+    """`value` as a float64 array in [-1e50, 1e50]."""
     try:
         raw = np.asarray(value)
         if raw.dtype.kind not in "iuf":
@@ -19,13 +31,34 @@ def real(name: str, value: ArrayLike) -> Array:
         array = raw.astype(np.float64)
     except (TypeError, ValueError, RuntimeError):
         raise TypeError(f"{name} must be a real number or array, got {_show(value)}") from None
-    return _require(name, array, np.isfinite(array), "be finite")
+    _require(name, array, np.isfinite(array), "be finite")
+    return _require(name, array, np.abs(array) <= LARGEST, f"lie in [-{LARGEST}, {LARGEST}]")
 
 
-def probability(name: str, value: ArrayLike) -> Array:
-    """`value` as an array in (0, 1]."""
+def complex_array(name: str, value: ArrayLike) -> NDArray[np.complex128]:
+    """`value` as a finite complex128 array."""
+    try:
+        raw = np.asarray(value)
+        if raw.dtype.kind not in "iufc":
+            raise TypeError
+    except (TypeError, ValueError, RuntimeError):
+        raise TypeError(f"{name} must be a number or array, got {_show(value)}") from None
+    array = raw.astype(np.complex128)
+    if not np.isfinite(array).all():
+        raise ValueError(f"{name} must be finite, got {array[~np.isfinite(array)].flat[0]}")
+    return array
+
+
+def probability(name: str, value: ArrayLike, *, least: float = _LEAST) -> Array:
+    """`value` as an array in (0, 1], no less than `least`."""
     array = real(name, value)
-    return _require(name, array, (array > 0) & (array <= 1), "lie in (0, 1]")
+    _require(name, array, (array > 0) & (array <= 1), "lie in (0, 1]")
+    return _require(name, array, array >= least, f"be at least {least} here")
+
+
+def scalar_probability(p: ArrayLike) -> float:
+    """`p` as a float of which the square is a number."""
+    return float(probability("p", scalar("p", p), least=LEAST_P))
 
 
 def share(name: str, value: ArrayLike) -> Array:
@@ -57,9 +90,15 @@ def nonnegative(name: str, value: ArrayLike) -> Array:
 
 
 def positive(name: str, value: ArrayLike) -> Array:
-    """`value` as an array in (0, inf)."""
+    """`value` as an array in [1e-50, 1e50]."""
     array = real(name, value)
-    return _require(name, array, array > 0, "be positive")
+    _require(name, array, array > 0, "be positive")
+    return _require(name, array, array >= 1 / LARGEST, f"be at least {1 / LARGEST}")
+
+
+def tolerance(name: str, value: ArrayLike) -> float:
+    """`value` as a positive float."""
+    return float(positive(name, scalar(name, value)))
 
 
 def integer(name: str, value: Any, low: int, high: int | None = None) -> int:
@@ -68,8 +107,61 @@ def integer(name: str, value: Any, low: int, high: int | None = None) -> int:
         raise TypeError(f"{name} must be an integer, got {_show(value)}")
     if value < low or (high is not None and value > high):
         valid = f"at least {low}" if high is None else f"in [{low}, {high}]"
-        raise ValueError(f"{name} must be {valid}, got {value}")
+        raise ValueError(f"{name} must be {valid}, got {_show(value)}")
     return int(value)
+
+
+def integers(name: str, value: ArrayLike) -> NDArray[np.int64]:
+    """`value` as an array of at most one axis, not empty."""
+    try:
+        array = np.asarray(value)
+        if array.size and (array.dtype.kind not in "iu" or array.ndim > 1):
+            raise TypeError
+    except (TypeError, ValueError):
+        valid = "an integer or a vector of integers"
+        raise TypeError(f"{name} must be {valid}, got {_show(value)}") from None
+    if not array.size:
+        raise ValueError(f"{name} must hold at least one integer, got none")
+    return array.astype(np.int64)
+
+
+def count(name: str, value: Any, low: int) -> int:
+    """`value` as an int, at least `low`, of things that are to be held in memory."""
+    return integer(name, value, low, _MOST_VALUES)
+
+
+def shape(name: str, value: Any) -> tuple[int, ...]:
+    """`value`, an integer or a sequence of them, as the shape of an array."""
+    lengths = tuple(value) if isinstance(value, tuple | list) else (value,)
+    lengths = tuple(count(name, length, 0) for length in lengths)
+    count(name, prod(lengths), 0)
+    return lengths
+
+
+def choice(name: str, value: Any, options: tuple[str, ...]) -> str:
+    """`value` if it is one of `options`."""
+    if not isinstance(value, str) or value not in options:
+        raise ValueError(f"{name} must be one of {', '.join(options)}, got {_show(value)}")
+    return value
+
+
+def instance(name: str, value: Any, kind: type) -> None:
+    """Raise TypeError unless `value` is of the `kind`."""
+    if not isinstance(value, kind):
+        raise TypeError(f"{name} must be of type {kind.__name__}, got {_show(value)}")
+
+
+def function(name: str, value: Callable[..., Any]) -> None:
+    """Raise TypeError unless `value` can be called."""
+    if not callable(value):
+        raise TypeError(f"{name} must be callable, got {_show(value)}")
+
+
+def path(name: str, value: Any) -> Path:
+    """`value` as a path."""
+    if not isinstance(value, str | os.PathLike):
+        raise TypeError(f"{name} must be a path, got {_show(value)}")
+    return Path(value)
 
 
 def rng(seed: int | np.random.Generator) -> np.random.Generator:

@@ -140,7 +140,7 @@ class Interference:
         odds, abscissa = self.p / (1 - self.p), self.amplitude.abscissa
         real = np.minimum(edge * np.abs(s.real).max(), 0.999 * abscissa)
         with np.errstate(over="ignore", invalid="ignore"):
-            regular = odds * self.amplitude.mgf(real).real < 0.9
+            regular = odds * self.amplitude.transform(real.astype(complex), 0).real < 0.9
         order = np.ceil(0.6 * edge * end * np.abs(s[-1]) + 16)
         for factor in (1.0, 1.6, 2.6, 4.0):
             cost = np.where(regular, kept + factor * order, np.inf)
@@ -160,7 +160,7 @@ class Interference:
 
     def _log_term(self, t: Complex) -> Complex:
         with np.errstate(over="ignore", invalid="ignore", divide="ignore"):
-            mgf = self.amplitude.mgf(t)
+            mgf = self.amplitude.transform(t, 0)
             return np.asarray(np.log(mgf)) if self.p == 1 else _log1p(self.p / (1 - self.p) * mgf)
 
 

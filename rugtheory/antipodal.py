@@ -28,7 +28,6 @@ from .optimum import Optimum
 from .rug import Rug
 from .source import Amplitude, SparseSource, Uniform, check_amplitude
 
-_LEAST_P = 1e-140
 _NO_NOISE = 1e-60
 _BLOCK = 64
 
@@ -140,10 +139,9 @@ def antipodal_optimum(
     0.0035841705
     """
     check_amplitude(amplitude)
-    p, ratio = _check.probability("p", p), _check.probability("ratio", ratio)
+    p = _check.probability("p", p, least=_check.LEAST_P)
+    ratio = _check.probability("ratio", ratio)
     _check.broadcastable(p=p, ratio=ratio)
-    if np.any(p < _LEAST_P):
-        raise ValueError(f"p must be at least {_LEAST_P} here, got {p.min()}")
     p, ratio = np.broadcast_arrays(p, ratio)
     sigma = antipodal_sigma(p, np.minimum(ratio, 0.5), amplitude=amplitude)
     a, b, loss = _over_blocks(lambda s, q: _optimise(amplitude, s, q, np.ones_like(q)), sigma, p)
@@ -205,9 +203,7 @@ def uneven_pairs(p: ArrayLike, *, amplitude: Amplitude = Uniform()) -> UnevenPai
     0.3333 25.0000
     """
     check_amplitude(amplitude)
-    p = _check.probability("p", p)
-    if np.any(p < _LEAST_P):
-        raise ValueError(f"p must be at least {_LEAST_P} here, got {p.min()}")
+    p = _check.probability("p", p, least=_check.LEAST_P)
 
     def best(q: Array, c: Array) -> tuple[Array, Array, Array]:
         a, b, loss = _over_blocks(lambda q, c: _optimise(amplitude, 0 * q, q, c), q, c)
@@ -258,7 +254,8 @@ def _loss(
     complement: Array,
     coupling: Array,
 ) -> Array:
-    beta = np.divide(b, a, out=np.zeros_like(b), where=a != 0)
+    with np.errstate(over="ignore"):
+        beta = np.divide(b, a, out=np.zeros_like(b), where=a != 0)
     u, weights = partner_nodes(amplitude, beta, sigma, coupling)
 
     def at(bias: Array) -> Array:
@@ -295,7 +292,8 @@ def _optimise(
 ) -> tuple[Array, Array, Array]:
     """a, b and loss on flat arrays: the least loss over a grid of thresholds, then refined."""
     variance = amplitude.variance + (1 - p) * amplitude.mean**2
-    linear = amplitude.mean * (p * (1 + coupling) + sigma * sigma / variance)
+    noise = np.divide(sigma * sigma, variance, out=np.zeros_like(sigma), where=variance > 0)
+    linear = amplitude.mean * (p * (1 + coupling) + noise)
     size = np.full_like(sigma, amplitude.mean)
     grid = np.concatenate(
         [

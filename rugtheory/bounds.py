@@ -88,8 +88,9 @@ def least_skewness(p: ArrayLike, ratio: ArrayLike, *, amplitude: Amplitude = Uni
     """
     p, ratio, source = _source(p, ratio, amplitude)
     sigma = np.sqrt(source.variance * ((1 - ratio) / ratio))
+    # As k₃/σ³ would, but without the cube of a σ that may be large.
     with np.errstate(divide="ignore"):
-        return np.asarray(-np.asarray(source.cumulants()[2]) / sigma**3)
+        return np.asarray(-np.asarray(source.cumulants()[2]) / sigma / sigma / sigma)
 
 
 def cubic_sum(w: ArrayLike) -> float:

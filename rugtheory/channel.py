@@ -66,7 +66,7 @@ class RowChannel:
         if weights.ndim != 1:
             raise ValueError(f"weights must be a vector, got shape {weights.shape}")
         object.__setattr__(self, "weights", weights)
-        object.__setattr__(self, "p", _check.scalar("p", self.p))
+        object.__setattr__(self, "p", _check.scalar_probability(self.p))
         SparseSource(self.p, self.amplitude)
 
     @property
@@ -106,13 +106,25 @@ class RowChannel:
 
     def mgf(self, s: ArrayLike) -> Complex:
         """E exp(s Z) at complex `s`, same shape."""
-        s = np.asarray(s, np.complex128)
-        return np.asarray(np.prod(self.source.mgf(s[..., None] * self.weights), axis=-1))
+        s = _check.complex_array("s", s)
+        with np.errstate(over="ignore", invalid="ignore"):
+            try:
+                value = np.prod(self.source.mgf(s[..., None] * self.weights), axis=-1)
+            except ValueError:
+                value = np.array(np.inf)
+        if not np.isfinite(value).all():
+            raise ValueError(f"s must be smaller for E exp(s Z) to be a number, got {s}")
+        return np.asarray(value)
 
     def tail(self, t: ArrayLike, *, atol: float = 1e-7) -> tuple[Array, float]:
         """P(Z > t), and a bound on the numerical error of all of them; `atol` is aimed at."""
         t = _check.real("t", t)
-        probability, error = self._tail(t.reshape(-1), atol)
+        if not t.size:
+            return t, 0.0
+        # Beyond this the probability is 0 or 1 to far below any `atol`.
+        reach = 1.01 * self.amplitude.reach * np.sum(np.abs(self.weights))
+        inside = np.clip(t.reshape(-1), -reach, reach)
+        probability, error = self._tail(inside, _check.tolerance("atol", atol))
         return probability.reshape(t.shape), error
 
     def _tail(self, t: Array, atol: float) -> tuple[Array, float]:
@@ -149,7 +161,7 @@ class RowChannel:
     def loss(self, a: float, b: float, *, rtol: float = 1e-8) -> Estimate:
         """Exact E(x - ReLU(a x + b + Z))², x independent of Z, with its error."""
         a, b = _check.scalar("a", a), _check.scalar("b", b)
-        return row_loss(a, self.weights, b, self.source, rtol)
+        return row_loss(a, self.weights, b, self.source, _check.tolerance("rtol", rtol))
 
     def gaussian_loss(self, a: float, b: float) -> float:
         """The same for the Gaussian of the mean and variance of Z: `reduced_loss`."""

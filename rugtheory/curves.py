@@ -118,8 +118,12 @@ def simulated_curves(
         With simulated_loss, standard_error, and simulated_theory: the optimum at the simulated
         n_dense / n_sparse, whose a and b the rug uses.
     """
+    _check_curves(curves)
+    _check.function("progress", progress)
+    if checkpoint is not None:
+        _check.function("checkpoint", checkpoint)
     p, ratio = curves["p"].values, curves["ratio"].values
-    seed, n_samples = _check.integer("seed", seed, 0), _check.integer("n_samples", n_samples, 2)
+    seed, n_samples = _check.integer("seed", seed, 0), _check.count("n_samples", n_samples, 2)
     hadamard_rug(n_sparse, 1, seed=seed)  # a bad size must not wait for the first simulation
     names = ("simulated_loss", "standard_error", "simulated_theory")
     result = curves.assign(
@@ -148,7 +152,8 @@ def simulated_curves(
 
 def save_curves(curves: xr.Dataset, directory: str | Path) -> list[Path]:
     """Write `curves.nc` and `curves.csv` (a row a point); each appears whole or not at all."""
-    directory = Path(directory)
+    _check_curves(curves)
+    directory = _check.path("directory", directory)
     directory.mkdir(parents=True, exist_ok=True)
     netcdf, csv = directory / "curves.nc", directory / "curves.csv"
     with replacing(netcdf) as partial:
@@ -156,3 +161,11 @@ def save_curves(curves: xr.Dataset, directory: str | Path) -> list[Path]:
     with replacing(csv) as partial:
         curves.to_dataframe().reset_index().to_csv(partial, index=False)
     return [netcdf, csv]
+
+
+def _check_curves(curves: xr.Dataset) -> None:
+    import xarray as xr
+
+    _check.instance("curves", curves, xr.Dataset)
+    if not {"p", "ratio"} <= set(curves.dims):
+        raise ValueError(f"curves must have the dimensions p and ratio, got {tuple(curves.dims)}")

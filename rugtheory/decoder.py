@@ -41,13 +41,9 @@ from .posterior import Posterior, log_normal, mixed, posterior
 from .source import Amplitude, SparseSource, Uniform, composite
 
 if TYPE_CHECKING:
-    pass
-
-if TYPE_CHECKING:
     import xarray as xr
 
 KINDS = ("linear", "relu", "jumprelu", "gated", "topk", "selection", "oracle", "bayes")
-_LEAST_P = 1e-140
 _NO_NOISE = 1e-9
 _ORDER = 10
 _BLOCK = 1024
@@ -203,30 +199,39 @@ def _above(amplitude: Amplitude, theta: Array, sigma: Array, p: Array, shift: Ar
     )
 
 
+class _Parameters:
+    """Fields that are real numbers or arrays."""
+
+    def __post_init__(self) -> None:
+        for name, value in list(vars(self).items()):
+            value = _check.real(name, value)
+            object.__setattr__(self, name, value if value.ndim else float(value))
+
+
 @dataclass(frozen=True)
-class Linear:
+class Linear(_Parameters):
     """a y + b."""
 
     a: Any
     b: Any
 
     def __call__(self, y: ArrayLike) -> Array:
-        return np.asarray(self.a * np.asarray(y) + self.b)
+        return np.asarray(self.a * _check.real("y", y) + self.b)
 
 
 @dataclass(frozen=True)
-class ReLU:
+class ReLU(_Parameters):
     """ReLU(a y + b)."""
 
     a: Any
     b: Any
 
     def __call__(self, y: ArrayLike) -> Array:
-        return np.asarray(np.maximum(self.a * np.asarray(y) + self.b, 0))
+        return np.asarray(np.maximum(self.a * _check.real("y", y) + self.b, 0))
 
 
 @dataclass(frozen=True)
-class JumpReLU:
+class JumpReLU(_Parameters):
     """a y + b where y > threshold, else 0."""
 
     a: Any
@@ -234,12 +239,12 @@ class JumpReLU:
     threshold: Any
 
     def __call__(self, y: ArrayLike) -> Array:
-        y = np.asarray(y)
+        y = _check.real("y", y)
         return np.asarray(np.where(y > self.threshold, self.a * y + self.b, 0))
 
 
 @dataclass(frozen=True)
-class Gated:
+class Gated(_Parameters):
     """ReLU(a y + b) where y > threshold, else 0."""
 
     a: Any
@@ -247,7 +252,7 @@ class Gated:
     threshold: Any
 
     def __call__(self, y: ArrayLike) -> Array:
-        y = np.asarray(y)
+        y = _check.real("y", y)
         return np.asarray(np.where(y > self.threshold, np.maximum(self.a * y + self.b, 0), 0))
 
 
@@ -257,6 +262,10 @@ class Bayes:
 
     channel: Channel
     source: SparseSource
+
+    def __post_init__(self) -> None:
+        _check.instance("channel", self.channel, Channel)
+        _check.instance("source", self.source, SparseSource)
 
     def __call__(self, y: ArrayLike) -> Array:
         y = _check.real("y", y)
@@ -307,9 +316,12 @@ def decoder_loss(
     >>> print(f"{rt.decoder_loss(lambda y: np.maximum(1.3 * y - 0.45, 0), channel, source):.10f}")
     0.0045019767
     """
+    _check.function("decoder", decoder)
+    _check.instance("channel", channel, Channel)
+    _check.instance("source", source, SparseSource)
     amplitude = source.amplitude
     if isinstance(decoder, Linear):
-        a, b = _check.real("a", decoder.a), _check.real("b", decoder.b)
+        a, b = np.asarray(decoder.a), np.asarray(decoder.b)
         offset = b + a * (source.mean + channel.mean(source)) - source.mean
         noise = a * a * channel.variance(source)
         return np.asarray(source.variance * (1 - a) ** 2 + noise + offset**2)
@@ -318,10 +330,7 @@ def decoder_loss(
         return loss(decoder.a, decoder.b, channel.sigma, source.p, amplitude=amplitude)
     if isinstance(decoder, JumpReLU):
         a, b, theta, sigma, p = np.broadcast_arrays(
-            *(_check.real(*x) for x in (("a", decoder.a), ("b", decoder.b))),
-            _check.real("threshold", decoder.threshold),
-            channel.sigma,
-            source.p,
+            decoder.a, decoder.b, decoder.threshold, channel.sigma, source.p
         )
 
         def at(amplitude: Amplitude, *x: Array) -> tuple[Array]:
@@ -491,15 +500,12 @@ def optimum_decoder(
     jumprelu 0.004856
     bayes 0.004480
     """
-    if kind not in KINDS:
-        raise ValueError(f"kind must be one of {', '.join(KINDS)}, got {kind!r}")
-    if channel not in ("gaussian", "antipodal"):
-        raise ValueError(f"channel must be 'gaussian' or 'antipodal', got {channel!r}")
-    p, ratio = _check.probability("p", p), _check.probability("ratio", ratio)
+    _check.choice("kind", kind, KINDS)
+    _check.choice("channel", channel, ("gaussian", "antipodal"))
+    p = _check.probability("p", p, least=_check.LEAST_P)
+    ratio = _check.probability("ratio", ratio)
     keep = p if keep is None else _check.probability("keep", keep)
     _check.broadcastable(p=p, ratio=ratio, keep=keep)
-    if np.any(p < _LEAST_P):
-        raise ValueError(f"p must be at least {_LEAST_P} here, got {p.min()}")
     p, ratio, keep = np.broadcast_arrays(p, ratio, keep)
     antipodal = channel == "antipodal"
     sigma = (antipodal_sigma if antipodal else welch_sigma)(p, ratio, amplitude=amplitude)

@@ -50,7 +50,8 @@ class ExactLoss:
     mean_error : float
         Mean of `error`, a bound on the numerical error of `mean`.
     standard_error : float
-        Standard error of `mean` as an estimate for all rows; 0 if it is over all rows.
+        Standard error of `mean` as an estimate for all rows; 0 if it is over all rows, infinite if
+        it is of one row among more.
     """
 
     rows: NDArray[np.int64]
@@ -120,10 +121,10 @@ def exact_loss(
     True
     """
     w_in, w_out, b = model("w_in", w_in, "w_out", w_out, b)
-    source = SparseSource(_check.scalar("p", p), amplitude)
-    if decoder not in ("relu", "identity"):
-        raise ValueError(f"decoder must be 'relu' or 'identity', got {decoder!r}")
-    rtol = float(_check.positive("rtol", rtol))
+    source = SparseSource(_check.scalar_probability(p), amplitude)
+    _check.choice("decoder", decoder, ("relu", "identity"))
+    _check.function("progress", progress)
+    rtol = _check.tolerance("rtol", rtol)
     chosen = choose_rows(rows, b.size, seed)
     loss, error = np.empty(chosen.size), np.empty(chosen.size)
     for k in progress(range(chosen.size)):
@@ -173,9 +174,7 @@ def choose_rows(
     """All rows, so many of them at random, or the ones given; ascending."""
     if rows is None:
         return np.arange(n)
-    given = np.asarray(rows)
-    if given.dtype.kind not in "iu" or given.ndim > 1 or not given.size:
-        raise TypeError(f"rows must be an integer or a vector of integers, got {rows!r}")
+    given = _check.integers("rows", rows)
     if given.ndim == 0:
         count = _check.integer("rows", int(given), 1, n)
         return np.sort(_check.rng(seed).choice(n, count, replace=False, shuffle=False))
@@ -183,15 +182,17 @@ def choose_rows(
         raise ValueError(
             f"rows must lie in [0, {n - 1}], got {given[(given < 0) | (given >= n)][0]}"
         )
-    return np.unique(given).astype(np.int64)
+    return np.unique(given)
 
 
 def row_loss(a: float, weights: Array, b: float, source: SparseSource, rtol: float) -> Estimate:
     """Loss of one output with diagonal `a` and interfering `weights`."""
-    weights = weights[np.argsort(-np.abs(weights))]
+    weights, given = weights[np.argsort(-np.abs(weights))], b
     w, b, dropped = significant(weights, b, source)
     if w.size and abs(a) < _NO_DIAGONAL * abs(w[0]):
         a = 0.0
+    if b > source.amplitude.reach * (abs(a) + np.abs(w).sum()):  # the ReLU never closes
+        return _linear_row(a, weights, given, source)
     values = support(w, source)
     if values is None:
         value, error = _inverted(a, b, Interference(w, source.p, source.amplitude), source, rtol)
@@ -279,10 +280,10 @@ def _integrals(
     silent = some * m2
 
     def on(s: Complex) -> Complex:
-        return 2 * (amplitude.mgf(a * s) / s - amplitude.mgf(a * s, 1)) / (s * s)
+        return 2 * (amplitude.transform(a * s, 0) / s - amplitude.transform(a * s, 1)) / (s * s)
 
     def on_bound(s: Array) -> Array:
-        square, cross = amplitude.mgf(a * s).real, amplitude.mgf(a * s, 1).real
+        square, cross = (amplitude.transform((a * s).astype(complex), k).real for k in (0, 1))
         return 2 * (square / np.abs(s) + cross) / np.abs(s)
 
     edge = amplitude.abscissa / a if a else np.inf

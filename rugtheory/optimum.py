@@ -41,9 +41,6 @@ _LINEAR = 7.0
 _SURELY_LINEAR = 40.0
 _SCAN = 48
 
-# Losses go as p²; below this they would leave the range of double precision.
-_LEAST_P = 1e-140
-
 # Halley's iteration is cubic: after a step this small, relative to σ + |β|, it is done.
 _STEP = 1e-7
 _MAX_STEPS = 8
@@ -132,15 +129,11 @@ def optimum(
         raise ValueError(
             f"exactly one of ratio and sigma must be given, got ratio={ratio!r}, sigma={sigma!r}"
         )
-    p = _check.probability("p", p)
+    p = _check.probability("p", p, least=_check.LEAST_P)
     if ratio is not None:
         ratio = _check.probability("ratio", ratio)
         sigma = welch_sigma(p, ratio, amplitude=amplitude)
     sigma = _check.nonnegative("sigma", sigma)  # type: ignore[arg-type]
-    if np.any(p < _LEAST_P):
-        raise ValueError(
-            f"p must be at least {_LEAST_P} here, where losses are of order p², got {p.min()}"
-        )
     _check.broadcastable(p=p, sigma=sigma)
     a, b, loss = blockwise(_solve, amplitude, sigma, p)
     p, sigma = (np.broadcast_to(x, a.shape) for x in (p, sigma))

@@ -58,18 +58,17 @@ def fwht(x: ArrayLike, axis: int = -1) -> NDArray[Any]:
     >>> rt.fwht([1, 0, 2, 0])
     array([ 3.,  3., -1., -1.])
     """
-    x = np.asarray(x)
-    if x.dtype.kind not in "biuf":
-        raise TypeError(f"x must be real, got dtype {x.dtype}")
+    x = _array("x", x)
     if x.ndim == 0:
-        raise ValueError("x must have at least one axis, got a scalar")
-    if not -x.ndim <= axis < x.ndim:
-        raise ValueError(f"axis must lie in [{-x.ndim}, {x.ndim - 1}], got {axis}")
-    axis %= x.ndim
+        raise ValueError(f"x must have at least one axis, got the scalar {x}")
+    axis = _check.integer("axis", axis, -x.ndim, x.ndim - 1) % x.ndim
     log_n = _log2("length of x along axis", x.shape[axis])
-    y = np.ascontiguousarray(x, np.float32 if x.dtype == np.float32 else np.float64)
-    if not np.isfinite(y).all():
-        raise ValueError(f"x must be finite, got {y[~np.isfinite(y)][0]}")
+    kind = np.float32 if x.dtype == np.float32 else np.float64
+    y = np.ascontiguousarray(x, kind)
+    most = float(np.finfo(kind).max) / x.shape[axis]
+    largest = max(y.max(initial=0), -y.min(initial=0))
+    if largest > most:
+        raise ValueError(f"x must lie in [{-most:.3g}, {most:.3g}], got modulus {largest}")
     # H_n is the Kronecker product of small factors, one for a few binary digits of the index;
     # a product with each over its own digits leaves the other axes where they are.
     left, right = prod(x.shape[: axis + 1]), prod(x.shape[axis + 1 :])
@@ -96,6 +95,19 @@ def _sylvester(bits: int, dtype: str) -> NDArray[Any]:
 def _signs(i: NDArray[Any], j: NDArray[Any]) -> Array:
     """H_ij = (-1)^popcount(i AND j)."""
     return np.where(np.bitwise_count(np.bitwise_and(i, j)) & 1, -1.0, 1.0)
+
+
+def _array(name: str, value: ArrayLike) -> NDArray[Any]:
+    """`value` as a real array of any type."""
+    try:
+        array = np.asarray(value)
+        if array.dtype.kind not in "biuf":
+            raise TypeError(f"{name} must be real, got dtype {array.dtype}")
+    except ValueError:
+        raise TypeError(f"{name} must be a real array, got {value!r}") from None
+    if not np.isfinite(array).all():
+        raise ValueError(f"{name} must be finite, got {array[~np.isfinite(array)].flat[0]}")
+    return array
 
 
 def _log2(name: str, n: int) -> int:
@@ -127,18 +139,12 @@ class Rug:
     def __post_init__(self) -> None:
         n_sparse = _check.integer("n_sparse", self.n_sparse, 1)
         _log2("n_sparse", n_sparse)
-        rows = np.asarray(self.rows)
-        if rows.dtype.kind not in "iu" or rows.ndim != 1:
-            raise TypeError(f"rows must be a vector of integers, got {rows.dtype} {rows.shape}")
-        rows, times = np.unique(rows, return_counts=True)
-        if not rows.size:
-            raise ValueError("rows must name at least one row, got none")
+        rows, times = np.unique(_check.integers("rows", self.rows), return_counts=True)
         if np.any(times > 1):
             raise ValueError(f"rows must be different, got {rows[times > 1][0]} more than once")
         if rows[0] < 0 or rows[-1] >= n_sparse:
             bad = rows[0] if rows[0] < 0 else rows[-1]
             raise ValueError(f"rows must lie in [0, {n_sparse - 1}], got {bad}")
-        rows = rows.astype(np.int64)
         rows.flags.writeable = False
         object.__setattr__(self, "n_sparse", n_sparse)
         object.__setattr__(self, "rows", rows)
@@ -201,11 +207,8 @@ class Rug:
         Zero where the interference does not vary: n_dense = n_sparse, or features that are always
         on with one amplitude.  For random rows it dies out as n_sparse grows.
         """
-        _, variance, third, _ = _source(p, amplitude).cumulants()
-        if not variance > 0:
-            return 0.0
-        # Divided in steps: the cube of a small deviation underflows before the quotient does.
-        return float(third / variance / np.sqrt(variance)) * self._moment_ratio(self.phi[1:] ** 3)
+        skewness = float(_source(p, amplitude).skewness)
+        return skewness * self._moment_ratio(self.phi[1:] ** 3)
 
     def bias(self, b: float, a: float, p: float, *, amplitude: Amplitude = Uniform()) -> float:
         """The bias of a model whose theory has bias `b`: the theory's interference has no mean."""
@@ -284,7 +287,7 @@ class Rug:
             Without the package safetensors.
         """
         package = _safetensors()
-        a, b = _check.scalar("a", a), _check.scalar("b", b)
+        path, a, b = _check.path("path", path), _check.scalar("a", a), _check.scalar("b", b)
         about = {"format": _FORMAT, "n_sparse": str(self.n_sparse), "n_dense": str(self.n_dense)}
         about |= {"a": repr(a), "b": repr(b)}
         if seed is not None:
@@ -306,7 +309,7 @@ class Rug:
         FileNotFoundError, ImportError
             If there is no file, or no package safetensors.
         """
-        package = _safetensors()
+        package, path = _safetensors(), _check.path("path", path)
         try:
             with package.safe_open(path, framework="numpy") as file:
                 about = file.metadata() or {}
@@ -331,7 +334,7 @@ class Rug:
 
     @staticmethod
     def _last_axis(name: str, value: ArrayLike, length: int) -> NDArray[Any]:
-        array = np.asarray(value)
+        array = _array(name, value)
         if array.ndim == 0 or array.shape[-1] != length:
             raise ValueError(f"{name} must have last axis {length}, got shape {array.shape}")
         return array
@@ -416,11 +419,11 @@ def simulate(
     >>> bool(abs(measured.loss - best.loss) < 4 * measured.standard_error)
     True
     """
-    if not isinstance(source, SparseSource):
-        raise TypeError(f"source must be a SparseSource, got {source!r}")
+    _check.instance("rug", rug, Rug)
+    _check.instance("source", source, SparseSource)
     a, b = _check.scalar("a", a), _check.scalar("b", b)
-    n_samples = _check.integer("n_samples", n_samples, 2)
-    batch = max(1, 2**20 // rug.n_sparse) if batch is None else _check.integer("batch", batch, 1)
+    n_samples = _check.count("n_samples", n_samples, 2)
+    batch = max(1, 2**20 // rug.n_sparse) if batch is None else _check.count("batch", batch, 1)
     generator = _check.rng(seed)
     losses = np.empty(n_samples)
     for start in range(0, n_samples, batch):

@@ -38,6 +38,7 @@ from .source import Amplitude, Density, Uniform, check_amplitude
 
 _LOG_SQRT_2PI = float(np.log(2 * np.pi) / 2)
 _GOOD = 0.1
+_KINDS = ("relu", "jumprelu", "gated", "topk", "selection", "oracle", "bayes")
 # Of (31): P(|n| ≤ 1), and the variance of n given that.
 _WITHIN_ONE = float(special.erf(np.sqrt(0.5)))
 _VARIANCE_WITHIN_ONE = 1 - 2 * float(normal_density(np.array(1.0))) / _WITHIN_ONE
@@ -121,10 +122,11 @@ def sparse_constant_expansion(p: ArrayLike) -> Array:
     1.004
     """
     p = _check.probability("p", p)
+    if np.any(p == 1):
+        raise ValueError("p must be less than 1, got 1.0")
     c = 4 * (1 - p) / (p * np.sqrt(2 * np.pi))
     square = 3 * special.lambertw(c ** (2 / 3) / 3).real
-    with np.errstate(divide="ignore"):
-        return np.asarray(1.5 + square / 4 - 1.5 / square)
+    return np.asarray(1.5 + square / 4 - 1.5 / square)
 
 
 def sparse_law(
@@ -166,8 +168,7 @@ def sparse_law(
     -0.0006
     """
     order = _check.integer("order", order, 0, 1)
-    if kind not in ("relu", "jumprelu", "gated", "topk", "selection", "oracle", "bayes"):
-        raise ValueError(f"kind must be that of a decoder with a law, got {kind!r}")
+    _check.choice("kind", kind, _KINDS)
     if kind in ("selection", "oracle", "bayes") and order > 0:
         raise ValueError(f"order must be 0 for {kind}, got {order}")
     sigma = welch_sigma(p, ratio, amplitude=amplitude)

@@ -24,6 +24,9 @@ from .rectified import SQRT_2PI, normal_density
 
 Complex = NDArray[np.complex128]
 
+# More nodes than any integrand here needs; finding them takes seconds.
+_MOST_POINTS = 10_000
+
 
 class Amplitude(ABC):
     """Law of the amplitude u ≥ 0 of a feature that is on."""
@@ -32,13 +35,25 @@ class Amplitude(ABC):
     def cumulants(self) -> tuple[float, float, float, float]:
         """Cumulants of u of order 1 to 4, the first being the mean."""
 
-    @abstractmethod
     def mgf(self, t: ArrayLike, order: int = 0) -> Complex:
         """Moment generating function E exp(t u) at complex `t`, same shape as `t`.
 
         With `order` = 1 its derivative, E u exp(t u).  It exists for real parts of `t` below
-        `abscissa`; ValueError beyond, or for another order.
+        `abscissa`; ValueError beyond, for another order, or where it overflows.
         """
+        z = _check.complex_array("t", t)
+        order = _check.integer("order", order, 0, 1)
+        if np.any(z.real >= self.abscissa):
+            raise ValueError(f"Re t must be below {self.abscissa}, got {z.real.max()}")
+        with np.errstate(over="ignore", invalid="ignore"):
+            value = self.transform(z, order)
+        if not np.isfinite(value).all():
+            raise ValueError(f"Re t must be smaller, got {z.real.max()}: E exp(t u) overflows")
+        return value
+
+    @abstractmethod
+    def transform(self, t: Complex, order: int) -> Complex:
+        """`mgf` without checks, not finite where it overflows."""
 
     @abstractmethod
     def quadrature(self, n: int) -> tuple[Array, Array]:
@@ -76,6 +91,11 @@ class Amplitude(ABC):
     def start(self) -> float:
         """Infimum of the amplitudes."""
         return 0.0
+
+    @property
+    def reach(self) -> float:
+        """No amplitude is larger, but for a probability far below rounding."""
+        return min(self.end, 60 * self.mean)
 
     @property
     def abscissa(self) -> float:
@@ -123,13 +143,12 @@ class Uniform(Amplitude):
         width = self.high - self.low
         return (self.low + self.high) / 2, width**2 / 12, 0.0, -(width**4) / 120
 
-    def mgf(self, t: ArrayLike, order: int = 0) -> Complex:
-        z = np.asarray(t, np.complex128)
+    def transform(self, t: Complex, order: int) -> Complex:
         width = self.high - self.low
-        average = _expm1_over(width * z)
-        if _order(order):
-            average = self.low * average + width * _expm1_over_slope(width * z)
-        return average if self.low == 0 else np.exp(self.low * z) * average
+        average = _expm1_over(width * t)
+        if order:
+            average = self.low * average + width * _expm1_over_slope(width * t)
+        return average if self.low == 0 else np.exp(self.low * t) * average
 
     @property
     def start(self) -> float:
@@ -140,17 +159,18 @@ class Uniform(Amplitude):
         return self.high
 
     def quadrature(self, n: int) -> tuple[Array, Array]:
-        return _interval(self.low, self.high, *_legendre(n))
+        return _interval(self.low, self.high, *_legendre(_points(n)))
 
     def breakpoints(self) -> Array:
         return np.array([self.low, self.high])
 
-    def density(self, u: Array) -> Array:
+    def density(self, u: ArrayLike) -> Array:
         """Probability density at `u`."""
+        u = _check.real("u", u)
         return np.where((u >= self.low) & (u <= self.high), 1 / (self.high - self.low), 0.0)
 
     def sample(self, shape: int | tuple[int, ...], seed: int | np.random.Generator) -> Array:
-        return _check.rng(seed).uniform(self.low, self.high, shape)
+        return _check.rng(seed).uniform(self.low, self.high, _check.shape("shape", shape))
 
     def resolving(self, kink: Array, width: Array) -> tuple[Array, Array]:
         points = np.clip(_around(kink, width), self.low, self.high)
@@ -172,10 +192,10 @@ class _Atoms(Amplitude):
         m2, m3, m4 = (float(w @ (u - mean) ** k) for k in (2, 3, 4))
         return mean, m2, m3, m4 - 3 * m2**2
 
-    def mgf(self, t: ArrayLike, order: int = 0) -> Complex:
+    def transform(self, t: Complex, order: int) -> Complex:
         u, w = self.atoms()
-        w = w * u if _order(order) else w
-        return np.asarray(np.exp(np.asarray(t, np.complex128)[..., None] * u) @ w)
+        w = w * u if order else w
+        return np.asarray(np.exp(t[..., None] * u) @ w)
 
     @property
     def start(self) -> float:
@@ -187,14 +207,14 @@ class _Atoms(Amplitude):
 
     def quadrature(self, n: int) -> tuple[Array, Array]:
         u, w = self.atoms()
-        return (u, w) if u.size <= _check.integer("n", n, 1) else _gauss(u, w, n)
+        return (u, w) if u.size <= _points(n) else _gauss(u, w, n)
 
     def breakpoints(self) -> Array:
         return self.atoms()[0]
 
     def sample(self, shape: int | tuple[int, ...], seed: int | np.random.Generator) -> Array:
         u, w = self.atoms()
-        return _check.rng(seed).choice(u, shape, p=w)
+        return _check.rng(seed).choice(u, _check.shape("shape", shape), p=w)
 
     def resolving(self, kink: Array, width: Array) -> tuple[Array, Array]:
         u, w = self.atoms()
@@ -246,20 +266,28 @@ class FromQuadrature(_Atoms):
 class Density(Amplitude):
     """A law given by a density on [0, end) that is smooth between its breakpoints."""
 
-    @abstractmethod
-    def density(self, u: Array) -> Array:
+    def density(self, u: ArrayLike) -> Array:
         """Probability density at `u`."""
+        u = _check.real("u", u)
+        with np.errstate(divide="ignore"):
+            return np.where(
+                (u >= 0) & (u <= self.end), self.inner_density(np.clip(u, 0, self.end)), 0.0
+            )
+
+    @abstractmethod
+    def inner_density(self, u: Array) -> Array:
+        """`density` within [0, end]."""
 
     def quadrature(self, n: int) -> tuple[Array, Array]:
         nodes, weights = composite(self.breakpoints()[:, None], order=40)
-        return _gauss(nodes[:, 0], weights[:, 0] * self.density(nodes[:, 0]), n)
+        return _gauss(nodes[:, 0], weights[:, 0] * self.inner_density(nodes[:, 0]), _points(n))
 
     def resolving(self, kink: Array, width: Array) -> tuple[Array, Array]:
         fixed = self.breakpoints()
         points = np.clip(_around(kink, width), fixed[0], fixed[-1])
         ends = np.broadcast_to(fixed[:, None], (fixed.size, width.size))
         nodes, weights = composite(np.concatenate([points, ends]))
-        return nodes, weights * self.density(nodes)
+        return nodes, weights * self.inner_density(nodes)
 
 
 @dataclass(frozen=True)
@@ -271,7 +299,7 @@ class Exponential(Density):
     def __post_init__(self) -> None:
         _set(self, scale=_check.positive("scale", self.scale))
 
-    def density(self, u: Array) -> Array:
+    def inner_density(self, u: Array) -> Array:
         return np.asarray(np.exp(-u / self.scale) / self.scale)
 
     def breakpoints(self) -> Array:
@@ -281,12 +309,9 @@ class Exponential(Density):
         s = self.scale
         return s, s**2, 2 * s**3, 6 * s**4
 
-    def mgf(self, t: ArrayLike, order: int = 0) -> Complex:
-        z = np.asarray(t, np.complex128)
-        if np.any(z.real >= self.abscissa):
-            raise ValueError(f"Re t must be below 1/scale = {self.abscissa}, got {z.real.max()}")
-        value = 1 / (1 - self.scale * z)
-        return self.scale * value * value if _order(order) else value
+    def transform(self, t: Complex, order: int) -> Complex:
+        value = 1 / (1 - self.scale * t)
+        return self.scale * value * value if order else value
 
     @property
     def end(self) -> float:
@@ -297,11 +322,11 @@ class Exponential(Density):
         return 1 / self.scale
 
     def quadrature(self, n: int) -> tuple[Array, Array]:
-        nodes, weights = special.roots_laguerre(_check.integer("n", n, 1))
+        nodes, weights = special.roots_laguerre(_points(n))
         return self.scale * nodes, weights / weights.sum()
 
     def sample(self, shape: int | tuple[int, ...], seed: int | np.random.Generator) -> Array:
-        return _check.rng(seed).exponential(self.scale, shape)
+        return _check.rng(seed).exponential(self.scale, _check.shape("shape", shape))
 
 
 @dataclass(frozen=True)
@@ -313,7 +338,7 @@ class HalfNormal(Density):
     def __post_init__(self) -> None:
         _set(self, scale=_check.positive("scale", self.scale))
 
-    def density(self, u: Array) -> Array:
+    def inner_density(self, u: Array) -> Array:
         return 2 * normal_density(u / self.scale) / self.scale
 
     def breakpoints(self) -> Array:
@@ -324,18 +349,18 @@ class HalfNormal(Density):
         mean = 2 * s / SQRT_2PI
         return mean, s**2 * (1 - 2 / pi), mean * s**2 * (4 / pi - 1), 8 * s**4 * (pi - 3) / pi**2
 
-    def mgf(self, t: ArrayLike, order: int = 0) -> Complex:
+    def transform(self, t: Complex, order: int) -> Complex:
         # 2 exp(s²t²/2) Φ(st) is the Faddeeva function w(-i s t / √2).
-        z = self.scale * np.asarray(t, np.complex128)
+        z = self.scale * t
         value = np.asarray(special.wofz(-1j * z / np.sqrt(2)))
-        return self.scale * (z * value + 2 / SQRT_2PI) if _order(order) else value
+        return self.scale * (z * value + 2 / SQRT_2PI) if order else value
 
     @property
     def end(self) -> float:
         return np.inf
 
     def sample(self, shape: int | tuple[int, ...], seed: int | np.random.Generator) -> Array:
-        return np.abs(_check.rng(seed).normal(0.0, self.scale, shape))
+        return np.abs(_check.rng(seed).normal(0.0, self.scale, _check.shape("shape", shape)))
 
 
 @dataclass(frozen=True)
@@ -349,7 +374,7 @@ class Beta(Density):
         _set(self, alpha=_check.positive("alpha", self.alpha))
         _set(self, beta=_check.positive("beta", self.beta))
 
-    def density(self, u: Array) -> Array:
+    def inner_density(self, u: Array) -> Array:
         a, b = self.alpha, self.beta
         return np.asarray(u ** (a - 1) * (1 - u) ** (b - 1) / special.beta(a, b))
 
@@ -364,14 +389,13 @@ class Beta(Density):
         excess = 6 * ((a - b) ** 2 * (n + 1) - a * b * (n + 2)) / (a * b * (n + 2) * (n + 3))
         return a / n, variance, third, excess * variance**2
 
-    def mgf(self, t: ArrayLike, order: int = 0) -> Complex:
-        if _order(order):
-            return self.mean * Beta(self.alpha + 1, self.beta).mgf(t)
-        z = np.asarray(t, np.complex128)
-        far = np.abs(z) > 50 + (self.alpha + self.beta) ** 2
-        value = np.empty_like(z)
-        value[far] = self._mgf_far(z[far])
-        near = z[~far]
+    def transform(self, t: Complex, order: int) -> Complex:
+        if order:
+            return self.mean * Beta(self.alpha + 1, self.beta).transform(t, 0)
+        far = np.abs(t) > 50 + (self.alpha + self.beta) ** 2
+        value = np.empty_like(t)
+        value[far] = self._transform_far(t[far])
+        near = t[~far]
         # exp(t u) turns |t|/2π times over [0, 1]; scipy's hyp1f1 has no digits for such t.
         size = 32 + int(np.max(np.abs(near), initial=0.0))
         nodes, weights = _jacobi(2 ** math.ceil(math.log2(size)), self.beta - 1, self.alpha - 1)
@@ -381,7 +405,7 @@ class Beta(Density):
         value[~far] = total
         return value
 
-    def _mgf_far(self, z: Complex) -> Complex:
+    def _transform_far(self, z: Complex) -> Complex:
         """Both ends of [0, 1] in the asymptotic expansion of Kummer's function (DLMF 13.7.2)."""
         a, b = self.alpha, self.beta
 
@@ -400,10 +424,10 @@ class Beta(Density):
         return 1.0
 
     def quadrature(self, n: int) -> tuple[Array, Array]:
-        return _jacobi(_check.integer("n", n, 1), self.beta - 1, self.alpha - 1)
+        return _jacobi(_points(n), self.beta - 1, self.alpha - 1)
 
     def sample(self, shape: int | tuple[int, ...], seed: int | np.random.Generator) -> Array:
-        return _check.rng(seed).beta(self.alpha, self.beta, shape)
+        return _check.rng(seed).beta(self.alpha, self.beta, _check.shape("shape", shape))
 
     def resolving(self, kink: Array, width: Array) -> tuple[Array, Array]:
         # Each half is integrated in the distance from its own end, where the density may be
@@ -463,6 +487,14 @@ class SparseSource:
         """Var x; (4p - 3p²)/12 for Uniform[0, 1]."""
         return self.cumulants()[1]
 
+    @property
+    def skewness(self) -> Any:
+        """Third cumulant over the cube of the deviation; 0 if x does not vary."""
+        _, variance, third, _ = self.cumulants()
+        # Divided in steps: the cube of a small deviation underflows before the quotient does.
+        safe = np.where(variance > 0, variance, 1.0)
+        return np.where(variance > 0, third / safe / np.sqrt(safe), 0.0)
+
     def cumulants(self) -> tuple[Any, Any, Any, Any]:
         """Cumulants of x of order 1 to 4, by the law of total cumulance (no cancellation)."""
         p, q = self.p, self.p * (1 - self.p)
@@ -490,7 +522,7 @@ class SparseSource:
 
     def sample(self, shape: int | tuple[int, ...], seed: int | np.random.Generator) -> Array:
         """Independent draws of x; `p` must be a scalar; same seed, same draws."""
-        generator = _check.rng(seed)
+        generator, shape = _check.rng(seed), _check.shape("shape", shape)
         on = generator.random(shape) < self._scalar_p()
         x = np.zeros(shape)
         x[on] = self.amplitude.sample(int(on.sum()), generator)
@@ -539,13 +571,13 @@ def _expm1_over_slope(z: Complex) -> Complex:
 _SERIES = np.array([1 / (math.factorial(k) * (k + 2)) for k in range(19)])
 
 
-def _order(order: int) -> int:
-    return _check.integer("order", order, 0, 1)
+def _points(n: int) -> int:
+    return _check.integer("n", n, 1, _MOST_POINTS)
 
 
 @cache
 def _legendre(n: int) -> tuple[Array, Array]:
-    return cast(tuple[Array, Array], special.roots_legendre(_check.integer("n", n, 1)))
+    return cast(tuple[Array, Array], special.roots_legendre(n))
 
 
 @cache
@@ -563,7 +595,8 @@ def _interval(low: Any, high: Any, x: Array, w: Array) -> tuple[Array, Array]:
 def _around(kink: Array, width: Array) -> Array:
     # Beyond nine widths the Gaussian tail is below 1e-18 and the integrand a polynomial.
     steps = np.array([-9, -6, -4, -2, 0, 2, 4, 6, 9])[:, None, None]
-    return np.asarray((np.atleast_2d(kink) + width * steps).reshape(-1, width.size))
+    points = np.asarray(np.atleast_2d(kink) + width * steps)
+    return points.reshape(points.shape[0] * points.shape[1], width.size)
 
 
 def composite(points: Array, order: int = 14) -> tuple[Array, Array]:
@@ -573,7 +606,8 @@ def composite(points: Array, order: int = 14) -> tuple[Array, Array]:
     length = np.diff(points, axis=0)
     nodes = points[:-1] + length * (1 + x[:, None, None]) / 2
     weights = length * w[:, None, None] / 2
-    return nodes.reshape(-1, points.shape[1]), weights.reshape(-1, points.shape[1])
+    shape = (order * len(length), points.shape[1])
+    return nodes.reshape(shape), weights.reshape(shape)
 
 
 def _power_half(kink: Array, width: Array, alpha: float) -> tuple[Array, Array]:
@@ -600,7 +634,6 @@ def _set(law: Amplitude, **parameters: Array) -> None:
 
 def _gauss(u: Array, w: Array, n: int) -> tuple[Array, Array]:
     """`n`-point Gauss rule of the discrete measure (u, w), by the Lanczos process."""
-    n = _check.integer("n", n, 1)
     basis = np.zeros((n + 1, u.size))
     basis[0] = np.sqrt(w / w.sum())
     diagonal, off = np.zeros(n), np.zeros(n)

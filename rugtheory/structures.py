@@ -230,7 +230,8 @@ def _with_uneven_pairs(ratio: Array, known: _Chords) -> tuple[Array, Array, Arra
 
 
 def _p_and_ratio(p: ArrayLike, ratio: ArrayLike) -> tuple[Array, Array]:
-    p, ratio = _check.probability("p", p), _check.probability("ratio", ratio)
+    p = _check.probability("p", p, least=_check.LEAST_P)
+    ratio = _check.probability("ratio", ratio)
     _check.broadcastable(p=p, ratio=ratio)
     p, ratio = np.broadcast_arrays(p, ratio)
     return p, ratio
@@ -248,14 +249,14 @@ def _dropping(
 
 def _touching(family: Family, p: ArrayLike, amplitude: Amplitude, last: float) -> Array:
     """The ratio at which the chord from (0, v) to the curve is steepest, at most `last`."""
-    p = _check.probability("p", p)
+    p = _check.probability("p", p, least=_check.LEAST_P)
     q, where = np.unique(p, return_inverse=True)
     variance = np.asarray(SparseSource(q, amplitude).variance)
 
     def slope(log_ratio: Array, q: Array, variance: Array) -> Array:
         ratio = np.exp(log_ratio)
         best = family(q, ratio, amplitude=amplitude)
-        return np.asarray((best.loss - variance) / (ratio * variance))
+        return np.asarray((best.loss - variance) / (ratio * np.where(variance > 0, variance, 1)))
 
     # r_c/p grows like the logarithm of 1/p.
     top = np.log(np.minimum(last, 20 * q * (1 + np.log(1 / q))))

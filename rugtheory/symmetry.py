@@ -173,7 +173,7 @@ def symmetry(
     1.0
     """
     w_in, w_out, b = model("w_in", w_in, "w_out", w_out, b)
-    source = SparseSource(_check.scalar("p", p), amplitude)
+    source = SparseSource(_check.scalar_probability(p), amplitude)
     rows = _check.integer("rows", rows, 1)
     n_dense, n = w_in.shape
     diagonal = np.einsum("ik,ki->i", w_out, w_in)
@@ -197,14 +197,10 @@ def symmetry(
         close = least / np.abs(alive) < _PARTNER
     mutual = close & close[lowest] & (lowest[lowest] == np.arange(n))
     variance = source.variance * second / alive**2
-    third_cumulant = source.cumulants()[2]
     noisy = second > 0
     lyapunov = np.divide(third, second**1.5, out=np.zeros(n), where=noisy)
-    skew = (
-        third_cumulant
-        * np.sign(alive)
-        * np.divide(cube, (source.variance * second) ** 1.5, out=np.zeros(n), where=noisy)
-    )
+    cubes = np.divide(cube, second**1.5, out=np.zeros(n), where=noisy)
+    skew = source.skewness * np.sign(alive) * cubes
     chosen = np.flatnonzero(~dead)
     if chosen.size > rows:
         chosen = np.sort(_check.rng(seed).choice(chosen, rows, replace=False))

@@ -124,7 +124,8 @@ def explain(
     True
     """
     w_in, w_out, b = model("w_in", w_in, "w_out", w_out, b)
-    source = SparseSource(_check.scalar("p", p), amplitude)
+    source = SparseSource(_check.scalar_probability(p), amplitude)
+    _check.function("progress", progress)
     p, (n_dense, n) = source.p, w_in.shape
     if n_dense > n:
         raise ValueError(f"n_dense must be at most n_sparse = {n}, got {n_dense}")
@@ -134,7 +135,7 @@ def explain(
     f, variance = alive.size / n, source.variance
 
     generator = _check.rng(seed)
-    share = 1.0 if rows is None else min(_check.integer("rows", rows, 1) / n, 1.0)
+    share = 1.0 if rows is None else min(_check.integer("rows", rows, 1), n) / n
     chosen = np.sort(
         np.concatenate([_some(x, share, generator) for x in (np.flatnonzero(dead), alive)])
     )
@@ -208,6 +209,8 @@ def _least(
 
     `a` and `threshold` are where to start.
     """
+    if not source.variance > 0:  # a constant is told without any weights
+        return 0.0, a, threshold
     power = source.second_moment
     best = (np.inf, a, threshold)
 
@@ -220,9 +223,8 @@ def _least(
             for x in (a, (1 - cut) * a)
         )
         bend = (cut * (power - here) - (there - here)) / (cut * (1 - cut))  # a²B
-        if not bend > 0:  # nothing reaches this threshold, whatever a
-            return float(power)
-        shift = (power - here + bend) / (2 * bend) - 1  # (A/B - a)/a
+        # (A/B - a)/a, unless nothing but rounding is left of B
+        shift = (power - here + bend) / (2 * bend) - 1 if bend > 0 else 0.0
         least = here - bend * shift**2
         if least < best[0]:
             best = (least, a * (1 + shift), threshold)

@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from . import _check
 from ._check import Array
 from ._files import read_tensors
 
@@ -67,7 +68,7 @@ def read_weights(path: str | Path) -> Weights:
     is n_sparse, which tells rows from columns; square matrices are only understood by the names of
     layers, whose weights PyTorch stores as (outputs, inputs).
     """
-    path = Path(path)
+    path = _check.path("path", path)
     tensors = _load(path)
     bias_name, b = _find(tensors, _BIASES, path)
     if b.ndim != 1:

@@ -191,7 +191,7 @@ class TestModels:
         ({"p": [0.1, 0.2]}, "p must be a scalar"),
         ({"rows": 4}, r"rows must be in \[1, 3\], got 4"),
         ({"rows": [0, 3]}, r"rows must lie in \[0, 2\], got 3"),
-        ({"decoder": "tanh"}, "decoder must be 'relu' or 'identity', got 'tanh'"),
+        ({"decoder": "tanh"}, "decoder must be one of relu, identity, got 'tanh'"),
         ({"rtol": 0.0}, "rtol must be positive"),
     ],
 )

@@ -138,7 +138,7 @@ def test_regimes():
 @pytest.mark.parametrize(
     ("make", "message"),
     [
-        (lambda: rt.sparse_law("linear", 0.1, 0.5), "kind must be that of a decoder with a law"),
+        (lambda: rt.sparse_law("linear", 0.1, 0.5), "kind must be one of relu, jumprelu"),
         (lambda: rt.sparse_law("bayes", 0.1, 0.5), "order must be 0 for bayes, got 1"),
         (lambda: rt.sparse_law("relu", 0.1, 0.5, order=2), r"order must be in \[0, 1\], got 2"),
         (lambda: rt.local_exponents(0.1, 1.0), "ratio must be less than 1"),

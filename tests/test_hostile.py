@@ -1,0 +1,246 @@
+"""Hostile input: every argument of everything public meets every hostile value in turn.
+
+The rest of the call is valid.  What comes back must be an answer without NaN, or a ValueError or
+TypeError that names the argument and what it got; numpy's warnings count as failures.
+"""
+
+import dataclasses
+import inspect
+import json
+import warnings
+from collections.abc import Mapping
+from functools import cache
+
+import numpy as np
+import pytest
+
+import rugtheory as rt
+
+RUG, SOURCE, CHANNEL = rt.hadamard_rug(8, 2, seed=0), rt.SparseSource(0.1), rt.GaussianChannel(0.2)
+ROW = rt.RowChannel([0.3, -0.5], 0.1)
+CURVES = rt.loss_curves(0.1, 0.5)
+LAW, SEED = {"amplitude": rt.Uniform()}, {"seed": 0}
+POINT = {"p": 0.1, "ratio": 0.4}
+GRID = POINT | LAW
+# Quick, for what searches long.
+QUICK = {"amplitude": rt.Constant()}
+READING = {"a": 1.2, "b": -0.3, "sigma": 0.2, "p": 0.1} | LAW
+MODEL = {"w_in": [[1.0, -1.0, 0.5]], "w_out": [[1.0], [-1.0], [0.5]], "b": [0.0, 0.1, -0.1]}
+MODEL |= {"p": 0.1, "rows": 2} | QUICK | SEED
+LINE = {"a": 1.0, "b": -0.1}
+ROUND = {"progress": iter}
+
+AMPLITUDES = {
+    rt.Uniform: {"low": 0.5, "high": 1.0},
+    rt.Constant: {"value": 1.0},
+    rt.Exponential: {"scale": 1.0},
+    rt.HalfNormal: {"scale": 1.0},
+    rt.Beta: {"alpha": 2.0, "beta": 3.0},
+    rt.FromQuadrature: {"nodes": [0.5, 1.0], "weights": [1.0, 2.0]},
+}
+DECODERS = {
+    rt.Linear: LINE,
+    rt.ReLU: LINE,
+    rt.JumpReLU: LINE | {"threshold": 0.2},
+    rt.Gated: LINE | {"threshold": 0.2},
+    rt.Bayes: {"channel": CHANNEL, "source": SOURCE},
+}
+
+# What is called, with valid arguments.
+FUNCTIONS = {
+    rt.antipodal_loss: READING,
+    rt.antipodal_optimum: GRID,
+    rt.antipodal_rug: {"n_sparse": 8, "n_dense": 2} | SEED,
+    rt.antipodal_sigma: GRID,
+    rt.best_known: POINT | QUICK,
+    rt.critical_ratio: {"p": 0.1} | QUICK,
+    rt.cubic_sum: {"w": [[1.0, -0.5], [-0.5, 1.0]]},
+    rt.decoder_loss: {"decoder": rt.ReLU(1.0, 0.0), "channel": CHANNEL, "source": SOURCE},
+    rt.decoder_table: GRID | {"channel": "gaussian"},
+    rt.exact_loss: MODEL | {"decoder": "relu", "rtol": 1e-6} | ROUND,
+    rt.explain: MODEL | ROUND,
+    rt.fwht: {"x": [1.0, 2.0], "axis": -1},
+    rt.hadamard_rug: {"n_sparse": 8, "n_dense": 2} | SEED,
+    rt.least_skewness: GRID,
+    rt.linear_loss: GRID,
+    rt.local_exponents: GRID,
+    rt.loss_curves: GRID,
+    rt.loss_gradient: READING,
+    rt.loss_parts: READING,
+    rt.lower_bound: POINT,
+    rt.mixture_loss: POINT | QUICK,
+    rt.optimum: GRID | {"sigma": None},
+    rt.optimum_decoder: GRID | {"kind": "topk", "channel": "gaussian", "keep": 0.1},
+    rt.read_weights: {"path": "model.npz"},
+    rt.reduced_loss: READING,
+    rt.regime: GRID,
+    rt.represented_fraction: POINT | QUICK,
+    rt.save_curves: {"curves": CURVES, "directory": "curves"},
+    rt.simulate: LINE | {"rug": RUG, "source": SOURCE, "n_samples": 2, "batch": 1} | SEED,
+    rt.simulated_curves: (
+        {"curves": CURVES, "n_samples": 2, "n_sparse": 8, "checkpoint": None} | ROUND | LAW | SEED
+    ),
+    rt.sparse_constant_expansion: {"p": 0.1},
+    rt.sparse_constants: {"p": 0.1} | LAW,
+    rt.sparse_law: GRID | {"kind": "relu", "order": 1},
+    rt.symmetry: MODEL,
+    rt.uneven_pairs: {"p": 0.1} | QUICK,
+    rt.upper_bound: GRID,
+    rt.welch_sigma: GRID,
+}
+CLASSES = AMPLITUDES | DECODERS
+CLASSES |= {
+    rt.SparseSource: {"p": 0.1} | LAW,
+    rt.GaussianChannel: {"sigma": 0.1},
+    rt.AntipodalChannel: {"sigma": 0.1},
+    rt.RowChannel: {"weights": [0.1], "p": 0.1} | LAW,
+    rt.Rug: {"n_sparse": 8, "rows": [1, 2]},
+}
+METHODS = {
+    SOURCE.mgf: {"t": 0.1},
+    SOURCE.quadrature: {"n": 2},
+    SOURCE.sample: {"shape": 2} | SEED,
+    ROW.mgf: {"s": 0.1},
+    ROW.tail: {"t": 0.1, "atol": 1e-6},
+    ROW.loss: LINE | {"rtol": 1e-6},
+    ROW.gaussian_loss: LINE,
+    ROW.corrected_loss: LINE | {"order": 4},
+    RUG.sigma: {"p": 0.1} | LAW,
+    RUG.interference_mean: {"p": 0.1} | LAW,
+    RUG.skewness: {"p": 0.1} | LAW,
+    RUG.bias: LINE | {"p": 0.1} | LAW,
+    RUG.w_out: {"a": 1.0},
+    RUG.matrix: {"a": 1.0},
+    RUG.encode: {"x": np.ones(8)},
+    RUG.decode: LINE | {"h": np.ones(2)},
+    RUG.save: LINE | {"path": "rug.safetensors"} | SEED,
+    rt.Rug.load: {"path": "rug.safetensors"},
+}
+for kind, parameters in AMPLITUDES.items():
+    law = kind(**parameters)
+    METHODS |= {
+        law.mgf: {"t": 0.5, "order": 0},
+        law.quadrature: {"n": 2},
+        law.sample: {"shape": 2} | SEED,
+    }
+    if hasattr(law, "density"):
+        METHODS[law.density] = {"u": 0.5}
+METHODS |= {kind(**parameters).__call__: {"y": 0.5} for kind, parameters in DECODERS.items()}
+CALLS = {
+    getattr(f, "__qualname__", ""): (f, arguments)
+    for f, arguments in (FUNCTIONS | CLASSES | METHODS).items()
+}
+CALLS["optimum at sigma"] = rt.optimum, {"p": 0.1, "ratio": None, "sigma": 0.3} | LAW
+
+# Results of functions, not to be made by hand, and bases.
+NOT_CALLED = {
+    "Amplitude", "BestKnown", "Channel", "DecoderOptimum", "ExactLoss", "Exponents",
+    "LossGradient", "LossParts", "Optimum", "Regime", "SimulatedLoss", "SparseConstants",
+    "Symmetry", "UnevenPairs", "Verdict", "Weights",
+}  # fmt: skip
+
+HOSTILE = {
+    "nan": np.nan,
+    "inf": np.inf,
+    "-inf": -np.inf,
+    "negative": -1,
+    "zero": 0,
+    "one": 1,
+    "tiny": 1e-320,
+    "huge": 1e308,
+    "huge negative": -1e308,
+    "large": 1e40,
+    "huge integer": 10**400,
+    "fraction": 0.3,
+    "true": True,
+    "imaginary": 1j,
+    "string": "x",
+    "number as string": "0.5",
+    "bytes": b"\0",
+    "none": None,
+    "empty": [],
+    "ragged": [[1.0], [1.0, 2.0]],
+    "strings": ["a", "b"],
+    "nones": [None, None],
+    "nan inside": [0.5, np.nan],
+    "two": [0.4, 0.5],
+    "three": [0.1, 0.2, 0.3],
+    "cube": np.full((2, 2, 2), 0.5),
+    "booleans": np.array([True, False]),
+    "complex array": np.array([1j, 2]),
+    "dates": np.array(["2026-01-01"], "datetime64[D]"),
+    "objects": np.array([object()]),
+    "dict": {"p": 0.1},
+    "set": {0.1},
+    "object": object(),
+    "type": rt.Uniform,
+}
+# Any function is valid there, and what it does its own business.
+FUNCTION_ARGUMENTS = {"decoder", "progress", "checkpoint"}
+# Nothing hostile for a p or a ratio, and slow where they take a search.
+ORDINARY = {"fraction", "two", "three", "cube"}
+# Documented: where there is no such number.
+MAY_LACK = {"best_known": (".a", ".b"), "exact_loss": (".standard_error",), "least_skewness": ("",)}
+
+
+def numbers(x, path=""):
+    """All numbers in a result, with where they are."""
+    if dataclasses.is_dataclass(x):
+        for field in dataclasses.fields(x):
+            yield from numbers(getattr(x, field.name), f"{path}.{field.name}")
+    elif isinstance(x, Mapping):
+        for key, value in x.items():
+            yield from numbers(getattr(value, "values", value), f"{path}[{key}]")
+    elif isinstance(x, tuple | list):
+        for k, value in enumerate(x):
+            yield from numbers(value, f"{path}[{k}]")
+    elif isinstance(x, np.ndarray | np.number | float | complex):
+        yield path, np.asarray(x)
+
+
+def complaint(name, function, arguments, argument, value):
+    """What is wrong with the answer to a hostile call, or None."""
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("error")
+            result = function(**(arguments | {argument: value}))
+    except (ValueError, TypeError) as error:
+        said = str(error)
+        named = any(x in said.replace(":", " ").split() for x in arguments)
+        return None if named and "got" in said else f"{type(error).__name__}: {said}"
+    except OSError as error:
+        return None if argument in ("path", "directory") else repr(error)
+    except Exception as error:
+        return repr(error)
+    for path, array in numbers(result):
+        if array.dtype.kind in "fc" and not np.isfinite(array).all():
+            if path not in MAY_LACK.get(name, ()):
+                return f"not finite{path}"
+    return None
+
+
+@pytest.mark.parametrize("name", CALLS)
+def test_hostile_arguments(name, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("rugtheory.verdict.best_known", cache(rt.best_known))
+    RUG.save("rug.safetensors")
+    np.savez("model.npz", W_in=np.ones((1, 3)), W_out=np.ones((3, 1)), b=np.zeros(3))
+    function, arguments = CALLS[name]
+    assert set(inspect.signature(function).parameters) == set(arguments)
+    function(**arguments)
+    wrong = {}
+    for argument in arguments:
+        for key, value in HOSTILE.items():
+            if argument in FUNCTION_ARGUMENTS and key == "type":
+                continue
+            if argument in POINT and key in ORDINARY:
+                continue
+            found = complaint(name, function, arguments, argument, value)
+            if found:
+                wrong[f"{argument} = {key}"] = found
+    assert not wrong, json.dumps(wrong, indent=1)
+
+
+def test_everything_public_is_tried():
+    tried = {f.__name__ for f in (*FUNCTIONS, *CLASSES)}
+    assert tried | NOT_CALLED == set(rt.__all__) and not tried & NOT_CALLED
