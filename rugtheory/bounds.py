@@ -78,7 +78,8 @@ def least_skewness(p: ArrayLike, ratio: ArrayLike, *, amplitude: Amplitude = Uni
     Without symmetry there is no bound: [[1, -t], [-1/t, 1]] has rank one and unit diagonal, and
     the average -(t³ + t⁻³)/2.  Nor without positivity: [[1, -t], [-t, 1]] has -t³.
 
-    Parameters, errors and shapes are those of `welch_sigma`; -inf at ratio 1.
+    Parameters, errors and shapes are those of `welch_sigma`; -inf at ratio 1, but 0 for features
+    that do not vary.
 
     Examples
     --------
@@ -87,10 +88,11 @@ def least_skewness(p: ArrayLike, ratio: ArrayLike, *, amplitude: Amplitude = Uni
     -1.1316
     """
     p, ratio, source = _source(p, ratio, amplitude)
-    sigma = np.sqrt(source.variance * ((1 - ratio) / ratio))
-    # As k₃/σ³ would, but without the cube of a σ that may be large.
+    skewness, ratio = np.broadcast_arrays(source.skewness, ratio)
+    least = np.zeros(ratio.shape)
     with np.errstate(divide="ignore"):
-        return np.asarray(-np.asarray(source.cumulants()[2]) / sigma / sigma / sigma)
+        signal = (ratio / (1 - ratio)) ** 1.5  # (v/σ²)^{3/2}
+    return np.multiply(-skewness, signal, out=least, where=skewness != 0)
 
 
 def cubic_sum(w: ArrayLike) -> float:
