@@ -3,8 +3,6 @@
 Everything public is here: ``import rugtheory as rt``.
 """
 
-from importlib.metadata import version
-
 from . import darkmatter
 from .antipodal import (
     UnevenPairs,
@@ -62,7 +60,7 @@ from .symmetry import Symmetry, symmetry
 from .verdict import Verdict, explain
 from .weights import Weights, read_weights
 
-__version__ = version("rugtheory")
+__version__ = "0.1.0"
 
 __all__ = [
     "Amplitude",

@@ -18,10 +18,10 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import ArrayLike
-from scipy.optimize import elementwise
 
 from . import _check
 from ._check import Array
+from ._search import find_minimum
 from .loss import arguments, parts
 from .moments import off_moments, on_moments
 from .optimum import Optimum
@@ -218,7 +218,7 @@ def uneven_pairs(p: ArrayLike, *, amplitude: Amplitude = Uniform()) -> UnevenPai
     losses = loss(grid, q)
     inside = np.clip(np.argmin(losses, axis=0), 1, 11)
     bracket = tuple(np.take_along_axis(grid, (inside + k)[None], axis=0)[0] for k in (-1, 0, 1))
-    found = elementwise.find_minimum(loss, bracket, args=(q,))
+    found = find_minimum(loss, bracket, args=(q,))
     refined = found.success & (found.f_x <= losses.min(axis=0))
     log_c = np.where(refined, found.x, grid[np.argmin(losses, axis=0), range(q.size)])
     first, second = best(q, np.exp(log_c)), best(q, np.exp(-log_c))
@@ -312,7 +312,7 @@ def _optimise(
 
     best = np.clip(np.argmax(gain, axis=0), 1, len(grid) - 2)
     bracket = tuple(np.take_along_axis(grid, (best + k)[None], axis=0)[0] for k in (-1, 0, 1))
-    found = elementwise.find_minimum(loss, bracket, args=(sigma, p, coupling))
+    found = find_minimum(loss, bracket, args=(sigma, p, coupling))
     beta = np.where(found.success, found.x, bracket[1])
     a, _ = _regression(amplitude, beta, sigma, p, coupling)
     return a, a * beta, _loss(amplitude, a, a * beta, sigma, p, 1 - a, coupling)

@@ -92,7 +92,8 @@ def least_skewness(p: ArrayLike, ratio: ArrayLike, *, amplitude: Amplitude = Uni
     least = np.zeros(ratio.shape)
     with np.errstate(divide="ignore"):
         signal = (ratio / (1 - ratio)) ** 1.5  # (v/σ²)^{3/2}
-    return np.multiply(-skewness, signal, out=least, where=skewness != 0)
+    np.multiply(-skewness, signal, out=least, where=skewness != 0)
+    return least
 
 
 def cubic_sum(w: ArrayLike) -> float:

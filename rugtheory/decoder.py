@@ -25,13 +25,14 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
+import scipy
 from numpy.typing import ArrayLike
-from scipy import integrate, special
-from scipy.optimize import elementwise
+from scipy import special
 
 from . import _check
 from ._check import Array
 from ._expect import blockwise
+from ._search import find_minimum, find_root
 from .antipodal import antipodal_loss, antipodal_optimum, antipodal_sigma, partner_nodes
 from .bounds import welch_sigma
 from .loss import reduced_loss
@@ -427,7 +428,7 @@ def _by_quadrature(
         error = np.exp(on.log_density) * ((on.mean - value) ** 2 + on.variance)
         return float((source.p * error + (1 - source.p) * off * value**2)[0])
 
-    value, _ = integrate.quad_vec(
+    value, _ = scipy.integrate.quad_vec(
         density, points[0], points[-1], points=points[1:-1], epsabs=0, epsrel=1e-10, limit=5000
     )
     return float(value)
@@ -479,7 +480,7 @@ def optimum_decoder(
     channel : "gaussian" or "antipodal"
     amplitude : Amplitude
         Law of a feature that is on.
-    keep : array_like in (0, 1), optional
+    keep : array_like in (0, 1], optional
         k/n of "topk"; p by default, as many as there are features on.
 
     Returns
@@ -578,7 +579,7 @@ def _best_jump(
     best = np.argmin(losses, axis=0)
     inside = np.clip(best, 1, len(grid) - 2)
     bracket = tuple(np.take_along_axis(grid, (inside + k)[None], axis=0)[0] for k in (-1, 0, 1))
-    found = elementwise.find_minimum(loss, bracket, args=(sigma, p))
+    found = find_minimum(loss, bracket, args=(sigma, p))
     lowest = np.take_along_axis(grid, best[None], axis=0)[0]
     theta = np.where(found.success & (found.f_x <= losses.min(axis=0)), found.x, lowest)
     return theta, *_best_affine(channel, amplitude, theta, sigma, p)
@@ -596,7 +597,7 @@ def _kept(
 
     low = min(channel.edges(amplitude)) - 9 * sigma
     high = sigma * (9 + np.sqrt(2 * np.log(1 / keep))) + np.quantile(amplitude.breakpoints(), 1)
-    found = elementwise.find_root(excess, (low, high), args=(sigma, p, keep)).x
+    found = find_root(excess, (low, high), args=(sigma, p, keep)).x
     # Where all are kept, nothing is below `low`.
     theta = np.where(excess(low, sigma, p, keep) > 0, found, low)
     return theta, *_best_affine(channel, amplitude, theta, sigma, p)

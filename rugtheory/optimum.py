@@ -24,13 +24,14 @@ from functools import lru_cache
 from typing import NamedTuple
 
 import numpy as np
+import scipy
 from numpy.typing import ArrayLike
-from scipy import ndimage, special
-from scipy.optimize import elementwise
+from scipy import special
 
 from . import _check
 from ._check import Array
 from ._expect import blockwise
+from ._search import find_root
 from .bounds import welch_sigma
 from .loss import parts
 from .moments import off_moments, on_moments
@@ -255,7 +256,7 @@ def _bracketed(amplitude: Amplitude, sigma: Array, p: Array) -> Array:
     bracket = grid[cell, point], grid[cell + 1, point]
     root = np.empty(0)
     if point.size:
-        root = elementwise.find_root(psi, bracket, args=(sigma[point], p[point])).x
+        root = find_root(psi, bracket, args=(sigma[point], p[point])).x
 
     # The linear decoder competes everywhere: where it is exact no change of sign is left to see.
     t, owner = np.concatenate([top, root]), np.concatenate([np.arange(top.size), point])
@@ -279,7 +280,9 @@ def _interpolated(amplitude: Amplitude, sigma: Array, p: Array) -> Array:
             strict=True,
         )
     ]
-    shift = ndimage.map_coordinates(_table(amplitude), at, order=3, prefilter=False, mode="mirror")
+    shift = scipy.ndimage.map_coordinates(
+        _table(amplitude), at, order=3, prefilter=False, mode="mirror"
+    )
     return np.asarray(np.sinh(np.arcsinh(top) - shift))
 
 
@@ -290,7 +293,7 @@ def _table(amplitude: Amplitude) -> Array:
     p, sigma = special.expit(logit_p)[:, None], amplitude.mean * np.exp(-log_signal)
     (t,) = blockwise(lambda *x: (_bracketed(*x),), amplitude, sigma, p)
     shift = np.arcsinh(_linear_threshold(amplitude, sigma, p)) - np.arcsinh(t)
-    return np.asarray(ndimage.spline_filter(shift, order=3, mode="mirror"))
+    return np.asarray(scipy.ndimage.spline_filter(shift, order=3, mode="mirror"))
 
 
 def _linear_threshold(amplitude: Amplitude, sigma: Array, p: Array) -> Array:

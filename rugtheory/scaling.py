@@ -26,10 +26,10 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy import special
-from scipy.optimize import elementwise
 
 from . import _check
 from ._check import Array
+from ._search import find_minimum, find_root
 from .bounds import linear_loss, welch_sigma
 from .loss import loss_gradient, loss_parts
 from .optimum import optimum
@@ -342,7 +342,7 @@ def _shift(odds: Array, kappa: float) -> Array:
 
     low = np.minimum(target, 0.0) - 3
     high = np.log(np.sqrt(2 * np.maximum(target, 0.0)) + 3)
-    root = elementwise.find_root(excess, (low, high), args=(target,))
+    root = find_root(excess, (low, high), args=(target,))
     m[some] = np.exp(root.x)
     return m
 
@@ -369,7 +369,7 @@ def _jump_threshold(p: Array, sigma: Array, amplitude: Amplitude) -> Array:
     grid = top * np.linspace(0, 1, 64).reshape(-1, *[1] * (p.ndim - 1))
     best = np.clip(np.argmin(constant(grid, p, sigma), axis=0), 1, len(grid) - 2)[None]
     bracket = tuple(np.take_along_axis(grid, best + k, axis=0) for k in (-1, 0, 1))
-    found = elementwise.find_minimum(constant, bracket, args=(p, sigma))
+    found = find_minimum(constant, bracket, args=(p, sigma))
     return np.asarray(np.where(found.success, found.x, bracket[1])[0])
 
 
@@ -384,7 +384,7 @@ def _topk_threshold(p: Array, sigma: Array, amplitude: Amplitude) -> Array:
         return np.asarray((1 - p) * above.g0 - p * sigma * density * signed_tails(-t).g1)
 
     top = np.sqrt(2 * np.log(1 / p) + 2 * np.log1p(amplitude.mean / sigma)) + 3
-    return np.asarray(elementwise.find_root(excess, (-top, top), args=(p, sigma)).x)
+    return np.asarray(find_root(excess, (-top, top), args=(p, sigma)).x)
 
 
 def _density_at_zero(amplitude: Amplitude) -> float:

@@ -15,8 +15,9 @@ from functools import cache
 from typing import Any, cast
 
 import numpy as np
+import scipy
 from numpy.typing import ArrayLike, NDArray
-from scipy import linalg, special
+from scipy import special
 
 from . import _check
 from ._check import Array
@@ -644,5 +645,5 @@ def _gauss(u: Array, w: Array, n: int) -> tuple[Array, Array]:
             vector -= basis[: k + 1].T @ (basis[: k + 1] @ vector)
         off[k] = np.linalg.norm(vector)
         basis[k + 1] = vector / off[k]
-    nodes, vectors = linalg.eigh_tridiagonal(diagonal, off[:-1])
+    nodes, vectors = scipy.linalg.eigh_tridiagonal(diagonal, off[:-1])
     return nodes, vectors[0] ** 2

@@ -20,10 +20,10 @@ from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from scipy.optimize import elementwise
 
 from . import _check
 from ._check import Array
+from ._search import find_minimum
 from .antipodal import antipodal_optimum, uneven_pairs
 from .optimum import Optimum, optimum
 from .source import Amplitude, SparseSource, Uniform
@@ -199,9 +199,7 @@ def _chords(p: tuple[float, ...], amplitude: Amplitude) -> _Chords:
     grid = np.linspace(np.log(1e-6), np.log(0.49), 16)[:, None] + 0 * q
     inside = np.clip(np.argmin(steepness(grid, q, at_half), axis=0), 1, 14)
     bracket = tuple(np.take_along_axis(grid, (inside + k)[None], axis=0)[0] for k in (-1, 0, 1))
-    found = elementwise.find_minimum(
-        steepness, bracket, args=(q, at_half), tolerances={"xatol": 1e-5}
-    )
+    found = find_minimum(steepness, bracket, args=(q, at_half), tolerances={"xatol": 1e-5})
     near = np.exp(np.where(found.success, found.x, bracket[1]))
     even = antipodal_optimum(q, 0.5 - near, amplitude=amplitude)
     slope = (even.loss - at_half) / near
@@ -265,7 +263,7 @@ def _touching(family: Family, p: ArrayLike, amplitude: Amplitude, last: float) -
     k = np.argmin(slopes, axis=0)
     inside = np.clip(k, 1, _SCAN - 2)
     bracket = tuple(np.take_along_axis(grid, (inside + d)[None], axis=0)[0] for d in (-1, 0, 1))
-    found = elementwise.find_minimum(slope, bracket, args=(q, variance))
+    found = find_minimum(slope, bracket, args=(q, variance))
     log_ratio = np.where(
         found.success & (found.f_x <= slopes.min(axis=0)), found.x, grid[k, range(q.size)]
     )

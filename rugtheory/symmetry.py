@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
+import scipy
 from numpy.typing import ArrayLike, NDArray
-from scipy import linalg
 
 from . import _check
 from ._check import Array
@@ -250,11 +250,11 @@ def dead_features(diagonal: Array) -> NDArray[np.bool_]:
 def _singular_values(gram_in: Array, gram_out: Array) -> Array:
     """Of W_out W_in, by the eigenvalues of √G_in G_out √G_in."""
     try:
-        root = linalg.cholesky(gram_in, lower=True)
-    except linalg.LinAlgError:  # of less than full rank
-        values, vectors = linalg.eigh(gram_in)
+        root = scipy.linalg.cholesky(gram_in, lower=True)
+    except scipy.linalg.LinAlgError:  # of less than full rank
+        values, vectors = scipy.linalg.eigh(gram_in)
         root = vectors * np.sqrt(np.maximum(values, 0))
-    squares = linalg.eigvalsh(root.T @ gram_out @ root)
+    squares = scipy.linalg.eigvalsh(root.T @ gram_out @ root)
     return np.asarray(np.sqrt(np.maximum(squares, 0))[::-1])
 
 

@@ -21,8 +21,8 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
 import numpy as np
+import scipy
 from numpy.typing import ArrayLike, NDArray
-from scipy import optimize
 
 from . import _check
 from ._check import Array
@@ -232,5 +232,5 @@ def _least(
 
     step = 0.03 * abs(threshold) + 0.003 * source.amplitude.mean
     bracket = (threshold, threshold + step)
-    optimize.minimize_scalar(loss, bracket=bracket, options={"xtol": 1e-3, "maxiter": 20})
+    scipy.optimize.minimize_scalar(loss, bracket=bracket, options={"xtol": 1e-3, "maxiter": 20})
     return best
