@@ -144,17 +144,6 @@ def test_version_citation_and_help(capsys):
     assert "examples:" in capsys.readouterr().out
 
 
-def test_library_stands_without_the_extras():
-    import subprocess
-    import sys
-
-    code = (
-        "import sys, rugtheory; print(sorted({'torch', 'matplotlib', 'xarray'} & set(sys.modules)))"
-    )
-    shown = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert shown.stdout.strip() == "[]"
-
-
 class TestWeights:
     @pytest.fixture
     def file(self, tmp_path):

@@ -1,0 +1,18 @@
+"""The page of the laws is current, and the laws speak of everything public."""
+
+import re
+from pathlib import Path
+
+import rugtheory as rt
+
+from ..test_hostile import NOT_CALLED
+from .table import PAGE, page
+
+
+def test_page_is_current():
+    assert PAGE.read_text(encoding="utf-8") == page(), "run python -m tests.laws.table"
+
+
+def test_everything_public_obeys_a_law():
+    text = "".join(path.read_text(encoding="utf-8") for path in Path(__file__).parent.glob("*.py"))
+    assert set(rt.__all__) - NOT_CALLED <= set(re.findall(r"\brt\.(\w+)", text))

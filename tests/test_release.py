@@ -1,0 +1,66 @@
+"""What a release promises: versions that agree, a light import, types, bounds that are tested."""
+
+import re
+import subprocess
+import sys
+import tomllib
+from pathlib import Path
+
+import rugtheory as rt
+
+ROOT = Path(__file__).parent.parent
+PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+
+
+def told_by(code):
+    """What a fresh interpreter prints."""
+    command = [sys.executable, "-c", code]
+    return subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()
+
+
+def test_versions_agree():
+    changelog = (ROOT / "CHANGELOG.md").read_text(encoding="utf-8")
+    assert re.findall(r"^## (\S+)", changelog, re.MULTILINE)[0] == rt.__version__
+    citation = (ROOT / "CITATION.cff").read_text(encoding="utf-8")
+    assert re.findall(r"^version: \"?([^\"\s]+)", citation, re.MULTILINE) == [rt.__version__]
+    shown = told_by("from rugtheory.cli import main; main(['--version'])")
+    assert shown == f"rugtheory {rt.__version__}"
+
+
+def test_import_leaves_out_what_is_slow_or_extra():
+    heavy = ("torch", "matplotlib", "xarray", "pandas", "safetensors", "tqdm")
+    heavy += ("scipy.optimize", "scipy.linalg", "scipy.integrate", "scipy.ndimage", "scipy.stats")
+    code = f"import sys, rugtheory; print(sorted({set(heavy)} & set(sys.modules)))"
+    assert told_by(code) == "[]"
+
+
+def test_import_is_quick():
+    """In processor time, as a ratio to what numpy and scipy.special take in the same process."""
+    code = """if True:
+        import time
+        start = time.process_time()
+        import numpy, scipy.special
+        middle = time.process_time()
+        import rugtheory
+        print((time.process_time() - start) / (middle - start))
+    """
+    assert min(float(told_by(code)) for _ in range(3)) < 2
+
+
+def test_lowest_versions_are_the_bounds():
+    pins = dict(
+        line.split("==")
+        for line in (ROOT / "constraints-lowest.txt").read_text(encoding="utf-8").splitlines()
+        if not line.startswith("#")
+    )
+    extras = PROJECT["optional-dependencies"]
+    for requirement in PROJECT["dependencies"] + sum(extras.values(), []):
+        found = re.fullmatch(r"([\w-]+)(?:\[\w+\])?>=([\d.]+)", requirement)
+        if found and found[1] not in ("torch", "pytest-xdist", "ruff", "mypy"):
+            pin = [int(x) for x in pins[found[1]].split(".")]
+            bound = [int(x) for x in found[2].split(".")]
+            assert pin[: len(bound)] == bound and not any(pin[len(bound) :]), requirement
+
+
+def test_types_are_shipped():
+    assert (Path(rt.__file__).parent / "py.typed").is_file()
