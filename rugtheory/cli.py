@@ -51,6 +51,8 @@ examples:
   rugtheory rug --n-sparse 256 --n-dense 40 --seed 0 --out rug.safetensors --figure rug.png
 """
 
+_MOST_POINTS = 1_000_000
+
 _LAWS: dict[str, Callable[..., Amplitude]] = {
     "uniform": Uniform,
     "constant": Constant,
@@ -78,7 +80,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         options.run(options)
     except ImportError as error:
         parser.error(f"{error}; install it with: pip install 'rugtheory[plot,sweep]'")
-    except (ValueError, TypeError, OSError) as error:
+    except MemoryError as error:
+        parser.error(f"not enough memory: {error}")
+    except (ValueError, TypeError, OSError, RuntimeError) as error:
         parser.error(" ".join(str(error).split()))
     return 0
 
@@ -279,7 +283,8 @@ def _scaling(options: argparse.Namespace) -> None:
     from .figures.numbers import scaling_curves
 
     power = _check.scalar("power", options.power)
-    points = _check.integer("points", options.points, 2)
+    points = _check.integer("points", options.points, 2, _MOST_POINTS)
+    _check.probability("p", options.p)
     p = np.geomspace(1e-8, 0.3, points)
     r = np.geomspace(options.p / 100, 0.95, points)
     curves = {

@@ -15,6 +15,7 @@ import numpy as np
 import pytest
 
 import rugtheory as rt
+from rugtheory.cli import main
 
 RUG, SOURCE, CHANNEL = rt.hadamard_rug(8, 2, seed=0), rt.SparseSource(0.1), rt.GaussianChannel(0.2)
 ROW = rt.RowChannel([0.3, -0.5], 0.1)
@@ -244,3 +245,52 @@ def test_hostile_arguments(name, tmp_path, monkeypatch):
 def test_everything_public_is_tried():
     tried = {f.__name__ for f in (*FUNCTIONS, *CLASSES)}
     assert tried | NOT_CALLED == set(rt.__all__) and not tried & NOT_CALLED
+
+
+OPTIMUM = {"--p": "0.1", "--ratio": "0.4"}
+# A valid run of every command: its name, positional arguments, options.
+COMMANDS = {
+    "curves": ([], OPTIMUM | {"--simulate": "2", "--n-sparse": "8", "--seed": "0", "--out": "out"}),
+    "optimum": ([], OPTIMUM | {"--amplitude": "constant:1"}),
+    "decoders": ([], OPTIMUM | {"--channel": "gaussian", "--amplitude": "constant:1"}),
+    "scaling": ([], {"--power": "0.5", "--p": "0.01", "--points": "2"}),
+    "rug": ([], {"--n-sparse": "8", "--n-dense": "2", "--seed": "0", "--p": "0.1", "--out": "r"}),
+    "weights": (
+        ["model.npz"],
+        {"--p": "0.1", "--rows": "2", "--seed": "0", "--amplitude": "constant:1"},
+    ),
+}
+WORDS = ("nan", "inf", "-1", "0", "1e308", "1e-320", "1" + "0" * 400, "x", "", "0.5;", "1j", "True")
+CUT = ("empty.npz", "cut.npz", "text.npz", "folder.npz", "missing.npz", "model.txt")
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_hostile_commands(name, tmp_path, monkeypatch, capsys):
+    """One line and exit code 2, or a result."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("rugtheory.verdict.best_known", cache(rt.best_known))
+    monkeypatch.setattr("rugtheory.cli._draw", lambda *_: None)  # slow, and not the question
+    np.savez("model.npz", W_in=np.ones((1, 3)), W_out=np.ones((3, 1)), b=np.zeros(3))
+    whole = (tmp_path / "model.npz").read_bytes()
+    for path, content in zip(CUT[:3], (b"", whole[:-200], b"W_in"), strict=True):
+        (tmp_path / path).write_bytes(content)
+    (tmp_path / "folder.npz").mkdir()
+    files, options = COMMANDS[name]
+    attempts = [(files, options | {key: word}) for key in options for word in WORDS]
+    attempts += [([path], options) for path in CUT if files]
+    wrong = {}
+    for given, chosen in [(files, options), *attempts]:
+        arguments = [name, *given, *(f"{key}={value}" for key, value in chosen.items())]
+        try:
+            with warnings.catch_warnings():
+                warnings.simplefilter("error")
+                code = main(arguments)
+        except SystemExit as stop:
+            code = stop.code
+        except Exception as error:
+            code = repr(error)
+        said = capsys.readouterr()
+        lines = [line for line in said.err.splitlines() if line and "|" not in line]
+        if code not in (0, 2) or (code == 2 and len(lines) != 1) or "nan " in said.out:
+            wrong[" ".join(arguments)[:200]] = f"{code} {said.err[-200:]}"
+    assert not wrong, json.dumps(wrong, indent=1)

@@ -4,6 +4,7 @@ import re
 import subprocess
 import sys
 import tomllib
+from itertools import chain
 from pathlib import Path
 
 import rugtheory as rt
@@ -54,7 +55,7 @@ def test_lowest_versions_are_the_bounds():
         if not line.startswith("#")
     )
     extras = PROJECT["optional-dependencies"]
-    for requirement in PROJECT["dependencies"] + sum(extras.values(), []):
+    for requirement in chain(PROJECT["dependencies"], *extras.values()):
         found = re.fullmatch(r"([\w-]+)(?:\[\w+\])?>=([\d.]+)", requirement)
         if found and found[1] not in ("torch", "pytest-xdist", "ruff", "mypy"):
             pin = [int(x) for x in pins[found[1]].split(".")]
