@@ -492,6 +492,11 @@ def optimum_decoder(
     ValueError, TypeError
         If an argument is outside its range.
 
+    Notes
+    -----
+    Kinds with a threshold or a posterior take a σ below 1e-9 of the mean amplitude as that much:
+    below it their losses stay where those of the other kinds go on falling.
+
     Examples
     --------
     >>> import rugtheory as rt

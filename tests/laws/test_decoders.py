@@ -1,7 +1,7 @@
 """Laws of decoders, pairs and structures."""
 
 import numpy as np
-from hypothesis import given, settings
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from pytest import approx
 
@@ -29,6 +29,7 @@ class TestDecoders:
     @some
     def test_order(self, p, ratio):
         """linear ≥ ReLU ≥ JumpReLU = gated ≥ Bayes ≥ oracle; linear ≥ selection ≥ oracle."""
+        assume(rt.welch_sigma(p, ratio) > 1e-8)  # jumps and posteriors resolve no less
         loss = {
             kind: float(rt.optimum_decoder(kind, p, ratio).loss)
             for kind in {x for pair in ORDERED for x in pair} | {"gated"}
@@ -59,7 +60,9 @@ class TestDecoders:
         shifted = rt.reduced_loss(a, opened, sigma, p, amplitude=law)
         mean = (a - 1) * source.mean + b
         gap = (opened - b) ** 2 + 2 * (opened - b) * mean
-        assert linear == approx(float(shifted - gap), rel=1e-9, abs=1e-12 * float(shifted + gap))
+        assert linear == approx(
+            float(shifted - gap), rel=1e-9, abs=1e-12 * float(shifted + abs(gap))
+        )
 
     @given(st.floats(0.1, 3), B, st.floats(1e-3, 20), P, AMPLITUDE)
     def test_jump_without_a_jump(self, a, b, sigma, p, law):
@@ -71,7 +74,7 @@ class TestDecoders:
         assert jump == approx(float(relu), rel=1e-9, abs=1e-13 * scale)
 
     @given(st.floats(0.5, 2), st.floats(-1, 0.5), st.floats(-0.5, 1), MODERATE)
-    @few
+    @settings(max_examples=3)
     def test_callables(self, a, b, theta, p):
         """Callables are integrated to what closed forms say; a gate below -b/a does nothing."""
         channel, source = rt.GaussianChannel(0.3), rt.SparseSource(p)
@@ -94,7 +97,7 @@ class TestDecoders:
                 assert np.all(np.diff(f) >= -1e-12 * law.mean)
 
     @given(st.floats(0.01, 0.9), st.floats(0.1, 0.5), st.sampled_from(["gaussian", "antipodal"]))
-    @few
+    @settings(max_examples=3)
     def test_mmse(self, p, ratio, kind):
         """The loss of `Bayes` by quadrature is that of the kind "bayes", in either channel."""
         best = rt.optimum_decoder("bayes", p, ratio, channel=kind)
@@ -135,13 +138,20 @@ class TestPairs:
         assert both == approx(float((1 - p) * alone + p * shifted), rel=1e-11, abs=1e-280)
 
     @given(P)
+    @some
     def test_at_one_half(self, p):
         """Pairs alone lose p²/6 at a = 1, b = 0, and no more at their optimum."""
         assert rt.antipodal_loss(1.0, 0.0, 0.0, p) == approx(p**2 / 6, rel=1e-13)
         best = rt.antipodal_optimum(p, 0.5)
         assert best.sigma == 0 and best.loss <= p**2 / 6 * (1 + 1e-12)
 
-    @given(MODERATE, HALF, AMPLITUDE, st.floats(-0.3, 0.3), st.floats(-0.3, 0.3))
+    @given(
+        MODERATE.filter(lambda p: p < 0.999),
+        HALF,
+        AMPLITUDE,
+        st.floats(-0.3, 0.3),
+        st.floats(-0.3, 0.3),
+    )
     @some
     def test_least(self, p, ratio, law, da, db):
         """The optimum of pairs is the loss at its a, b, below all nearby and the linear model."""
@@ -164,7 +174,7 @@ class TestPairs:
         assert full == 0 and at == approx(2 * (1 - ratio) * half, rel=1e-12)
 
     @given(st.floats(1e-3, 0.9), st.sampled_from([rt.Uniform(), rt.Uniform(0.3, 0.9)]))
-    @settings(max_examples=4)
+    @settings(max_examples=2)
     def test_uneven(self, p, law):
         """Uneven pairs lose what their weights lose, and no more than even ones."""
         best = rt.uneven_pairs(p, amplitude=law)
@@ -180,7 +190,7 @@ class TestStructures:
     """Dropped features and the best known structure"""
 
     @given(MODERATE, st.floats(1e-4, 1.0))
-    @settings(max_examples=10)
+    @settings(max_examples=5)
     def test_mixture(self, p, ratio):
         """Dropping features is the best of all fractions, min(1, r/r_c), and linear in r < r_c."""
         loss, critical = float(rt.mixture_loss(p, ratio)), float(rt.critical_ratio(p))
@@ -194,7 +204,7 @@ class TestStructures:
         assert 0 < critical <= 1
 
     @given(st.floats(1e-6, 1.0), st.floats(1e-4, 1.0))
-    @settings(max_examples=4)
+    @settings(max_examples=2)
     def test_best_known(self, p, ratio):
         """The best known structure is no worse than its members."""
         best = rt.best_known(p, ratio)
