@@ -12,7 +12,7 @@ from typing import Any, NoReturn
 
 import numpy as np
 
-from . import __version__, _check
+from . import __version__, _check, darkmatter
 from .bounds import linear_loss
 from .channel import RowChannel
 from .curves import FIGURE_2_P, PAPER_GRID, loss_curves, save_curves, simulated_curves
@@ -48,6 +48,7 @@ examples:
   rugtheory scaling --power 0.5 --figure scaling.png
   rugtheory figures --out figures --only phases decoders
   rugtheory weights model.safetensors --p 0.045 --figure weights.png
+  rugtheory darkmatter acts.npy --sae saes/ --contexts contexts.npy --tokens tokens.npy
   rugtheory rug --n-sparse 256 --n-dense 40 --seed 0 --out rug.safetensors --figure rug.png
 """
 
@@ -162,6 +163,30 @@ def _parser() -> argparse.ArgumentParser:
     weights.add_argument("--json", action="store_true")
     weights.add_argument("--figure", type=Path, help="picture to write")
     _add_amplitude(weights)
+
+    dark = commands.add_parser("darkmatter", help="what sparse autoencoders leave unexplained")
+    dark.set_defaults(run=_darkmatter)
+    dark.add_argument("acts", help="activations: .npy, .safetensors or .safetensors:NAME")
+    dark.add_argument(
+        "--sae",
+        type=Path,
+        nargs="+",
+        required=True,
+        help="decoders (SAELens, Gemma Scope, sparsify), or folders of them",
+    )
+    dark.add_argument("--out", type=Path, default=Path("darkmatter"), help="folder (darkmatter)")
+    dark.add_argument("--contexts", help="label of each row's context, in a file like ACTS")
+    dark.add_argument("--tokens", help="label of each row's token, in a file like ACTS")
+    dark.add_argument(
+        "--component",
+        action="append",
+        default=[],
+        metavar="NAME=FILE[,SAE]",
+        help="activations, or a decoder's reconstruction of them, to regress errors on",
+    )
+    dark.add_argument("--pursuit", action="store_true", help="try gradient pursuit; slow")
+    dark.add_argument("--align", action="store_true", help="compare norm probe and latents; slow")
+    dark.add_argument("--seed", type=int, default=0, help="of split and bootstrap (0)")
     return parser
 
 
@@ -401,6 +426,70 @@ def _draw_weights(
         draw_waterfall(verdict, axes[1, 1])
 
     _draw(options.figure, draw, panels=(2, 2))
+
+
+def _darkmatter(options: argparse.Namespace) -> None:
+    from tqdm import tqdm
+
+    saes = _decoders_in(options.sae)
+    components = {}
+    for text in options.component:
+        name, equals, place = text.partition("=")
+        file, comma, sae = place.partition(",")
+        if not (name and equals and file):
+            raise ValueError(f"--component must be NAME=FILE or NAME=FILE,SAE, got {text!r}")
+        acts = darkmatter.read_activations(file)
+        components[name] = (
+            darkmatter.Reconstruction(acts, darkmatter.read_sae(sae)) if comma else acts
+        )
+    contexts, tokens = (
+        None if file is None else np.asarray(darkmatter.read_activations(file)[:])
+        for file in (options.contexts, options.tokens)
+    )
+    found = darkmatter.write_report(
+        darkmatter.read_activations(options.acts),
+        saes,
+        options.out,
+        contexts=contexts,
+        tokens=tokens,
+        components=components,
+        pursuit=saes if options.pursuit else (),
+        align=saes if options.align else (),
+        about={"activations": options.acts},
+        seed=options.seed,
+        progress=lambda names: tqdm(names, desc="decoders", unit="SAE"),
+    )
+    written = [darkmatter.save_tables(found, options.out)]
+    written += darkmatter.save_figures(found, options.out)
+    for record in found["saes"]:
+        print(
+            f"{record['name']:24} L0 {record['l0']:7.4g}  FVU {record['fvu']['value']:.4f}  "
+            f"nonlinear {record['fvu_nl']['value']:.4f}  R² of error {record['r2']['value']:.3f}, "
+            f"of its norm {record['norm_test']['error']['value']:.3f}"
+        )
+    print("\n".join(f"wrote {path}" for path in [options.out / "report.json", *written]))
+
+
+def _decoders_in(paths: Sequence[Path]) -> dict[str, Path]:
+    """The decoders at `paths` and in folders there, by name."""
+    found: dict[str, Path] = {}
+    for path in paths:
+        if not path.exists():
+            raise FileNotFoundError(f"no such file or folder: {path}")
+        inside = [] if path.is_file() or _holds_decoder(path) else sorted(path.iterdir())
+        some = [p for p in inside if p.suffix == ".npz" or (p.is_dir() and _holds_decoder(p))]
+        if inside and not some:
+            raise ValueError(f"{path} holds no decoder and no folder of one")
+        for one in some or [path]:
+            name = one.stem if one.is_file() else one.resolve().name
+            if name in found:
+                raise ValueError(f"two decoders are called {name}: {found[name]} and {one}")
+            found[name] = one
+    return found
+
+
+def _holds_decoder(folder: Path) -> bool:
+    return (folder / "cfg.json").is_file() or (folder / "params.npz").is_file()
 
 
 def _draw(path: Path, draw: Any, panels: tuple[int, int] = (1, 1)) -> None:

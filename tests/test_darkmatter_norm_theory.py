@@ -249,6 +249,14 @@ class TestProbe:
         bottom = linear + ratio**2 * square + 2 * s * s * ratio * (1 - ratio)
         assert probe.r2 == pytest.approx(top / bottom if constant else 0, rel=1e-12, abs=1e-25)
 
+    def test_one_direction_decides(self):
+        """Orthogonal features less the direction of their mean: from ρ² to nothing."""
+        law = WeightLaw.sparse(rt.SparseSource(0.01))
+        whole, without = (rt.Rug(64, np.arange(first, 64)).w_in.T for first in (0, 1))
+        assert norm_probe(whole, law).r2 == pytest.approx(law.r2, rel=1e-12)
+        assert law.r2 > 0.93
+        assert norm_probe(without, law).r2 == pytest.approx(0, abs=1e-25)
+
     def test_gram_and_features_agree(self):
         features = self.rng.normal(size=(3, 6))
         law = WeightLaw.sparse(rt.SparseSource(np.linspace(0.1, 0.6, 6)))

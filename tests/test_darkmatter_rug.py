@@ -167,6 +167,7 @@ class TestSimulation:
             assert error < 0.005 * expected
             assert abs(getattr(run, name) - expected) < 4 * error
         assert run.r2 == pytest.approx(1 - run.fvu_nl / run.fvu_centred)
+        assert run.r2_norm == (0 if fraction == 1 else None)
 
     @pytest.mark.parametrize("fraction", [1.0, 0.5])
     def test_constant_row_adds_the_mean_error(self, fraction):
@@ -256,7 +257,13 @@ class TestSymmetry:
         products = covariance(hidden, norm, weights)
         assert products[1:] == pytest.approx(np.zeros(3), abs=1e-13)
         spread = weights @ (hidden[:, 0] - weights @ hidden[:, 0]) ** 2
-        assert products[0] ** 2 / spread / (weights @ (norm - weights @ norm) ** 2) > 0.1
+        r2 = products[0] ** 2 / spread / (weights @ (norm - weights @ norm) ** 2)
+        assert r2 > 0.1
+        source = rt.SparseSource(0.2, rt.Constant())
+        runs = [
+            simulate_dark_matter(rug, 1.2, -0.15, source, 2000, seed=s).r2_norm for s in range(20)
+        ]
+        assert abs(np.mean(runs) - r2) < 4 * np.std(runs, ddof=1) / np.sqrt(20)
 
     def test_absent_features_can_be_noticed(self):
         """A mask breaks the symmetry."""

