@@ -127,7 +127,10 @@ def integers(name: str, value: ArrayLike) -> NDArray[np.int64]:
 
 def count(name: str, value: Any, low: int) -> int:
     """`value` as an int, at least `low`, of things that are to be held in memory."""
-    return integer(name, value, low, _MOST_VALUES)
+    number = integer(name, value, low)
+    if number > _MOST_VALUES:
+        raise ValueError(f"{name} must be at most {_MOST_VALUES}, got {_show(value)}")
+    return number
 
 
 def shape(name: str, value: Any) -> tuple[int, ...]:

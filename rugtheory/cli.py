@@ -52,8 +52,6 @@ examples:
   rugtheory rug --n-sparse 256 --n-dense 40 --seed 0 --out rug.safetensors --figure rug.png
 """
 
-_MOST_POINTS = 1_000_000
-
 _LAWS: dict[str, Callable[..., Amplitude]] = {
     "uniform": Uniform,
     "constant": Constant,
@@ -308,7 +306,7 @@ def _scaling(options: argparse.Namespace) -> None:
     from .figures.numbers import scaling_curves
 
     power = _check.scalar("power", options.power)
-    points = _check.integer("points", options.points, 2, _MOST_POINTS)
+    points = _check.count("points", options.points, 2)
     _check.probability("p", options.p)
     p = np.geomspace(1e-8, 0.3, points)
     r = np.geomspace(options.p / 100, 0.95, points)

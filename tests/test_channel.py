@@ -3,8 +3,6 @@
 import mpmath as mp
 import numpy as np
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
 from scipy import special
 
 import rugtheory as rt
@@ -112,15 +110,6 @@ class TestCorrections:
         assert slopes[0] == pytest.approx(0.5, abs=0.15)
         assert slopes[1] > 0.85
         assert slopes[2] > 1.2
-
-
-@given(st.floats(0.01, 1), st.floats(-1, 1.5), st.floats(-0.8, 0.8))
-@settings(max_examples=20)
-def test_scaling(p, a, b):
-    """Amplitudes c times as large, bias too: losses c² times as large."""
-    small = rt.RowChannel(WEIGHTS[:8], p).loss(a, b)
-    large = rt.RowChannel(WEIGHTS[:8], p, rt.Uniform(0, 3)).loss(a, 3 * b)
-    assert abs(large.value - 9 * small.value) <= large.error + 9 * small.error
 
 
 @pytest.mark.parametrize(
