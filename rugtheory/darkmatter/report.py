@@ -291,7 +291,7 @@ def _one(
         "dead": float(np.mean(active == 0)),
         **_scores(parts),
         "norm_test": {part: _r2(one) for part, one in zip(PARTS, predicted, strict=True)},
-        "null": {"gaussian": test.gaussian, "sign flip": test.sign_flip},
+        "null": {"gaussian": test.gaussian, "sign flip": test.sign_flip.r2},
         "baselines": {label: _r2(one) for label, one in test.baselines.items()},
         "shrinkage": {
             "norm_ratio": float(np.sqrt(squares[:, 1]).mean() / np.sqrt(squares[:, 0]).mean()),
