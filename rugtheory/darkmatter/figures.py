@@ -67,19 +67,16 @@ def draw_against_width(
     ax = axes(ax)
     artists: list[Any] = []
     architectures = sorted({r["architecture"] for r in found["saes"]})
-    levels: dict[str, int] = dict.fromkeys(architectures, 0)
-    for group in found["groups"]:
+    for k, group in enumerate(found["groups"]):
         records = _members(found, group["name"])
         kind = records[0]["architecture"]
-        level = levels[kind]
-        levels[kind] += 1
         values = [r["norm_test"]["error"] if quantity == "norm" else r[quantity] for r in records]
         artists.append(
             ax.errorbar(
                 [r["width"] for r in records],
                 [v["value"] for v in values],
                 [2 * v["se"] for v in values],
-                color=COLOURS[level % len(COLOURS)],
+                color=COLOURS[k % len(COLOURS)],
                 marker=_MARKERS[architectures.index(kind) % len(_MARKERS)],
                 linestyle=_STYLES[architectures.index(kind) % len(_STYLES)],
                 markersize=4,
@@ -149,7 +146,7 @@ def draw_baselines(records: Sequence[Mapping[str, Any]], ax: Axes | None = None)
                 [2 * values[i]["se"] for i in places],
                 color=COLOURS[k % len(COLOURS)],
                 marker=_MARKERS[k % len(_MARKERS)],
-                linestyle="-",
+                linestyle="",
                 markersize=4,
                 label=label,
             )

@@ -12,7 +12,7 @@ from ..figures._style import save
 from . import figures
 from .report import PARTS
 
-_DPI = 110
+_DPI = 90
 
 
 def save_tables(found: Mapping[str, Any], out: str | Path) -> Path:

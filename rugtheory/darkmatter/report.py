@@ -234,7 +234,7 @@ def write_report(
             **(about or {}),
         },
         "saes": records,
-        "pairs": _pairs(records, norms, shared),
+        "pairs": _pairs(groups, records, norms, shared),
         "groups": groups,
         "tokens": _shown(records, norms, contexts, held_out),
         "null": {"x": _null_of(rows)},
@@ -445,12 +445,20 @@ def _against_width(group: list[dict[str, Any]], score: str) -> dict[str, Any]:
 
 
 def _pairs(
-    records: list[dict[str, Any]], norms: dict[str, Norms], shared: dict[str, Any]
+    groups: list[dict[str, Any]],
+    records: list[dict[str, Any]],
+    norms: dict[str, Norms],
+    shared: dict[str, Any],
 ) -> list[dict[str, Any]]:
     """Equations (5) and (10) for a smaller and a larger decoder of one group."""
     pairs = []
-    for one, two in combinations(sorted(records, key=lambda r: (r["group"], r["width"])), 2):
-        if one["group"] != two["group"] or one["width"] == two["width"]:
+    known = {r["name"]: r for r in records}
+    for one, two in (
+        pair
+        for group in groups
+        for pair in combinations([known[name] for name in group["members"]], 2)
+    ):
+        if one["width"] == two["width"]:
             continue
         small, large = norms[one["name"]], norms[two["name"]]
         held = small["held_out"]
