@@ -26,7 +26,7 @@ from ._check import Array
 from ._search import find_minimum
 from .antipodal import antipodal_optimum, uneven_pairs
 from .optimum import Optimum, optimum
-from .source import Amplitude, SparseSource, Uniform
+from .source import Amplitude, SparseSource, Uniform, check_amplitude
 
 _SCAN = 48
 
@@ -155,6 +155,7 @@ def best_known(p: ArrayLike, ratio: ArrayLike, *, amplitude: Amplitude = Uniform
     >>> best.family.tolist()
     ['antipodal', 'antipodal', 'uneven pairs and singles']
     """
+    check_amplitude(amplitude)
     p, ratio = _p_and_ratio(p, ratio)
     q, where = np.unique(p, return_inverse=True)
     known = _Chords(*(x[where].reshape(p.shape) for x in _chords(tuple(q), amplitude)))
