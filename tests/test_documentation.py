@@ -30,7 +30,7 @@ PAGES = [
 CHECKER = doctest.OutputChecker()
 FLAGS = doctest.ELLIPSIS | doctest.NORMALIZE_WHITESPACE
 # Too long for a test: their options are read and nothing is computed.
-LONG = {"curves --simulate", "figures"}
+LONG = {"curves --simulate", "darkmatter", "figures"}
 
 
 def blocks(page):

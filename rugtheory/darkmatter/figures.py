@@ -159,7 +159,15 @@ def draw_baselines(records: Sequence[Mapping[str, Any]], ax: Axes | None = None)
     )  # fmt: skip
     ax.axhline(0, color="0.7", lw=0.8)
     ax.set(ylabel="R² of the squared error norm (± 2 SE)")
-    artists.append(ax.legend(fontsize="small", frameon=False, title="predicted from"))
+    legend = ax.legend(
+        loc="lower center",
+        bbox_to_anchor=(0.5, 1),
+        ncols=len(labels),
+        columnspacing=1,
+        fontsize="small",
+        frameon=False,
+    )
+    artists.append(legend)
     return artists
 
 
