@@ -20,7 +20,7 @@ def sweep():
 def test_provenance(sweep):
     for name in ("date", "device", "torch", "numpy", "rugtheory", "rate"):
         assert sweep.attrs[name]
-    assert set(np.unique(sweep.protocol)) == {"converged"}
+    assert set(np.unique(sweep.protocol)) <= {"converged", "paper"}
 
 
 def test_theory_has_not_drifted(sweep):
@@ -60,3 +60,18 @@ def test_small_models_beat_every_known_structure(sweep):
     frame = table(sweep)
     row = frame[(frame.n_sparse == 128) & (frame.ratio == 0.25) & (frame.p == 0.01)].iloc[0]
     assert row["over_best_known"] == pytest.approx(-0.174, abs=4 * row["over_best_known_se"] + 0.01)
+
+
+@pytest.mark.parametrize("path", sorted(DATA.glob("path_*.nc")), ids=lambda x: x.stem)
+def test_the_rug_is_no_plateau(path):
+    """Loss and skewness fall on and on through the loss of the rug, and the paper stops below it."""
+    run = xr.load_dataset(path)
+    assert float(rt.optimum(run.p, run.n_dense / run.n_sparse).loss) == pytest.approx(run.rug)
+    loss, steps = run.loss.values, run.step.values
+    assert np.all(np.diff(loss) < 0) and np.all(np.diff(run.row_skewness.values) < 0)
+    # Nowhere around it does the loss per doubling of steps fall more slowly than after it.
+    speed = -np.diff(np.log(loss)) / np.diff(np.log(steps))
+    crossing = int(np.argmax(loss < run.rug))
+    assert 0 < crossing < len(loss) - 2
+    assert speed[crossing - 1] > speed[crossing + 2 :].max()
+    assert np.interp(run.paper_stop, steps, loss) < run.rug

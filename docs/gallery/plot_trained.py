@@ -18,6 +18,7 @@ import rugtheory as rt
 
 COLOURS = {0.3: "#CC79A7", 0.1: "#D55E00", 0.045: "#0072B2", 0.01: "#009E73"}
 models = xr.load_dataset(Path(sys.argv[0]).resolve().parents[2] / "validation" / "data" / "cpu.nc")
+models = models.isel(point=models.protocol.values == "converged")
 ratio = np.linspace(0.02, 0.9, 60)
 
 figure, ax = plt.subplots(figsize=(7.5, 5), layout="constrained")
