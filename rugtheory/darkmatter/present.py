@@ -8,8 +8,6 @@ from pathlib import Path
 from typing import Any
 
 from .._files import replacing
-from ..figures._style import save
-from . import figures
 from .report import PARTS
 
 _DPI = 90
@@ -135,6 +133,8 @@ def tables(found: Mapping[str, Any]) -> str:
 
 def save_figures(found: Mapping[str, Any], out: str | Path) -> list[Path]:
     """Draw what a report holds as PNG files in the folder `out`; needs matplotlib."""
+    from . import figures
+
     groups = [g["name"] for g in found["groups"] if len(g["members"]) > 1]
     paired = [name for name in groups if any(p["group"] == name for p in found["pairs"])]
     plans: dict[str, list[Callable[..., Any]]] = {
@@ -178,6 +178,8 @@ def _middle(found: Mapping[str, Any], groups: Sequence[str]) -> str:
 
 
 def _save(path: Path, panels: Sequence[Callable[..., Any]]) -> Path:
+    from ..figures._style import save
+
     columns = min(len(panels), 3 if len(panels) != 4 else 2)
     rows = -(-len(panels) // columns)
 

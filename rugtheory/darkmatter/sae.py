@@ -19,14 +19,16 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
-from scipy import sparse
 
 from .. import _check
 from ._rows import Rows
+
+if TYPE_CHECKING:
+    from scipy import sparse
 
 ARCHITECTURES = ("standard", "jumprelu", "topk", "abstopk", "groupmax", "gated")
 NORMALIZATIONS = ("none", "layer_norm", "constant_norm_rescale")
@@ -146,6 +148,8 @@ class SAE:
             If `x` has another shape, is not finite, is zero where its norm is rescaled, or
             overflows.
         """
+        from scipy import sparse
+
         parts = [sparse.csr_array(codes) for _, codes in self._blocks(x)]
         return sparse.csr_array(sparse.vstack(parts, format="csr"))
 
@@ -161,6 +165,8 @@ class SAE:
         `x` is what was encoded.  It is needed if, and only if, rows are normalized: the
         reconstruction is brought back to the mean and scale of its row.
         """
+        from scipy import sparse
+
         if not sparse.issparse(codes):
             codes = _check.real("codes", codes)
         if codes.ndim != 2 or codes.shape[1] != self.d_sae:
@@ -178,6 +184,8 @@ class SAE:
 
     def reconstruct(self, x: Any) -> Floats:
         """Reconstructions of the activations `x`, without keeping the codes of all of them."""
+        from scipy import sparse
+
         whole = self.normalization == "none"
         return np.concatenate(
             [
