@@ -94,7 +94,8 @@ def gradient_pursuit(
     atoms = _atoms(dictionary)
     rows = _rows(x, atoms)
     target = _target(l0, rows.count, len(atoms))
-    search = _exact if exact else _authors
+    search = _exact if _check.boolean("exact", exact) else _authors
+    _check.function("progress", progress)
     # Powers of two bring the largest values to about 1, or squares of small ones were zero.
     _, atom_exponent = np.frexp(np.abs(atoms).max())
     atoms = np.ldexp(atoms, -atom_exponent)
@@ -283,7 +284,7 @@ def _rows(x: Any, atoms: Floats) -> Rows:
 
 
 def _target(l0: ArrayLike, count: int, n_atoms: int) -> Indices:
-    array = np.asarray(l0)
+    array = _check.array("l0", l0)
     if array.dtype.kind not in "iu":
         raise TypeError(f"l0 must be an integer or integers, got dtype {array.dtype}")
     if array.shape not in ((), (count,)):

@@ -89,10 +89,10 @@ class SAE:
     metadata: Mapping[str, Any] = field(default_factory=dict, repr=False)
 
     def __post_init__(self) -> None:
-        _one_of("architecture", self.architecture, ARCHITECTURES)
-        _one_of("normalization", self.normalization, NORMALIZATIONS)
-        if not isinstance(self.subtract_b_dec, bool | np.bool_):
-            raise TypeError(f"subtract_b_dec must be True or False, got {self.subtract_b_dec!r}")
+        _check.choice("architecture", self.architecture, ARCHITECTURES)
+        _check.choice("normalization", self.normalization, NORMALIZATIONS)
+        _check.boolean("subtract_b_dec", self.subtract_b_dec)
+        _check.instance("metadata", self.metadata, Mapping)
         needed = {
             "threshold": self.architecture == "jumprelu",
             "k": self.architecture in _WITH_K,
@@ -100,15 +100,18 @@ class SAE:
             "r_mag": self.architecture == "gated",
         }
         for name, need in needed.items():
-            if (getattr(self, name) is not None) != need:
+            value = getattr(self, name)
+            if (value is not None) != need:
                 verb = "must be given" if need else "must be None"
-                raise ValueError(f"{name} {verb} if architecture is {self.architecture!r}")
+                raise ValueError(
+                    f"{name} {verb} if architecture is {self.architecture!r}, got {value!r:.60}"
+                )
 
-        shape = np.shape(self.w_enc)
+        w_enc = _check.array("w_enc", self.w_enc)
+        shape, given = w_enc.shape, w_enc.dtype
         if len(shape) != 2 or 0 in shape:
             raise ValueError(f"w_enc must have shape (d_in, d_sae), none of them 0, got {shape}")
         d_in, d_sae = shape
-        given = np.asarray(self.w_enc).dtype
         dtype = np.float64 if given.kind == "f" and given.itemsize > 4 else np.float32
         shapes = {"w_enc": shape, "b_enc": (d_sae,), "w_dec": (d_sae, d_in), "b_dec": (d_in,)}
         shapes |= {n: (d_sae,) for n in ("threshold", "b_gate", "r_mag") if needed[n]}
@@ -172,8 +175,11 @@ class SAE:
         if codes.ndim != 2 or codes.shape[1] != self.d_sae:
             raise ValueError(f"codes must have shape (rows, {self.d_sae}), got {codes.shape}")
         if (x is None) != (self.normalization == "none"):
-            verb = "needed" if x is None else "of no use"
-            raise ValueError(f"x is {verb} to decode with normalization {self.normalization!r}")
+            verb = "given" if x is None else "None"
+            raise ValueError(
+                f"x must be {verb} to decode with normalization {self.normalization!r}, "
+                f"got {x!r:.60}"
+            )
         if x is None:
             return self._decode(codes)
         rows = self._rows(x)
@@ -260,13 +266,8 @@ class SAE:
         return np.asarray(codes.astype(self.w_dec.dtype) @ self.w_dec + self.b_dec)
 
 
-def _one_of(name: str, value: Any, valid: tuple[str, ...]) -> None:
-    if value not in valid:
-        raise ValueError(f"{name} must be one of {', '.join(valid)}, got {value!r}")
-
-
 def _checked(name: str, value: Any, shape: tuple[int, ...], dtype: DTypeLike) -> Floats:
-    array = np.asarray(value)
+    array = _check.array(name, value)
     if array.dtype.kind not in "iuf":
         raise TypeError(f"{name} must be real, got dtype {array.dtype}")
     if array.shape != shape:
