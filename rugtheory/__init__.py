@@ -3,7 +3,9 @@
 Everything public is here: ``import rugtheory as rt``.
 """
 
-from . import darkmatter
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
 from .antipodal import (
     UnevenPairs,
     antipodal_loss,
@@ -59,6 +61,9 @@ from .structures import BestKnown, best_known, critical_ratio, mixture_loss, rep
 from .symmetry import Symmetry, symmetry
 from .verdict import Verdict, explain
 from .weights import Weights, read_weights
+
+if TYPE_CHECKING:
+    from . import darkmatter
 
 __version__ = "0.1.0"
 
@@ -134,3 +139,10 @@ __all__ = [
     "upper_bound",
     "welch_sigma",
 ]
+
+
+def __getattr__(name: str) -> Any:
+    # Imported at its first use: it takes longer than all else here.
+    if name == "darkmatter":
+        return import_module(".darkmatter", __name__)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

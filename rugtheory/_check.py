@@ -154,6 +154,21 @@ def instance(name: str, value: Any, kind: type) -> None:
         raise TypeError(f"{name} must be of type {kind.__name__}, got {_show(value)}")
 
 
+def boolean(name: str, value: Any) -> bool:
+    """`value` as a bool."""
+    if not isinstance(value, bool | np.bool_):
+        raise TypeError(f"{name} must be True or False, got {_show(value)}")
+    return bool(value)
+
+
+def array(name: str, value: ArrayLike) -> NDArray[Any]:
+    """`value` as an array of any type."""
+    try:
+        return np.asarray(value)
+    except ValueError:
+        raise ValueError(f"{name} must have one shape, got {_show(value)}") from None
+
+
 def function(name: str, value: Callable[..., Any]) -> None:
     """Raise TypeError unless `value` can be called."""
     if not callable(value):

@@ -31,6 +31,7 @@ def test_versions_agree():
 def test_import_leaves_out_what_is_slow_or_extra():
     heavy = ("torch", "matplotlib", "xarray", "pandas", "safetensors", "tqdm")
     heavy += ("scipy.optimize", "scipy.linalg", "scipy.integrate", "scipy.ndimage", "scipy.stats")
+    heavy += ("scipy.sparse", "rugtheory.darkmatter")
     code = f"import sys, rugtheory; print(sorted({set(heavy)} & set(sys.modules)))"
     assert told_by(code) == "[]"
 

@@ -50,7 +50,8 @@ def split(
     by_context = contexts is not None and whole
     members = n_contexts if by_context else n_rows
     if members < 3:
-        raise ValueError(f"contexts must be at least 3 to be split, got {members}")
+        what = "contexts" if by_context else "rows"
+        raise ValueError(f"{what} must be at least 3 to be split, got {members}")
     # Two contexts are the least whose scatter can be seen.
     count = min(max(round(fraction * members), 2), members - 1)
     chosen = np.zeros(members, bool)
@@ -62,7 +63,7 @@ def split(
 def _codes(n_rows: int, contexts: ArrayLike | None) -> NDArray[np.intp]:
     if contexts is None:
         return np.arange(n_rows)
-    labels = np.asarray(contexts)
+    labels = _check.array("contexts", contexts)
     if labels.shape != (n_rows,):
         raise ValueError(f"contexts must have shape ({n_rows},), got {labels.shape}")
     if labels.dtype.kind == "f" and not np.isfinite(labels).all():

@@ -88,8 +88,10 @@ def adjacent(
     >>> round(found["mlp"].error.r2, 9), abs(found["before"].error.r2) < 0.01
     (1.0, True)
     """
+    _check.instance("components", components, Mapping)
     if not components:
         raise ValueError("components must hold at least one, got none")
+    _check.instance("decomposition", decomposition, Decomposition)
     rows, hat = Rows("x", x), Rows("x_hat", x_hat)
     d = decomposition.intercept.size
     for one in (rows, hat):
@@ -108,7 +110,7 @@ def adjacent(
 
     found = {}
     for name, source in components.items():
-        component = Rows(name, source)
+        component = Rows(f"components: {name}", source)
         same_count(rows, component)
         found[name] = Adjacent(
             *regressions(

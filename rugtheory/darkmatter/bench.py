@@ -20,7 +20,7 @@ from numpy.typing import ArrayLike
 
 from .. import _check
 from .._check import Array
-from ..source import Amplitude, SparseSource, Uniform
+from ..source import Amplitude, SparseSource, Uniform, check_amplitude
 from .decomposition import Decomposition, Scores, decompose
 
 
@@ -98,13 +98,12 @@ def synthetic(
     >>> round(made.truth.fvu_nl / made.introduced_share, 9)
     1.0
     """
-    features = _check.real("features", features)
-    if features.ndim != 2 or 0 in features.shape:
-        raise ValueError(f"features must have shape (n_features, d), got {features.shape}")
+    features = _features(features)
+    check_amplitude(amplitude)
     n, d = features.shape
     p = _vector("p", _check.probability("p", p), n)
     learned = _check.integer("learned", learned, 0, n)
-    rows = _check.integer("rows", rows, 1)
+    rows = _check.count("rows", rows, 1)
     deviations = {
         name: _vector(name, _check.nonnegative(name, value), d)
         for name, value in (("dense", dense), ("introduced", introduced))
@@ -134,6 +133,13 @@ def synthetic(
         _population(c_x, c_absent + c_dense, c_introduced, mean),
         *(float(np.trace(part) / np.trace(c_x)) for part in (c_absent, c_dense, c_introduced)),
     )
+
+
+def _features(features: ArrayLike) -> Array:
+    array = _check.real("features", features)
+    if array.ndim != 2 or 0 in array.shape:
+        raise ValueError(f"features must have shape (n_features, d), got {array.shape}")
+    return array
 
 
 def _vector(name: str, value: Array, size: int) -> Array:
@@ -234,7 +240,7 @@ def run_bench(
     >>> bool(table.correlation[1, 1] > 0.9)
     True
     """
-    features = _check.real("features", features)
+    features = _features(features)
     levels = [
         _check.positive(name, _check.axis(name, value))
         for name, value in (("dense", dense), ("introduced", introduced))
@@ -242,7 +248,7 @@ def run_bench(
     for name, level in zip(("dense", "introduced"), levels, strict=True):
         if np.unique(level).size < 2:
             raise ValueError(f"{name} must hold at least 2 levels, got {level}")
-    counts = sorted({*learned, features.shape[0]})
+    counts = sorted({*_check.integers("learned", learned).ravel().tolist(), features.shape[0]})
     generator = _check.rng(seed)
     columns, runs = [], []
     for tau in levels[0]:

@@ -206,10 +206,8 @@ def decompose(
             f"x_hat must have the shape of x, {(rows.count, rows.columns)}, "
             f"got {(hat.count, hat.columns)}"
         )
-    if convention not in ("centred", "paper"):
-        raise ValueError(f"convention must be 'centred' or 'paper', got {convention!r}")
-    centred = convention == "centred"
-    bootstrap = _check.integer("bootstrap", bootstrap, 0)
+    centred = _check.choice("convention", convention, ("centred", "paper")) == "centred"
+    bootstrap = _check.count("bootstrap", bootstrap, 0)
     parts = split(rows.count, contexts, test_fraction, _check.rng(seed), whole=centred)
     length = block_length(block_rows, rows.columns)
 

@@ -121,7 +121,7 @@ def norm_test(
     n_rows = same_count(v_rows, x_rows)
     parts = split(n_rows, contexts, test_fraction, _check.rng(seed))
     length = block_length(block_rows, x_rows.columns + v_rows.columns)
-    bootstrap = _check.integer("bootstrap", bootstrap, 0)
+    bootstrap = _check.count("bootstrap", bootstrap, 0)
     targets, lengths = np.empty((n_rows, 2)), np.empty((n_rows, 1))
     for rows in blocks(np.ones(n_rows, bool), length):
         targets[rows, 1] = np.linalg.norm(v_rows.read(rows).astype(np.float64), axis=1)
@@ -164,7 +164,7 @@ def _column(name: str, values: ArrayLike, n_rows: int) -> Array:
 
 def _token_means(tokens: ArrayLike, targets: Array, parts: Split) -> Array:
     """Means of the targets over the fit rows with each row's token."""
-    labels = np.asarray(tokens)
+    labels = _check.array("tokens", tokens)
     if labels.shape != (targets.shape[0],) or labels.dtype.kind not in "iuSU":
         raise ValueError(
             f"tokens must be labels of shape ({targets.shape[0]},), got {labels.dtype} of shape "

@@ -34,6 +34,8 @@ from .._check import Array
 from ..source import SparseSource
 
 _EPS = float(np.finfo(float).eps)
+# Its square is a curvature within range.
+_MOST_RATE = 1e24
 
 
 @dataclass(frozen=True)
@@ -106,6 +108,8 @@ class WeightLaw:
     def poisson(cls, rate: ArrayLike) -> WeightLaw:
         """Poisson weights of mean `rate` > 0: λ = 2 rate + 1, curvature 2 rate²."""
         rate = _check.positive("rate", rate)
+        if np.any(rate > _MOST_RATE):
+            raise ValueError(f"rate must be at most {_MOST_RATE}, got {rate.max()}")
         return cls(rate, rate, 2 * rate + 1, 2 * rate * rate)
 
     @classmethod

@@ -7,9 +7,8 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from .. import _check
 from .._files import replacing
-from ..figures._style import save
-from . import figures
 from .report import PARTS
 
 _DPI = 90
@@ -17,7 +16,7 @@ _DPI = 90
 
 def save_tables(found: Mapping[str, Any], out: str | Path) -> Path:
     """Write the tables of a report to ``report.md`` in the folder `out`."""
-    path = Path(out) / "report.md"
+    path = _check.path("out", out) / "report.md"
     with replacing(path) as file:
         file.write_text(tables(found), encoding="utf-8")
     return path
@@ -25,6 +24,7 @@ def save_tables(found: Mapping[str, Any], out: str | Path) -> Path:
 
 def tables(found: Mapping[str, Any]) -> str:
     """The tables of a report, as Markdown."""
+    _check_report(found)
     about = found["about"]
     lines = [
         "# What the decoders leave unexplained",
@@ -135,6 +135,10 @@ def tables(found: Mapping[str, Any]) -> str:
 
 def save_figures(found: Mapping[str, Any], out: str | Path) -> list[Path]:
     """Draw what a report holds as PNG files in the folder `out`; needs matplotlib."""
+    from . import figures
+
+    _check_report(found)
+    out = _check.path("out", out)
     groups = [g["name"] for g in found["groups"] if len(g["members"]) > 1]
     paired = [name for name in groups if any(p["group"] == name for p in found["pairs"])]
     plans: dict[str, list[Callable[..., Any]]] = {
@@ -167,7 +171,14 @@ def save_figures(found: Mapping[str, Any], out: str | Path) -> list[Path]:
         with_it = [r for r in found["saes"] if key in r]
         if with_it:
             plans[key] = [partial(draw, r) for r in with_it[:4]]
-    return [_save(Path(out) / f"{name}.png", panels) for name, panels in plans.items()]
+    return [_save(out / f"{name}.png", panels) for name, panels in plans.items()]
+
+
+def _check_report(found: Mapping[str, Any]) -> None:
+    _check.instance("found", found, Mapping)
+    missing = {"about", "saes", "pairs", "groups", "null"} - set(found)
+    if missing:
+        raise ValueError(f"found must be a report, got none of its {', '.join(sorted(missing))}")
 
 
 def _middle(found: Mapping[str, Any], groups: Sequence[str]) -> str:
@@ -178,6 +189,8 @@ def _middle(found: Mapping[str, Any], groups: Sequence[str]) -> str:
 
 
 def _save(path: Path, panels: Sequence[Callable[..., Any]]) -> Path:
+    from ..figures._style import save
+
     columns = min(len(panels), 3 if len(panels) != 4 else 2)
     rows = -(-len(panels) // columns)
 

@@ -14,14 +14,16 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Callable, Iterable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from scipy import sparse
 
 from .. import _check
 from ._rows import Rows
+
+if TYPE_CHECKING:
+    from scipy import sparse
 
 # Inner products of a block of rows with all atoms: 32 MB in float32.
 _BLOCK_VALUES = 2**23
@@ -87,10 +89,13 @@ def gradient_pursuit(
     >>> codes.toarray().tolist()
     [[3.0, 0.0, 1.0], [0.0, 0.0, 0.0]]
     """
+    from scipy import sparse
+
     atoms = _atoms(dictionary)
     rows = _rows(x, atoms)
     target = _target(l0, rows.count, len(atoms))
-    search = _exact if exact else _authors
+    search = _exact if _check.boolean("exact", exact) else _authors
+    _check.function("progress", progress)
     # Powers of two bring the largest values to about 1, or squares of small ones were zero.
     _, atom_exponent = np.frexp(np.abs(atoms).max())
     atoms = np.ldexp(atoms, -atom_exponent)
@@ -128,6 +133,7 @@ def orthogonal_matching_pursuit(x: Any, dictionary: ArrayLike, l0: ArrayLike) ->
     >>> codes.toarray().tolist()
     [[3.0, 0.0, -1.0]]
     """
+    from scipy import sparse
     from sklearn.linear_model import orthogonal_mp_gram
 
     atoms = _atoms(dictionary).astype(np.float64)
@@ -248,6 +254,8 @@ def _empty(x: Floats, target: Indices) -> tuple[Indices, Floats]:
 
 def _csr(indices: Indices, weights: Floats, n_atoms: int) -> sparse.csr_array:
     """The weights that are not zero as a sparse matrix, atoms ascending."""
+    from scipy import sparse
+
     row, slot = np.nonzero(weights)
     starts = np.concatenate([[0], np.cumsum(np.count_nonzero(weights, axis=1))])
     matrix = sparse.csr_array(
@@ -276,7 +284,7 @@ def _rows(x: Any, atoms: Floats) -> Rows:
 
 
 def _target(l0: ArrayLike, count: int, n_atoms: int) -> Indices:
-    array = np.asarray(l0)
+    array = _check.array("l0", l0)
     if array.dtype.kind not in "iu":
         raise TypeError(f"l0 must be an integer or integers, got dtype {array.dtype}")
     if array.shape not in ((), (count,)):

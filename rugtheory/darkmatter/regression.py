@@ -154,7 +154,7 @@ def judge(
     seed: int,
 ) -> tuple[Regression, ...]:
     """The regressions of an affine map that has been evaluated."""
-    bootstrap = _check.integer("bootstrap", bootstrap, 0)
+    bootstrap = _check.count("bootstrap", bootstrap, 0)
     weights = resamplings(sums.y.count > 0, bootstrap, _check.rng(seed))
     found = []
     first = 0

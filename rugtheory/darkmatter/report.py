@@ -55,6 +55,7 @@ class Reconstruction:
     """x̂ of activations, computed when rows are read."""
 
     def __init__(self, x: Any, sae: SAE) -> None:
+        _check.instance("sae", sae, SAE)
         self.x, self.sae = Rows("x", x), sae
         self.shape = self.x.count, sae.d_in
 
@@ -83,7 +84,7 @@ def read_activations(path: str | Path) -> Any:
     FileNotFoundError, ValueError
         If there is no such file or tensor, or it is of another kind.
     """
-    text, _, name = str(path).partition(".safetensors:")
+    text, _, name = str(_check.path("path", path)).partition(".safetensors:")
     file = Path(f"{text}.safetensors" if name else text)
     if not file.is_file():
         raise FileNotFoundError(f"no such file: {file}")
@@ -185,21 +186,27 @@ def write_report(
     2.0
     """
     start = time.perf_counter()
-    rows, out = Rows("x", x), Path(out)
-    bootstrap = _check.integer("bootstrap", bootstrap, 0)
+    rows, out = Rows("x", x), _check.path("out", out)
+    components, about = ({} if given is None else given for given in (components, about))
+    for label, given in {"saes": saes, "components": components, "about": about}.items():
+        _check.instance(label, given, Mapping)
+    _check.function("progress", progress)
+    bootstrap = _check.count("bootstrap", bootstrap, 0)
     if not saes:
         raise ValueError("saes must hold at least one decoder, got none")
-    extras = {"pursuit": frozenset(pursuit), "align": frozenset(align)}
+    for name, decoder in saes.items():
+        if not isinstance(name, str) or Path(name).name != name:
+            raise ValueError(f"names of saes must be names of files, got {name!r}")
+        if not isinstance(decoder, SAE | str | Path):
+            raise TypeError(f"saes must be decoders or paths, got {decoder!r:.60}")
+    extras = {"pursuit": _names("pursuit", pursuit), "align": _names("align", align)}
     for label, names in extras.items():
         if not names <= set(saes):
-            raise ValueError(f"{label} must name decoders, got {', '.join(names - set(saes))}")
-    for name in saes:
-        if Path(name).name != name:
-            raise ValueError(f"names of saes must be names of files, got {name!r}")
+            unknown = ", ".join(map(str, names - set(saes)))
+            raise ValueError(f"{label} must name decoders, got {unknown:.60}")
     for label, values in {"contexts": contexts, "tokens": tokens}.items():
-        if values is not None and np.shape(values) != (rows.count,):
+        if values is not None and _check.array(label, values).shape != (rows.count,):
             raise ValueError(f"{label} must have shape ({rows.count},), got {np.shape(values)}")
-    components = components or {}
     shared: dict[str, Any] = {"contexts": contexts, "test_fraction": test_fraction}
     shared |= {"bootstrap": bootstrap, "seed": seed}
     settings = _fingerprint(rows, contexts, tokens, components, (test_fraction, bootstrap, seed))
@@ -231,7 +238,7 @@ def write_report(
             "contexts": None if contexts is None else len(np.unique(np.asarray(contexts))),
             "rows_held_out": int(held_out.sum()),
             **{k: v for k, v in shared.items() if k != "contexts"},
-            **(about or {}),
+            **about,
         },
         "saes": records,
         "pairs": _pairs(groups, records, norms, shared),
@@ -243,6 +250,13 @@ def write_report(
     found["about"]["seconds_of_last_run"] = round(time.perf_counter() - start, 1)
     _write_json(out / "report.json", found)
     return found
+
+
+def _names(label: str, names: Iterable[str]) -> frozenset[str]:
+    try:
+        return frozenset(names)
+    except TypeError:
+        raise TypeError(f"{label} must hold names of decoders, got {names!r:.60}") from None
 
 
 def _one(
@@ -524,7 +538,7 @@ def _fingerprint(
         if values is not None:
             digest.update(np.ascontiguousarray(values).tobytes())
     for label, source in {"x": x.source, **components}.items():
-        rows = Rows(label, source)
+        rows = Rows(label if label == "x" else f"components: {label}", source)
         digest.update(f"{label} {rows.count} {rows.columns}".encode())
         for k in np.unique(np.linspace(0, rows.count - 1, 64).astype(int)).tolist():
             digest.update(np.float64(rows.source[k : k + 1]).tobytes())

@@ -155,6 +155,7 @@ def rug_dark_matter(
     check_amplitude(amplitude)
     p, ratio = _check.probability("p", p), _check.probability("ratio", ratio)
     f = _check.share("fraction", fraction)
+    constant_row = _check.boolean("constant_row", constant_row)
     if (a is None) != (b is None):
         raise ValueError(f"a and b must be given together or not at all, got a={a!r}, b={b!r}")
     if a is None or b is None:
@@ -359,7 +360,7 @@ def simulate_dark_matter(
     if not isinstance(source, SparseSource):
         raise TypeError(f"source must be a SparseSource, got {source!r}")
     a, b = _check.scalar("a", a), _check.scalar("b", b)
-    n_samples = _check.integer("n_samples", n_samples, 8)
+    n_samples = _check.count("n_samples", n_samples, 8)
     learned = _check.share("fraction", _check.scalar("fraction", fraction))
     n, n_dense = rug.n_sparse, rug.n_dense
     batch = max(1, 2**20 // n) if batch is None else _check.integer("batch", batch, 1)

@@ -19,14 +19,16 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
-from scipy import sparse
 
 from .. import _check
 from ._rows import Rows
+
+if TYPE_CHECKING:
+    from scipy import sparse
 
 ARCHITECTURES = ("standard", "jumprelu", "topk", "abstopk", "groupmax", "gated")
 NORMALIZATIONS = ("none", "layer_norm", "constant_norm_rescale")
@@ -87,10 +89,10 @@ class SAE:
     metadata: Mapping[str, Any] = field(default_factory=dict, repr=False)
 
     def __post_init__(self) -> None:
-        _one_of("architecture", self.architecture, ARCHITECTURES)
-        _one_of("normalization", self.normalization, NORMALIZATIONS)
-        if not isinstance(self.subtract_b_dec, bool | np.bool_):
-            raise TypeError(f"subtract_b_dec must be True or False, got {self.subtract_b_dec!r}")
+        _check.choice("architecture", self.architecture, ARCHITECTURES)
+        _check.choice("normalization", self.normalization, NORMALIZATIONS)
+        _check.boolean("subtract_b_dec", self.subtract_b_dec)
+        _check.instance("metadata", self.metadata, Mapping)
         needed = {
             "threshold": self.architecture == "jumprelu",
             "k": self.architecture in _WITH_K,
@@ -98,15 +100,18 @@ class SAE:
             "r_mag": self.architecture == "gated",
         }
         for name, need in needed.items():
-            if (getattr(self, name) is not None) != need:
+            value = getattr(self, name)
+            if (value is not None) != need:
                 verb = "must be given" if need else "must be None"
-                raise ValueError(f"{name} {verb} if architecture is {self.architecture!r}")
+                raise ValueError(
+                    f"{name} {verb} if architecture is {self.architecture!r}, got {value!r:.60}"
+                )
 
-        shape = np.shape(self.w_enc)
+        w_enc = _check.array("w_enc", self.w_enc)
+        shape, given = w_enc.shape, w_enc.dtype
         if len(shape) != 2 or 0 in shape:
             raise ValueError(f"w_enc must have shape (d_in, d_sae), none of them 0, got {shape}")
         d_in, d_sae = shape
-        given = np.asarray(self.w_enc).dtype
         dtype = np.float64 if given.kind == "f" and given.itemsize > 4 else np.float32
         shapes = {"w_enc": shape, "b_enc": (d_sae,), "w_dec": (d_sae, d_in), "b_dec": (d_in,)}
         shapes |= {n: (d_sae,) for n in ("threshold", "b_gate", "r_mag") if needed[n]}
@@ -146,6 +151,8 @@ class SAE:
             If `x` has another shape, is not finite, is zero where its norm is rescaled, or
             overflows.
         """
+        from scipy import sparse
+
         parts = [sparse.csr_array(codes) for _, codes in self._blocks(x)]
         return sparse.csr_array(sparse.vstack(parts, format="csr"))
 
@@ -161,13 +168,18 @@ class SAE:
         `x` is what was encoded.  It is needed if, and only if, rows are normalized: the
         reconstruction is brought back to the mean and scale of its row.
         """
+        from scipy import sparse
+
         if not sparse.issparse(codes):
             codes = _check.real("codes", codes)
         if codes.ndim != 2 or codes.shape[1] != self.d_sae:
             raise ValueError(f"codes must have shape (rows, {self.d_sae}), got {codes.shape}")
         if (x is None) != (self.normalization == "none"):
-            verb = "needed" if x is None else "of no use"
-            raise ValueError(f"x is {verb} to decode with normalization {self.normalization!r}")
+            verb = "given" if x is None else "None"
+            raise ValueError(
+                f"x must be {verb} to decode with normalization {self.normalization!r}, "
+                f"got {x!r:.60}"
+            )
         if x is None:
             return self._decode(codes)
         rows = self._rows(x)
@@ -178,6 +190,8 @@ class SAE:
 
     def reconstruct(self, x: Any) -> Floats:
         """Reconstructions of the activations `x`, without keeping the codes of all of them."""
+        from scipy import sparse
+
         whole = self.normalization == "none"
         return np.concatenate(
             [
@@ -252,13 +266,8 @@ class SAE:
         return np.asarray(codes.astype(self.w_dec.dtype) @ self.w_dec + self.b_dec)
 
 
-def _one_of(name: str, value: Any, valid: tuple[str, ...]) -> None:
-    if value not in valid:
-        raise ValueError(f"{name} must be one of {', '.join(valid)}, got {value!r}")
-
-
 def _checked(name: str, value: Any, shape: tuple[int, ...], dtype: DTypeLike) -> Floats:
-    array = np.asarray(value)
+    array = _check.array(name, value)
     if array.dtype.kind not in "iuf":
         raise TypeError(f"{name} must be real, got dtype {array.dtype}")
     if array.shape != shape:

@@ -88,13 +88,17 @@ def read_sae(
     >>> sae.encode([[1, 3, 2]]).toarray().tolist()
     [[0.0, 3.0, 0.0]]
     """
-    if dtype is not None and np.dtype(dtype) not in (np.float32, np.float64):
-        raise ValueError(f"dtype must be float32 or float64, got {np.dtype(dtype)}")
+    try:
+        valid = dtype is None or np.dtype(dtype) in (np.float32, np.float64)
+    except (TypeError, ValueError):
+        valid = False
+    if not valid:
+        raise ValueError(f"dtype must be float32 or float64, got {dtype!r:.60}")
     if input_scale is not None:
         input_scale = float(
             _check.positive("input_scale", _check.scalar("input_scale", input_scale))
         )
-    file = _weights_file(Path(path))
+    file = _weights_file(_check.path("path", path))
     tensors = _Tensors(file)
     if file.name == _SAELENS:
         parts = _saelens(_read_config(file.with_name(_CONFIG)), tensors, input_scale)
@@ -140,7 +144,8 @@ def write_sae(sae: SAE, folder: str | Path) -> None:
     """
     from safetensors.numpy import save_file
 
-    folder = Path(folder)
+    _check.instance("sae", sae, SAE)
+    folder = _check.path("folder", folder)
     if sae.architecture not in _SAELENS_ARCHITECTURES:
         raise ValueError(
             f"architecture must be one of {', '.join(_SAELENS_ARCHITECTURES)} to be written, "
