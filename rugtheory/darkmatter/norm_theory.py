@@ -106,7 +106,7 @@ class WeightLaw:
 
     @classmethod
     def poisson(cls, rate: ArrayLike) -> WeightLaw:
-        """Poisson weights of mean `rate` > 0: λ = 2 rate + 1, curvature 2 rate²."""
+        """Poisson weights of mean `rate` in (0, 1e24]: λ = 2 rate + 1, curvature 2 rate²."""
         rate = _check.positive("rate", rate)
         if np.any(rate > _MOST_RATE):
             raise ValueError(f"rate must be at most {_MOST_RATE}, got {rate.max()}")

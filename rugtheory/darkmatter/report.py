@@ -188,8 +188,8 @@ def write_report(
     start = time.perf_counter()
     rows, out = Rows("x", x), _check.path("out", out)
     components, about = ({} if given is None else given for given in (components, about))
-    for label, given in {"saes": saes, "components": components, "about": about}.items():
-        _check.instance(label, given, Mapping)
+    for label, mapping in {"saes": saes, "components": components, "about": about}.items():
+        _check.instance(label, mapping, Mapping)
     _check.function("progress", progress)
     bootstrap = _check.count("bootstrap", bootstrap, 0)
     if not saes:

@@ -138,6 +138,24 @@ MUTANTS = [
         'terms["spread between rows"] = float(np.mean(gaussian) + mean)',
         "test_weights.py::TestSymmetry",
     ),
+    Mutant(
+        "error about zero in place of its mean", "darkmatter/decomposition",
+        '"fvu_centred": error / total',
+        '"fvu_centred": all_error.about_zero(weights).sum(axis=1) / total',
+        "test_darkmatter.py::TestDecomposition",
+    ),
+    Mutant(
+        "pairs of features counted once", "darkmatter/norm_theory",
+        "max(2 * float(np.sum(small**2) - np.sum(scaled_length**2)), 0.0)",
+        "max(float(np.sum(small**2) - np.sum(scaled_length**2)), 0.0)",
+        "test_darkmatter.py::TestNormTest",
+    ),
+    Mutant(
+        "rest of the code without its slope over amplitudes", "darkmatter/rug",
+        "rest = (kinked + (a * sigma) ** 2 * steep + straight) / varying",
+        "rest = (kinked + straight) / varying",
+        "test_darkmatter.py::TestDarkRug",
+    ),
 ]  # fmt: skip
 
 

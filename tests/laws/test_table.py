@@ -4,8 +4,9 @@ import re
 from pathlib import Path
 
 import rugtheory as rt
+from rugtheory import darkmatter as dm
 
-from ..test_hostile import NOT_CALLED
+from ..test_hostile import DARK_NOT_CALLED, NOT_CALLED
 from .table import PAGE, page
 
 
@@ -16,3 +17,4 @@ def test_page_is_current():
 def test_everything_public_obeys_a_law():
     text = "".join(path.read_text(encoding="utf-8") for path in Path(__file__).parent.glob("*.py"))
     assert set(rt.__all__) - NOT_CALLED - {"darkmatter"} <= set(re.findall(r"\brt\.(\w+)", text))
+    assert set(dm.__all__) - DARK_NOT_CALLED <= set(re.findall(r"\bdm\.(\w+)", text))
