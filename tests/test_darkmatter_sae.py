@@ -532,7 +532,7 @@ def test_missing_and_broken_files(tmp_path):
     with pytest.raises(ValueError, match=r"with sae_weights.safetensors with sae.safetensors"):
         darkmatter.read_sae(folder)
     gemma(tmp_path / "g.npz")
-    with pytest.raises(ValueError, match="dtype must be float32 or float64, got"):
+    with pytest.raises(ValueError, match=r"dtype must be float32 or float64, got"):
         darkmatter.read_sae(tmp_path / "g.npz", dtype=int)
     with pytest.raises(ValueError, match="input_scale must be positive, got -1"):
         darkmatter.read_sae(tmp_path / "g.npz", input_scale=-1)

@@ -63,7 +63,7 @@ def test_small_models_beat_every_known_structure(sweep):
 
 
 def test_the_rug_is_a_slow_passage_that_grows_with_size():
-    """Where training passes the loss of the rug, and where the paper's rule would have stopped it."""
+    """Where training passes the loss of the rug, and where the rule of the paper stops it."""
     slopes, stops = [], []
     for n_sparse in (128, 256, 512, 1024):
         run = xr.load_dataset(DATA / f"path_{n_sparse}.nc")
