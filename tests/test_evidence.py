@@ -17,6 +17,11 @@ def sweep():
     return xr.load_dataset(DATA / "cpu.nc")
 
 
+def converged(sweep):
+    frame = table(sweep)
+    return frame[frame.protocol == "converged"]
+
+
 def test_provenance(sweep):
     for name in ("date", "device", "torch", "numpy", "rugtheory", "rate"):
         assert sweep.attrs[name]
@@ -33,22 +38,22 @@ def test_theory_has_not_drifted(sweep):
 
 def test_exact_losses_are_those_of_the_last_batches(sweep):
     """200 batches of 1024, at a step size that has fallen almost to zero."""
-    gap = sweep.batch_loss / sweep.loss - 1
+    gap = (sweep.batch_loss / sweep.loss - 1)[sweep.protocol.values == "converged"]
     assert float(abs(gap).max()) < 0.03
     assert float(abs(gap.mean())) < 0.005
 
 
 def test_no_trained_model_is_a_gaussian_rug(sweep):
-    """Below it by 5 to 76 %, but for the highest p at the lowest ratio, where most are dropped."""
-    frame = table(sweep)
+    """Below it by 5 to 77 %, but for the highest p at the lowest ratio, where most are dropped."""
+    frame = converged(sweep)
     common = frame[(frame.p < 0.3) | (frame.ratio > 0.2)]
-    assert common["over_rug"].between(-0.77, -0.05).all()
+    assert common["over_rug"].between(-0.78, -0.05).all()
     assert frame["over_rug"].max() < 0.02
 
 
 def test_trained_models_against_the_best_known_structure(sweep):
     """Within 14 % where features are not too rare; far above for rare ones with room."""
-    frame = table(sweep)
+    frame = converged(sweep)
     usual = frame[(frame.p >= 0.045) & ~((frame.p == 0.045) & (frame.ratio == 0.5))]
     assert usual["over_best_known"].between(-0.10, 0.14).all()
     rare = frame[(frame.p == 0.01) & (frame.ratio >= 0.5)]
@@ -57,9 +62,24 @@ def test_trained_models_against_the_best_known_structure(sweep):
 
 def test_small_models_beat_every_known_structure(sweep):
     """Unexplained: at ratio ¼ and n_sparse 128, by 17 % at p = 0.01."""
-    frame = table(sweep)
+    frame = converged(sweep)
     row = frame[(frame.n_sparse == 128) & (frame.ratio == 0.25) & (frame.p == 0.01)].iloc[0]
     assert row["over_best_known"] == pytest.approx(-0.174, abs=4 * row["over_best_known_se"] + 0.01)
+
+
+def test_the_paper_stops_early(sweep):
+    """Far above where longer training ends; at p = 0.3 on the rug."""
+    frame = table(sweep)
+    stopped, done = (
+        frame[(frame.protocol == name) & (frame.n_sparse == 512)]
+        .set_index(["p", "ratio"])
+        .sort_index()
+        for name in ("paper", "converged")
+    )
+    assert len(stopped) == 8
+    assert (stopped["loss"] / done.loc[stopped.index, "loss"]).between(1.1, 2.7).all()
+    assert stopped.loc[0.3, "over_rug"].between(-0.03, 0.03).all()
+    assert stopped.loc[0.01:0.1, "over_rug"].max() < -0.03
 
 
 def test_the_rug_is_a_slow_passage_that_grows_with_size():
