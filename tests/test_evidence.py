@@ -67,6 +67,20 @@ def test_small_models_beat_every_known_structure(sweep):
     assert row["over_best_known"] == pytest.approx(-0.174, abs=4 * row["over_best_known_se"] + 0.01)
 
 
+def test_twice_the_steps(sweep):
+    """What is called converged falls further: by 1 to 8 % at ratio ¼, by up to a third at ½."""
+    long = table(xr.load_dataset(DATA / "cpu_long.nc")).set_index(["p", "ratio"])
+    same = sweep.isel(point=((sweep.n_sparse == 128) & (sweep.seed == 0)).values)
+    short = table(same).set_index(["p", "ratio"]).loc[long.index]
+    fall = long["loss"] / short["loss"] - 1
+    assert fall.xs(0.25, level="ratio").between(-0.08, -0.01).all()
+    assert fall.xs(0.5, level="ratio").between(-0.33, 0).all()
+    assert long.loc[(0.01, 0.25), "over_best_known"] < -0.2
+    uneven = long.loc[[(0.1, 0.5), (0.3, 0.5)]]
+    assert (uneven["family"] == "uneven pairs").all()
+    assert uneven["over_best_known"].between(0, 1e-3).all()
+
+
 def test_the_paper_stops_early(sweep):
     """Far above where longer training ends; at p = 0.3 on the rug."""
     frame = table(sweep)
