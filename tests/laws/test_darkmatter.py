@@ -523,7 +523,7 @@ class TestSAE:
         ):
             np.testing.assert_array_equal(other.encode(x).toarray(), relu.encode(x).toarray())
 
-    @pytest.mark.parametrize("architecture", set(ARCHITECTURES) - {"groupmax"})
+    @pytest.mark.parametrize("architecture", sorted(set(ARCHITECTURES) - {"groupmax"}))
     def test_round_trip(self, architecture, tmp_path):
         """What was written is read: the same codes and reconstructions, bit for bit."""
         sae, x = coder(0, architecture), data(0)[0]
