@@ -47,7 +47,7 @@ def blocks(page):
 
 
 @pytest.fixture
-def workplace(tmp_path, monkeypatch):
+def checkout(tmp_path, monkeypatch):
     """An empty folder that reads like a clone."""
     for name in ("tests", "validation", "benchmarks", "docs"):
         (tmp_path / name).symlink_to(ROOT / name)
@@ -58,7 +58,7 @@ def workplace(tmp_path, monkeypatch):
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
-def test_code_blocks(page, workplace, monkeypatch):
+def test_code_blocks(page, checkout, monkeypatch):
     namespace = {"__name__": "__main__"}
     for language, line, text, want in blocks(page):
         where = f"{page.relative_to(ROOT)}:{line}"
@@ -113,7 +113,7 @@ def run_shell(words, where, monkeypatch):
         assert program in {"git", "cd", "source", "pytest", "dask", "sphinx-build"}, where
 
 
-def test_the_collector_sees_a_wrong_output(tmp_path, monkeypatch, workplace):
+def test_the_collector_sees_a_wrong_output(tmp_path, monkeypatch, checkout):
     page = tmp_path / "page.md"
     page.write_text("```python\nprint(1)\n```\n```text\n2\n```\n")
     ((language, line, text, want),) = blocks(page)
