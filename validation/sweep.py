@@ -15,7 +15,7 @@ import platform
 import tomllib
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Executor, Future, as_completed
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -107,18 +107,19 @@ def read_sweep(path: Path) -> Sweep:
         given = tomllib.loads(path.read_text())
     except tomllib.TOMLDecodeError as error:
         raise ValueError(f"{path}: {error}") from None
-    known = {field.name for field in fields(Sweep)}
-    if unknown := set(given) - known:
-        raise ValueError(f"{path}: unknown {', '.join(sorted(unknown))}; known are {sorted(known)}")
+    if unknown := set(given) - set(_VALID):
+        raise ValueError(
+            f"{path}: unknown {', '.join(sorted(unknown))}; known are {sorted(_VALID)}"
+        )
     if missing := [name for name in ("n_sparse", "ratio", "p") if name not in given]:
         raise ValueError(f"{path}: {missing[0]} is missing")
-    for name, (valid, range_) in _VALID.items():
-        if name in given:
-            axis = name in _AXES
-            values = given[name] if axis and isinstance(given[name], list) else [given[name]]
-            if bad := [x for x in values if not valid(x)] or [x for x in [values] if not x]:
-                raise ValueError(f"{path}: {name} must be {range_}, got {bad[0]!r}")
-            given[name] = tuple(values) if axis else values[0]
+    for name, value in given.items():
+        valid, range_ = _VALID[name]
+        values = value if name in _AXES and isinstance(value, list) else [value]
+        if not values or not all(map(valid, values)):
+            bad = next((x for x in values if not valid(x)), values)
+            raise ValueError(f"{path}: {name} must be {range_}, got {bad!r}")
+        given[name] = tuple(values) if name in _AXES else value
     sweep = Sweep(**given)
     try:
         sweep.specs()
