@@ -23,7 +23,7 @@ from validation.sweep import Sweep, collect, finished, key, read_sweep, run
 from validation.training import BATCH, Spec, sample, train
 
 SPECS = Path(rt.__file__).parents[1] / "validation" / "specs"
-SMALL = Spec(n_sparse=16, n_dense=6, p=0.2, steps=150)
+SMALL = Spec(n_sparse=16, n_dense=6, p=0.2, steps=150, rounds=1, rate=1e-3)
 
 
 @pytest.fixture(autouse=True)
@@ -44,7 +44,9 @@ class InPlace(Executor):
 
 
 class TestTraining:
-    def test_together_as_alone(self):
+    @pytest.mark.parametrize("shared", [False, True])
+    def test_together_as_alone(self, shared, monkeypatch):
+        monkeypatch.setattr("validation.training._share_products", lambda device: shared)
         specs = [SMALL, replace(SMALL, n_dense=3, seed=1), replace(SMALL, n_dense=10, p=0.05)]
         for spec, company in zip(specs, train(specs), strict=True):
             (alone,) = train([spec])
@@ -83,7 +85,7 @@ class TestTraining:
 
     def test_the_paper_stops_when_a_window_is_no_better(self):
         spec = replace(SMALL, protocol="paper", steps=5000)
-        assert spec.step_size(0) == spec.step_size(4999) == 3e-3 / 4
+        assert spec.step_size(0, 5000) == spec.step_size(4999, 5000) == 3e-3 / 4
         (model,) = train([spec])
         size = model.losses.size
         assert size < 5000 and size % 100 == 0
@@ -113,7 +115,7 @@ class TestTraining:
         assert write_paths([tmp_path / "path.nc"], tmp_path).stat().st_size > 10_000
 
     def test_step_size_falls_to_zero(self):
-        sizes = [SMALL.step_size(k) for k in range(SMALL.steps)]
+        sizes = [SMALL.step_size(k, SMALL.steps) for k in range(SMALL.steps)]
         assert max(sizes) <= SMALL.rate and sizes[-1] < 0.01 * SMALL.rate and BATCH == 1024
 
     def test_bad_company(self):

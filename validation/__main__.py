@@ -9,6 +9,7 @@ import os
 from collections.abc import Iterable
 from concurrent.futures import Executor, ProcessPoolExecutor
 from contextlib import AbstractContextManager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +25,7 @@ from .fit import fit
 from .path import follow
 from .report import write_paths, write_report
 from .sweep import collect, evaluate, read_sweep, run, tensors
-from .training import PROTOCOLS, Spec, Trained, train
+from .training import PROTOCOLS, Spec, train
 
 
 def main() -> None:
@@ -36,7 +37,8 @@ def main() -> None:
     one.add_argument("--ratio", type=float, default=0.25)
     one.add_argument("--p", type=float, default=0.045)
     one.add_argument("--seed", type=int, default=0)
-    one.add_argument("--steps", type=int, default=10_000)
+    one.add_argument("--steps", type=int, default=2000, help="of the first round")
+    one.add_argument("--rounds", type=int, default=5, help="at most, each twice as long")
     one.add_argument("--protocol", choices=PROTOCOLS, default="converged")
     one.add_argument("--tied", action="store_true")
     one.add_argument("--device", default="auto")
@@ -150,13 +152,14 @@ def _path(options: argparse.Namespace) -> None:
             options.p,
             seed=options.seed,
             steps=options.steps,
+            rounds=1,
             protocol="constant",
         )
         with tqdm(total=spec.steps, desc=f"n_sparse {n_sparse}", unit="step") as bar:
             data = follow(
                 spec,
                 device=_device(options.device),
-                progress=lambda step, losses, bar=bar: bar.update(),
+                progress=lambda step, bar=bar: bar.update(),
             )
         options.out.mkdir(parents=True, exist_ok=True)
         file = options.out / f"path_{n_sparse}.nc"
@@ -224,12 +227,13 @@ def _train(options: argparse.Namespace) -> None:
         steps=options.steps,
         protocol=options.protocol,
         tied=options.tied,
+        rounds=options.rounds,
     )
-    with tqdm(total=spec.steps, desc="training", unit="step") as bar:
-        (trained,) = train([spec], device=device, progress=lambda step, losses: bar.update())
+    with tqdm(total=spec.most_steps, desc="training", unit="step") as bar:
+        (trained,) = train([spec], device=device, progress=lambda step: bar.update())
     if options.half:
-        halved = (x.astype("float16") for x in (trained.w_in, trained.w_out, trained.b))
-        trained = Trained(spec, *halved, trained.losses)
+        halved = {name: getattr(trained, name).astype("float16") for name in ("w_in", "w_out", "b")}
+        trained = replace(trained, **halved)
     result = evaluate(trained, device)
     ratio = spec.n_dense / spec.n_sparse
     best = rt.best_known(spec.p, ratio)

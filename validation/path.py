@@ -29,7 +29,7 @@ def follow(
     *,
     points: int = 24,
     device: str = "cpu",
-    progress: Callable[[int, np.ndarray], object] = lambda step, losses: None,
+    progress: Callable[[int], object] = lambda step: None,
 ) -> xr.Dataset:
     """Exact loss and statistics of a model at steps in geometric progression from 100 on.
 

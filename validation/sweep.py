@@ -27,15 +27,15 @@ from safetensors.numpy import save_file
 import rugtheory as rt
 from rugtheory._files import replacing
 
-from .training import PROTOCOLS, Spec, Trained, train
+from .training import PROTOCOLS, Spec, Trained, gain, train
 
 _RTOL = 1e-6
 # Of larger models, which take minutes for all rows, some rows are evaluated.
 _ROWS = 1024
-_EXPLAINED_ROWS = 8
+_EXPLAINED_ROWS = 32
 _KEPT = ("loss", "standard_error", "numerical_error", "batch_loss", "steps_done")
 
-
+_COMMON = ("steps", "rate", "tolerance", "rounds")
 _AXES = ("n_sparse", "ratio", "p", "seed", "protocol")
 
 
@@ -56,6 +56,8 @@ _VALID: dict[str, tuple[Callable[[Any], bool], str]] = {
     "steps": (lambda x: _integer(x) and x >= 1, "a positive integer"),
     "tied": (lambda x: isinstance(x, bool), "true or false"),
     "rate": (lambda x: _number(x) and 0 < x < float("inf"), "a positive number"),
+    "tolerance": (lambda x: _number(x) and 0 < x < 1, "in (0, 1)"),
+    "rounds": (lambda x: _integer(x) and x >= 1, "a positive integer"),
 }
 
 
@@ -67,9 +69,7 @@ class Sweep:
     ----------
     n_sparse, ratio, p, seed, protocol : tuple
         The axes; n_dense is ratio · n_sparse rounded down.
-    steps : int
-    tied : bool
-    rate : float
+    steps, tied, rate, tolerance, rounds
         See `Spec`.
     """
 
@@ -78,9 +78,11 @@ class Sweep:
     p: tuple[float, ...]
     seed: tuple[int, ...] = (0,)
     protocol: tuple[str, ...] = ("converged",)
-    steps: int = 10_000
+    steps: int = 2000
     tied: bool = False
-    rate: float = 1e-3
+    rate: float = 1e-2
+    tolerance: float = 0.01
+    rounds: int = 5
 
     def specs(self) -> list[Spec]:
         """All models, the small ones first."""
@@ -94,6 +96,8 @@ class Sweep:
                 protocol=protocol,
                 tied=self.tied,
                 rate=self.rate,
+                tolerance=self.tolerance,
+                rounds=self.rounds,
             )
             for n, protocol, r, p, seed in itertools.product(
                 sorted(self.n_sparse), self.protocol, self.ratio, self.p, self.seed
@@ -196,6 +200,7 @@ def evaluate(trained: Trained, device: str) -> dict[str, Any]:
         "numerical_error": exact.mean_error,
         "batch_loss": float(trained.losses[-200:].mean()),
         "steps_done": int(trained.losses.size),
+        "rounds": trained.rounds,
         "statistics": rt.symmetry(*given, rows=1).summary(),
         "verdict": verdict.terms | {"loss of these rows": verdict.loss},
         "date": str(datetime.date.today()),
@@ -266,8 +271,9 @@ def collect(out: Path) -> xr.Dataset:
         raise ValueError(f"{out} holds no finished points")
     columns: dict[str, list[Any]] = {}
     for x in results:
-        row = {k: v for k, v in x["spec"].items() if k != "rate"}
+        row = {k: v for k, v in x["spec"].items() if k not in _COMMON}
         row |= {name: x[name] for name in _KEPT}
+        row |= {"rounds_done": len(x["rounds"]), "gain": gain(x["rounds"])}
         row |= x["statistics"] | {f"verdict {name}": v for name, v in x["verdict"].items()}
         for name, value in row.items():
             columns.setdefault(name.replace(" ", "_"), []).append(value)
@@ -285,5 +291,6 @@ def collect(out: Path) -> xr.Dataset:
     data = data.assign({name: ("point", values) for name, values in theory.items()})
     for name in ("date", "device", "machine", "torch", "numpy", "rugtheory"):
         data.attrs[name] = ", ".join(sorted({str(x[name]) for x in results}))
-    data.attrs["rate"] = ", ".join(sorted({str(x["spec"]["rate"]) for x in results}))
+    for name in _COMMON:
+        data.attrs[name] = ", ".join(sorted({str(x["spec"][name]) for x in results}))
     return data
