@@ -32,6 +32,7 @@ from .decoder import (
     optimum_decoder,
 )
 from .exact import ExactLoss, exact_loss
+from .graphs import GRAPHS, GraphCode, GraphOptimum, graph_code, graph_optimum
 from .loss import LossGradient, LossParts, loss_gradient, loss_parts, reduced_loss
 from .optimum import Optimum, optimum
 from .rug import Rug, SimulatedLoss, fwht, hadamard_rug, simulate
@@ -68,6 +69,7 @@ if TYPE_CHECKING:
 __version__ = "0.1.0"
 
 __all__ = [
+    "GRAPHS",
     "Amplitude",
     "AntipodalChannel",
     "Bayes",
@@ -82,6 +84,8 @@ __all__ = [
     "FromQuadrature",
     "Gated",
     "GaussianChannel",
+    "GraphCode",
+    "GraphOptimum",
     "HalfNormal",
     "JumpReLU",
     "Linear",
@@ -113,6 +117,8 @@ __all__ = [
     "exact_loss",
     "explain",
     "fwht",
+    "graph_code",
+    "graph_optimum",
     "hadamard_rug",
     "least_skewness",
     "linear_loss",

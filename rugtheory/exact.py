@@ -204,6 +204,23 @@ def row_loss(a: float, weights: Array, b: float, source: SparseSource, rtol: flo
     return Estimate(float(value), float(error))
 
 
+def least_at(
+    weights: Array, a: float, threshold: float, source: SparseSource, rtol: float
+) -> tuple[float, float]:
+    """Least loss over the scale a of ReLU(a (u + Σ weights_j x_j - threshold)), and the best a.
+
+    `a` is where to start: the loss is E u² - 2aA + a²B, and two values of it tell its minimum.
+    """
+    power, cut = source.second_moment, 0.3
+    here, there = (
+        row_loss(x, x * weights, -x * threshold, source, rtol).value for x in (a, (1 - cut) * a)
+    )
+    bend = (cut * (power - here) - (there - here)) / (cut * (1 - cut))  # a²B
+    # (A/B - a)/a, unless nothing but rounding is left of B
+    shift = (power - here + bend) / (2 * bend) - 1 if bend > 0 else 0.0
+    return here - bend * shift**2, a * (1 + shift)
+
+
 def _linear_row(a: float, weights: Array, b: float, source: SparseSource) -> Estimate:
     noise = source.variance * float(weights @ weights + (1 - a) ** 2)
     offset = b + source.mean * (float(weights.sum()) - (1 - a))

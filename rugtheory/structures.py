@@ -1,4 +1,4 @@
-r"""What lies below the loss of the Gaussian rug: dropped features, pairs, and the best of them.
+r"""What lies below the loss of the Gaussian rug: dropped features, pairs, groups, the best of them.
 
 Features in groups that share no hidden units do not interfere between groups.  So if parts f and
 1 - f of the features can be stored at ratios r₁ and r₂ with losses L₁ and L₂, the ratio
@@ -16,6 +16,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import lru_cache
+from itertools import combinations
 from typing import NamedTuple
 
 import numpy as np
@@ -25,6 +26,7 @@ from . import _check
 from ._check import Array
 from ._search import find_minimum
 from .antipodal import antipodal_optimum, uneven_pairs
+from .graphs import GRAPHS, graph_optimum, graph_ratio
 from .optimum import Optimum, optimum
 from .source import Amplitude, SparseSource, Uniform, check_amplitude
 
@@ -44,13 +46,15 @@ class BestKnown:
     loss : ndarray
         Its loss per feature.
     family : ndarray of str
-        "rug", "antipodal" for even pairs, "uneven pairs" (mixed with even ones or dropped features
-        below ratio ½), or pairs of either kind "and singles".
+        "rug", "antipodal" for even pairs, "uneven pairs", "strongly regular" for the groups of
+        `graph_code`, or pairs of either kind "and singles".  Groups and uneven pairs, which exist
+        at one ratio each, are mixed with one another, with even pairs, features alone in a hidden
+        unit or dropped ones at the ratios between.
     fraction : ndarray
         Fraction of the features that is represented at all.
     a, b : ndarray
         Diagonal, and bias for interference without mean but the partner's, of features in rugs or
-        even pairs; NaN where there are none, see `uneven_pairs`.
+        even pairs; NaN where there are none, see `uneven_pairs` and `graph_optimum`.
     """
 
     p: Array
@@ -142,90 +146,114 @@ def mixture_loss(p: ArrayLike, ratio: ArrayLike, *, amplitude: Amplitude = Unifo
 
 
 def best_known(p: ArrayLike, ratio: ArrayLike, *, amplitude: Amplitude = Uniform()) -> BestKnown:
-    """The least loss of rugs and pairs of features, with some dropped or stored alone if better.
+    """The least loss of rugs, pairs and graph codes, side by side or with some features dropped.
 
-    An upper bound on what can be reached for large n_sparse: trained models are known that do a
-    little better.  Parameters and errors are those of `mixture_loss`.  A new p takes seconds, which
-    are remembered.
+    An upper bound on what can be reached for large n_sparse.  Parameters and errors are those of
+    `mixture_loss`.  A new p takes seconds, which are remembered.
 
     Examples
     --------
     >>> import rugtheory as rt
-    >>> best = rt.best_known(0.045, [0.05, 0.25, 0.75])
+    >>> best = rt.best_known(0.045, [0.25, 0.45, 0.5, 0.75])
     >>> best.family.tolist()
-    ['antipodal', 'antipodal', 'uneven pairs and singles']
+    ['strongly regular', 'antipodal', 'uneven pairs', 'uneven pairs and singles']
     """
     check_amplitude(amplitude)
     p, ratio = _p_and_ratio(p, ratio)
     q, where = np.unique(p, return_inverse=True)
-    known = _Chords(*(x[where].reshape(p.shape) for x in _chords(tuple(q), amplitude)))
-    candidates = {
-        "rug": _dropping(optimum, p, ratio, known.rug, amplitude),
-        "antipodal": _dropping(antipodal_optimum, p, ratio, known.even, amplitude),
-        "uneven pairs": _with_uneven_pairs(ratio, known),
-    }
-    losses = np.stack([x[0] for x in candidates.values()])
-    least = np.argmin(losses, axis=0)
-    name = np.array(list(candidates))[least]
-    name = np.where((least > 0) & (ratio > 0.5), np.char.add(name, " and singles"), name)
-    loss, fraction, a, b = (np.choose(least, x) for x in zip(*candidates.values(), strict=True))
-    return BestKnown(p, ratio, loss, name, fraction, a, b)
+    known = _known(tuple(q), amplitude)
+    rug, even, at, slope, near, a, b = (x[..., where.reshape(p.shape)] for x in known)
+    nothing = np.full(p.shape, np.nan)
+    loss, *rest = _dropping(optimum, p, ratio, rug, amplitude)
+    best = [loss, np.zeros(p.shape, int), *rest]
+    names = ["rug"]
+
+    def consider(name: str, *found: Array) -> None:
+        if name not in names:
+            names.append(name)
+        less = found[0] < best[0]
+        new = found[0], np.full(p.shape, names.index(name)), *found[1:]
+        best[:] = [np.where(less, x, y) for x, y in zip(new, best, strict=True)]
+
+    consider("antipodal", *_dropping(antipodal_optimum, p, ratio, even, amplitude))
+    for i, j in combinations(range(len(_CORNERS)), 2):
+        (low, first), (high, second) = _CORNERS[i], _CORNERS[j]
+        inside = (ratio >= low) & (ratio < high)
+        share = (ratio - low) / (high - low)
+        mixed = np.where(inside, at[i] + (at[j] - at[i]) * share, np.inf)
+        fraction = share if i == 0 else np.ones(p.shape)
+        consider(first or second, mixed, fraction, nothing, nothing)
+    for j, (corner, side) in enumerate(_TANGENTS):
+        start, name = _CORNERS[corner]
+        gap = side * (ratio - start)
+        mixed = np.where((gap > 0) & (gap <= near[j]), at[corner] + slope[j] * gap, np.inf)
+        consider(name, mixed, np.ones(p.shape), a[j], b[j])
+    loss, index, fraction, a, b = best
+    family = np.array(names)[index]
+    pairs = np.isin(family, ["antipodal", "uneven pairs"]) & (ratio > 0.5)
+    family = np.where(pairs, np.char.add(family, " and singles"), family)
+    return BestKnown(p, ratio, loss, family, fraction, a, b)
 
 
-class _Chords(NamedTuple):
-    """What the convex envelope is made of, for each p."""
+# Structures at one ratio each, from dropped features to features alone in a hidden unit: the ratio,
+# and the name of what is mixed from it and its neighbours.
+_GRAPHS = sorted(GRAPHS, key=graph_ratio)
+_CORNERS = [
+    (0.0, ""),
+    *((graph_ratio(name), "strongly regular") for name in _GRAPHS),
+    (0.5, "uneven pairs"),
+    (1.0, ""),
+]
+# Corners, and on which side of their ratios they are mixed with even pairs.
+_TANGENTS = [(k, side) for side in (-1, 1) for k in range(1, len(_GRAPHS) + 1)]
+_TANGENTS.append((len(_GRAPHS) + 1, -1))
+
+
+class _Known(NamedTuple):
+    """What the lower envelope is made of; the last axis is p."""
 
     rug: Array  # ratio where the chord from dropped features touches the curve of the rug
     even: Array  # and that of even pairs
-    at_half: Array  # loss of uneven pairs
-    slope: Array  # of the chord from there, by which the loss rises per ratio missing
-    near: Array  # how far below ½ it ends
-    a: Array  # and at which even pairs
+    corner: Array  # losses of the corners
+    slope: Array  # of the tangents, by which losses rise away from the corner
+    near: Array  # and how far from it they end
+    a: Array  # where even pairs have this diagonal
     b: Array
-    drops: Array  # or at dropped features, if so
 
 
 @lru_cache(maxsize=256)
-def _chords(p: tuple[float, ...], amplitude: Amplitude) -> _Chords:
+def _known(p: tuple[float, ...], amplitude: Amplitude) -> _Known:
     q = np.array(p)
-    at_half = uneven_pairs(q, amplitude=amplitude).loss
     variance = np.asarray(SparseSource(q, amplitude).variance)
+    graphs = [graph_optimum(q, name, amplitude=amplitude).loss for name in _GRAPHS]
+    pairs = uneven_pairs(q, amplitude=amplitude).loss
+    corner = np.array([variance, *graphs, pairs, 0 * q])
+    start = np.repeat([_CORNERS[k][0] for k, _ in _TANGENTS], q.size)
+    side = np.repeat([side for _, side in _TANGENTS], q.size)
+    room = np.where(side < 0, 0.0, 0.5) - start
+    losses, every = np.concatenate([corner[k] for k, _ in _TANGENTS]), np.tile(q, len(_TANGENTS))
 
-    def steepness(log_gap: Array, q: Array, at_half: Array) -> Array:
-        """Of the chord from uneven pairs to even ones at ratio ½ - gap."""
-        gap = np.exp(log_gap)
-        even = antipodal_optimum(q, 0.5 - gap, amplitude=amplitude)
-        return np.asarray((even.loss - at_half) / gap)
+    def steepness(log_share: Array, q: Array, start: Array, room: Array, loss: Array) -> Array:
+        """Of the chord from a corner to even pairs a share of the room away."""
+        gap = np.exp(log_share) * room
+        even = antipodal_optimum(q, start + gap, amplitude=amplitude)
+        return np.asarray((even.loss - loss) / np.abs(gap))
 
-    grid = np.linspace(np.log(1e-6), np.log(0.49), 16)[:, None] + 0 * q
-    inside = np.clip(np.argmin(steepness(grid, q, at_half), axis=0), 1, 14)
+    grid = np.linspace(np.log(2e-6), np.log(0.98), 16)[:, None] + 0 * every
+    args = every, start, room, losses
+    inside = np.clip(np.argmin(steepness(grid, *args), axis=0), 1, 14)
     bracket = tuple(np.take_along_axis(grid, (inside + k)[None], axis=0)[0] for k in (-1, 0, 1))
-    found = find_minimum(steepness, bracket, args=(q, at_half), tolerances={"xatol": 1e-5})
-    near = np.exp(np.where(found.success, found.x, bracket[1]))
-    even = antipodal_optimum(q, 0.5 - near, amplitude=amplitude)
-    slope = (even.loss - at_half) / near
-    drops = 2 * (variance - at_half) <= slope
-    return _Chords(
-        rug=_touching(optimum, q, amplitude, last=1.0),
-        even=_touching(antipodal_optimum, q, amplitude, last=0.5),
-        at_half=at_half,
-        slope=np.where(drops, 2 * (variance - at_half), slope),
-        near=np.where(drops, 0.5, near),
-        a=even.a,
-        b=even.b,
-        drops=drops,
+    found = find_minimum(steepness, bracket, args, {"xatol": 1e-5})
+    gap = np.exp(np.where(found.success, found.x, bracket[1])) * room
+    even = antipodal_optimum(every, start + gap, amplitude=amplitude)
+    gap = np.abs(gap)
+    tangents = (even.loss - losses) / gap, gap, even.a, even.b
+    return _Known(
+        _touching(optimum, q, amplitude, last=1.0),
+        _touching(antipodal_optimum, q, amplitude, last=0.5),
+        corner,
+        *(x.reshape(-1, q.size) for x in tangents),
     )
-
-
-def _with_uneven_pairs(ratio: Array, known: _Chords) -> tuple[Array, Array, Array, Array]:
-    """Uneven pairs, ratio ½, beside singles above ½ and beside even pairs or dropped ones below."""
-    missing = np.maximum(0.5 - ratio, 0.0)
-    below = known.at_half + known.slope * missing
-    loss = np.where(missing > 0, below, 2 * (1 - ratio) * known.at_half)
-    loss = np.where(missing <= known.near, loss, np.inf)
-    mixed = (missing > 0) & np.logical_not(known.drops)
-    fraction = np.where(known.drops, np.minimum(2 * ratio, 1.0), 1.0)
-    return loss, fraction, np.where(mixed, known.a, np.nan), np.where(mixed, known.b, np.nan)
 
 
 def _p_and_ratio(p: ArrayLike, ratio: ArrayLike) -> tuple[Array, Array]:

@@ -27,7 +27,7 @@ from numpy.typing import ArrayLike, NDArray
 from . import _check
 from ._check import Array
 from .bounds import welch_sigma
-from .exact import model, row_loss
+from .exact import least_at, model, row_loss
 from .optimum import optimum
 from .source import Amplitude, SparseSource, Uniform
 from .structures import best_known
@@ -211,24 +211,14 @@ def _least(
     """
     if not source.variance > 0:  # a constant is told without any weights
         return 0.0, a, threshold
-    power = source.second_moment
     best = (np.inf, a, threshold)
 
     def loss(threshold: float) -> float:
-        # At a given threshold the loss is power - 2aA + a²B: two values of it tell its minimum.
         nonlocal best
-        a, cut = best[1], 0.3
-        here, there = (
-            row_loss(x, x * weights, -x * threshold, source, _RTOL).value
-            for x in (a, (1 - cut) * a)
-        )
-        bend = (cut * (power - here) - (there - here)) / (cut * (1 - cut))  # a²B
-        # (A/B - a)/a, unless nothing but rounding is left of B
-        shift = (power - here + bend) / (2 * bend) - 1 if bend > 0 else 0.0
-        least = here - bend * shift**2
+        least, a = least_at(weights, best[1], threshold, source, _RTOL)
         if least < best[0]:
-            best = (least, a * (1 + shift), threshold)
-        return float(least)
+            best = (least, a, threshold)
+        return least
 
     step = 0.03 * abs(threshold) + 0.003 * source.amplitude.mean
     bracket = (threshold, threshold + step)

@@ -286,7 +286,7 @@ def collect(out: Path) -> xr.Dataset:
         "rug": rt.optimum(p, ratio).loss,
         "antipodal": rt.antipodal_optimum(p, ratio).loss,
         "best_known": best.loss,
-        "family": best.family.astype("U20"),
+        "family": best.family.astype("U32"),
     }
     data = data.assign({name: ("point", values) for name, values in theory.items()})
     for name in ("date", "device", "machine", "torch", "numpy", "rugtheory"):
