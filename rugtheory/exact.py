@@ -257,15 +257,32 @@ def support(w: Array, source: SparseSource) -> tuple[Array, Array] | None:
     shares = np.append(1 - source.p, source.p * atoms[1])
     grain = _SAME * float(np.abs(w).sum()) * values.max()
     work = 0
-    for weight in w:
-        sums = np.add.outer(z, weight * values).ravel()
-        joint = np.multiply.outer(probability, shares).ravel()
-        _, first, same = np.unique(np.rint(sums / grain), return_index=True, return_inverse=True)
-        z, probability = sums[first], np.bincount(same, joint).astype(float)
-        work += z.size
-        if z.size > _MOST_VALUES or work > _MOST_WORK:
+    for weight, count in zip(*np.unique(w, return_counts=True), strict=True):
+        # The law of `count` equal terms, by doubling.
+        terms, joint = weight * values, shares
+        while True:
+            if count & 1:
+                work += z.size * terms.size
+                if work > _MOST_WORK:
+                    return None
+                z, probability = _sum(z, probability, terms, joint, grain)
+            count >>= 1
+            if not count:
+                break
+            work += terms.size**2
+            if work > _MOST_WORK:
+                return None
+            terms, joint = _sum(terms, joint, terms, joint, grain)
+        if z.size > _MOST_VALUES:
             return None
     return z, probability
+
+
+def _sum(x: Array, p: Array, y: Array, q: Array, grain: float) -> tuple[Array, Array]:
+    """Values and probabilities of a sum of two."""
+    sums = np.add.outer(x, y).ravel()
+    _, first, same = np.unique(np.rint(sums / grain), return_index=True, return_inverse=True)
+    return sums[first], np.bincount(same, np.multiply.outer(p, q).ravel()).astype(float)
 
 
 def _inverted(

@@ -92,8 +92,10 @@ class GraphCode:
         return np.ascontiguousarray(vector[:, np.abs(value - _THETA) > 0.5].T)
 
     def w_out(self, a: float = 1.0, lift: float = 0.0) -> Array:
-        """What makes W of it, with diagonal `a` and μ = `lift`, shape (n_sparse, n_dense)."""
-        a, lift = (float(_check.real(name, x)) for name, x in (("a", a), ("lift", lift)))
+        """What makes W of it, with diagonal `a` and μ = `lift` > -1, shape (n_sparse, n_dense)."""
+        a, lift = _check.scalar("a", a), _check.scalar("lift", lift)
+        if lift <= -1:
+            raise ValueError(f"lift must be above -1, got {lift}")
         w = np.eye(self.n_sparse) - self.adjacency / _THETA + lift
         return np.asarray(a / (1 + lift) * w @ self.w_in.T)
 
@@ -223,8 +225,8 @@ def graph_optimum(p: ArrayLike, name: str, *, amplitude: Amplitude = Uniform()) 
     Returns
     -------
     GraphOptimum
-        `loss` is that of the a, b and μ returned, to 1e-9 of it (measured 1e-9 for Uniform, 1e-6
-        for Exponential amplitudes and p = 1e-9), and least to about 1e-4.  A new p takes some
+        `loss` is that of the a, b and μ returned, to 1e-9 of it (measured 1e-9 for Uniform, 8e-6
+        for Exponential amplitudes and p = 1e-100), and least to about 1e-4.  A new p takes some
         tenths of a second, which are remembered.
 
     Raises

@@ -62,6 +62,8 @@ FUNCTIONS = {
     rt.exact_loss: MODEL | {"decoder": "relu", "rtol": 1e-6} | ROUND,
     rt.explain: MODEL | ROUND,
     rt.fwht: {"x": [1.0, 2.0], "axis": -1},
+    rt.graph_code: {"name": "Gewirtz"},
+    rt.graph_optimum: {"p": 0.1, "name": "Gewirtz"} | QUICK,
     rt.hadamard_rug: {"n_sparse": 8, "n_dense": 2} | SEED,
     rt.least_skewness: GRID,
     rt.linear_loss: GRID,
@@ -179,6 +181,7 @@ METHODS = {
     RUG.matrix: {"a": 1.0},
     RUG.encode: {"x": np.ones(8)},
     RUG.decode: LINE | {"h": np.ones(2)},
+    rt.graph_code("Gewirtz").w_out: {"a": 1.0, "lift": 0.1},
     RUG.save: LINE | {"path": "rug.safetensors"} | SEED,
     rt.Rug.load: {"path": "rug.safetensors"},
     PARTS.linear: {"x": X},
@@ -214,7 +217,7 @@ CALLS["optimum at sigma"] = rt.optimum, {"p": 0.1, "ratio": None, "sigma": 0.3} 
 NOT_CALLED = {
     "Amplitude", "BestKnown", "Channel", "DecoderOptimum", "ExactLoss", "Exponents",
     "LossGradient", "LossParts", "Optimum", "Regime", "SimulatedLoss", "SparseConstants",
-    "Symmetry", "UnevenPairs", "Verdict", "Weights",
+    "Symmetry", "UnevenPairs", "Verdict", "Weights", "GRAPHS", "GraphCode", "GraphOptimum",
 }  # fmt: skip
 DARK_NOT_CALLED = {
     "Adjacent", "Alignment", "Bench", "BenchTable", "Decomposition", "ErrorNorms", "FloorFit",

@@ -20,7 +20,7 @@ from validation.fit import fit
 from validation.path import follow
 from validation.report import VERDICT, markdown, table, write_paths, write_report
 from validation.sweep import Sweep, collect, finished, key, read_sweep, run
-from validation.training import BATCH, Spec, sample, train
+from validation.training import BATCH, Spec, _Scratch, gain, gradients, sample, train
 
 SPECS = Path(rt.__file__).parents[1] / "validation" / "specs"
 SMALL = Spec(n_sparse=16, n_dense=6, p=0.2, steps=150, rounds=1, rate=1e-3)
@@ -54,6 +54,47 @@ class TestTraining:
             for name in ("w_in", "w_out", "b"):
                 assert getattr(company, name) == pytest.approx(getattr(alone, name), abs=2e-4)
             assert company.losses == pytest.approx(alone.losses, rel=1e-3)
+
+    @pytest.mark.parametrize("threads", [1, 2])
+    def test_threads_change_nothing(self, threads):
+        specs = [replace(SMALL, n_dense=n, seed=seed) for n in (3, 6) for seed in (0, 1)]
+        before = torch.get_num_threads()
+        torch.set_num_threads(threads)
+        try:
+            together = train(specs)
+            assert torch.get_num_threads() == threads
+        finally:
+            torch.set_num_threads(before)
+        assert [model.spec for model in together] == specs
+        (last,) = train(specs[-1:])
+        assert together[-1].losses == pytest.approx(last.losses, rel=1e-4)
+
+    def test_gradients_are_those_of_autograd(self):
+        generator = torch.Generator().manual_seed(5)
+        x = sample(0.3, (3, 64, 12), generator)
+        encoder, decoder = (torch.randn(3, 5, 12, generator=generator) for _ in range(2))
+        b = torch.randn(3, 1, 12, generator=generator)
+        parameters = [y.clone().requires_grad_() for y in (encoder, decoder, b)]
+        reading = x @ parameters[0].mT @ parameters[1] + parameters[2]
+        expected = (torch.relu(reading) - x).square().sum(2).mean(1)
+        expected.sum().backward()
+        loss, found = gradients(x, encoder, decoder, b, _Scratch())
+        assert loss.numpy() == pytest.approx(expected.detach().numpy(), rel=1e-5)
+        for gradient, parameter in zip(found, parameters, strict=True):
+            assert gradient.numpy() == pytest.approx(parameter.grad.numpy(), rel=1e-4, abs=1e-5)
+
+    def test_rounds_end_when_a_longer_one_gains_nothing(self):
+        spec = replace(SMALL, steps=100, rate=1e-2, rounds=6, tolerance=0.03)
+        models = train([spec, replace(spec, n_dense=15)])
+        for model in models:
+            rounds = model.rounds
+            assert 2 <= len(rounds) and model.losses.size == 100 * (2 ** len(rounds) - 1)
+            gains = [gain(rounds[: k + 1]) for k in range(len(rounds))]
+            assert gains[0] == np.inf and all(x >= 0.03 for x in gains[:-1])
+            assert gains[-1] < 0.03 or len(rounds) == 6
+            exact = rt.exact_loss(model.w_in, model.w_out, model.b, spec.p, rtol=1e-4)
+            assert exact.mean == pytest.approx(min(rounds), rel=1e-9)
+        assert min(len(model.rounds) for model in models) < 6
 
     def test_same_seed_same_model(self):
         (first,), (second,) = train([SMALL]), train([SMALL])
@@ -134,7 +175,7 @@ def test_a_and_b_fitted_on_a_rug_are_those_of_the_optimum():
     assert abs(found.loss - found.exact_at_optimum) < finite
 
 
-SWEEP = Sweep(n_sparse=(16,), ratio=(0.25, 0.5), p=(0.1, 0.3), seed=(0, 1), steps=30)
+SWEEP = Sweep(n_sparse=(16,), ratio=(0.25, 0.5), p=(0.1, 0.3), seed=(0, 1), steps=30, rounds=1)
 
 
 def swept(tmp_path, sweep=SWEEP, executor=None):
@@ -189,7 +230,8 @@ class TestSweep:
     def test_killed(self, tmp_path):
         """SIGKILL in the middle: finished points stay, the next call does the rest."""
         spec, out = tmp_path / "sweep.toml", tmp_path / "out"
-        spec.write_text("n_sparse = 16\nratio = [0.25, 0.5]\np = [0.1, 0.2, 0.3]\nsteps = 200\n")
+        grid = "n_sparse = 16\nratio = [0.25, 0.5]\np = [0.1, 0.2, 0.3]\n"
+        spec.write_text(grid + "steps = 200\nrounds = 1\n")
         command = [
             sys.executable,
             "-m",

@@ -289,6 +289,8 @@ def collect(out: Path) -> xr.Dataset:
         "family": best.family.astype("U32"),
     }
     data = data.assign({name: ("point", values) for name, values in theory.items()})
+    # The one term that is theory alone, by that of today.
+    data["verdict_structure"] = data["rug"] - data["best_known"]
     for name in ("date", "device", "machine", "torch", "numpy", "rugtheory"):
         data.attrs[name] = ", ".join(sorted({str(x[name]) for x in results}))
     for name in _COMMON:
