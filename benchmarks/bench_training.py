@@ -1,6 +1,9 @@
 """Many small models trained together against one at a time, in one run.
 
-python benchmarks/bench_training.py [--models 64] [--n-sparse 128] [--steps 50] [--device cpu]
+python benchmarks/bench_training.py [--n-sparse 128] [--steps 50] [--device cpu] [--threads 1 2]
+
+The 64 models are a grid of four ratios, four p and four seeds.  A third way trains each of them by
+the usual loop of autograd and torch.optim.Adam, with draws of its own.
 """
 
 import argparse
@@ -8,40 +11,63 @@ import time
 
 import torch
 
-from validation.training import Spec, train
+from validation.training import BATCH, Spec, initial, sample, train
 
 parser = argparse.ArgumentParser(description=__doc__)
-parser.add_argument("--models", type=int, default=64)
 parser.add_argument("--n-sparse", type=int, default=128)
-parser.add_argument("--n-dense", type=int, default=32)
 parser.add_argument("--steps", type=int, default=50)
 parser.add_argument("--device", default="cpu")
 parser.add_argument("--threads", type=int, nargs="+", default=[1, 2])
 options = parser.parse_args()
 
 
-def seconds(specs: list[Spec], size: int) -> float:
-    """Time to train `specs`, `size` of them at once."""
+def usual(spec: Spec) -> None:
+    """One model by autograd."""
+    start, device = initial(spec), options.device
+    weights = [torch.tensor(x, device=device) for x in (start.w_in, start.w_out, start.b)]
+    w_in, w_out, b = (x.requires_grad_() for x in weights)
+    adam = torch.optim.Adam([w_in, w_out, b], lr=1e-3)
+    generator = torch.Generator(device).manual_seed(spec.seed)
+    for _ in range(spec.steps):
+        x = sample(spec.p, (BATCH, spec.n_sparse), generator)
+        loss = (torch.relu(x @ w_in.T @ w_out.T + b) - x).square().mean()
+        adam.zero_grad()
+        loss.backward()
+        adam.step()
+
+
+def milliseconds(way, specs: list[Spec]) -> float:
+    """Time of a step of a model."""
     start = time.perf_counter()
-    for i in range(0, len(specs), size):
-        train(specs[i : i + size], device=options.device)
+    way(specs)
     if options.device != "cpu":
         torch.cuda.synchronize()
-    return time.perf_counter() - start
+    return 1e3 * (time.perf_counter() - start) / len(specs) / options.steps
 
 
+def alone(specs: list[Spec]) -> None:
+    for spec in specs:
+        train([spec], device=options.device)
+
+
+def by_autograd(specs: list[Spec]) -> None:
+    for spec in specs:
+        usual(spec)
+
+
+n = options.n_sparse
 specs = [
-    Spec(options.n_sparse, options.n_dense, 0.045, seed=k, steps=options.steps)
-    for k in range(options.models)
+    Spec(n, int(r * n), p, seed=seed, steps=options.steps, rounds=1, protocol="constant")
+    for r in (0.1, 0.25, 0.5, 0.75)
+    for p in (0.01, 0.045, 0.1, 0.3)
+    for seed in range(4)
 ]
-train(specs[:1], device=options.device)
+alone(specs[:1])
 for threads in options.threads:
     torch.set_num_threads(threads)
-    alone = seconds(specs, 1)
-    print(f"{threads} thread(s): one at a time {1e3 * alone / len(specs) / options.steps:.3f} ms")
-    size = 4
-    while size <= len(specs):
-        together = seconds(specs, size)
-        step = 1e3 * together / len(specs) / options.steps
-        print(f"  {size:3d} together {step:.3f} ms a step of a model, {alone / together:.2f} x")
-        size *= 4
+    times = [milliseconds(way, specs) for way in (alone, lambda x: train(x, device=options.device))]
+    plain = milliseconds(by_autograd, specs)
+    models = 1e3 / times[1] / 1000
+    print(f"{threads} thread(s), ms a step of a model: one at a time {times[0]:.3f}, ", end="")
+    print(f"{len(specs)} together {times[1]:.3f}, {times[0] / times[1]:.2f} x; ", end="")
+    print(f"by autograd {plain:.3f}, {plain / times[1]:.2f} x; {models:.2f} models/s of 1000 steps")

@@ -304,7 +304,14 @@ def _optimise(
     )
     # Thresholds that coincide, as without noise, are told apart.
     grid = np.sort(grid, axis=0) + 1e-12 * size * np.arange(len(grid))[:, None]
-    gain = np.array([_regression(amplitude, beta, sigma, p, coupling)[1] for beta in grid])
+    together = max(1, _BLOCK // sigma.size)
+
+    def gains(betas: Array) -> Array:
+        each = (np.tile(x, len(betas)) for x in (sigma, p, coupling))
+        return _regression(amplitude, betas.ravel(), *each)[1].reshape(betas.shape)
+
+    blocks = range(0, len(grid), together)
+    gain = np.concatenate([gains(grid[k : k + together]) for k in blocks])
 
     def loss(beta: Array, sigma: Array, p: Array, coupling: Array) -> Array:
         a, _ = _regression(amplitude, beta, sigma, p, coupling)

@@ -38,7 +38,7 @@ def main() -> None:
     one.add_argument("--p", type=float, default=0.045)
     one.add_argument("--seed", type=int, default=0)
     one.add_argument("--steps", type=int, default=2000, help="of the first round")
-    one.add_argument("--rounds", type=int, default=5, help="at most, each twice as long")
+    one.add_argument("--rounds", type=int, default=4, help="at most, each twice as long")
     one.add_argument("--protocol", choices=PROTOCOLS, default="converged")
     one.add_argument("--tied", action="store_true")
     one.add_argument("--device", default="auto")

@@ -82,7 +82,7 @@ class Sweep:
     tied: bool = False
     rate: float = 1e-2
     tolerance: float = 0.01
-    rounds: int = 5
+    rounds: int = 4
 
     def specs(self) -> list[Spec]:
         """All models, the small ones first."""

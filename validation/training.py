@@ -71,7 +71,7 @@ class Spec:
     tied: bool = False
     rate: float = 1e-2
     tolerance: float = 0.01
-    rounds: int = 5
+    rounds: int = 4
 
     def __post_init__(self) -> None:
         if not 0 < self.p <= 1:
