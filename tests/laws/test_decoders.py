@@ -222,3 +222,22 @@ class TestStructures:
         """The critical ratio does not depend on the unit of amplitudes."""
         one, scaled = (rt.critical_ratio(p, amplitude=make(x)) for x in (1.0, c))
         assert scaled == approx(float(one), rel=1e-5)
+
+
+class TestGraphs:
+    """Groups on strongly regular graphs"""
+
+    @given(st.sampled_from(rt.GRAPHS), st.floats(-9, 0).map(lambda x: 10**x))
+    @settings(max_examples=4)
+    def test_bounds(self, name, p):
+        """At most E min(u, w/2)² is lost to one active neighbour in a graph, u² to more."""
+        best, k = rt.graph_optimum(p, name), rt.graph_code(name).degree
+        assert 0 < best.loss <= (p**2 * k / 16 + p**3 * k * (k - 1) / 6) * (1 + 1e-4)
+        assert best.loss <= rt.SparseSource(p).second_moment
+
+    @given(st.sampled_from(SCALED[:2]), st.floats(0.1, 10), st.floats(1e-3, 0.5))
+    @settings(max_examples=2)
+    def test_units(self, make, c, p):
+        """The loss of a graph code scales with the square of the unit of amplitudes."""
+        one, scaled = (rt.graph_optimum(p, "Gewirtz", amplitude=make(x)) for x in (1.0, c))
+        assert scaled.loss == approx(float(one.loss) * c**2, rel=3e-4)
