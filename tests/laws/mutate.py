@@ -33,6 +33,11 @@ class Mutant(NamedTuple):
 
 MUTANTS = [
     Mutant(
+        "neighbours in a graph at twice their weight", "graphs",
+        "np.repeat([lift - 1 / _THETA, lift]", "np.repeat([lift - 2 / _THETA, lift]",
+        "test_decoders.py::TestGraphs",
+    ),
+    Mutant(
         "G₁ near zero slightly off", "rectified", "g1 = z + 3 * rho", "g1 = z + 3.0001 * rho",
         "test_scalar.py::TestLoss",
     ),
