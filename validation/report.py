@@ -22,6 +22,7 @@ def table(data: xr.Dataset) -> pd.DataFrame:
     """One row a point of the grid, seeds averaged.
 
     Relative gaps are trained/theory - 1; `se` columns are standard errors over seeds, NaN for one.
+    `gain` is the most by which a last round lowered the loss, infinite where there were no rounds.
     """
     frame = data.to_dataframe()
     for name in THEORY:
@@ -33,6 +34,8 @@ def table(data: xr.Dataset) -> pd.DataFrame:
     result["seeds"] = grouped.size()
     for name in ("loss", *(f"over_{name}" for name in THEORY)):
         result[f"{name}_se"] = grouped[name].sem()
+    result["steps"] = grouped["steps_done"].mean()
+    result["gain"] = grouped["gain"].max()
     result["family"] = grouped["family"].first()
     return result.reset_index()
 
@@ -79,12 +82,13 @@ def explained(frame: pd.DataFrame) -> str:
 
 def markdown(frame: pd.DataFrame) -> str:
     """The table of gaps as Markdown."""
-    head = ["n_sparse", "protocol", "p", "r", "trained loss"]
+    head = ["n_sparse", "protocol", "p", "r", "steps", "last gain", "trained loss"]
     head += [f"over {name.replace('_', ' ')}" for name in THEORY]
     lines = [head, ["---"] * len(head)]
     for row in frame.to_dict("records"):
         cells = [str(row["n_sparse"]), row["protocol"], f"{row['p']:g}", f"{row['ratio']:.3g}"]
-        cells.append(f"{row['loss']:.4e}")
+        gain = f"{100 * row['gain']:.1f} %" if np.isfinite(row["gain"]) else "–"
+        cells += [f"{row['steps']:.0f}", gain, f"{row['loss']:.4e}"]
         for name in THEORY:
             gap, error = 100 * row[f"over_{name}"], 100 * row[f"over_{name}_se"]
             cells.append(f"{gap:+.1f} %" if np.isnan(error) else f"{gap:+.1f} ± {error:.1f} %")

@@ -1,0 +1,32 @@
+"""
+Strongly regular groups
+=======================
+
+Losses for rare features, p = 0.01, over p². A rug (blue), a rug of antipodal pairs (orange), groups
+of features on the vertices of strongly regular graphs (points), uneven pairs (square), and the
+least loss of all of these side by side (black). Only the groups leave the logarithm behind that
+rugs have.
+"""
+
+import matplotlib.pyplot as plt
+import numpy as np
+
+import rugtheory as rt
+
+p = 0.01
+ratio = np.geomspace(0.04, 0.5, 60)
+figure, ax = plt.subplots(figsize=(7.5, 5), layout="constrained")
+ax.plot(ratio, rt.optimum(p, ratio).loss / p**2, color="#0072B2", label="rug")
+ax.plot(ratio, rt.antipodal_optimum(p, ratio).loss / p**2, color="#D55E00", label="rug of pairs")
+ax.plot(ratio, rt.best_known(p, ratio).loss / p**2, "k", lw=1, label="best known")
+for name in rt.GRAPHS:
+    best = rt.graph_optimum(p, name)
+    ax.plot(best.ratio, best.loss / p**2, "ko", markersize=5)
+    ax.annotate(name, (best.ratio, float(best.loss) / p**2), (-4, -4), ha="right", va="top",
+                textcoords="offset points", fontsize="small")  # fmt: skip
+ax.plot(0.5, rt.uneven_pairs(p).loss / p**2, "ks", markersize=5, label="uneven pairs")
+ax.set(xscale="log", yscale="log", xlabel="compression ratio r", ylabel="loss / p²", ylim=(0.1, 40))
+ax.minorticks_off()
+ax.set_xticks([0.05, 0.1, 0.2, 0.5], ["0.05", "0.1", "0.2", "0.5"])
+ax.legend(frameon=False)
+plt.show()
