@@ -304,7 +304,7 @@ def _optimise(
     )
     # Thresholds that coincide, as without noise, are told apart.
     grid = np.sort(grid, axis=0) + 1e-12 * size * np.arange(len(grid))[:, None]
-    together = max(1, _BLOCK // sigma.size)
+    together = max(1, _BLOCK // max(1, sigma.size))
 
     def gains(betas: Array) -> Array:
         each = (np.tile(x, len(betas)) for x in (sigma, p, coupling))

@@ -252,7 +252,7 @@ def _known(p: tuple[float, ...], amplitude: Amplitude) -> _Known:
         _touching(optimum, q, amplitude, last=1.0),
         _touching(antipodal_optimum, q, amplitude, last=0.5),
         corner,
-        *(x.reshape(-1, q.size) for x in tangents),
+        *(x.reshape(len(_TANGENTS), q.size) for x in tangents),
     )
 
 

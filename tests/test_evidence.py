@@ -107,15 +107,17 @@ def test_the_paper_stops_early(sweep):
 def test_the_rug_is_a_slow_passage_that_grows_with_size():
     """Where training passes the loss of the rug, and where the rule of the paper stops it."""
     slopes, stops = [], []
-    for n_sparse in (128, 256, 512, 1024):
+    for n_sparse in (128, 256, 512, 1024, 2048):
         run = xr.load_dataset(DATA / f"path_{n_sparse}.nc")
         assert run.n_sparse == n_sparse
         assert float(rt.optimum(run.p, run.n_dense / n_sparse).loss) == pytest.approx(run.rug)
         loss, steps = run.loss.values, np.log(run.step.values)
-        assert np.all(np.diff(loss) < 0) and np.all(np.diff(run.row_skewness.values) < 0)
+        skewness = run.row_skewness.values[run.step.values > 250]
+        assert np.all(np.diff(loss) < 0) and np.all(np.diff(skewness) < 0)
         slope = np.gradient(np.log(loss), steps)
         slopes.append(np.interp(np.interp(-run.rug, -loss, steps), steps, slope))
         stops.append(np.interp(np.log(run.paper_stop), steps, loss) / run.rug)
-    assert np.all(np.diff(slopes) > 0) and slopes[0] < -0.3 and slopes[-1] > -0.15
-    assert slope[-1] < 1.2 * slopes[-1]  # the largest model speeds up again, towards pairs
-    assert stops == pytest.approx([0.73, 0.80, 0.85, 0.97], abs=0.01)
+        ends = slope[-1] / slopes[-1]
+        assert n_sparse != 1024 or ends > 1.2  # speeds up again, towards pairs
+    assert np.all(np.diff(slopes) > 0) and slopes[0] < -0.3 and slopes[-1] > -0.07
+    assert stops == pytest.approx([0.73, 0.80, 0.85, 0.97, 0.985], abs=0.01)
