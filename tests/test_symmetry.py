@@ -137,7 +137,7 @@ class TestVerdict:
         assert verdict.terms["non-Gaussian interference"] < -0.001
         assert verdict.terms["variance above the Welch bound"] > 1e-4
         assert verdict.rug == pytest.approx(float(rt.optimum(P, 0.25).loss))
-        assert verdict.family == "antipodal" and verdict.dead == 0
+        assert verdict.family == "strongly regular" and verdict.dead == 0
 
     def test_of_an_antipodal_rug_at_its_optimum(self):
         """Finite size apart, all that is left is what pairs gain over the Gaussian."""
@@ -148,7 +148,7 @@ class TestVerdict:
         for name in ("spread between rows", "variance above the Welch bound", "dropped features"):
             assert verdict.terms[name] == pytest.approx(0, abs=1e-12)
         gain = -verdict.terms["non-Gaussian interference"]
-        assert gain == pytest.approx(verdict.terms["structure"], rel=0.05)
+        assert gain == pytest.approx(verdict.rug - float(best.loss), rel=0.05)
 
     def test_own_decoder(self):
         """A bad bias is blamed on the bias."""
