@@ -20,7 +20,7 @@ from validation.fit import fit
 from validation.path import follow
 from validation.report import VERDICT, markdown, table, write_paths, write_report
 from validation.sweep import Sweep, collect, finished, key, read_sweep, run
-from validation.training import BATCH, Spec, _Scratch, gain, gradients, sample, train
+from validation.training import BATCH, Spec, _Scratch, gain, gradients, initial, sample, train
 
 SPECS = Path(rt.__file__).parents[1] / "validation" / "specs"
 SMALL = Spec(n_sparse=16, n_dense=6, p=0.2, steps=150, rounds=1, rate=1e-3)
@@ -162,6 +162,22 @@ class TestTraining:
     def test_bad_company(self):
         with pytest.raises(ValueError, match="specs may differ in n_dense, p and seed only"):
             train([SMALL, replace(SMALL, steps=10)])
+
+
+def test_training_stays_at_a_graph_code():
+    """Adam finds nothing better near it, and from random weights nothing as good."""
+    p, code, best = 0.01, rt.graph_code("M22"), rt.graph_optimum(0.01, "M22")
+    spec = Spec(code.n_sparse, code.n_dense, p, steps=1500, rounds=1, rate=2e-3)
+    w_out, b = code.w_out(float(best.a), float(best.lift)), np.full(code.n_sparse, best.b)
+    start = initial(spec)
+    at = replace(start, w_in=np.float32(code.w_in), w_out=np.float32(w_out), b=np.float32(b))
+    random = replace(spec, rate=1e-2)
+    losses = []
+    for models in (train([spec], starts=[at]), train([random])):
+        given = models[0].w_in, models[0].w_out, models[0].b
+        losses.append(rt.exact_loss(*given, p, rtol=1e-5).mean / float(best.loss))
+    assert losses[0] == pytest.approx(1, abs=0.01)
+    assert losses[1] > 1.1
 
 
 def test_a_and_b_fitted_on_a_rug_are_those_of_the_optimum():

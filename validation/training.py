@@ -225,6 +225,7 @@ class _Company:
 def train(
     specs: Sequence[Spec],
     *,
+    starts: Sequence[Trained] | None = None,
     device: str = "cpu",
     progress: Callable[[int], object] = lambda step: None,
     watch: Callable[[list[Trained]], object] = lambda models: None,
@@ -232,21 +233,22 @@ def train(
 ) -> list[Trained]:
     """Train models together that differ in n_dense, p and seed only.
 
-    `progress` is called with the number of each step done, `watch` with the models still trained
-    as they are after each of the steps in `watched`.
+    They start from `starts`, by default at random, see `initial`.  `progress` is called with the
+    number of each step done, `watch` with the models still trained as they are after each of the
+    steps in `watched`.
     """
     first = specs[0]
     if len({replace(s, n_dense=1, p=1.0, seed=0) for s in specs}) != 1:
         raise ValueError(f"specs may differ in n_dense, p and seed only, got {specs}")
-    models = [initial(spec) for spec in specs]
+    models = list(starts or map(initial, specs))
     if first.protocol != "converged":
         return _round(models, 0, first.most_steps, device, progress, watch, watched)
     for k in range(first.rounds):
         going = [i for i, model in enumerate(models) if gain(model.rounds) >= first.tolerance]
         if not going:
             break
-        starts, steps = [models[i] for i in going], first.steps << k
-        trained = _round(starts, k, steps, device, progress, watch, watched)
+        those, steps = [models[i] for i in going], first.steps << k
+        trained = _round(those, k, steps, device, progress, watch, watched)
         for i, model in zip(going, trained, strict=True):
             rounds = (*model.rounds, _exact(model))
             best = model if rounds[-1] == min(rounds) else models[i]
