@@ -31,6 +31,18 @@ from .optimum import Optimum, optimum
 from .source import Amplitude, SparseSource, Uniform, check_amplitude
 
 _SCAN = 48
+# Structures at one ratio each, from dropped features to features alone in a hidden unit: the ratio,
+# and the name of what is mixed from it and others.
+_GRAPHS = sorted(GRAPHS, key=graph_ratio)
+_CORNERS = [
+    (0.0, ""),
+    *((graph_ratio(name), "strongly regular") for name in _GRAPHS),
+    (0.5, "uneven pairs"),
+    (1.0, ""),
+]
+# Corners, and on which side of their ratios they are mixed with even pairs.
+_TANGENTS = [(k, side) for side in (-1, 1) for k in range(1, len(_GRAPHS) + 1)]
+_TANGENTS.append((len(_GRAPHS) + 1, -1))
 
 Family = Callable[..., Optimum]
 
@@ -178,6 +190,8 @@ def best_known(p: ArrayLike, ratio: ArrayLike, *, amplitude: Amplitude = Uniform
     consider("antipodal", *_dropping(antipodal_optimum, p, ratio, even, amplitude))
     for i, j in combinations(range(len(_CORNERS)), 2):
         (low, first), (high, second) = _CORNERS[i], _CORNERS[j]
+        if not first + second:
+            continue  # features dropped and alone: the limit of a rug
         inside = (ratio >= low) & (ratio < high)
         share = (ratio - low) / (high - low)
         mixed = np.where(inside, at[i] + (at[j] - at[i]) * share, np.inf)
@@ -193,20 +207,6 @@ def best_known(p: ArrayLike, ratio: ArrayLike, *, amplitude: Amplitude = Uniform
     pairs = np.isin(family, ["antipodal", "uneven pairs"]) & (ratio > 0.5)
     family = np.where(pairs, np.char.add(family, " and singles"), family)
     return BestKnown(p, ratio, loss, family, fraction, a, b)
-
-
-# Structures at one ratio each, from dropped features to features alone in a hidden unit: the ratio,
-# and the name of what is mixed from it and its neighbours.
-_GRAPHS = sorted(GRAPHS, key=graph_ratio)
-_CORNERS = [
-    (0.0, ""),
-    *((graph_ratio(name), "strongly regular") for name in _GRAPHS),
-    (0.5, "uneven pairs"),
-    (1.0, ""),
-]
-# Corners, and on which side of their ratios they are mixed with even pairs.
-_TANGENTS = [(k, side) for side in (-1, 1) for k in range(1, len(_GRAPHS) + 1)]
-_TANGENTS.append((len(_GRAPHS) + 1, -1))
 
 
 class _Known(NamedTuple):
