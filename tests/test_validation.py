@@ -291,6 +291,8 @@ class TestSweep:
             ("n_sparse = 16\nratio = 0.5\np = []", r"p must be in \(0, 1\], got \[\]"),
             ("n_sparse = 16\nratio = 0.5\np = 1\nsteps = [3]", "steps must be a positive integer"),
             ("n_sparse = 16\nratio = 0.5\np = 1\nprotocol = 'fast'", "protocol must be one of"),
+            ("n_sparse = 16\nratio = 0.5\np = 1\nrounds = 0", "rounds must be a positive integer"),
+            ("n_sparse = 16\nratio = 0.5\np = 1\ntolerance = 2", r"tolerance must be in \(0, 1\)"),
             ("n_sparse = 16\nratio = 0.05\np = 1", r"n_dense must lie in \[1, 16\], got 0"),
             ("n_sparse = ", "Invalid value"),
         ],
