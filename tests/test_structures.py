@@ -47,7 +47,7 @@ def test_gain_at_small_ratio():
 
 
 def test_other_laws_and_shapes():
-    best = rt.best_known([[0.01], [0.1]], [0.1, 0.3, 0.8], amplitude=rt.Constant(1.0))
+    best = rt.best_known([[0.1], [0.3]], [0.1, 0.3, 0.8], amplitude=rt.Exponential(1.0))
     assert best.loss.shape == best.family.shape == best.a.shape == (2, 3)
     assert rt.critical_ratio([0.1, 0.2]).shape == (2,)
     assert rt.critical_ratio(0.1).shape == ()
