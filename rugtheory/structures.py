@@ -161,7 +161,8 @@ def best_known(p: ArrayLike, ratio: ArrayLike, *, amplitude: Amplitude = Uniform
     """The least loss of rugs, pairs and graph codes, side by side or with some features dropped.
 
     An upper bound on what can be reached for large n_sparse.  Parameters and errors are those of
-    `mixture_loss`.  A new p takes seconds, which are remembered.
+    `mixture_loss`.  A new p takes seconds, which are remembered;
+    for laws without bound, such as Exponential, minutes.
 
     Examples
     --------

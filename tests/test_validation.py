@@ -246,7 +246,7 @@ class TestSweep:
     def test_killed(self, tmp_path):
         """SIGKILL in the middle: finished points stay, the next call does the rest."""
         spec, out = tmp_path / "sweep.toml", tmp_path / "out"
-        grid = "n_sparse = 16\nratio = [0.25, 0.5]\np = [0.1, 0.2, 0.3]\n"
+        grid = "n_sparse = 16\nratio = [0.2, 0.3, 0.4, 0.5, 0.6, 0.7]\np = 0.3\n"
         spec.write_text(grid + "steps = 200\nrounds = 1\n")
         command = [
             sys.executable,
