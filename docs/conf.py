@@ -65,6 +65,7 @@ html_math_renderer = "mathml"
 
 # Signs in the docstrings' formulas that docutils knows by their names only.
 _NAMES = {
+    "→": r"\to ",
     "≤": r"\le ",
     "≥": r"\ge ",
     "≈": r"\approx ",
