@@ -38,6 +38,8 @@ _LOG_IMAGES = float(np.log(1e-15))
 _CONCENTRATED = 1e-13
 _GRID = 28
 _FIRST_NODES = 32
+# So many different weights are as good as the least number of nodes that stand for many.
+_FEW = 32
 _FAR = 1e3
 _MOST_TAIL_NODES = 2**13
 _CHUNK = 2**18
@@ -115,6 +117,10 @@ class Interference:
 
         Up to multiples of 2πi; `s` by increasing modulus.
         """
+        distinct, counts = np.unique(self.weights, return_counts=True)
+        if distinct.size <= _FEW:
+            q = self._sum(s, distinct, counts)
+            return q, np.full(s.shape, 4 * _EPS * np.abs(q[0]))
         probes = s[[0, -1]]
         direct = self._sum(probes, self.weights)
         # Rounding is relative to the terms, which are largest next to the real axis.
@@ -131,7 +137,7 @@ class Interference:
     def _splits(self, s: Complex) -> Iterator[tuple[int, int]]:
         """Numbers of weights kept, and of nodes for the others, worth trying."""
         n = self.weights.size
-        if n < _FIRST_NODES or self.p >= 0.5:
+        if self.p >= 0.5:
             return  # from p = ½ on the logarithm has branch points among small weights
         kept = np.unique(np.minimum(np.append(0, 2 ** np.arange(12)), n - 1))
         edge = np.abs(self.weights[kept])

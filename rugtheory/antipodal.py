@@ -21,6 +21,7 @@ from numpy.typing import ArrayLike
 
 from . import _check
 from ._check import Array
+from ._expect import blockwise
 from ._search import find_minimum
 from .loss import arguments, parts
 from .moments import off_moments, on_moments
@@ -205,13 +206,13 @@ def uneven_pairs(p: ArrayLike, *, amplitude: Amplitude = Uniform()) -> UnevenPai
     check_amplitude(amplitude)
     p = _check.probability("p", p, least=_check.LEAST_P)
 
-    def best(q: Array, c: Array) -> tuple[Array, Array, Array]:
-        a, b, loss = _over_blocks(lambda q, c: _optimise(amplitude, 0 * q, q, c), q, c)
-        return a, b, loss
+    def best(log_c: Array, q: Array) -> tuple[Array, ...]:
+        """a, b and loss of the first and the second feature."""
+        c, q = np.broadcast_arrays(np.exp(np.stack([log_c, -log_c])), q)
+        return _over_blocks(lambda c, q: _optimise(amplitude, 0 * q, q, c), c, q)
 
     def loss(log_c: Array, q: Array) -> Array:
-        log_c, q = np.broadcast_arrays(log_c, q)
-        return (best(q, np.exp(log_c))[2] + best(q, np.exp(-log_c))[2]) / 2
+        return np.asarray(best(log_c, q)[2].mean(axis=0))
 
     q, where = np.unique(p, return_inverse=True)
     grid = np.broadcast_to(np.linspace(-3.0, 0.0, 13)[:, None], (13, q.size))
@@ -221,8 +222,7 @@ def uneven_pairs(p: ArrayLike, *, amplitude: Amplitude = Uniform()) -> UnevenPai
     found = find_minimum(loss, bracket, args=(q,))
     refined = found.success & (found.f_x <= losses.min(axis=0))
     log_c = np.where(refined, found.x, grid[np.argmin(losses, axis=0), range(q.size)])
-    first, second = best(q, np.exp(log_c)), best(q, np.exp(-log_c))
-    a, b, both = (np.stack([x, y]) for x, y in zip(first, second, strict=True))
+    a, b, both = best(log_c, q)
     shape = p.shape
     return UnevenPairs(
         p,
@@ -259,8 +259,7 @@ def _loss(
     u, weights = partner_nodes(amplitude, beta, sigma, coupling)
 
     def at(bias: Array) -> Array:
-        flat = (np.broadcast_to(x, bias.shape).ravel() for x in (a, bias, sigma, p, complement))
-        return parts(amplitude, *flat)[2].reshape(bias.shape)
+        return blockwise(parts, amplitude, a, bias, sigma, p, complement)[2]
 
     return np.asarray((1 - p) * at(b) + p * (weights * at(b - a * coupling * u)).sum(axis=0))
 
@@ -271,20 +270,19 @@ def _regression(
     """a = E[xh]/E[h²] with h = ReLU(x₁ - c x₂ + ν + β), equation (16), and its gain over a = 0."""
     width = np.maximum(sigma, _NO_NOISE * amplitude.mean)
     u, weights = partner_nodes(amplitude, beta, sigma, coupling)
-    odds = (1 - p) / p
-
-    def at(beta: Array) -> tuple[Array, Array]:
-        flat = beta.ravel()
-        one, noise = np.ones_like(flat), np.broadcast_to(width, beta.shape).ravel()
-        on, off = on_moments(amplitude, one, flat, noise), off_moments(one, flat, noise)
-        return on.uv.reshape(beta.shape), on.vv.reshape(beta.shape) + odds * off.vv.reshape(
-            beta.shape
-        )
-
-    alone, both = at(beta), at(beta - coupling * u)
+    alone, both = (
+        blockwise(_products, amplitude, beta, width, p) for beta in (beta, beta - coupling * u)
+    )
     xh, hh = ((1 - p) * x + p * (weights * y).sum(axis=0) for x, y in zip(alone, both, strict=True))
     a = np.divide(xh, hh, out=np.zeros_like(xh), where=hh > 0)
     return a, a * xh
+
+
+def _products(amplitude: Amplitude, beta: Array, sigma: Array, p: Array) -> tuple[Array, Array]:
+    """E[xh]/p and E[h²]/p without a partner."""
+    one = np.ones_like(beta)
+    on, off = on_moments(amplitude, one, beta, sigma), off_moments(one, beta, sigma)
+    return on.uv, on.vv + (1 - p) / p * off.vv
 
 
 def _optimise(

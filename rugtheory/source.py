@@ -304,7 +304,7 @@ class Exponential(Density):
         return np.asarray(np.exp(-u / self.scale) / self.scale)
 
     def breakpoints(self) -> Array:
-        return self.scale * np.linspace(0.0, 60.0, 16)
+        return self.scale * np.linspace(0.0, 60.0, 9)
 
     def cumulants(self) -> tuple[float, float, float, float]:
         s = self.scale

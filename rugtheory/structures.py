@@ -16,7 +16,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import lru_cache
-from itertools import combinations
+from itertools import combinations, product
 from typing import NamedTuple
 
 import numpy as np
@@ -40,9 +40,9 @@ _CORNERS = [
     (0.5, "uneven pairs"),
     (1.0, ""),
 ]
-# Corners, and on which side of their ratios they are mixed with even pairs.
-_TANGENTS = [(k, side) for side in (-1, 1) for k in range(1, len(_GRAPHS) + 1)]
-_TANGENTS.append((len(_GRAPHS) + 1, -1))
+_STARTS = np.array([ratio for ratio, _ in _CORNERS])
+# Chords are told apart by a hundredth of their slope before they are computed to all digits.
+_MARGIN = 0.01
 
 Family = Callable[..., Optimum]
 
@@ -162,7 +162,7 @@ def best_known(p: ArrayLike, ratio: ArrayLike, *, amplitude: Amplitude = Uniform
 
     An upper bound on what can be reached for large n_sparse.  Parameters and errors are those of
     `mixture_loss`.  A new p takes seconds, which are remembered;
-    for laws without bound, such as Exponential, minutes.
+    for densities other than Uniform, up to a minute.
 
     Examples
     --------
@@ -175,8 +175,8 @@ def best_known(p: ArrayLike, ratio: ArrayLike, *, amplitude: Amplitude = Uniform
     p, ratio = _p_and_ratio(p, ratio)
     q, where = np.unique(p, return_inverse=True)
     known = _known(tuple(q), amplitude)
-    rug, even, at, slope, near, a, b = (x[..., where.reshape(p.shape)] for x in known)
-    nothing = np.full(p.shape, np.nan)
+    rug, at, slope, near, a, b = (x[..., where.reshape(p.shape)] for x in known)
+    nothing, every = np.full(p.shape, np.nan), np.ones(p.shape)
     loss, *rest = _dropping(optimum, p, ratio, rug, amplitude)
     best = [loss, np.zeros(p.shape, int), *rest]
     names = ["rug"]
@@ -188,7 +188,8 @@ def best_known(p: ArrayLike, ratio: ArrayLike, *, amplitude: Amplitude = Uniform
         new = found[0], np.full(p.shape, names.index(name)), *found[1:]
         best[:] = [np.where(less, x, y) for x, y in zip(new, best, strict=True)]
 
-    consider("antipodal", *_dropping(antipodal_optimum, p, ratio, even, amplitude))
+    even = antipodal_optimum(p, ratio, amplitude=amplitude)
+    consider("antipodal", even.loss, every, even.a, even.b)
     for i, j in combinations(range(len(_CORNERS)), 2):
         (low, first), (high, second) = _CORNERS[i], _CORNERS[j]
         if not first + second:
@@ -196,13 +197,13 @@ def best_known(p: ArrayLike, ratio: ArrayLike, *, amplitude: Amplitude = Uniform
         inside = (ratio >= low) & (ratio < high)
         share = (ratio - low) / (high - low)
         mixed = np.where(inside, at[i] + (at[j] - at[i]) * share, np.inf)
-        fraction = share if i == 0 else np.ones(p.shape)
-        consider(first or second, mixed, fraction, nothing, nothing)
-    for j, (corner, side) in enumerate(_TANGENTS):
-        start, name = _CORNERS[corner]
+        consider(first or second, mixed, share if i == 0 else every, nothing, nothing)
+    for (j, side), (i, (start, name)) in product(enumerate((-1, 1)), enumerate(_CORNERS)):
         gap = side * (ratio - start)
-        mixed = np.where((gap > 0) & (gap <= near[j]), at[corner] + slope[j] * gap, np.inf)
-        consider(name, mixed, np.ones(p.shape), a[j], b[j])
+        inside = (gap > 0) & (gap <= near[j, i])
+        mixed = np.where(inside, at[i] + slope[j, i] * gap, np.inf)
+        share = np.divide(gap, near[j, i], out=np.ones(p.shape), where=inside)
+        consider(name or "antipodal", mixed, share if i == 0 else every, a[j, i], b[j, i])
     loss, index, fraction, a, b = best
     family = np.array(names)[index]
     pairs = np.isin(family, ["antipodal", "uneven pairs"]) & (ratio > 0.5)
@@ -211,13 +212,15 @@ def best_known(p: ArrayLike, ratio: ArrayLike, *, amplitude: Amplitude = Uniform
 
 
 class _Known(NamedTuple):
-    """What the lower envelope is made of; the last axis is p."""
+    """What the lower envelope is made of; the last axis is p.
+
+    Tangents have axes for their side of the corner, below or above, and for the corner.
+    """
 
     rug: Array  # ratio where the chord from dropped features touches the curve of the rug
-    even: Array  # and that of even pairs
     corner: Array  # losses of the corners
-    slope: Array  # of the tangents, by which losses rise away from the corner
-    near: Array  # and how far from it they end
+    slope: Array  # of the tangents to even pairs, by which losses rise away from the corner
+    near: Array  # and how far from it they touch, 0 for those that others pass below
     a: Array  # where even pairs have this diagonal
     b: Array
 
@@ -229,32 +232,58 @@ def _known(p: tuple[float, ...], amplitude: Amplitude) -> _Known:
     graphs = [graph_optimum(q, name, amplitude=amplitude).loss for name in _GRAPHS]
     pairs = uneven_pairs(q, amplitude=amplitude).loss
     corner = np.array([variance, *graphs, pairs, 0 * q])
-    start = np.repeat([_CORNERS[k][0] for k, _ in _TANGENTS], q.size)
-    side = np.repeat([side for _, side in _TANGENTS], q.size)
-    room = np.where(side < 0, 0.0, 0.5) - start
-    losses, every = np.concatenate([corner[k] for k, _ in _TANGENTS]), np.tile(q, len(_TANGENTS))
+    ratio = _ratios(q)
+    sampled = antipodal_optimum(q, ratio, amplitude=amplitude).loss
+    edge, bracket = _edges(corner, ratio, sampled)
+    side, which, where = np.nonzero(edge)
 
-    def steepness(log_share: Array, q: Array, start: Array, room: Array, loss: Array) -> Array:
-        """Of the chord from a corner to even pairs a share of the room away."""
-        gap = np.exp(log_share) * room
-        even = antipodal_optimum(q, start + gap, amplitude=amplitude)
-        return np.asarray((even.loss - loss) / np.abs(gap))
+    def even(log_gap: Array, q: Array, start: Array, side: Array) -> Optimum:
+        ratio = start + np.where(side, 1, -1) * np.exp(log_gap)
+        return antipodal_optimum(q, ratio, amplitude=amplitude)
 
-    grid = np.linspace(np.log(2e-6), np.log(0.98), 16)[:, None] + 0 * every
-    args = every, start, room, losses
-    inside = np.clip(np.argmin(steepness(grid, *args), axis=0), 1, 14)
-    bracket = tuple(np.take_along_axis(grid, (inside + k)[None], axis=0)[0] for k in (-1, 0, 1))
-    found = find_minimum(steepness, bracket, args, {"xatol": 1e-5})
-    gap = np.exp(np.where(found.success, found.x, bracket[1])) * room
-    even = antipodal_optimum(every, start + gap, amplitude=amplitude)
-    gap = np.abs(gap)
-    tangents = (even.loss - losses) / gap, gap, even.a, even.b
-    return _Known(
-        _touching(optimum, q, amplitude, last=1.0),
-        _touching(antipodal_optimum, q, amplitude, last=0.5),
-        corner,
-        *(x.reshape(len(_TANGENTS), q.size) for x in tangents),
-    )
+    def steepness(log_gap: Array, q: Array, start: Array, side: Array, loss: Array) -> Array:
+        return np.asarray((even(log_gap, q, start, side).loss - loss) / np.exp(log_gap))
+
+    args = q[where], _STARTS[which], side, corner[which, where]
+    found = find_minimum(steepness, tuple(bracket), args, {"xatol": 1e-5})
+    log_gap = np.where(found.success, found.x, bracket[1])
+    touching = even(log_gap, *args[:3])
+    tangents = np.zeros((4, *edge.shape))
+    tangents[:, edge] = steepness(log_gap, *args), np.exp(log_gap), touching.a, touching.b
+    return _Known(_touching(optimum, q, amplitude, last=1.0), corner, *tangents)
+
+
+def _ratios(q: Array) -> Array:
+    """Ascending ratios that show where the curve of even pairs bends, shape (n, q.size)."""
+    # r_c/p grows like the logarithm of 1/p.
+    first = np.minimum(0.01, 20 * q * (1 + np.log(1 / q)))
+    knots = [np.minimum(0.02 * q, first / 2), first, np.full(q.size, 0.03), np.full(q.size, 0.45)]
+    panels = [np.geomspace(x, y, n) for x, y, n in zip(knots, knots[1:], (16, 8, 16))]
+    to_half = 0.5 - np.geomspace(0.05, 1e-6, 16)[:, None] + 0 * q
+    return np.concatenate([*(x[:-1] for x in panels), to_half])
+
+
+def _edges(corner: Array, ratio: Array, even: Array) -> tuple[NDArray[np.bool_], Array]:
+    """Which tangents are edges of the lower hull, and where: brackets of log |r - corner|."""
+    start, side = _STARTS[:, None, None], np.array([-1, 1])[:, None, None, None]
+
+    def chords(ratio: Array, loss: Array) -> tuple[Array, Array]:
+        """How long they are along r and by how much losses rise; axes are side, corner, ratio, p."""
+        gap = side * (ratio - start)
+        slope = (loss - corner[:, None]) / np.where(gap > 0, gap, 1.0)
+        return gap, np.where(gap > 0, slope, np.inf)
+
+    gap, slope = chords(ratio, even)
+    to_even, to_corners = slope.min(axis=2), chords(_STARTS[:, None], corner)[1].min(axis=2)
+    below, above = np.minimum(to_even, to_corners)
+    on_hull = below + above >= -_MARGIN * np.abs(above)
+    edge = on_hull & (to_even <= (to_corners + _MARGIN * np.abs(to_corners))) & (to_even < np.inf)
+    at = np.clip(np.argmin(slope, axis=2), 1, len(ratio) - 2)[:, :, None]
+    first, middle, last = (np.take_along_axis(gap, at + k, axis=2)[:, :, 0] for k in (-1, 0, 1))
+    # A neighbour on the other side of the corner is replaced by a point near it.
+    ends = np.where(np.minimum(first, last) > 0, np.minimum(first, last), middle / 20)
+    bracket = np.stack([ends, middle, np.maximum(first, last)])[:, edge]
+    return edge, np.log(bracket)
 
 
 def _p_and_ratio(p: ArrayLike, ratio: ArrayLike) -> tuple[Array, Array]:
