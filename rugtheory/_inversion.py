@@ -117,9 +117,9 @@ class Interference:
 
         Up to multiples of 2πi; `s` by increasing modulus.
         """
-        distinct, counts = np.unique(self.weights, return_counts=True)
+        distinct, times = np.unique(self.weights, return_counts=True)
         if distinct.size <= _FEW:
-            q = self._sum(s, distinct, counts)
+            q = self._sum(s, distinct, times.astype(float))
             return q, np.full(s.shape, 4 * _EPS * np.abs(q[0]))
         probes = s[[0, -1]]
         direct = self._sum(probes, self.weights)

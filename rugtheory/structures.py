@@ -236,20 +236,20 @@ def _known(p: tuple[float, ...], amplitude: Amplitude) -> _Known:
     sampled = antipodal_optimum(q, ratio, amplitude=amplitude).loss
     edge, bracket = _edges(corner, ratio, sampled)
     side, which, where = np.nonzero(edge)
+    corners = q[where], _STARTS[which], np.where(side, 1.0, -1.0)
+    losses = corner[which, where]
 
     def even(log_gap: Array, q: Array, start: Array, side: Array) -> Optimum:
-        ratio = start + np.where(side, 1, -1) * np.exp(log_gap)
-        return antipodal_optimum(q, ratio, amplitude=amplitude)
+        return antipodal_optimum(q, start + side * np.exp(log_gap), amplitude=amplitude)
 
     def steepness(log_gap: Array, q: Array, start: Array, side: Array, loss: Array) -> Array:
         return np.asarray((even(log_gap, q, start, side).loss - loss) / np.exp(log_gap))
 
-    args = q[where], _STARTS[which], side, corner[which, where]
-    found = find_minimum(steepness, tuple(bracket), args, {"xatol": 1e-5})
+    found = find_minimum(steepness, tuple(bracket), (*corners, losses), {"xatol": 1e-5})
     log_gap = np.where(found.success, found.x, bracket[1])
-    touching = even(log_gap, *args[:3])
+    touching, gap = even(log_gap, *corners), np.exp(log_gap)
     tangents = np.zeros((4, *edge.shape))
-    tangents[:, edge] = steepness(log_gap, *args), np.exp(log_gap), touching.a, touching.b
+    tangents[:, edge] = (touching.loss - losses) / gap, gap, touching.a, touching.b
     return _Known(_touching(optimum, q, amplitude, last=1.0), corner, *tangents)
 
 
@@ -257,10 +257,12 @@ def _ratios(q: Array) -> Array:
     """Ascending ratios that show where the curve of even pairs bends, shape (n, q.size)."""
     # r_c/p grows like the logarithm of 1/p.
     first = np.minimum(0.01, 20 * q * (1 + np.log(1 / q)))
-    knots = [np.minimum(0.02 * q, first / 2), first, np.full(q.size, 0.03), np.full(q.size, 0.45)]
-    panels = [np.geomspace(x, y, n) for x, y, n in zip(knots, knots[1:], (16, 8, 16))]
-    to_half = 0.5 - np.geomspace(0.05, 1e-6, 16)[:, None] + 0 * q
-    return np.concatenate([*(x[:-1] for x in panels), to_half])
+    low, third, high = np.minimum(0.02 * q, first / 2), 0.03 + 0 * q, 0.45 + 0 * q
+    panels = [
+        np.geomspace(start, end, n)[:-1]
+        for start, end, n in ((low, first, 16), (first, third, 8), (third, high, 16))
+    ]
+    return np.concatenate([*panels, 0.5 - np.geomspace(0.05 + 0 * q, 1e-6, 16)])
 
 
 def _edges(corner: Array, ratio: Array, even: Array) -> tuple[NDArray[np.bool_], Array]:
@@ -268,7 +270,7 @@ def _edges(corner: Array, ratio: Array, even: Array) -> tuple[NDArray[np.bool_],
     start, side = _STARTS[:, None, None], np.array([-1, 1])[:, None, None, None]
 
     def chords(ratio: Array, loss: Array) -> tuple[Array, Array]:
-        """How long they are along r and by how much losses rise; axes are side, corner, ratio, p."""
+        """Lengths along r and slopes; axes are side, corner, ratio and p."""
         gap = side * (ratio - start)
         slope = (loss - corner[:, None]) / np.where(gap > 0, gap, 1.0)
         return gap, np.where(gap > 0, slope, np.inf)
