@@ -341,7 +341,7 @@ def test_dask_with_a_worker_killed(tmp_path):
                         os.kill(pids[0], signal.SIGKILL)
                     yield future
 
-            sweep = replace(SWEEP, steps=150)
+            sweep = replace(SWEEP, p=(0.3,), seed=(0, 1, 2, 3), steps=150)
             run(sweep, tmp_path, client.get_executor(), progress=killing)
     assert all(finished(tmp_path, spec) for spec in sweep.specs())
 
