@@ -35,6 +35,7 @@ from .exact import ExactLoss, exact_loss
 from .graphs import GRAPHS, GraphCode, GraphOptimum, graph_code, graph_optimum
 from .loss import LossGradient, LossParts, loss_gradient, loss_parts, reduced_loss
 from .optimum import Optimum, optimum
+from .precedence import PrecedenceCode, precedence_code, precedence_loss
 from .rug import Rug, SimulatedLoss, fwht, hadamard_rug, simulate
 from .scaling import (
     Exponents,
@@ -92,6 +93,7 @@ __all__ = [
     "LossGradient",
     "LossParts",
     "Optimum",
+    "PrecedenceCode",
     "ReLU",
     "Regime",
     "RowChannel",
@@ -130,6 +132,8 @@ __all__ = [
     "mixture_loss",
     "optimum",
     "optimum_decoder",
+    "precedence_code",
+    "precedence_loss",
     "read_weights",
     "reduced_loss",
     "regime",
