@@ -167,7 +167,7 @@ class TestWeights:
     def test_text(self, file, capsys):
         assert main(["weights", str(file), "--p", "0.05", "--rows", "2"]) == 0
         out = capsys.readouterr().out
-        assert "distance from Gaussian" in out and "best known, strongly regular" in out
+        assert "distance from Gaussian" in out and "best known, precedence" in out
 
     def test_bad_input(self, file, capsys, tmp_path):
         for arguments in (

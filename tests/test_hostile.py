@@ -74,6 +74,8 @@ FUNCTIONS = {
     rt.lower_bound: POINT,
     rt.mixture_loss: POINT | QUICK,
     rt.optimum: GRID | {"sigma": None},
+    rt.precedence_code: {"n_sparse": 5, "scale": 10.0},
+    rt.precedence_loss: {"p": 0.1, "n_sparse": 5} | LAW,
     rt.optimum_decoder: GRID | {"kind": "topk", "channel": "gaussian", "keep": 0.1},
     rt.read_weights: {"path": "model.npz"},
     rt.reduced_loss: READING,

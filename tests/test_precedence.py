@@ -122,7 +122,7 @@ class TestBestKnown:
         assert best.fraction == pytest.approx(ratio * n[slopes.argmax()] / 2, rel=0.01)
 
     def test_rare_features_gain_without_limit_over_rugs(self):
-        """No logarithm: L/p² → 1/(9 r) ... of the closed form, where rugs have log(1/p)."""
+        """Rugs have a logarithm of 1/p, codes none."""
         p = np.array([1e-4, 1e-8, 1e-12])
         gain = rt.mixture_loss(p, 0.2) / rt.best_known(p, 0.2).loss
         assert np.all(np.diff(gain) > 1)

@@ -180,6 +180,22 @@ def test_training_stays_at_a_graph_code():
     assert losses[1] > 1.1
 
 
+def test_training_stays_at_precedence_codes():
+    """Couplings of up to 500 come within 3 % of the limit, far below groups on graphs."""
+    p, code, copies = 0.1, rt.precedence_code(5, 8.0), 12
+    spec = Spec(5 * copies, 2 * copies, p, steps=1500, rounds=1, rate=1e-3)
+    w_in, w_out = (np.kron(np.eye(copies), x).astype(np.float32) for x in (code.w_in, code.w_out))
+    start = replace(initial(spec), w_in=w_in, w_out=w_out)
+    model = train([spec], starts=[start])[0]
+    x = rt.SparseSource(p).sample((200_000, spec.n_sparse), 0)
+    y = np.maximum(x @ model.w_in.T @ model.w_out.T + model.b, 0)
+    losses = ((y - x) ** 2).mean(axis=1)
+    limit = float(rt.precedence_loss(p, 5))
+    error = 4 * losses.std() / np.sqrt(losses.size)
+    assert limit - error < losses.mean() < 1.03 * limit + error
+    assert losses.mean() < 0.75 * rt.graph_optimum(p, "Gewirtz").loss
+
+
 def test_a_and_b_fitted_on_a_rug_are_those_of_the_optimum():
     """Exactly but for the finite size of the rug, which the exact loss tells."""
     found = fit(rt.hadamard_rug(4096, 1024, seed=0), 0.1, steps=400, batch=64)

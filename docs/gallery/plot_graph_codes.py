@@ -1,11 +1,11 @@
 """
-Strongly regular groups
-=======================
+Groups and precedence
+=====================
 
 Losses for rare features, p = 0.01, over p². A rug (blue), a rug of antipodal pairs (orange), groups
 of features on the vertices of strongly regular graphs (points), uneven pairs (square), and the
-least loss of all of these side by side (black). Only the groups leave the logarithm behind that
-rugs have.
+best known (black): features in two hidden units with an order of precedence, in the limit of
+unbounded couplings. Only these and the groups leave the logarithm behind that rugs have.
 """
 
 import matplotlib.pyplot as plt

@@ -38,6 +38,11 @@ MUTANTS = [
         "test_decoders.py::TestGraphs",
     ),
     Mutant(
+        "features silenced by the one before, too", "precedence",
+        "_silenced(p, n - 2)", "_silenced(p, n - 1)",
+        "test_decoders.py::TestPrecedence",
+    ),
+    Mutant(
         "G₁ near zero slightly off", "rectified", "g1 = z + 3 * rho", "g1 = z + 3.0001 * rho",
         "test_scalar.py::TestLoss",
     ),

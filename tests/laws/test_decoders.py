@@ -241,3 +241,30 @@ class TestGraphs:
         """The loss of a graph code scales with the square of the unit of amplitudes."""
         one, scaled = (rt.graph_optimum(p, "Gewirtz", amplitude=make(x)) for x in (1.0, c))
         assert scaled.loss == approx(float(one.loss) * c**2, rel=3e-4)
+
+
+class TestPrecedence:
+    """Precedence codes"""
+
+    @given(st.floats(-12, 0).map(lambda x: 10**x), st.integers(4, 10**6))
+    def test_bounds(self, p, n):
+        """At most p times their number is lost to those before, more of more features."""
+        loss, more = rt.precedence_loss(p, [n, n + 1])
+        power = p * rt.Uniform().second_moment
+        assert 0 < loss <= power * min(1, p * (n - 3) / 2) * (1 + 1e-12)
+        assert loss <= more * (1 + 1e-12)
+
+    @given(st.integers(4, 6), st.floats(5, 1e3), st.floats(0.01, 0.6))
+    def test_code(self, n, scale, p):
+        """A code loses what its limit says, and at most the square of what leaks besides."""
+        code, law = rt.precedence_code(n, scale), rt.Constant(1.0)
+        exact = rt.exact_loss(code.w_in, code.w_out, 0.0, p, amplitude=law)
+        limit = float(rt.precedence_loss(p, n, amplitude=law))
+        leak = np.abs(np.triu(code.w_out @ code.w_in, 1)).sum(axis=1)
+        assert limit * (1 - 1e-9) <= exact.mean <= limit + (1 + n * p) * p * (leak**2).sum()
+
+    @given(st.sampled_from(SCALED), st.floats(0.1, 10), MODERATE)
+    def test_units(self, make, c, p):
+        """The loss of a code scales with the square of the unit of amplitudes."""
+        one, scaled = (rt.precedence_loss(p, 7, amplitude=make(x)) for x in (1.0, c))
+        assert scaled == approx(float(one) * c**2, rel=1e-9)
