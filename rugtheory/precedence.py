@@ -102,7 +102,7 @@ def precedence_code(n_sparse: int, scale: float) -> PrecedenceCode:
            [ 0.e+00,  1.e+00,  1.e-02,  0.e+00,  0.e+00],
            [-1.e+04,  0.e+00,  1.e+00,  1.e-02,  0.e+00]])
     """
-    n = _check.integer("n_sparse", n_sparse, LEAST)
+    n = _check.count("n_sparse", n_sparse, LEAST)
     scale = _check.scalar("scale", scale)
     if not scale > 1:
         raise ValueError(f"scale must be above 1, got {scale}")

@@ -220,6 +220,7 @@ NOT_CALLED = {
     "Amplitude", "BestKnown", "Channel", "DecoderOptimum", "ExactLoss", "Exponents",
     "LossGradient", "LossParts", "Optimum", "Regime", "SimulatedLoss", "SparseConstants",
     "Symmetry", "UnevenPairs", "Verdict", "Weights", "GRAPHS", "GraphCode", "GraphOptimum",
+    "PrecedenceCode",
 }  # fmt: skip
 DARK_NOT_CALLED = {
     "Adjacent", "Alignment", "Bench", "BenchTable", "Decomposition", "ErrorNorms", "FloorFit",
