@@ -18,12 +18,12 @@ ratio = np.geomspace(0.04, 0.5, 60)
 figure, ax = plt.subplots(figsize=(7.5, 5), layout="constrained")
 ax.plot(ratio, rt.optimum(p, ratio).loss / p**2, color="#0072B2", label="rug")
 ax.plot(ratio, rt.antipodal_optimum(p, ratio).loss / p**2, color="#D55E00", label="rug of pairs")
-ax.plot(ratio, rt.best_known(p, ratio).loss / p**2, "k", lw=1, label="best known")
+ax.plot(ratio, rt.best_known(p, ratio).loss / p**2, "k", lw=1, label="best known: precedence")
 for name in rt.GRAPHS:
     best = rt.graph_optimum(p, name)
     ax.plot(best.ratio, best.loss / p**2, "ko", markersize=5)
-    ax.annotate(name, (best.ratio, float(best.loss) / p**2), (-4, -4), ha="right", va="top",
-                textcoords="offset points", fontsize="small")  # fmt: skip
+    ax.annotate(name, (best.ratio, float(best.loss) / p**2), (-5, 2), ha="right",
+                textcoords="offset points", fontsize="x-small")  # fmt: skip
 ax.plot(0.5, rt.uneven_pairs(p).loss / p**2, "ks", markersize=5, label="uneven pairs")
 ax.set(xscale="log", yscale="log", xlabel="compression ratio r", ylabel="loss / p²", ylim=(0.1, 40))
 ax.minorticks_off()
