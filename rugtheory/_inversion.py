@@ -11,6 +11,7 @@ What makes it exact to rounding:
 * The event that no x_j is on is an atom of Z, the only one if amplitudes have a density.  It is
   left out here, E[e^{sZ}; Z ≠ 0] = (1-p)^n expm1(Q), for the caller to add in closed form.
 * α is where the integrand is least on the real axis, so that it is about as small as the result.
+  Large weights on the side that is rectified away do not keep it from being large.
 * The midpoint rule of step h is exact but for images of the result, shifted by multiples of 2π/h,
   which Chernoff's inequality bounds.
 * A smooth window, flat over its first half, cuts the integral off.  The result is thereby averaged
@@ -43,6 +44,8 @@ _FEW = 32
 _FAR = 1e3
 _MOST_TAIL_NODES = 2**13
 _CHUNK = 2**18
+# Of the scale of all values: below this part of it there is none on one side.
+_NOTHING = 1e-30
 
 
 class Estimate(NamedTuple):
@@ -197,10 +200,12 @@ class Integral:
         R(s).
     bound : callable
         At real s: such that bound(s) e^{sv} is no less than the modulus of what R stands for at v.
-    extent : float
-        Scale of the values of v, to look for α between its inverse and far more.
     domain : (float, float)
         The real s at which `kernel` is finite.
+    extent : float
+        Scale of the values of v, to look for α between its inverse and far more.
+    beyond : float
+        The same of the values on the side looked at, less where those on the other are far away.
     """
 
     def __init__(
@@ -210,9 +215,10 @@ class Integral:
         kernel: Callable[[Complex], Complex],
         bound: Callable[[Array], Array],
         side: int,
+        domain: tuple[float, float] = (-np.inf, np.inf),
         *,
         extent: float,
-        domain: tuple[float, float] = (-np.inf, np.inf),
+        beyond: float,
     ) -> None:
         self.law, self.shift, self.kernel = law, shift, kernel
         self.terms, self.noise = np.empty(0), 0.0
@@ -221,9 +227,14 @@ class Integral:
         edge = high if side > 0 else -low
         # Chernoff's bound on the result, from far below to far above where a sum of that extent, or
         # a Gaussian of that spread around the shift, has it least.
-        reach = min(max(200 / extent, 40 / law.spread, 4 * abs(shift) / law.spread**2), edge)
+        reach = max(200 / extent, 40 / law.spread, 4 * abs(shift) / law.spread**2)
+        if beyond > _NOTHING * extent:
+            reach = max(reach, 20 / beyond)
+        reach = min(reach, edge)
         while True:
-            grid = np.geomspace(0.02 * min(1 / extent, reach), reach, _GRID + 1)
+            start = 0.02 * min(1 / extent, reach)
+            points = _GRID + max(0, round(2 * np.log(reach / start / 1e5)))
+            grid = np.geomspace(start, reach, points + 1)
             alpha = side * grid[:-1]
             with np.errstate(over="ignore", invalid="ignore", divide="ignore"):
                 chernoff = alpha * shift + law.log_mgf(alpha) + np.log(bound(alpha))

@@ -188,7 +188,7 @@ def choose_rows(
 def row_loss(a: float, weights: Array, b: float, source: SparseSource, rtol: float) -> Estimate:
     """Loss of one output with diagonal `a` and interfering `weights`."""
     weights, given = weights[np.argsort(-np.abs(weights))], b
-    w, b, dropped = significant(weights, b, source)
+    w, b, dropped = significant(weights, b, source, abs(a))
     if w.size and abs(a) < _NO_DIAGONAL * abs(w[0]):
         a = 0.0
     if b > source.amplitude.reach * (abs(a) + np.abs(w).sum()):  # the ReLU never closes
@@ -227,13 +227,14 @@ def _linear_row(a: float, weights: Array, b: float, source: SparseSource) -> Est
     return Estimate(noise + offset**2, 1e-14 * (noise + offset**2))
 
 
-def significant(w: Array, b: float, source: SparseSource) -> tuple[Array, float, float]:
+def significant(w: Array, b: float, source: SparseSource, a: float) -> tuple[Array, float, float]:
     """The weights that matter, b with the mean of the others, and the deviation of the others.
 
-    A change of the reading moves the loss by at most 2√loss times its rms plus its square.
+    A change of the reading moves the loss by at most 2√loss times its rms plus its square, and
+    large weights may all be screened: then small ones matter against the diagonal `a`.
     """
     size = np.sqrt(np.cumsum(w[::-1] ** 2))[::-1]
-    kept = size > _NEGLIGIBLE * size[:1]
+    kept = size > _NEGLIGIBLE * np.minimum(size[:1], a or np.inf)
     rest = w[~kept]
     deviation = float(np.sqrt(source.variance * (rest @ rest)))
     return w[kept], b + source.mean * float(rest.sum()), deviation
@@ -322,10 +323,18 @@ def _integrals(
 
     edge = amplitude.abscissa / a if a else np.inf
     domain = (-np.inf, edge) if edge > 0 else (edge, np.inf)
-    extent = float(np.sqrt(w @ w * m2) + abs(b) + abs(a) * m1)
-    side = -1 if missed < silent else 1
-    integrals = [(p, Integral(law, b, on, on_bound, side, extent=extent, domain=domain))]
+
+    def scale(of: Array) -> float:
+        return float(np.sqrt(of @ of * m2) + abs(b) + abs(a) * m1)
+
+    side, extent = -1 if missed < silent else 1, scale(w)
+    near = scale(w[side * w > 0])
+    first = Integral(law, b, on, on_bound, side, domain, extent=extent, beyond=near)
+    integrals = [(p, first)]
     if p < 1:
-        off = Integral(law, b, lambda s: 2 / s**3, lambda s: 2 / s**2, 1, extent=extent)
+        near = scale(w[w > 0])
+        off = Integral(
+            law, b, lambda s: 2 / s**3, lambda s: 2 / s**2, 1, extent=extent, beyond=near
+        )
         integrals.append((1 - p, off))
     return p * min(missed, silent), integrals

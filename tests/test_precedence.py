@@ -53,6 +53,18 @@ class TestCode:
         excess = enumerated(code, p) - float(rt.precedence_loss(p, n, amplitude=law))
         assert excess == pytest.approx(p * (leak**2).sum() / n, rel=0.02)
 
+    @pytest.mark.parametrize("law", [rt.Uniform(), rt.HalfNormal(1.0), rt.Beta(2.0, 3.0)])
+    def test_exact_loss(self, law):
+        """Inversion finds limit and leak of couplings of 1e18."""
+        p, n = 1e-3, 8
+        code = rt.precedence_code(n, 1e3)
+        leak = np.maximum(np.triu(code.w_out @ code.w_in, 1), 0)
+        exact = rt.exact_loss(code.w_in, code.w_out, 0.0, p, amplitude=law)
+        limit = float(rt.precedence_loss(p, n, amplitude=law))
+        excess = p * law.second_moment * (leak**2).sum() / n
+        assert exact.mean_error < 1e-7 * limit
+        assert exact.mean - limit == pytest.approx(excess, rel=0.02)
+
     def test_simulation(self):
         """Uniform amplitudes, 4 standard errors."""
         p, code = 0.1, rt.precedence_code(7, 1e3)
