@@ -30,7 +30,7 @@ _NEGLIGIBLE = 1e-13
 _MOST_VALUES, _MOST_WORK = 2**16, 2**22
 # A diagonal below this part of a weight is none: what it adds is far below rounding.
 _NO_DIAGONAL = 1e-30
-# Sums of weights that differ by less than this part of their scale are the same.
+# Sums that differ by less than this part of their size, or of their scale, are the same.
 _SAME = 1e-14
 _BLOCK = 64
 
@@ -193,7 +193,7 @@ def row_loss(a: float, weights: Array, b: float, source: SparseSource, rtol: flo
         a = 0.0
     if b > source.amplitude.reach * (abs(a) + np.abs(w).sum()):  # the ReLU never closes
         return _linear_row(a, weights, given, source)
-    values = support(w, source)
+    values = support(w, source, abs(a) * source.amplitude.mean + abs(b))
     if values is None:
         value, error = _inverted(a, b, Interference(w, source.p, source.amplitude), source, rtol)
     else:
@@ -246,8 +246,13 @@ def _quiet_loss(a: float, b: Array, source: SparseSource) -> Array:
     return parts(source.amplitude, a * one, b, 0 * one, source.p * one, (1 - a) * one)[2]
 
 
-def support(w: Array, source: SparseSource) -> tuple[Array, Array] | None:
-    """The values of Z and their probabilities, if they are few: few weights, or on a lattice."""
+def support(
+    w: Array, source: SparseSource, resolution: float = np.inf
+) -> tuple[Array, Array] | None:
+    """The values of Z and their probabilities, if they are few: few weights, or on a lattice.
+
+    Sums that rounding tells apart count as one, but for differences that matter at `resolution`.
+    """
     z, probability = np.zeros(1), np.ones(1)
     if not w.size:
         return z, probability
@@ -256,7 +261,7 @@ def support(w: Array, source: SparseSource) -> tuple[Array, Array] | None:
         return None
     values = np.append(0.0, atoms[0])
     shares = np.append(1 - source.p, source.p * atoms[1])
-    grain = _SAME * float(np.abs(w).sum()) * values.max()
+    scale = min(float(np.abs(w).sum()) * values.max(), resolution)
     work = 0
     for weight, count in zip(*np.unique(w, return_counts=True), strict=True):
         # The law of `count` equal terms, by doubling.
@@ -266,24 +271,27 @@ def support(w: Array, source: SparseSource) -> tuple[Array, Array] | None:
                 work += z.size * terms.size
                 if work > _MOST_WORK:
                     return None
-                z, probability = _sum(z, probability, terms, joint, grain)
+                z, probability = _sum(z, probability, terms, joint, scale)
             count >>= 1
             if not count:
                 break
             work += terms.size**2
             if work > _MOST_WORK:
                 return None
-            terms, joint = _sum(terms, joint, terms, joint, grain)
+            terms, joint = _sum(terms, joint, terms, joint, scale)
         if z.size > _MOST_VALUES:
             return None
     return z, probability
 
 
-def _sum(x: Array, p: Array, y: Array, q: Array, grain: float) -> tuple[Array, Array]:
+def _sum(x: Array, p: Array, y: Array, q: Array, scale: float) -> tuple[Array, Array]:
     """Values and probabilities of a sum of two."""
     sums = np.add.outer(x, y).ravel()
-    _, first, same = np.unique(np.rint(sums / grain), return_index=True, return_inverse=True)
-    return sums[first], np.bincount(same, np.multiply.outer(p, q).ravel()).astype(float)
+    order = np.argsort(sums)
+    sums = sums[order]
+    new = np.diff(sums, prepend=-np.inf) > _SAME * np.maximum(np.abs(sums), scale)
+    joint = np.multiply.outer(p, q).ravel()[order]
+    return sums[new], np.add.reduceat(joint, np.flatnonzero(new))
 
 
 def _inverted(
