@@ -113,6 +113,20 @@ def test_trained_models_against_strongly_regular_groups(sweep):
     assert row["over"] == pytest.approx(-0.11, abs=4 * row["over_best_known_se"])
 
 
+def test_small_models_find_an_order_of_precedence():
+    """At p = 0.1, r = ¼ all lose less than groups, the less the smaller they are."""
+    small = xr.load_dataset(DATA / "small.nc")
+    p, sizes = 0.1, (12, 20, 32, 64)
+    assert np.all(small.p == p) and np.all(small.ratio == 0.25)
+    best = [small.loss.values[small.n_sparse == n].min() / p**2 for n in sizes]
+    assert best == pytest.approx([0.94, 0.955, 1.09, 1.17], abs=0.02)
+    low, high = (rt.graph_optimum(p, name) for name in ("Higman-Sims", "M22"))
+    share = (0.25 - low.ratio) / (high.ratio - low.ratio)
+    assert np.all(small.loss < low.loss + share * (high.loss - low.loss))
+    assert np.all(small.loss > rt.precedence_loss(p, 8))
+    assert np.all(small.asymmetry[small.n_sparse <= 32] > 0.9)
+
+
 def test_trained_models_are_far_from_precedence_codes(sweep):
     frame = converged(sweep)
     far = (frame.p < 0.3) & (frame.ratio < 0.5)
