@@ -87,25 +87,27 @@ def test_trained_models_end_on_uneven_pairs(sweep):
 
 
 @cache
-def groups(p):
+def structures(p):
     """Ratios and losses of all that is known but precedence codes, at ratios up to ½."""
     codes = [rt.graph_optimum(p, name) for name in rt.GRAPHS]
     ends = [(0.0, rt.SparseSource(p).variance), (0.5, float(rt.uneven_pairs(p).loss))]
     return np.array([*ends, *((x.ratio, float(x.loss)) for x in codes)])
 
 
+def groups(p, ratio):
+    """The least loss of two of these side by side."""
+    at = structures(p)
+    low, high = at[at[:, 0] < ratio], at[at[:, 0] >= ratio]
+    share = (ratio - low[:, None, 0]) / (high[:, 0] - low[:, None, 0])
+    return (low[:, None, 1] + share * (high[:, 1] - low[:, None, 1])).min()
+
+
 def test_trained_models_against_strongly_regular_groups(sweep):
     """Above them by up to a third; below at p = 0.1, r = ¼ only, where W is triangular."""
     frame = converged(sweep)
     frame = frame[(frame.p < 0.3) & (frame.ratio < 0.5)]
-    over = []
-    for _, row in frame.iterrows():
-        at = groups(row["p"])
-        low, high = (at[at[:, 0] < row["ratio"]], at[at[:, 0] >= row["ratio"]])
-        share = (row["ratio"] - low[:, None, 0]) / (high[:, 0] - low[:, None, 0])
-        best = (low[:, None, 1] + share * (high[:, 1] - low[:, None, 1])).min()
-        over.append(row["loss"] / min(best, row["antipodal"]) - 1)
-    frame = frame.assign(over=over)
+    best = [groups(p, ratio) for p, ratio in zip(frame.p, frame.ratio, strict=True)]
+    frame = frame.assign(over=frame.loss / np.minimum(best, frame.antipodal) - 1)
     beaten = (frame.p == 0.1) & (frame.ratio == 0.25) & (frame.n_sparse == 128)
     assert frame[~beaten]["over"].between(-0.03, 0.35).all()
     assert frame[frame.p == 0.01]["over"].between(0.1, 0.35).all()
@@ -120,9 +122,7 @@ def test_small_models_find_an_order_of_precedence():
     assert np.all(small.p == p) and np.all(small.ratio == 0.25)
     best = [small.loss.values[small.n_sparse == n].min() / p**2 for n in sizes]
     assert best == pytest.approx([0.94, 0.955, 1.09, 1.17], abs=0.02)
-    low, high = (rt.graph_optimum(p, name) for name in ("Higman-Sims", "M22"))
-    share = (0.25 - low.ratio) / (high.ratio - low.ratio)
-    assert np.all(small.loss < low.loss + share * (high.loss - low.loss))
+    assert np.all(small.loss < groups(p, 0.25))
     assert np.all(small.loss > rt.precedence_loss(p, 8))
     assert np.all(small.asymmetry[small.n_sparse <= 32] > 0.9)
 

@@ -22,6 +22,12 @@ def enumerated(code, p):
     return total
 
 
+def first_order(code, p, law):
+    """Excess over the limit, by the square of what leaks from later features."""
+    leak = np.maximum(np.triu(code.w_out @ code.w_in, 1), 0)
+    return p * law.second_moment * (leak**2).sum() / code.n_sparse
+
+
 class TestCode:
     @pytest.mark.parametrize("n", SIZES)
     def test_weights(self, n):
@@ -47,23 +53,19 @@ class TestCode:
 
     def test_first_order_of_the_leak(self):
         p, n = 1e-3, 6
-        code = rt.precedence_code(n, 50.0)
-        leak = np.maximum(np.triu(code.w_out @ code.w_in, 1), 0)
-        law = rt.Constant(1.0)
+        code, law = rt.precedence_code(n, 50.0), rt.Constant(1.0)
         excess = enumerated(code, p) - float(rt.precedence_loss(p, n, amplitude=law))
-        assert excess == pytest.approx(p * (leak**2).sum() / n, rel=0.02)
+        assert excess == pytest.approx(first_order(code, p, law), rel=0.02)
 
     @pytest.mark.parametrize("law", [rt.Uniform(), rt.Constant(1.0), rt.HalfNormal(1.0)])
     def test_exact_loss(self, law):
         """Inversion finds limit and leak of couplings of 1e18."""
         p, n = 1e-3, 8
         code = rt.precedence_code(n, 1e3)
-        leak = np.maximum(np.triu(code.w_out @ code.w_in, 1), 0)
         exact = rt.exact_loss(code.w_in, code.w_out, 0.0, p, amplitude=law)
         limit = float(rt.precedence_loss(p, n, amplitude=law))
-        excess = p * law.second_moment * (leak**2).sum() / n
         assert exact.mean_error < 1e-7 * limit
-        assert exact.mean - limit == pytest.approx(excess, rel=0.02)
+        assert exact.mean - limit == pytest.approx(first_order(code, p, law), rel=0.02)
 
     def test_simulation(self):
         """Uniform amplitudes, 4 standard errors."""
