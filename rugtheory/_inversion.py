@@ -24,6 +24,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import cached_property
 from typing import NamedTuple
 
 import numpy as np
@@ -39,8 +40,6 @@ _LOG_IMAGES = float(np.log(1e-15))
 _CONCENTRATED = 1e-13
 _GRID = 28
 _FIRST_NODES = 32
-# So many different weights are as good as the least number of nodes that stand for many.
-_FEW = 32
 _FAR = 1e3
 _MOST_TAIL_NODES = 2**13
 _CHUNK = 2**18
@@ -72,6 +71,12 @@ class Interference:
     weights: Array
     p: float
     amplitude: Amplitude
+
+    @cached_property
+    def _counted(self) -> tuple[Array, Array]:
+        """Weights, each once, and how often they are there."""
+        distinct, counts = np.unique(self.weights, return_counts=True)
+        return distinct, counts.astype(float)
 
     @property
     def log_none(self) -> float:
@@ -120,12 +125,8 @@ class Interference:
 
         Up to multiples of 2πi; `s` by increasing modulus.
         """
-        distinct, times = np.unique(self.weights, return_counts=True)
-        if distinct.size <= _FEW:
-            q = self._sum(s, distinct, times.astype(float))
-            return q, np.full(s.shape, 4 * _EPS * np.abs(q[0]))
         probes = s[[0, -1]]
-        direct = self._sum(probes, self.weights)
+        direct = self._sum(probes, *self._counted)
         # Rounding is relative to the terms, which are largest next to the real axis.
         rounding = 4 * _EPS * np.abs(direct[0])
         for kept, order in self._splits(s):
@@ -135,12 +136,12 @@ class Interference:
             first, last = np.abs(q[[0, -1]] - direct)
             if first < _CONCENTRATED and last < 1e3 * _CONCENTRATED:
                 return q, first + 4 * last * np.abs(s / s[-1]) + rounding
-        return self._sum(s, self.weights), np.broadcast_to(rounding, s.shape)
+        return self._sum(s, *self._counted), np.broadcast_to(rounding, s.shape)
 
     def _splits(self, s: Complex) -> Iterator[tuple[int, int]]:
         """Numbers of weights kept, and of nodes for the others, worth trying."""
-        n = self.weights.size
-        if self.p >= 0.5:
+        n, distinct = self.weights.size, self._counted[0].size
+        if distinct < _FIRST_NODES or self.p >= 0.5:
             return  # from p = ½ on the logarithm has branch points among small weights
         kept = np.unique(np.minimum(np.append(0, 2 ** np.arange(12)), n - 1))
         edge = np.abs(self.weights[kept])
@@ -154,7 +155,7 @@ class Interference:
         for factor in (1.0, 1.6, 2.6, 4.0):
             cost = np.where(regular, kept + factor * order, np.inf)
             best = int(np.argmin(cost))
-            if cost[best] < 0.5 * n:
+            if cost[best] < 0.5 * distinct:
                 yield int(kept[best]), int(factor * order[best])
 
     def _sum(self, s: Complex, weights: Array, counts: Array | None = None) -> Complex:

@@ -19,13 +19,8 @@ def find_root(f: Callable[..., Array], bracket: tuple[Any, ...], args: tuple[Arr
     return elementwise.find_root(f, bracket, args=args)
 
 
-def find_minimum(
-    f: Callable[..., Array],
-    bracket: tuple[Any, ...],
-    args: tuple[Array, ...],
-    tolerances: dict[str, float] | None = None,
-) -> Any:
+def find_minimum(f: Callable[..., Array], bracket: tuple[Any, ...], args: tuple[Array, ...]) -> Any:
     """`scipy.optimize.elementwise.find_minimum`."""
     from scipy.optimize import elementwise
 
-    return elementwise.find_minimum(f, bracket, args=args, tolerances=tolerances)
+    return elementwise.find_minimum(f, bracket, args=args)

@@ -130,8 +130,7 @@ class RowChannel:
     def _tail(self, t: Array, atol: float) -> tuple[Array, float]:
         known = support(self.weights, self.source)
         if known is not None:
-            order = np.argsort(known[0])
-            z, above = known[0][order], np.append(np.cumsum(known[1][order][::-1])[::-1], 0.0)
+            z, above = known[0], np.append(np.cumsum(known[1][::-1])[::-1], 0.0)
             return above[np.searchsorted(z, t, side="right")], 1e-13
         weights = self.weights[np.argsort(-np.abs(self.weights))]
         law = Interference(weights[weights != 0], self.p, self.amplitude)

@@ -249,7 +249,7 @@ def _quiet_loss(a: float, b: Array, source: SparseSource) -> Array:
 def support(
     w: Array, source: SparseSource, resolution: float = np.inf
 ) -> tuple[Array, Array] | None:
-    """The values of Z and their probabilities, if they are few: few weights, or on a lattice.
+    """The values of Z, ascending, and their probabilities, if they are few: few weights, a lattice.
 
     Sums that rounding tells apart count as one, but for differences that matter at `resolution`.
     """
@@ -285,7 +285,7 @@ def support(
 
 
 def _sum(x: Array, p: Array, y: Array, q: Array, scale: float) -> tuple[Array, Array]:
-    """Values and probabilities of a sum of two."""
+    """Values, ascending, and probabilities of a sum of two."""
     sums = np.add.outer(x, y).ravel()
     order = np.argsort(sums)
     sums = sums[order]
