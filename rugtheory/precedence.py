@@ -109,6 +109,7 @@ def precedence_code(n_sparse: int, scale: float) -> PrecedenceCode:
     if (n - 1) * np.log(scale) > _LOG_RANGE:
         raise ValueError(f"scale**(n_sparse - 1) must be at most 1e300, got {scale}**{n - 1}")
     angle = np.linspace(0, np.pi, n - 1)
+    # The last two to all digits: what is left of sin π would be multiplied by the largest coupling.
     feature = np.array([[np.cos(t), np.sin(t)] for t in angle[:-1]] + [[-1.0, 0.0], [0.0, -1.0]])
     across = feature[:-2] @ [[0.0, 1.0], [-1.0, 0.0]] / np.sin(angle[1])
     # The first is free: at right angles to the second, it hears nothing positive but the last.

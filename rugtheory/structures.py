@@ -164,7 +164,8 @@ def best_known(p: ArrayLike, ratio: ArrayLike, *, amplitude: Amplitude = Uniform
     p, ratio = _p_and_ratio(p, ratio)
     q, where = np.unique(p, return_inverse=True)
     known = _known(tuple(q), amplitude)
-    rug, even, variance, pairs, size = (x[where.reshape(p.shape)] for x in known)
+    rug, even, pairs = (x[where.reshape(p.shape)] for x in known)
+    variance = np.asarray(SparseSource(p, amplitude).variance)
     fraction = np.minimum(2 * ratio, 1.0)
     uneven = np.minimum(
         _mixed(ratio, (0.0, variance), (0.5, pairs)), _mixed(ratio, (0.5, pairs), (1.0, 0 * pairs))
@@ -174,7 +175,7 @@ def best_known(p: ArrayLike, ratio: ArrayLike, *, amplitude: Amplitude = Uniform
         "rug": _dropping(optimum, p, ratio, rug, amplitude),
         "antipodal": _dropping(antipodal_optimum, p, ratio, even, amplitude),
         "uneven pairs": (uneven, fraction, nothing, nothing),
-        "precedence": (*_codes(p, ratio, variance, pairs, size, amplitude), nothing, nothing),
+        "precedence": (*_codes(p, ratio, variance, pairs, amplitude), nothing, nothing),
     }
     best = np.argmin([loss for loss, *_ in found.values()], axis=0)
     loss, fraction, a, b = (
@@ -195,7 +196,7 @@ def _mixed(ratio: Array, low: _Point, high: _Point) -> Array:
 
 
 def _codes(
-    p: Array, ratio: Array, variance: Array, pairs: Array, size: Array, amplitude: Amplitude
+    p: Array, ratio: Array, variance: Array, pairs: Array, amplitude: Amplitude
 ) -> tuple[Array, Array]:
     """Loss and represented fraction of precedence codes beside what goes best with them."""
 
@@ -204,7 +205,7 @@ def _codes(
 
     # Beside the largest features are dropped, beside the smallest are pairs.
     least = np.full(p.shape, precedence.LEAST + 1.0)
-    largest = np.maximum(size, least)
+    largest = np.maximum(precedence.critical_size(p, amplitude), least)
     n = np.clip(np.floor(2 / ratio), least, largest)
     sides = [
         _mixed(ratio, (0.0, variance), code(largest)),
@@ -215,13 +216,11 @@ def _codes(
 
 
 class _Known(NamedTuple):
-    """What the lower envelope is made of, for each p."""
+    """What takes time to find, for each p."""
 
     rug: Array  # ratio where the chord from dropped features touches the curve of the rug
     even: Array  # and that of even pairs
-    variance: Array  # loss of dropped features
-    pairs: Array  # and of uneven pairs
-    size: Array  # of precedence codes where the chord from dropped features touches their limits
+    pairs: Array  # loss of uneven pairs
 
 
 @lru_cache(maxsize=256)
@@ -230,9 +229,7 @@ def _known(p: tuple[float, ...], amplitude: Amplitude) -> _Known:
     return _Known(
         _touching(optimum, q, amplitude, last=1.0),
         _touching(antipodal_optimum, q, amplitude, last=0.5),
-        np.asarray(SparseSource(q, amplitude).variance),
         uneven_pairs(q, amplitude=amplitude).loss,
-        precedence.critical_size(q, amplitude),
     )
 
 
