@@ -1,30 +1,28 @@
 """Many small models trained together against one at a time, in one run.
 
-python benchmarks/bench_training.py [--n-sparse 128] [--steps 50] [--device cpu] [--threads 1 2]
+python benchmarks/bench_training.py [--n-sparse 128] [--steps 50] [--device cpu] [--group 4]
+    [--cores 1 2]
 
-The 64 models are a grid of four ratios, four p and four seeds.  A third way trains each of them by
-the usual loop of autograd and torch.optim.Adam, with draws of its own.  On a CPU the five matrix
-products of each step are timed alone, too, on the same threads: no grouping is faster than these.
+The 64 models are a grid of four p, four seeds and four ratios.  One at a time, they are trained on
+all cores by this package and by the usual loop of autograd and torch.optim.Adam; together, in as
+many processes as cores, `--group` in a process at a time, as a sweep trains them.
 """
 
 import argparse
+import multiprocessing
 import time
+from collections.abc import Callable
+from concurrent.futures import Executor, ProcessPoolExecutor
 
 import torch
 
-from validation.training import BATCH, Spec, _threads, initial, sample, train
-
-parser = argparse.ArgumentParser(description=__doc__)
-parser.add_argument("--n-sparse", type=int, default=128)
-parser.add_argument("--steps", type=int, default=50)
-parser.add_argument("--device", default="cpu")
-parser.add_argument("--threads", type=int, nargs="+", default=[1, 2])
-options = parser.parse_args()
+from validation.batches import BATCH, sample
+from validation.training import Spec, initial, train
 
 
-def usual(spec: Spec) -> None:
+def usual(spec: Spec, device: str) -> None:
     """One model by autograd."""
-    start, device = initial(spec), options.device
+    start = initial(spec)
     weights = [torch.tensor(x, device=device) for x in (start.w_in, start.w_out, start.b)]
     w_in, w_out, b = (x.requires_grad_() for x in weights)
     adam = torch.optim.Adam([w_in, w_out, b], lr=1e-3)
@@ -37,59 +35,56 @@ def usual(spec: Spec) -> None:
         adam.step()
 
 
-def milliseconds(way, specs: list[Spec]) -> float:
+def company(specs: list[Spec], device: str) -> int:
+    torch.set_num_threads(1)
+    return len(train(specs, device=device))
+
+
+def together(specs: list[Spec], device: str, pool: Executor, group: int) -> None:
+    groups = [specs[i : i + group] for i in range(0, len(specs), group)]
+    assert sum(pool.map(company, groups, [device] * len(groups))) == len(specs)
+
+
+def milliseconds(do: Callable[[], object], specs: list[Spec], device: str) -> float:
     """Time of a step of a model."""
     start = time.perf_counter()
-    way(specs)
-    if options.device != "cpu":
+    do()
+    if device != "cpu":
         torch.cuda.synchronize()
-    return 1e3 * (time.perf_counter() - start) / len(specs) / options.steps
+    return 1e3 * (time.perf_counter() - start) / len(specs) / specs[0].steps
 
 
-def alone(specs: list[Spec]) -> None:
-    for spec in specs:
-        train([spec], device=options.device)
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--n-sparse", type=int, default=128)
+    parser.add_argument("--steps", type=int, default=50)
+    parser.add_argument("--device", default="cpu")
+    parser.add_argument("--group", type=int, default=4)
+    parser.add_argument("--cores", type=int, nargs="+", default=[1, 2])
+    options = parser.parse_args()
+    n, device = options.n_sparse, options.device
+    specs = [
+        Spec(n, int(r * n), p, seed=seed, steps=options.steps, rounds=1, protocol="constant")
+        for p in (0.01, 0.045, 0.1, 0.3)
+        for seed in range(4)
+        for r in (0.1, 0.25, 0.5, 0.75)
+    ]
+
+    for cores in options.cores:
+        torch.set_num_threads(cores)
+        with ProcessPoolExecutor(cores, multiprocessing.get_context("spawn")) as pool:
+            together(specs, device, pool, options.group)
+            train(specs[:1], device=device)
+            ways = {
+                "by autograd": lambda: [usual(spec, device) for spec in specs],
+                "one at a time": lambda: [train([spec], device=device) for spec in specs],
+                "together": lambda: together(specs, device, pool, options.group),
+            }
+            times = {name: milliseconds(way, specs, device) for name, way in ways.items()}
+        print(f"{cores} core(s), ms a step of a model:")
+        for name, time_ in times.items():
+            print(f"  {name:14} {time_:.3f}, {time_ / times['together']:.2f} x")
 
 
-def by_autograd(specs: list[Spec]) -> None:
-    for spec in specs:
-        usual(spec)
-
-
-def product(spec: Spec) -> None:
-    """The products of one model, nothing else."""
-    x, y = torch.rand(2, BATCH, spec.n_sparse)
-    weights, gradient = torch.rand(2, spec.n_dense, spec.n_sparse)
-    h = torch.empty(BATCH, spec.n_dense)
-    for _ in range(spec.steps):
-        torch.mm(x, weights.T, out=h)
-        torch.mm(h, weights, out=y)
-        torch.mm(y, weights.T, out=h)
-        torch.mm(h.T, x, out=gradient)
-        torch.mm(h.T, y, out=gradient)
-
-
-def products(specs: list[Spec]) -> None:
-    with _threads(len(specs)) as map_:
-        list(map_(product, specs))
-
-
-n = options.n_sparse
-specs = [
-    Spec(n, int(r * n), p, seed=seed, steps=options.steps, rounds=1, protocol="constant")
-    for r in (0.1, 0.25, 0.5, 0.75)
-    for p in (0.01, 0.045, 0.1, 0.3)
-    for seed in range(4)
-]
-alone(specs[:1])
-for threads in options.threads:
-    torch.set_num_threads(threads)
-    times = [milliseconds(way, specs) for way in (alone, lambda x: train(x, device=options.device))]
-    plain = milliseconds(by_autograd, specs)
-    models = 1e3 / times[1] / 1000
-    print(f"{threads} thread(s), ms a step of a model: one at a time {times[0]:.3f}, ", end="")
-    print(f"{len(specs)} together {times[1]:.3f}, {times[0] / times[1]:.2f} x; ", end="")
-    print(f"by autograd {plain:.3f}, {plain / times[1]:.2f} x; {models:.2f} models/s of 1000 steps")
-    if options.device == "cpu":
-        least = milliseconds(products, specs)
-        print(f"  their products alone {least:.3f}: at most {times[0] / least:.2f} x")
+if __name__ == "__main__":
+    main()

@@ -16,11 +16,12 @@ import torch
 
 import rugtheory as rt
 from validation.__main__ import main
+from validation.batches import BATCH, Batch, Data, sample
 from validation.fit import fit
 from validation.path import follow
 from validation.report import VERDICT, markdown, table, write_paths, write_report
 from validation.sweep import Sweep, collect, finished, key, read_sweep, run
-from validation.training import BATCH, Spec, _Scratch, gain, gradients, initial, sample, train
+from validation.training import Spec, _Scratch, gain, gradients, initial, train
 
 SPECS = Path(rt.__file__).parents[1] / "validation" / "specs"
 SMALL = Spec(n_sparse=16, n_dense=6, p=0.2, steps=150, rounds=1, rate=1e-3)
@@ -55,33 +56,28 @@ class TestTraining:
                 assert getattr(company, name) == pytest.approx(getattr(alone, name), abs=2e-4)
             assert company.losses == pytest.approx(alone.losses, rel=1e-3)
 
-    @pytest.mark.parametrize("threads", [1, 2])
-    def test_threads_change_nothing(self, threads):
-        specs = [replace(SMALL, n_dense=n, seed=seed) for n in (3, 6) for seed in (0, 1)]
-        before = torch.get_num_threads()
-        torch.set_num_threads(threads)
-        try:
-            together = train(specs)
-            assert torch.get_num_threads() == threads
-        finally:
-            torch.set_num_threads(before)
-        assert [model.spec for model in together] == specs
-        (last,) = train(specs[-1:])
-        assert together[-1].losses == pytest.approx(last.losses, rel=1e-4)
-
-    def test_gradients_are_those_of_autograd(self):
+    @pytest.mark.parametrize("n_dense", [5, 40])
+    @pytest.mark.parametrize("p", [0.03, 0.3])
+    def test_gradients_are_those_of_autograd(self, n_dense, p):
+        """With the encoder first and with the product of the weights first, dense and sparse."""
+        data = Data(p, 48, 7)
         generator = torch.Generator().manual_seed(5)
-        x = sample(0.3, (3, 64, 12), generator)
-        encoder, decoder = (torch.randn(3, 5, 12, generator=generator) for _ in range(2))
-        b = torch.randn(3, 1, 12, generator=generator)
-        parameters = [y.clone().requires_grad_() for y in (encoder, decoder, b)]
-        reading = x @ parameters[0].mT @ parameters[1] + parameters[2]
-        expected = (torch.relu(reading) - x).square().sum(2).mean(1)
-        expected.sum().backward()
-        loss, found = gradients(x, encoder, decoder, b, _Scratch())
-        assert loss.numpy() == pytest.approx(expected.detach().numpy(), rel=1e-5)
-        for gradient, parameter in zip(found, parameters, strict=True):
-            assert gradient.numpy() == pytest.approx(parameter.grad.numpy(), rel=1e-4, abs=1e-5)
+        shapes = (48, n_dense), (n_dense, 48), (1, 48)
+        weights = [torch.randn(shape, generator=generator) for shape in shapes]
+        parameters = [y.clone().requires_grad_() for y in weights]
+        batch = data.at(0)
+        x = batch.dense
+        expected = (torch.relu(x @ parameters[0] @ parameters[1] + parameters[2]) - x).square()
+        expected.sum(1).mean().backward()
+        three = Batch.of(torch.stack([x] * 3)), *[torch.stack([y] * 3) for y in weights]
+        for given in ((batch, *weights), three):
+            loss, found = gradients(*given, _Scratch())
+            assert loss.numpy() == pytest.approx(expected.sum(1).mean().item(), rel=1e-5)
+            for gradient, parameter in zip(found, parameters, strict=True):
+                scale = float(parameter.grad.abs().max())
+                assert gradient.numpy() == pytest.approx(
+                    parameter.grad.expand(gradient.shape).numpy(), rel=1e-4, abs=1e-6 * scale
+                )
 
     def test_rounds_end_when_a_longer_one_gains_nothing(self):
         spec = replace(SMALL, steps=100, rate=1e-2, rounds=6, tolerance=0.03)
@@ -102,6 +98,16 @@ class TestTraining:
         (other,) = train([replace(SMALL, seed=1)])
         assert not np.array_equal(first.w_out, other.w_out)
 
+    @pytest.mark.parametrize("tied", [False, True])
+    def test_the_order_of_numbers_in_memory_does_not_matter(self, tied):
+        spec = replace(SMALL, tied=tied, steps=20)
+        start = initial(spec)
+        turned = replace(
+            start, **{k: np.asfortranarray(getattr(start, k)) for k in ("w_in", "w_out")}
+        )
+        (first,), (second,) = (train([spec], starts=[x]) for x in (start, turned))
+        assert np.array_equal(first.w_out, second.w_out)
+
     def test_learns_and_is_tied(self):
         (model,) = train([replace(SMALL, tied=True, steps=400, rate=1e-2)])
         assert np.array_equal(model.w_in, model.w_out.T)
@@ -116,13 +122,28 @@ class TestTraining:
         exact = rt.exact_loss(model.w_in, model.w_out, model.b, 0.2, rtol=1e-6)
         assert abs(losses.mean() - exact.mean) < 4.5 * losses.std() / np.sqrt(losses.size)
 
-    def test_data_follow_the_source(self):
-        source, n = rt.SparseSource(0.3), 400_000
-        x = sample(0.3, (n // 100, 100), torch.Generator().manual_seed(0)).double().numpy().ravel()
+    @pytest.mark.parametrize("p", [1e-5, 0.03, 0.15, 0.3, 1.0])
+    def test_data_follow_the_source(self, p):
+        source, data = rt.SparseSource(p), Data(p, 100, 3)
+        x = np.concatenate([data.at(k).dense.double().numpy() for k in range(20)]).ravel()
+        n, on = x.size, x[x > 0]
         assert abs(x.mean() - source.mean) < 4.5 * np.sqrt(source.variance / n)
-        on = x[x > 0]
-        assert abs(on.size / n - 0.3) < 4.5 * np.sqrt(0.21 / n)
+        assert abs(on.size / n - p) <= 4.5 * np.sqrt(p * (1 - p) / n)
         assert abs(on.mean() - 0.5) < 4.5 / np.sqrt(12 * on.size) and on.max() <= 1
+        neighbours = np.mean((x[1:] > 0) & (x[:-1] > 0))
+        assert abs(neighbours - p**2) <= 6 * np.sqrt((p**2 + 2 * p**3) / n)
+        features = (x.reshape(-1, 100) > 0).mean(axis=0)
+        assert np.abs(features - p).max() <= 6 * np.sqrt(p * (1 - p) / (n / 100)) + 1e-12
+
+    def test_sparse_batches_are_the_dense_ones(self):
+        data = Data(0.05, 60, 1)
+        first = data.at(0)
+        kept = first.dense.clone()
+        assert first.x.layout == first.transposed.layout == torch.sparse_csr
+        assert torch.equal(first.x.to_dense(), kept)
+        assert torch.equal(first.transposed.to_dense(), kept.T)
+        assert data.at(0) is first
+        assert not torch.equal(data.at(1).dense, kept)
 
     def test_the_paper_stops_when_a_window_is_no_better(self):
         spec = replace(SMALL, protocol="paper", steps=5000)

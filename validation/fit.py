@@ -9,7 +9,7 @@ import torch
 
 import rugtheory as rt
 
-from .training import sample
+from .batches import sample
 
 
 @dataclass(frozen=True)

@@ -85,7 +85,7 @@ class Sweep:
     rounds: int = 4
 
     def specs(self) -> list[Spec]:
-        """All models, the small ones first."""
+        """All models, the small ones first, those that see the same batches side by side."""
         return [
             Spec(
                 n,
@@ -99,8 +99,8 @@ class Sweep:
                 tolerance=self.tolerance,
                 rounds=self.rounds,
             )
-            for n, protocol, r, p, seed in itertools.product(
-                sorted(self.n_sparse), self.protocol, self.ratio, self.p, self.seed
+            for n, protocol, p, seed, r in itertools.product(
+                sorted(self.n_sparse), self.protocol, self.p, self.seed, self.ratio
             )
         ]
 

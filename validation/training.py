@@ -2,27 +2,23 @@
 
 On a GPU models are padded to the largest n_dense among them and share one batched product; hidden
 units beyond a model's own are zero and stay zero, since their gradient is.  On a CPU, where one
-model keeps a core busy, they are shared out among the threads.  Either way models of one seed see
-the same uniform draws, made once, so that what a model learns does not depend on its company, up
-to the rounding of differently sized products.
+model keeps a core busy, they take turns.  Either way models of one seed and p see the same batches,
+made once, so that what a model learns does not depend on its company, up to the rounding of
+differently sized products.
 """
 
 from __future__ import annotations
 
-import threading
-from collections.abc import Callable, Container, Iterable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from collections.abc import Callable, Container, Sequence
 from dataclasses import dataclass, replace
-from functools import partial
-from typing import Any
 
 import numpy as np
 import torch
 
 import rugtheory as rt
 
-BATCH = 1024
+from .batches import Batch, Data
+
 PROTOCOLS = ("converged", "paper", "constant")
 # The paper stops when the mean over one window is not below that over the window before.
 WINDOW = 100
@@ -132,18 +128,8 @@ def initial(spec: Spec) -> Trained:
     return Trained(spec, w.numpy(), w.T.numpy(), zero, np.empty(0, np.float32))
 
 
-def sample(p: float, shape: tuple[int, ...], generator: torch.Generator) -> torch.Tensor:
-    """Features on with probability p, their amplitudes uniform on [0, 1]."""
-    return _features(torch.rand(shape, generator=generator, device=generator.device), p)
-
-
-def _features(uniform: torch.Tensor, p: float) -> torch.Tensor:
-    """The same of uniform draws, in their place."""
-    return uniform.sub_(1 - p).relu_().div_(p)
-
-
-class _Scratch(threading.local):
-    """Tensors that each thread uses again at every step: fresh ones cost more than the sums."""
+class _Scratch:
+    """Tensors used again at every step: fresh ones cost more than the sums."""
 
     def __init__(self) -> None:
         self.tensors: dict[tuple[str, tuple[int, ...]], torch.Tensor] = {}
@@ -153,73 +139,96 @@ class _Scratch(threading.local):
             self.tensors[name, shape] = like.new_empty(shape)
         return self.tensors[name, shape]
 
+    def product(self, name: str, x: torch.Tensor, y: torch.Tensor) -> torch.Tensor:
+        out = self(name, y, *y.shape[:-2], x.shape[-2], y.shape[-1])
+        return torch.matmul(x, y, out=out)
+
 
 def gradients(
-    x: torch.Tensor,
+    batch: Batch,
     encoder: torch.Tensor,
     decoder: torch.Tensor,
     b: torch.Tensor,
     scratch: _Scratch,
 ) -> tuple[torch.Tensor, list[torch.Tensor]]:
-    """Mean over samples of |ReLU(x Eᵀ D + b) − x|², and its gradients by E, D and b.
+    """Mean over samples of |ReLU(x E D + b) − x|², and its gradients by E, D and b.
 
-    Shapes (models, samples, n_sparse), (models, n_dense, n_sparse) twice, (models, 1, n_sparse).
+    Shapes (..., samples, n_sparse), (..., n_sparse, n_dense), (..., n_dense, n_sparse) and
+    (..., 1, n_sparse); where the batch is sparse there are no dimensions before these.
     """
-    models, samples, n_sparse = x.shape
-    n_dense = encoder.shape[1]
-    h = torch.bmm(x, encoder.mT, out=scratch("h", x, models, samples, n_dense))
-    full = models, samples, n_sparse
-    y = torch.baddbmm(b, h, decoder, out=scratch("y", x, *full)).relu_()
-    error = torch.sub(y, x, out=scratch("error", x, *full))
-    loss = torch.linalg.vector_norm(error, dim=(1, 2)).square() / samples
+    x, transposed, dense, cost = batch
+    samples, n_sparse = dense.shape[-2:]
+    n_dense = encoder.shape[-1]
+    # Of the five products, E D comes first or x E does, whichever takes less time.
+    e_d_first = n_sparse * (2 * cost * samples + 3 * n_dense)
+    x_e_first = n_dense * samples * (2 * cost + 3)
+    if e_d_first < x_e_first:
+        w = scratch.product("w", encoder, decoder)
+        y = scratch.product("y", x, w)
+    else:
+        h = scratch.product("h", x, encoder)
+        y = scratch.product("y", h, decoder)
+    y.add_(b).relu_()
+    error = torch.sub(y, dense, out=scratch("error", y, *y.shape))
+    loss = torch.linalg.vector_norm(error, dim=(-2, -1)).square() / samples
     slope = error.mul_(y.sign_())
-    by_h = torch.bmm(slope, decoder.mT, out=scratch("by h", x, models, samples, n_dense))
-    found = by_h.mT @ x, h.mT @ slope, slope.sum(1, keepdim=True)
-    return loss, [g.mul_(2 / samples) for g in found]
+    if e_d_first < x_e_first:
+        by_w = scratch.product("by w", transposed, slope)
+        found = [by_w @ decoder.mT, encoder.mT @ by_w]
+    else:
+        by_h = scratch.product("by h", slope, decoder.mT)
+        found = [transposed @ by_h, h.mT @ slope]
+    return loss, [g.mul_(2 / samples) for g in (*found, slope.sum(-2, keepdim=True))]
 
 
 class _Company:
-    """Models that share each product."""
+    """A model, or several that share each product, padded to the largest n_dense."""
 
-    def __init__(self, starts: Sequence[Trained], device: str) -> None:
-        self.specs = [start.spec for start in starts]
-        self.n_dense = max(spec.n_dense for spec in self.specs)
+    def __init__(self, starts: Sequence[Trained], data: Sequence[Data], device: str) -> None:
+        self.specs, self.data = [start.spec for start in starts], data
         self.tied = self.specs[0].tied
-        self.encoder = self._padded([start.w_in for start in starts], device)
+        self.n_dense = max(spec.n_dense for spec in self.specs)
+        self.device = device
+        self.encoder = self._stacked([self._padded(start.w_in).T for start in starts])
         self.decoder = (
-            self.encoder if self.tied else self._padded([s.w_out.T for s in starts], device)
+            self.encoder.mT
+            if self.tied
+            else self._stacked([self._padded(start.w_out.T) for start in starts])
         )
-        self.b = torch.tensor(np.stack([start.b for start in starts])[:, None], device=device)
+        self.b = self._stacked([start.b[None] for start in starts])
         self.parameters = [self.encoder, *([] if self.tied else [self.decoder]), self.b]
         self.adam = torch.optim.Adam(self.parameters, fused=True)
 
-    def _padded(self, weights: Sequence[np.ndarray], device: str) -> torch.Tensor:
-        padded = torch.zeros(len(weights), self.n_dense, weights[0].shape[1])
-        for target, w in zip(padded, weights, strict=True):
-            target[: len(w)] = torch.tensor(w)
-        return padded.to(device)
+    def _padded(self, w: np.ndarray) -> np.ndarray:
+        return np.pad(w, ((0, self.n_dense - len(w)), (0, 0)))
 
-    def step(
-        self, uniform: dict[int, torch.Tensor], rate: float, scratch: _Scratch
-    ) -> torch.Tensor:
+    def _stacked(self, arrays: Sequence[np.ndarray]) -> torch.Tensor:
+        alone = np.stack(arrays) if len(arrays) > 1 else arrays[0]
+        # Fused steps of Adam take parameters and gradients for contiguous.
+        return torch.tensor(alone, device=self.device).contiguous()
+
+    def step(self, step: int, rate: float, scratch: _Scratch) -> torch.Tensor:
         """One step of Adam; losses of the batch, shape (models,)."""
-        x = scratch("x", self.b, len(self.specs), *uniform[self.specs[0].seed].shape)
-        for target, spec in zip(x, self.specs, strict=True):
-            _features(target.copy_(uniform[spec.seed]), spec.p)
-        weights = self.encoder, self.decoder, self.b
-        loss, (by_encoder, by_decoder, by_b) = gradients(x, *weights, scratch)
-        by_weights = [by_encoder + by_decoder] if self.tied else [by_encoder, by_decoder]
+        batch, *more = batches = [data.at(step) for data in self.data]
+        if more:
+            x = scratch("x", self.b, len(batches), *batch.dense.shape)
+            batch = Batch.of(torch.stack([x.dense for x in batches], out=x))
+        loss, (by_encoder, by_decoder, by_b) = gradients(
+            batch, self.encoder, self.decoder, self.b, scratch
+        )
+        by_weights = [by_encoder + by_decoder.mT] if self.tied else [by_encoder, by_decoder]
         for parameter, gradient in zip(self.parameters, [*by_weights, by_b], strict=True):
-            parameter.grad = gradient
+            parameter.grad = gradient.contiguous()
         self.adam.param_groups[0]["lr"] = rate
         self.adam.step()
-        return loss / x.shape[2]
+        return loss.view(-1) / self.b.shape[-1]
 
     def model(self, i: int) -> list[np.ndarray]:
         """W_in, W_out and b of one of them."""
         n = self.specs[i].n_dense
-        weights = self.encoder[i, :n], self.decoder[i, :n].T, self.b[i, 0]
-        return [w.cpu().numpy().copy() for w in weights]
+        tensors = (self.encoder.mT, self.decoder.mT, self.b)
+        w_in, w_out, b = (x if len(self.specs) == 1 else x[i] for x in tensors)
+        return [x.cpu().numpy().copy() for x in (w_in[:n], w_out[:, :n], b[0])]
 
 
 def train(
@@ -233,9 +242,9 @@ def train(
 ) -> list[Trained]:
     """Train models together that differ in n_dense, p and seed only.
 
-    They start from `starts`, by default at random, see `initial`.  `progress` is called with the
-    number of each step done, `watch` with the models still trained as they are after each of the
-    steps in `watched`.
+    On a CPU it is fastest to have those of one seed and p side by side.  They start from `starts`,
+    by default at random, see `initial`.  `progress` is called with the number of each step done,
+    `watch` with the models still trained as they are after each of the steps in `watched`.
     """
     first = specs[0]
     if len({replace(s, n_dense=1, p=1.0, seed=0) for s in specs}) != 1:
@@ -257,7 +266,7 @@ def train(
 
 
 def _share_products(device: str) -> bool:
-    """Whether models share products on a device, rather than the threads."""
+    """Whether models share products on a device, rather than taking turns."""
     return torch.device(device).type != "cpu"
 
 
@@ -277,73 +286,43 @@ def _round(
     watched: Container[int],
 ) -> list[Trained]:
     """The models after `steps` steps from `starts`, on the data of round `k`."""
-    first, before = starts[0].spec, starts[0].losses.size
-    size = len(starts) if _share_products(device) else 1
-    companies = [_Company(starts[i : i + size], device) for i in range(0, len(starts), size)]
+    specs, before = [start.spec for start in starts], starts[0].losses.size
+    size = len(specs) if _share_products(device) else 1
     data = {
-        s.spec.seed: torch.Generator(device).manual_seed((k + 1) * 2**32 + s.spec.seed)
-        for s in starts
+        (seed, p): Data(p, specs[0].n_sparse, (k + 1) * 2**32 + seed, device)
+        for seed, p in {(spec.seed, spec.p) for spec in specs}
     }
-    uniform = {seed: torch.empty(BATCH, first.n_sparse, device=device) for seed in data}
+    seen = [data[spec.seed, spec.p] for spec in specs]
+    companies = [
+        _Company(starts[i : i + size], seen[i : i + size], device)
+        for i in range(0, len(specs), size)
+    ]
     scratch = _Scratch()
-    losses = torch.empty(steps, len(starts), device=device)
+    losses = torch.empty(steps, len(specs), device=device)
 
     def models(done: int) -> list[Trained]:
         weights = [company.model(i) for company in companies for i in range(len(company.specs))]
-        seen = losses[:done].T.cpu().numpy()
+        history = losses[:done].T.cpu().numpy()
         return [
             Trained(start.spec, *w, np.append(start.losses, x), start.rounds)
-            for start, w, x in zip(starts, weights, seen, strict=True)
+            for start, w, x in zip(starts, weights, history, strict=True)
         ]
 
-    def draw(seed: int) -> torch.Tensor:
-        return uniform[seed].uniform_(generator=data[seed])
-
     stopped: dict[int, Trained] = {}
-    with _threads(len(companies)) as map_:
-        for step in range(steps):
-            list(map_(draw, data))
-            rate = first.step_size(step, steps)
-            advance = partial(_Company.step, uniform=uniform, rate=rate, scratch=scratch)
-            torch.cat(list(map_(advance, companies)), out=losses[step])
-            done = step + 1
-            progress(before + done)
-            if before + done in watched:
-                watch(models(done))
-            if first.protocol == "paper" and done % WINDOW == 0:
-                for i in np.flatnonzero(stops(losses[:done].cpu().numpy())):
-                    if i not in stopped:
-                        stopped[i] = models(done)[i]
-                if len(stopped) == len(starts):
-                    break
+    for step in range(steps):
+        rate = specs[0].step_size(step, steps)
+        torch.cat([company.step(step, rate, scratch) for company in companies], out=losses[step])
+        done = step + 1
+        progress(before + done)
+        if before + done in watched:
+            watch(models(done))
+        if specs[0].protocol == "paper" and done % WINDOW == 0:
+            for i in np.flatnonzero(stops(losses[:done].cpu().numpy())):
+                if i not in stopped:
+                    stopped[i] = models(done)[i]
+            if len(stopped) == len(starts):
+                break
     return [stopped.get(i, model) for i, model in enumerate(models(steps))]
-
-
-@contextmanager
-def _threads(most: int) -> Iterator[Callable[..., Iterable[Any]]]:
-    """A map over as many threads as torch has, each of them working alone; `most` of them."""
-    threads = torch.get_num_threads()
-    if min(threads, most) == 1:
-        yield map
-        return
-    torch.set_num_threads(1)
-    try:
-        workers = min(threads, most)
-        with ThreadPoolExecutor(workers, None, torch.set_num_threads, (1,)) as pool:
-
-            def map_(do: Callable[[Any], Any], items: Iterable[Any]) -> list[Any]:
-                given = list(items)
-                results: list[Any] = [None] * len(given)
-
-                def share(start: int) -> None:
-                    results[start::workers] = [do(x) for x in given[start::workers]]
-
-                list(pool.map(share, range(workers)))
-                return results
-
-            yield map_
-    finally:
-        torch.set_num_threads(threads)
 
 
 def stops(losses: np.ndarray) -> np.ndarray:
