@@ -223,6 +223,7 @@ class Integral:
     ) -> None:
         self.law, self.shift, self.kernel = law, shift, kernel
         self.terms, self.noise = np.empty(0), 0.0
+        self.nodes, self.values = np.empty((2, 0), np.complex128)
         self.estimate = Estimate(0.0, 0.0)
         low, high = (f(x, y) for f, x, y in zip((max, min), law.domain(), domain, strict=True))
         edge = high if side > 0 else -low
@@ -260,6 +261,7 @@ class Integral:
         s = np.asarray(self.alpha + 1j * y, np.complex128)
         r = self.kernel(s)
         value, error = self.law.mgf(s, s * self.shift - self.log_scale)
+        self.nodes, self.values = np.append(self.nodes, s), np.append(self.values, value)
         self.terms = terms = np.append(terms, (value * r).real)
         rounding = _EPS * (4 + np.abs(s * self.shift)) * np.abs(value)
         self.noise += float(np.sum((error + rounding) * np.abs(r)))
@@ -272,6 +274,16 @@ class Integral:
             missing += self._revival()
         images = 4 * np.exp(self.log_scale + _LOG_IMAGES)
         self.estimate = Estimate(factor * full, float(factor * missing + images))
+
+    def scaled(self, by: float, shift: float, kernel: Callable[[Complex], Complex]) -> float:
+        """The same for by·Z, another shift and kernel, from the values of the transform known.
+
+        As good as the estimate unless α (shift/by - self.shift) is far from zero.
+        """
+        values = self.values * np.exp(self.nodes * (shift / by - self.shift))
+        terms = (values * kernel(self.nodes / by)).real
+        factor = np.exp(self.log_scale) * 2 / (self.period * by)
+        return float(factor * (_window(terms.size, 1.0) @ terms))
 
     def _revival(self) -> float:
         """What the terms of a discrete law, whose sums nearly repeat, add up to further out."""

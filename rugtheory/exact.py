@@ -187,38 +187,67 @@ def choose_rows(
 
 def row_loss(a: float, weights: Array, b: float, source: SparseSource, rtol: float) -> Estimate:
     """Loss of one output with diagonal `a` and interfering `weights`."""
-    weights, given = weights[np.argsort(-np.abs(weights))], b
-    w, b, dropped = significant(weights, b, source, abs(a))
-    if w.size and abs(a) < _NO_DIAGONAL * abs(w[0]):
-        a = 0.0
-    if b > source.amplitude.reach * (abs(a) + np.abs(w).sum()):  # the ReLU never closes
-        return _linear_row(a, weights, given, source)
-    values = support(w, source, abs(a) * source.amplitude.mean + abs(b))
-    if values is None:
-        value, error = _inverted(a, b, Interference(w, source.p, source.amplitude), source, rtol)
-    else:
-        z, probability = values
-        value = float(probability @ _quiet_loss(a, b + z, source))
-        error = 1e-13 * value
-    error += 2 * np.sqrt(max(value, 0.0)) * dropped + dropped**2
-    return Estimate(float(value), float(error))
+    return Row(a, weights, b, source, rtol).estimate
 
 
-def least_at(
-    weights: Array, a: float, threshold: float, source: SparseSource, rtol: float
-) -> tuple[float, float]:
-    """Least loss over the scale a of ReLU(a (u + Σ weights_j x_j - threshold)), and the best a.
+class Row:
+    """The output ReLU(a u + b + Z), Z = Σ weights_j x_j, and the same times any factor.
 
-    `a` is where to start: the loss is E u² - 2aA + a²B, and two values of it tell its minimum.
+    Attributes
+    ----------
+    estimate : Estimate
+        Its loss.
     """
-    power, cut = source.second_moment, 0.3
-    here, there = (
-        row_loss(x, x * weights, -x * threshold, source, rtol).value for x in (a, (1 - cut) * a)
-    )
-    bend = (cut * (power - here) - (there - here)) / (cut * (1 - cut))  # a²B
-    # (A/B - a)/a, unless nothing but rounding is left of B
-    shift = (power - here + bend) / (2 * bend) - 1 if bend > 0 else 0.0
-    return here - bend * shift**2, a * (1 + shift)
+
+    def __init__(
+        self, a: float, weights: Array, b: float, source: SparseSource, rtol: float
+    ) -> None:
+        self.a, self.source, self.rtol = a, source, rtol
+        self.weights = weights[np.argsort(-np.abs(weights))]
+        self.inversion: Inversion | None = None
+        self.estimate = self._invert(a, b)
+
+    def loss(self, a: float, threshold: float) -> float:
+        """With weights scaled to the diagonal `a` and b = -a·threshold.
+
+        What is known of Z serves again for any a, and for thresholds not far from the last.
+        """
+        b = -a * threshold
+        known = self.inversion.at(a, b) if self.inversion else None
+        return self._invert(a, b).value if known is None else known
+
+    def least(self, a: float, threshold: float) -> tuple[float, float]:
+        """Least of these losses over a, and the best a.
+
+        `a` is where to start: the loss is E u² - 2aA + a²B, and two values of it tell its minimum.
+        """
+        power, cut = self.source.second_moment, 0.3
+        here, there = (self.loss(x, threshold) for x in (a, (1 - cut) * a))
+        bend = (cut * (power - here) - (there - here)) / (cut * (1 - cut))  # a²B
+        # (A/B - a)/a, unless nothing but rounding is left of B
+        shift = (power - here + bend) / (2 * bend) - 1 if bend > 0 else 0.0
+        return here - bend * shift**2, a * (1 + shift)
+
+    def _invert(self, a: float, b: float) -> Estimate:
+        source, weights, self.inversion = self.source, self.weights, None
+        if a != self.a:
+            weights = a / self.a * weights
+        w, shifted, dropped = significant(weights, b, source, abs(a))
+        if w.size and abs(a) < _NO_DIAGONAL * abs(w[0]):
+            a = 0.0
+        if shifted > source.amplitude.reach * (abs(a) + np.abs(w).sum()):  # the ReLU never closes
+            return _linear_row(a, weights, b, source)
+        values = support(w, source, abs(a) * source.amplitude.mean + abs(shifted))
+        if values is None:
+            law = Interference(w, source.p, source.amplitude)
+            self.inversion = Inversion(a, b, shifted - b, law, source, self.rtol)
+            value, error = self.inversion.estimate
+        else:
+            z, probability = values
+            value = float(probability @ _quiet_loss(a, shifted + z, source))
+            error = 1e-13 * value
+        error += 2 * np.sqrt(max(value, 0.0)) * dropped + dropped**2
+        return Estimate(float(value), float(error))
 
 
 def _linear_row(a: float, weights: Array, b: float, source: SparseSource) -> Estimate:
@@ -294,55 +323,95 @@ def _sum(x: Array, p: Array, y: Array, q: Array, scale: float) -> tuple[Array, A
     return sums[new], np.add.reduceat(joint, np.flatnonzero(new))
 
 
-def _inverted(
-    a: float, b: float, law: Interference, source: SparseSource, rtol: float
-) -> tuple[float, float]:
-    known = float(np.exp(law.log_none) * _quiet_loss(a, np.array([b]), source)[0])
-    base, integrals = _integrals(a, b, law, source)
-    while True:
-        value = known + base + sum(share * x.estimate.value for share, x in integrals)
-        errors = [share * x.estimate.error for share, x in integrals]
-        error = sum(errors) + 1e-14 * (known + base)
-        _, worst = integrals[int(np.argmax(errors))]
-        if error <= rtol * value or worst.terms.size >= _MOST_NODES:
-            return value, error
-        worst.refine()
+class Inversion:
+    """The loss of ReLU(a u + b + rest + Z), by integrals over the transform of Z.
 
+    Attributes
+    ----------
+    estimate : Estimate
+        Within `rtol`, if so many nodes as there may be are enough.
+    """
 
-def _integrals(
-    a: float, b: float, law: Interference, source: SparseSource
-) -> tuple[float, list[tuple[float, Integral]]]:
-    """Loss while some interferer is on: a first term and, with their shares, integrals to add."""
-    amplitude, p = source.amplitude, source.p
-    w, m1, m2 = law.weights, amplitude.mean, amplitude.second_moment
-    some = -np.expm1(law.log_none)
-    mean = source.mean * float(w.sum())
-    square = source.variance * float(w @ w) + mean**2
-    missed = some * ((a - 1) ** 2 * m2 + 2 * (a - 1) * b * m1 + b * b)
-    missed += 2 * ((a - 1) * m1 + b) * mean + square
-    silent = some * m2
+    def __init__(
+        self,
+        a: float,
+        b: float,
+        rest: float,
+        law: Interference,
+        source: SparseSource,
+        rtol: float,
+    ) -> None:
+        self.a, self.rest, self.law, self.source = a, rest, law, source
+        b += rest
+        amplitude, p, w = source.amplitude, source.p, law.weights
+        missed, silent = self._first(1.0, a, b)
+        self.side = -1 if missed < silent else 1
 
-    def on(s: Complex) -> Complex:
-        return 2 * (amplitude.transform(a * s, 0) / s - amplitude.transform(a * s, 1)) / (s * s)
+        def on_bound(s: Array) -> Array:
+            square, cross = (amplitude.transform((a * s).astype(complex), k).real for k in (0, 1))
+            return 2 * (square / np.abs(s) + cross) / np.abs(s)
 
-    def on_bound(s: Array) -> Array:
-        square, cross = (amplitude.transform((a * s).astype(complex), k).real for k in (0, 1))
-        return 2 * (square / np.abs(s) + cross) / np.abs(s)
+        def scale(of: Array) -> float:
+            m1, m2 = amplitude.mean, amplitude.second_moment
+            return float(np.sqrt(of @ of * m2) + abs(b) + abs(a) * m1)
 
-    edge = amplitude.abscissa / a if a else np.inf
-    domain = (-np.inf, edge) if edge > 0 else (edge, np.inf)
+        edge = amplitude.abscissa / a if a else np.inf
+        domain = (-np.inf, edge) if edge > 0 else (edge, np.inf)
+        extent, near, above = map(scale, (w, w[self.side * w > 0], w[w > 0]))
+        on, off = self._kernels(a)
+        first = Integral(law, b, on, on_bound, self.side, domain, extent=extent, beyond=near)
+        self.integrals = [(p, first)]
+        if p < 1:
+            second = Integral(law, b, off, lambda s: 2 / s**2, 1, extent=extent, beyond=above)
+            self.integrals.append((1 - p, second))
+        self.estimate = self._refined(self._known(1.0, a, b), rtol)
 
-    def scale(of: Array) -> float:
-        return float(np.sqrt(of @ of * m2) + abs(b) + abs(a) * m1)
+    def at(self, a: float, b: float) -> float | None:
+        """The loss with all weights scaled to the diagonal `a`; None where that needs new nodes."""
+        if not a * self.a > 0:
+            return None
+        by = a / self.a
+        b += by * self.rest
+        if any(abs(x.alpha * (b / by - x.shift)) > 1 for _, x in self.integrals):
+            return None
+        value = self._known(by, a, b)
+        for (share, integral), kernel in zip(self.integrals, self._kernels(a), strict=False):
+            value += share * integral.scaled(by, b, kernel)
+        return value
 
-    side, extent = -1 if missed < silent else 1, scale(w)
-    near = scale(w[side * w > 0])
-    first = Integral(law, b, on, on_bound, side, domain, extent=extent, beyond=near)
-    integrals = [(p, first)]
-    if p < 1:
-        near = scale(w[w > 0])
-        off = Integral(
-            law, b, lambda s: 2 / s**3, lambda s: 2 / s**2, 1, extent=extent, beyond=near
-        )
-        integrals.append((1 - p, off))
-    return p * min(missed, silent), integrals
+    def _refined(self, known: float, rtol: float) -> Estimate:
+        while True:
+            value = known + sum(share * x.estimate.value for share, x in self.integrals)
+            errors = [share * x.estimate.error for share, x in self.integrals]
+            error = sum(errors) + 1e-14 * known
+            _, worst = self.integrals[int(np.argmax(errors))]
+            if error <= rtol * value or worst.terms.size >= _MOST_NODES:
+                return Estimate(value, error)
+            worst.refine()
+
+    def _known(self, by: float, a: float, b: float) -> float:
+        """The part without integrals; the weights are `by` times those of the law."""
+        quiet = _quiet_loss(a, np.array([b]), self.source)[0]
+        missed, silent = self._first(by, a, b)
+        some_on = self.source.p * (missed if self.side < 0 else silent)
+        return float(np.exp(self.law.log_none) * quiet + some_on)
+
+    def _first(self, by: float, a: float, b: float) -> tuple[float, float]:
+        """Squared error if the ReLU were open and closed, where the feature and others are on."""
+        source, w = self.source, self.law.weights
+        m1, m2 = source.amplitude.mean, source.amplitude.second_moment
+        some = float(-np.expm1(self.law.log_none))
+        mean = by * source.mean * float(w.sum())
+        square = by**2 * source.variance * float(w @ w) + mean**2
+        missed = some * ((a - 1) ** 2 * m2 + 2 * (a - 1) * b * m1 + b * b)
+        missed += 2 * ((a - 1) * m1 + b) * mean + square
+        return missed, some * m2
+
+    def _kernels(self, a: float) -> tuple[Callable[[Complex], Complex], ...]:
+        """Where the feature is on, and off."""
+        transform = self.source.amplitude.transform
+
+        def on(s: Complex) -> Complex:
+            return 2 * (transform(a * s, 0) / s - transform(a * s, 1)) / (s * s)
+
+        return on, lambda s: 2 / s**3

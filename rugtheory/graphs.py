@@ -32,7 +32,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from . import _check
 from ._check import Array
-from .exact import least_at, row_loss
+from .exact import Row, row_loss
 from .source import Amplitude, SparseSource, Uniform, check_amplitude
 
 _THETA = 2
@@ -266,7 +266,9 @@ def _optimum(name: str, p: float, amplitude: Amplitude) -> tuple[float, float, f
     def log_loss(x: Array) -> float:
         nonlocal best
         threshold, lift = scale * x[0] * amplitude.mean, scale * x[1] / n
-        loss, a = least_at(interferers(lift), best[1], threshold, source, _SEARCH)
+        a = best[1]
+        row = Row(a, a * interferers(lift), -a * threshold, source, _SEARCH)
+        loss, a = row.least(a, threshold)
         if loss < best[0]:
             best = (loss, a, threshold, lift)
         return float(np.log(loss))

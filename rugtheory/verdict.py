@@ -27,7 +27,7 @@ from numpy.typing import ArrayLike, NDArray
 from . import _check
 from ._check import Array
 from .bounds import welch_sigma
-from .exact import least_at, model, row_loss
+from .exact import Row, model
 from .optimum import optimum
 from .source import Amplitude, SparseSource, Uniform
 from .structures import best_known
@@ -143,13 +143,14 @@ def explain(
     start: tuple[float, float] | None = None
     for k in progress(range(chosen.size)):
         i = chosen[k]
-        row = w_out[i] @ w_in
-        own[k], error[k] = row_loss(row[i], np.delete(row, i), b[i], source, _RTOL)
+        w = w_out[i] @ w_in
+        row = Row(w[i], np.delete(w, i), b[i], source, _RTOL)
+        own[k], error[k] = row.estimate
         if dead[i]:
             least[k] = variance
         else:
-            a, threshold = start or (row[i], -b[i] / row[i])
-            least[k], *at = _least(np.delete(row, i) / row[i], a, threshold, source)
+            a, threshold = start or (w[i], -b[i] / w[i])
+            least[k], *at = _least(row, a, threshold)
             start = at[0], at[1]
 
     rug = float(optimum(p, n_dense / n, amplitude=amplitude).loss)
@@ -202,20 +203,19 @@ def _squared_error(x: Array, total: int) -> float:
     return float(np.var(x, ddof=1)) / x.size * (1 - x.size / total) if x.size > 1 else 0.0
 
 
-def _least(
-    weights: Array, a: float, threshold: float, source: SparseSource
-) -> tuple[float, float, float]:
-    """Least loss over a and b with interference Σ_j weights_j x_j; the best a and -b/a.
+def _least(row: Row, a: float, threshold: float) -> tuple[float, float, float]:
+    """Least loss over a and b of a row; the best a and -b/a.
 
     `a` and `threshold` are where to start.
     """
+    source = row.source
     if not source.variance > 0:  # a constant is told without any weights
         return 0.0, a, threshold
     best = (np.inf, a, threshold)
 
     def loss(threshold: float) -> float:
         nonlocal best
-        least, a = least_at(weights, best[1], threshold, source, _RTOL)
+        least, a = row.least(best[1], threshold)
         if least < best[0]:
             best = (least, a, threshold)
         return least

@@ -6,6 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import rugtheory as rt
+from rugtheory.exact import Row
 
 from .models import TRAINED, monte_carlo
 from .oracle.enumeration import constant_loss, uniform_loss
@@ -45,6 +46,20 @@ class TestEnumeration:
     def test_constant(self, name, a, weights, b, p):
         law, truth = rt.Constant(0.7), float(constant_loss(a, weights, b, p, 0.7))
         self.check(a, weights, b, p, law, truth)
+
+
+@pytest.mark.parametrize(("a", "threshold"), [(1.3, 0.1), (0.8, 0.11), (1.3, 0.6), (4.0, -0.05)])
+@pytest.mark.parametrize("p", [1e-4, 0.1, 0.8])
+def test_rows_scaled(a, threshold, p):
+    """One inversion serves all scales, and thresholds near and far by another."""
+    weights = np.array([0.37, 0.37, -0.97, -0.6, 0.02, 1e-16])
+    row = Row(1.3, weights, -0.13, rt.SparseSource(p), 1e-9)
+    for x in (0.1, threshold):
+        truth = float(uniform_loss(a, a / 1.3 * weights[:-1], -a * x, p))
+        assert row.loss(a, x) == pytest.approx(truth, rel=1e-8)
+    least, best = row.least(a, threshold)
+    near = [row.loss(best * x, threshold) for x in (0.99, 1, 1.01)]
+    assert least == pytest.approx(near[1], rel=1e-8) and near[1] < min(near[0], near[2])
 
 
 def test_twelve_features():
