@@ -53,7 +53,7 @@ def main() -> None:
     many.add_argument("--workers", type=int, help="processes (one a core on a CPU, 2 on a GPU)")
     many.add_argument("--dask", metavar="ADDRESS", help="a Dask scheduler to work on instead")
     many.add_argument("--device", default="auto")
-    many.add_argument("--group", type=int, help="models at once (1 on a CPU, 16 on a GPU)")
+    many.add_argument("--group", type=int, help="models in a job (1 on a CPU, 16 on a GPU)")
 
     table = commands.add_parser("collect", help="gather the finished points into one netCDF file")
     table.set_defaults(run=_collect)
@@ -113,6 +113,10 @@ def _device(name: str) -> str:
 
 def _sweep(options: argparse.Namespace) -> None:
     sweep = read_sweep(options.spec)
+    for name in ("workers", "group"):
+        given = getattr(options, name)
+        if given is not None and given < 1:
+            raise ValueError(f"--{name} must be positive, got {given}")
     options.device = _device(options.device)
     group = options.group or (16 if options.device.startswith("cuda") else 1)
 
