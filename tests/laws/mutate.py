@@ -112,7 +112,7 @@ MUTANTS = [
     ),
     Mutant(
         "kernel of the inversion", "exact",
-        "lambda s: 2 / s**3, lambda", "lambda s: 2.001 / s**3, lambda",
+        "return on, lambda s: 2 / s**3", "return on, lambda s: 2.001 / s**3",
         "test_weights.py::TestExactLoss",
     ),
     Mutant(
