@@ -86,11 +86,28 @@ class TestTraining:
             rounds = model.rounds
             assert 2 <= len(rounds) and model.losses.size == 100 * (2 ** len(rounds) - 1)
             gains = [gain(rounds[: k + 1]) for k in range(len(rounds))]
-            assert gains[0] == np.inf and all(x >= 0.03 for x in gains[:-1])
-            assert gains[-1] < 0.03 or len(rounds) == 6
+            assert gains[0] == np.inf and all(abs(x) >= 0.03 for x in gains[:-1])
+            assert abs(gains[-1]) < 0.03 or len(rounds) == 6
             exact = rt.exact_loss(model.w_in, model.w_out, model.b, spec.p, rtol=1e-4)
             assert exact.mean == pytest.approx(min(rounds), rel=1e-9)
         assert min(len(model.rounds) for model in models) < 6
+
+    def test_a_round_that_does_harm_is_followed_by_smaller_steps(self, monkeypatch):
+        spec = replace(SMALL, rounds=6, tolerance=0.01)
+        losses, rates, went_on_from = iter([4.0, 3.0, 5.0, 3.1, 2.0, 1.999]), [], []
+
+        def one_round(starts, k, steps, *_):
+            rates.append(starts[0].spec.rate / spec.rate)
+            went_on_from.append(float(starts[0].b[0]))
+            return [replace(starts[0], b=starts[0].b * 0 + k + 1)]
+
+        monkeypatch.setattr("validation.training._round", one_round)
+        monkeypatch.setattr("validation.training._exact", lambda model: next(losses))
+        (model,) = train([spec])
+        assert rates == [1, 1, 1, 1 / 4, 1 / 16, 1 / 16]
+        assert went_on_from == [0, 1, 2, 2, 2, 5]
+        assert model.spec == spec and model.b[0] == 6
+        assert model.rounds == (4.0, 3.0, 5.0, 3.1, 2.0, 1.999)
 
     def test_same_seed_same_model(self):
         (first,), (second,) = train([SMALL]), train([SMALL])

@@ -43,8 +43,9 @@ class Spec:
         Number of steps of the first round.
     protocol : str
         "converged": rounds in which the step size rises over the first steps and then falls
-        linearly to zero, each going on from the one before and twice as long (the warm restarts of
-        arXiv:1608.03983), until one lowers the exact loss by less than `tolerance`.
+        linearly to zero, each going on from the best and twice as long (the warm restarts of
+        arXiv:1608.03983), until one changes the exact loss by less than `tolerance`; after one that
+        raises it by more, the largest step size is a quarter.
         "paper": the step size is 3e-3/√n_sparse throughout, and training stops when the mean loss
         of the last 100 batches is not below that of the 100 before (arXiv:2410.12101, appendix B).
         "constant": the same without stopping.  These end after the steps of all rounds.
@@ -53,7 +54,7 @@ class Spec:
     rate : float
         Largest step size of the protocol "converged".
     tolerance : float
-        Relative gain of a round below which "converged" ends.
+        Relative change by a round below which "converged" ends.
     rounds : int
         Number of rounds, at most.
     """
@@ -118,6 +119,13 @@ class Trained:
 def gain(rounds: Sequence[float]) -> float:
     """By what part the last round lowered the loss; infinite after the first or none."""
     return 1 - rounds[-1] / min(rounds[:-1]) if len(rounds) > 1 else np.inf
+
+
+def _rate(model: Trained) -> float:
+    """Largest step size of the next round: a quarter after each that did harm."""
+    rounds, spec = model.rounds, model.spec
+    harm = sum(gain(rounds[:k]) <= -spec.tolerance for k in range(2, len(rounds) + 1))
+    return spec.rate / 4**harm
 
 
 def initial(spec: Spec) -> Trained:
@@ -253,15 +261,15 @@ def train(
     if first.protocol != "converged":
         return _round(models, 0, first.most_steps, device, progress, watch, watched)
     for k in range(first.rounds):
-        going = [i for i, model in enumerate(models) if gain(model.rounds) >= first.tolerance]
-        if not going:
-            break
-        those, steps = [models[i] for i in going], first.steps << k
-        trained = _round(those, k, steps, device, progress, watch, watched)
-        for i, model in zip(going, trained, strict=True):
-            rounds = (*model.rounds, _exact(model))
-            best = model if rounds[-1] == min(rounds) else models[i]
-            models[i] = replace(best, losses=model.losses, rounds=rounds)
+        going = [i for i, model in enumerate(models) if abs(gain(model.rounds)) >= first.tolerance]
+        for rate in {_rate(models[i]) for i in going}:
+            same = [i for i in going if _rate(models[i]) == rate]
+            starts = [replace(models[i], spec=replace(models[i].spec, rate=rate)) for i in same]
+            trained = _round(starts, k, first.steps << k, device, progress, watch, watched)
+            for i, model in zip(same, trained, strict=True):
+                rounds = (*model.rounds, _exact(model))
+                best = model if rounds[-1] == min(rounds) else models[i]
+                models[i] = replace(best, spec=specs[i], losses=model.losses, rounds=rounds)
     return models
 
 
