@@ -40,14 +40,15 @@ def test_theory_has_not_drifted(sweep):
 def test_exact_losses_are_those_of_the_last_batches(sweep):
     """200 batches of 1024, at a step size that has fallen almost to zero.
 
-    Losses are those of features on together, of which rare ones make few events, and what the last
-    steps still move costs them more.
+    What the last steps still move costs rare features more.  Losses are those of features on
+    together, n (1 - r) pairs at least: squares of the smaller of two uniform amplitudes about,
+    E m⁴ = 2.4 (E m²)², of which rare features make few.
     """
     last = (sweep.protocol.values == "converged") & (sweep.gain.values > 0)
     gap = (sweep.batch_loss / sweep.loss - 1)[last]
-    events = (200 * 1024 * sweep.n_sparse * sweep.p**2)[last]
+    events = (200 * 1024 * (sweep.n_sparse - sweep.n_dense) * sweep.p**2)[last]
     moved = np.where(sweep.p[last] < 0.05, 0.03, 0.01)
-    assert np.all(abs(gap) < moved + 4.5 / np.sqrt(events))
+    assert np.all(abs(gap) < moved + 4.5 * np.sqrt(2.4 / events))
     assert float(abs(gap.mean())) < 0.005
 
 
@@ -61,14 +62,14 @@ def test_what_was_trained(sweep):
         (256, "converged"): 16,
         (512, "converged"): 16,
         (512, "paper"): 16,
+        (1024, "converged"): 4,
     }
 
 
 def test_converged(sweep):
-    """All but a few rounds at 128 features ended since the last one gained less than 1 %."""
+    """The last round at 128 features changed every loss by less than 1 %."""
     small = sweep.isel(point=(sweep.n_sparse == 128).values)
-    going = small.isel(point=(small.gain >= 0.01).values)
-    assert set(zip(going.p.values, going.ratio.values, strict=True)) <= {(0.1, 0.25)}
+    assert np.all(abs(small.gain) < 0.01)
 
 
 def test_no_trained_model_is_a_gaussian_rug(sweep):
@@ -103,16 +104,18 @@ def groups(p, ratio):
 
 
 def test_trained_models_against_strongly_regular_groups(sweep):
-    """Above them by up to a third; below at p = 0.1, r = ¼ only, where W is triangular."""
+    """Above them, the further the larger; well below at p = 0.1, r = ¼ only, where W is triangular."""
     frame = converged(sweep)
     frame = frame[(frame.p < 0.3) & (frame.ratio < 0.5)]
     best = [groups(p, ratio) for p, ratio in zip(frame.p, frame.ratio, strict=True)]
     frame = frame.assign(over=frame.loss / np.minimum(best, frame.antipodal) - 1)
     beaten = (frame.p == 0.1) & (frame.ratio == 0.25) & (frame.n_sparse == 128)
-    assert frame[~beaten]["over"].between(-0.03, 0.35).all()
-    assert frame[frame.p == 0.01]["over"].between(0.1, 0.35).all()
+    assert frame[~beaten]["over"].between(-0.03, 0.5).all()
+    assert frame[frame.p == 0.01]["over"].between(0.1, 0.5).all()
     row = frame[beaten].iloc[0]
-    assert row["over"] == pytest.approx(-0.11, abs=4 * row["over_best_known_se"])
+    assert row["over"] == pytest.approx(-0.056, abs=4 * row["over_best_known_se"])
+    rare = frame[(frame.p == 0.01) & (frame.ratio == 0.25)].sort_values("n_sparse")
+    assert np.all(np.diff(rare["over"]) > 0)
 
 
 def test_small_models_find_an_order_of_precedence():
@@ -125,6 +128,17 @@ def test_small_models_find_an_order_of_precedence():
     assert np.all(small.loss < groups(p, 0.25))
     assert np.all(small.loss > rt.precedence_loss(p, 8))
     assert np.all(small.asymmetry[small.n_sparse <= 32] > 0.9)
+
+
+def test_the_order_of_larger_models_gets_stuck():
+    """Eight rounds, up to 510,000 steps, end 6 to 7 % below groups, far above precedence codes."""
+    stuck = xr.load_dataset(DATA / "order.nc")
+    p = 0.1
+    assert np.all(stuck.n_sparse == 128) and np.all(stuck.p == p) and np.all(stuck.ratio == 0.25)
+    assert np.all(stuck.steps_done == 510_000) and np.all(abs(stuck.gain) < 0.001)
+    assert stuck.loss.values / p**2 == pytest.approx([1.169, 1.170], abs=0.001)
+    assert np.all(stuck.loss / groups(p, 0.25) - 1 < -0.06)
+    assert np.all(stuck.asymmetry > 0.95)
 
 
 def test_trained_models_are_far_from_precedence_codes(sweep):
