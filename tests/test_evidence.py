@@ -104,7 +104,7 @@ def groups(p, ratio):
 
 
 def test_trained_models_against_strongly_regular_groups(sweep):
-    """Above them, the further the larger; well below at p = 0.1, r = ¼ only, where W is triangular."""
+    """Above them, the further the larger; well below only at p = 0.1, r = ¼: W is triangular."""
     frame = converged(sweep)
     frame = frame[(frame.p < 0.3) & (frame.ratio < 0.5)]
     best = [groups(p, ratio) for p, ratio in zip(frame.p, frame.ratio, strict=True)]
