@@ -208,8 +208,7 @@ def _least(row: Row, a: float, threshold: float) -> tuple[float, float, float]:
 
     `a` and `threshold` are where to start.
     """
-    source = row.source
-    if not source.variance > 0:  # a constant is told without any weights
+    if not row.source.variance > 0:  # a constant is told without any weights
         return 0.0, a, threshold
     best = (np.inf, a, threshold)
 
@@ -220,7 +219,7 @@ def _least(row: Row, a: float, threshold: float) -> tuple[float, float, float]:
             best = (least, a, threshold)
         return least
 
-    step = 0.03 * abs(threshold) + 0.003 * source.amplitude.mean
+    step = 0.03 * abs(threshold) + 0.003 * row.source.amplitude.mean
     bracket = (threshold, threshold + step)
     scipy.optimize.minimize_scalar(loss, bracket=bracket, options={"xtol": 1e-3, "maxiter": 20})
     return best

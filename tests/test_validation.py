@@ -109,6 +109,24 @@ class TestTraining:
         assert model.spec == spec and model.b[0] == 6
         assert model.rounds == (4.0, 3.0, 5.0, 3.1, 2.0, 1.999)
 
+    def test_each_round_trains_a_model_once(self, monkeypatch):
+        """Also one whose step size becomes that of others in the same round."""
+        specs = [replace(SMALL, n_dense=n, rounds=5, tolerance=0.01) for n in (4, 6)]
+        ends = {4: iter([4.0, 5.0, 3.0, 2.0, 1.0]), 6: iter([4.0, 3.0, 5.0, 2.0, 1.0])}
+        trained = []
+
+        def one_round(starts, k, steps, *_):
+            trained.extend((k, start.spec.n_dense) for start in starts)
+            return starts
+
+        monkeypatch.setattr("validation.training._round", one_round)
+        monkeypatch.setattr(
+            "validation.training._exact", lambda model: next(ends[model.spec.n_dense])
+        )
+        models = train(specs)
+        assert sorted(trained) == [(k, n) for k in range(5) for n in (4, 6)]
+        assert [len(model.rounds) for model in models] == [5, 5]
+
     def test_same_seed_same_model(self):
         (first,), (second,) = train([SMALL]), train([SMALL])
         assert np.array_equal(first.w_out, second.w_out)
@@ -151,6 +169,9 @@ class TestTraining:
         assert abs(neighbours - p**2) <= 6 * np.sqrt((p**2 + 2 * p**3) / n)
         features = (x.reshape(-1, 100) > 0).mean(axis=0)
         assert np.abs(features - p).max() <= 6 * np.sqrt(p * (1 - p) / (n / 100)) + 1e-12
+
+    def test_gaps_beyond_all_integers(self):
+        assert not torch.any(Data(1e-30, 60, 1).at(0).dense)
 
     def test_sparse_batches_are_the_dense_ones(self):
         data = Data(0.05, 60, 1)
@@ -196,6 +217,11 @@ class TestTraining:
     def test_step_size_falls_to_zero(self):
         sizes = [SMALL.step_size(k, SMALL.steps) for k in range(SMALL.steps)]
         assert max(sizes) <= SMALL.rate and sizes[-1] < 0.01 * SMALL.rate and BATCH == 1024
+
+    @pytest.mark.parametrize("name", ["steps", "batch"])
+    def test_bad_fit(self, name):
+        with pytest.raises(ValueError, match=f"{name} must be at least 1, got 0"):
+            fit(rt.hadamard_rug(16, 4, seed=0), 0.1, **{name: 0})
 
     def test_bad_company(self):
         with pytest.raises(ValueError, match="specs may differ in n_dense, p and seed only"):

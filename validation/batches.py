@@ -79,7 +79,8 @@ class Data:
         size, (samples, n_sparse) = self.dense.numel(), self.dense.shape
         # Gaps between the features that are on are geometric; by ten deviations there are enough.
         most = int(size * self.p + 10 * math.sqrt(size * self.p) + 40)
-        on = self.draws.geometric(self.p, most).cumsum() - 1
+        gaps = np.minimum(self.draws.geometric(self.p, most), size + 1)
+        on = gaps.cumsum() - 1
         on = on[: np.searchsorted(on, size)]
         column = (on % n_sparse).astype(np.int32)
         starts = np.searchsorted(on, np.arange(0, size + 1, n_sparse)).astype(np.int32)

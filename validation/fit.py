@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import torch
 
 import rugtheory as rt
+from rugtheory import _check
 
 from .batches import sample
 
@@ -48,9 +49,8 @@ def fit(
     progress: Callable[[int], object] = lambda step: None,
 ) -> Fit:
     """Fit a and b by Adam on fresh samples, from a = 1, b = 0, the step size falling to zero."""
-    for name, value in (("steps", steps), ("batch", batch)):
-        if value < 1:
-            raise ValueError(f"{name} must be positive, got {value}")
+    _check.integer("steps", steps, 1)
+    _check.integer("batch", batch, 1)
     w_in = torch.tensor(rug.w_in, dtype=torch.float32, device=device)
     a, b = (torch.tensor(x, device=device, requires_grad=True) for x in (1.0, 0.0))
     adam = torch.optim.Adam([a, b])

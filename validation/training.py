@@ -211,9 +211,9 @@ class _Company:
         return np.pad(w, ((0, self.n_dense - len(w)), (0, 0)))
 
     def _stacked(self, arrays: Sequence[np.ndarray]) -> torch.Tensor:
-        alone = np.stack(arrays) if len(arrays) > 1 else arrays[0]
+        array = np.stack(arrays) if len(arrays) > 1 else arrays[0]
         # Fused steps of Adam take parameters and gradients for contiguous.
-        return torch.tensor(alone, device=self.device).contiguous()
+        return torch.tensor(array, device=self.device).contiguous()
 
     def step(self, step: int, rate: float, scratch: _Scratch) -> torch.Tensor:
         """One step of Adam; losses of the batch, shape (models,)."""
@@ -261,9 +261,13 @@ def train(
     if first.protocol != "converged":
         return _round(models, 0, first.most_steps, device, progress, watch, watched)
     for k in range(first.rounds):
-        going = [i for i, model in enumerate(models) if abs(gain(model.rounds)) >= first.tolerance]
-        for rate in {_rate(models[i]) for i in going}:
-            same = [i for i in going if _rate(models[i]) == rate]
+        rates = {
+            i: _rate(model)
+            for i, model in enumerate(models)
+            if abs(gain(model.rounds)) >= first.tolerance
+        }
+        for rate in set(rates.values()):
+            same = [i for i in rates if rates[i] == rate]
             starts = [replace(models[i], spec=replace(models[i].spec, rate=rate)) for i in same]
             trained = _round(starts, k, first.steps << k, device, progress, watch, watched)
             for i, model in zip(same, trained, strict=True):
