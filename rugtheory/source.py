@@ -19,7 +19,7 @@ import scipy
 from numpy.typing import ArrayLike, NDArray
 from scipy import special
 
-from . import _check
+from . import _beta, _check
 from ._check import Array
 from .rectified import SQRT_2PI, normal_density
 
@@ -27,6 +27,7 @@ Complex = NDArray[np.complex128]
 
 # More nodes than any integrand here needs; finding them takes seconds.
 _MOST_POINTS = 10_000
+_PANEL_ORDER = 14
 
 
 class Amplitude(ABC):
@@ -102,6 +103,11 @@ class Amplitude(ABC):
     def abscissa(self) -> float:
         """Supremum of the real t at which E exp(t u) is finite."""
         return np.inf
+
+    @property
+    def transform_error(self) -> float:
+        """Error of `mgf` at t, relative to its value at Re t, beyond a few roundings."""
+        return 0.0
 
     def atoms(self) -> tuple[Array, Array] | None:
         """Amplitudes and their probabilities if the law is discrete, None if it has a density."""
@@ -376,11 +382,11 @@ class Beta(Density):
         _set(self, beta=_check.positive("beta", self.beta))
 
     def inner_density(self, u: Array) -> Array:
-        a, b = self.alpha, self.beta
-        return np.asarray(u ** (a - 1) * (1 - u) ** (b - 1) / special.beta(a, b))
+        return _beta.density(u, self.alpha, self.beta)
 
     def breakpoints(self) -> Array:
-        return np.array([0.0, 1.0])
+        lower, upper = self._breaks()
+        return np.append(lower[::-1], 1 - upper[1:])
 
     def cumulants(self) -> tuple[float, float, float, float]:
         a, b = self.alpha, self.beta
@@ -393,39 +399,18 @@ class Beta(Density):
     def transform(self, t: Complex, order: int) -> Complex:
         if order:
             return self.mean * Beta(self.alpha + 1, self.beta).transform(t, 0)
-        far = np.abs(t) > 50 + (self.alpha + self.beta) ** 2
-        value = np.empty_like(t)
-        value[far] = self._transform_far(t[far])
-        near = t[~far]
-        # exp(t u) turns |t|/2π times over [0, 1]; scipy's hyp1f1 has no digits for such t.
-        size = 32 + int(np.max(np.abs(near), initial=0.0))
-        nodes, weights = _jacobi(2 ** math.ceil(math.log2(size)), self.beta - 1, self.alpha - 1)
-        total = np.zeros_like(near)
-        for u, w in zip(nodes, weights, strict=True):
-            total += w * np.exp(near * u)
-        value[~far] = total
-        return value
+        return _beta.transform(t, self.alpha, self.beta)
 
-    def _transform_far(self, z: Complex) -> Complex:
-        """Both ends of [0, 1] in the asymptotic expansion of Kummer's function (DLMF 13.7.2)."""
-        a, b = self.alpha, self.beta
-
-        def end(exponent: float, other: float, z: Complex) -> Complex:
-            term = total = np.ones_like(z)
-            for n in range(30):
-                term = term * ((exponent + n) * (1 - other + n) / (n + 1)) / z
-                total = total + term
-            scale = np.exp(special.gammaln(a + b) - special.gammaln(other))
-            return np.asarray(scale * z**-exponent * total)
-
-        return np.asarray(end(a, b, -z) + np.exp(z) * end(b, a, z))
+    @property
+    def transform_error(self) -> float:
+        return 2e-14 + 5e-17 * (self.alpha + self.beta)
 
     @property
     def end(self) -> float:
         return 1.0
 
     def quadrature(self, n: int) -> tuple[Array, Array]:
-        return _jacobi(_points(n), self.beta - 1, self.alpha - 1)
+        return _beta.gauss(_points(n), self.alpha, self.beta)
 
     def sample(self, shape: int | tuple[int, ...], seed: int | np.random.Generator) -> Array:
         return _check.rng(seed).beta(self.alpha, self.beta, _check.shape("shape", shape))
@@ -433,13 +418,20 @@ class Beta(Density):
     def resolving(self, kink: Array, width: Array) -> tuple[Array, Array]:
         # Each half is integrated in the distance from its own end, where the density may be
         # singular and where 1 - u would lose its digits.
-        a, b = self.alpha, self.beta
-        lower, weight_lower = _power_half(kink, width, a)
-        upper, weight_upper = _power_half(1 - kink, width, b)
-        weight_lower *= (1 - lower) ** (b - 1)
-        weight_upper *= (1 - upper) ** (a - 1)
-        weights = np.concatenate([weight_lower, weight_upper])
-        return np.concatenate([lower, 1 - upper]), weights / special.beta(a, b)
+        lower, upper = (
+            np.concatenate(
+                [
+                    np.clip(_around(at, width), 0.0, 0.5),
+                    np.broadcast_to(fixed[:, None], (fixed.size, width.size)),
+                ]
+            )
+            for at, fixed in zip((kink, 1 - kink), self._breaks(), strict=True)
+        )
+        u, _, weights = _beta.both(lower, upper, self.alpha, self.beta, _legendre(_PANEL_ORDER))
+        return u, weights
+
+    def _breaks(self) -> tuple[Array, Array]:
+        return _beta.breaks(self.alpha, self.beta), _beta.breaks(self.beta, self.alpha)
 
 
 @dataclass(frozen=True)
@@ -581,13 +573,6 @@ def _legendre(n: int) -> tuple[Array, Array]:
     return cast(tuple[Array, Array], special.roots_legendre(n))
 
 
-@cache
-def _jacobi(n: int, right: float, left: float) -> tuple[Array, Array]:
-    """Gauss rule on [0, 1] for the weight (1 - u)^right u^left, scaled to add to 1."""
-    x, w = special.roots_jacobi(n, right, left)
-    return (1 + x) / 2, w / w.sum()
-
-
 def _interval(low: Any, high: Any, x: Array, w: Array) -> tuple[Array, Array]:
     """A rule on [-1, 1] moved to [low, high], its weights adding to 1."""
     return low + (high - low) * (1 + x) / 2, w / 2
@@ -600,7 +585,7 @@ def _around(kink: Array, width: Array) -> Array:
     return points.reshape(points.shape[0] * points.shape[1], width.size)
 
 
-def composite(points: Array, order: int = 14) -> tuple[Array, Array]:
+def composite(points: Array, order: int = _PANEL_ORDER) -> tuple[Array, Array]:
     """Gauss-Legendre on the panels between `points` (axis 0, any order; one problem a column)."""
     points = np.sort(points, axis=0)
     x, w = _legendre(order)
@@ -609,21 +594,6 @@ def composite(points: Array, order: int = 14) -> tuple[Array, Array]:
     weights = length * w[:, None, None] / 2
     shape = (order * len(length), points.shape[1])
     return nodes.reshape(shape), weights.reshape(shape)
-
-
-def _power_half(kink: Array, width: Array, alpha: float) -> tuple[Array, Array]:
-    """Rule for the integral of v^(alpha - 1) f(v) over [0, ½], f a polynomial off the kink."""
-    # v = w^(1/k), k = min(alpha, 1), takes an integrable singularity out of the weight; panels
-    # graded towards zero resolve the branch point that is left.
-    k = min(alpha, 1.0)
-    graded = np.array([0.5, 0.0])
-    if alpha % 1:
-        graded = np.append(0.5 * 2.0 ** -np.arange(30.0), 0.0)
-    points = np.clip(_around(kink, width), 0.0, 0.5)
-    fixed = np.broadcast_to(graded[:, None], (graded.size, width.size))
-    w, weights = composite(np.concatenate([points, fixed]) ** k)
-    v = w ** (1 / k)
-    return v, weights * v ** (alpha - k) / k
 
 
 def _set(law: Amplitude, **parameters: Array) -> None:
