@@ -1,8 +1,8 @@
 r"""Integrals over the beta law, density u^(a-1) (1-u)^(b-1) / B(a, b) on [0, 1].
 
-Moments of smooth functions take Gauss-Jacobi rules; functions with a kink take panels; the transform
-M(t) = E e^{tu} takes, by the size of t, a Gauss rule, an integral on a path in the complex plane, or
-the asymptotic series of both ends.
+Moments of smooth functions take Gauss-Jacobi rules; functions with a kink take panels.  The
+transform M(t) = E e^{tu} takes, by the size of t, a Gauss rule, an integral on a path in the complex
+plane, or the asymptotic series of both ends.
 
 On the path z(u) = u [1 + iκ(1-u)] from 0 to 1, for Im t > 0,
 
@@ -30,8 +30,8 @@ Complex = NDArray[np.complex128]
 # Nodes of the Gauss rules for e^{tu}: so many, and one more for so much more of |t|.
 _LEAST_NODES, _PER_NODE = 24, 3.4
 _MOST_NODES = 256
-# Tilted further than so many deviations, the law has its mass where weights of a Gauss rule, good to
-# rounding of the largest, have no digits.
+# Tilted further than so many deviations, the law has its mass where the weights of a Gauss rule,
+# which are good to rounding of the largest, have no digits.
 _MOST_TILT = 1.0
 # The asymptotic series of either end is good beyond this and the square of a + b.
 _FAR = 50.0

@@ -17,7 +17,8 @@ Array = NDArray[np.float64]
 LARGEST = 1e50
 # Losses go as p²; below this they would leave the range of double precision.
 LEAST_P = 1e-140
-_LEAST = 1e-290
+# Of a probability that is not squared.
+LEAST = 1e-290
 # More values than any memory holds; numpy has no clear message for still more.
 _MOST_VALUES = 2**48
 
@@ -49,7 +50,7 @@ def complex_array(name: str, value: ArrayLike) -> NDArray[np.complex128]:
     return array
 
 
-def probability(name: str, value: ArrayLike, *, least: float = _LEAST) -> Array:
+def probability(name: str, value: ArrayLike, *, least: float = LEAST) -> Array:
     """`value` as an array in (0, 1], no less than `least`."""
     array = real(name, value)
     _require(name, array, (array > 0) & (array <= 1), "lie in (0, 1]")

@@ -35,12 +35,14 @@ from ._search import find_root
 from .bounds import welch_sigma
 from .loss import parts
 from .moments import off_moments, on_moments
-from .source import Amplitude, Uniform, check_amplitude
+from .source import Amplitude, Uniform, on_law
 
 # Thresholds are scanned up to this β/σ, beyond which the decoder is linear to rounding.
 _LINEAR = 7.0
 _SURELY_LINEAR = 40.0
 _SCAN = 48
+# Sizes of amplitudes told apart, if they make this part of the power.
+_SIZES, _MATTERS = 8, 1e-4
 
 # Halley's iteration is cubic: after a step this small, relative to σ + |β|, it is done.
 _STEP = 1e-7
@@ -125,19 +127,19 @@ def optimum(
     >>> print(f"{best.a:.10f} {best.b:.10f} {best.loss:.10f}")
     1.2892146331 -0.4458339672 0.0048557981
     """
-    check_amplitude(amplitude)
+    given = _check.probability("p", p)
+    p, amplitude = on_law(p, amplitude, least=_check.LEAST_P)
     if (ratio is None) == (sigma is None):
         raise ValueError(
             f"exactly one of ratio and sigma must be given, got ratio={ratio!r}, sigma={sigma!r}"
         )
-    p = _check.probability("p", p, least=_check.LEAST_P)
     if ratio is not None:
         ratio = _check.probability("ratio", ratio)
         sigma = welch_sigma(p, ratio, amplitude=amplitude)
     sigma = _check.nonnegative("sigma", sigma)  # type: ignore[arg-type]
     _check.broadcastable(p=p, sigma=sigma)
     a, b, loss = blockwise(_solve, amplitude, sigma, p)
-    p, sigma = (np.broadcast_to(x, a.shape) for x in (p, sigma))
+    p, sigma = (np.broadcast_to(x, a.shape) for x in (given, sigma))
     ratio = None if ratio is None else np.broadcast_to(ratio, a.shape)
     return Optimum(p, ratio, sigma, a, b, loss)
 
@@ -152,6 +154,7 @@ class _State(NamedTuple):
     a: Array
     complement: Array  # 1 - a
     a_slope: Array
+    gain: Array  # E x² less the loss with the best a
 
 
 def _state(amplitude: Amplitude, beta: Array, sigma: Array, p: Array) -> _State:
@@ -192,7 +195,8 @@ def _state(amplitude: Amplitude, beta: Array, sigma: Array, p: Array) -> _State:
     )
     curvature = -side * on.ucphi / sigma**2 * h2 + 3 * x_slope * h1 - xh * phi / sigma
     a = x / h1
-    return _State(psi, slope, curvature, x * h2, a, noise / h1, (x_slope - a * above) / h1)
+    gain = np.divide(xh * xh, h2, out=np.zeros_like(h2), where=h2 > 0)
+    return _State(psi, slope, curvature, x * h2, a, noise / h1, (x_slope - a * above) / h1, gain)
 
 
 def _solve(amplitude: Amplitude, sigma: Array, p: Array) -> tuple[Array, Array, Array]:
@@ -241,15 +245,11 @@ def _polished(
 def _bracketed(amplitude: Amplitude, sigma: Array, p: Array) -> Array:
     """β/σ of the global minimum: scan for all roots of Ψ, solve for each, compare their losses."""
     top = _linear_threshold(amplitude, sigma, p)
-    # The threshold -β/σ follows the noise to the rarity of signals, and where amplitudes keep away
-    # from zero on to the point where what noise passes is small against σ.
-    rarity, clarity = np.log(1 / p), np.log1p(amplitude.mean / sigma)
-    low, high = -(np.sqrt(8 / 3 * rarity) + np.sqrt(2 * clarity) + 3), np.minimum(top, _LINEAR)
-    grid = low + (high - low) * np.linspace(0, 1, _SCAN)[:, None]
+    grid = _scan(amplitude, sigma, p, np.minimum(top, _LINEAR))
 
     def psi(t: Array, sigma: Array, p: Array) -> Array:
         state = _state(amplitude, t * sigma, sigma, p)
-        return state.psi / state.scale
+        return state.psi / np.where(state.scale > 0, state.scale, 1.0)
 
     positive = np.array([psi(t, sigma, p) > 0 for t in grid])
     cell, point = np.nonzero(positive[:-1] & ~positive[1:])
@@ -263,10 +263,38 @@ def _bracketed(amplitude: Amplitude, sigma: Array, p: Array) -> Array:
     s, q = sigma[owner], p[owner]
     state = _state(amplitude, t * s, s, q)
     loss = parts(amplitude, state.a, state.a * t * s, s, q, state.complement)[2]
+    # A loss close to E x² has not the digits of what the decoder gains, nor the gain those of a
+    # small loss.
+    least = np.full(top.shape, np.inf)
+    np.minimum.at(least, owner, loss)
+    small = least[owner] < 0.5 * q * amplitude.second_moment
+    order = np.argsort(np.where(small, -loss, state.gain), kind="stable")
     best = np.empty_like(top)
-    order = np.argsort(-loss, kind="stable")
-    best[owner[order]] = t[order]  # of several with one owner the last, least loss, stays
+    best[owner[order]] = t[order]  # of several with one owner the last, the best, stays
     return best
+
+
+def _scan(amplitude: Amplitude, sigma: Array, p: Array, high: Array) -> Array:
+    """Values of β/σ up to `high`, ascending along axis 0, between which Ψ has one root at most."""
+    u, share = _scales(amplitude)
+    # The threshold -β/σ follows the noise to the rarity of signals, of which the largest may be
+    # rarer than others, and where amplitudes keep away from zero on to the point where what noise
+    # passes is small against σ.
+    rarity, clarity = -np.log(p * share.min()), np.log1p(u.max() / sigma)
+    low = -(np.sqrt(8 / 3 * rarity) + np.sqrt(2 * clarity) + 3)
+    grid = [low + (high - low) * np.linspace(0, 1, _SCAN)[:, None]]
+    # Or it silences the amplitudes of one size and passes the larger ones.
+    grid += [x + np.linspace(-6, 6, 13)[:, None] for x in -u[:, None] / sigma if u.size > 1]
+    return np.sort(np.minimum(np.concatenate(grid), high), axis=0)
+
+
+@lru_cache(maxsize=64)
+def _scales(amplitude: Amplitude) -> tuple[Array, Array]:
+    """Amplitudes of a few sizes, and their probabilities, that make up the power of a feature."""
+    u, share = amplitude.quadrature(_SIZES)
+    power = share * u * u
+    matters = power > _MATTERS * power.sum()
+    return u[matters], share[matters]
 
 
 def _interpolated(amplitude: Amplitude, sigma: Array, p: Array) -> Array:

@@ -34,7 +34,7 @@ from .bounds import linear_loss, welch_sigma
 from .loss import loss_gradient, loss_parts
 from .optimum import optimum
 from .rectified import normal_density, ratios, signed_tails, tails
-from .source import Amplitude, Density, Uniform, check_amplitude
+from .source import Amplitude, Uniform, on_law
 
 _LOG_SQRT_2PI = float(np.log(2 * np.pi) / 2)
 _GOOD = 0.1
@@ -92,8 +92,7 @@ def sparse_constants(p: ArrayLike, *, amplitude: Amplitude = Uniform()) -> Spars
     >>> print(f"{rt.sparse_constants(0.045).leading:.8f}")
     2.00737614
     """
-    check_amplitude(amplitude)
-    p = _check.probability("p", p)
+    p, amplitude = on_law(p, amplitude)
     m1, m2 = amplitude.mean, amplitude.second_moment
     kappa = amplitude.variance / m2
     odds = (1 - p) / p
@@ -104,7 +103,7 @@ def sparse_constants(p: ArrayLike, *, amplitude: Amplitude = Uniform()) -> Spars
     passed = 2 * odds * tails(m).g2
     e = m1 * m / m2
     with np.errstate(invalid="ignore"):
-        boundary = 4 * _density_at_zero(amplitude) * signed_tails(-m).g3
+        boundary = 4 * amplitude.density_at_zero * signed_tails(-m).g3
     next_order = 2 * e * (m * m + 1 + passed) - 2 * e * e * m1 * m - boundary
     return SparseConstants(m, 1 + kappa * m * m + passed, next_order)
 
@@ -172,8 +171,8 @@ def sparse_law(
     _check.choice("kind", kind, _KINDS)
     if kind in ("selection", "oracle", "bayes") and order > 0:
         raise ValueError(f"order must be 0 for {kind}, got {order}")
-    sigma = welch_sigma(p, ratio, amplitude=amplitude)
-    p, sigma = np.broadcast_arrays(_check.probability("p", p), sigma)
+    p, amplitude = on_law(p, amplitude)
+    p, sigma = np.broadcast_arrays(p, welch_sigma(p, ratio, amplitude=amplitude))
     if kind == "relu":
         constants = sparse_constants(p, amplitude=amplitude)
         return np.asarray(p * sigma**2 * (constants.leading + order * constants.next * sigma))
@@ -199,8 +198,8 @@ def upper_bound(p: ArrayLike, ratio: ArrayLike, *, amplitude: Amplitude = Unifor
     >>> bool(rt.optimum(0.01, 0.25).loss < rt.upper_bound(0.01, 0.25))
     True
     """
+    p, amplitude = on_law(p, amplitude)
     sigma = welch_sigma(p, ratio, amplitude=amplitude)
-    p = _check.probability("p", p)
     return np.asarray(p * sigma**2 * (1.5 - 2 * np.log(p)))
 
 
@@ -348,17 +347,17 @@ def _shift(odds: Array, kappa: float) -> Array:
 
 
 def _jump_constant(t: Array, p: Array, sigma: Array, amplitude: Amplitude) -> Array:
-    if _density_at_zero(amplitude) == 0:
+    if amplitude.density_at_zero == 0:
         return np.ones_like(p)
     g = signed_tails(-t)
     missed = 4 * t * g.g2 - t * t * g.g1 - 4 * g.g3
     above = tails(np.maximum(t, 0.0))
     passed = np.where(t > 0, above.g0, 1 - tails(np.abs(t)).g0) + t * g.phi
-    return np.asarray(1 + (1 - p) / p * passed + sigma * _density_at_zero(amplitude) * missed)
+    return np.asarray(1 + (1 - p) / p * passed + sigma * amplitude.density_at_zero * missed)
 
 
 def _jump_threshold(p: Array, sigma: Array, amplitude: Amplitude) -> Array:
-    if _density_at_zero(amplitude) == 0:
+    if amplitude.density_at_zero == 0:
         return np.full(p.shape, np.inf)  # no amplitude is so small that a high threshold misses it
     p, sigma = p[None], sigma[None]
 
@@ -375,7 +374,7 @@ def _jump_threshold(p: Array, sigma: Array, amplitude: Amplitude) -> Array:
 
 def _topk_threshold(p: Array, sigma: Array, amplitude: Amplitude) -> Array:
     """As much noise above it as there are signals below."""
-    density = _density_at_zero(amplitude)
+    density = amplitude.density_at_zero
     if density == 0:
         return np.full(p.shape, np.inf)
 
@@ -385,10 +384,3 @@ def _topk_threshold(p: Array, sigma: Array, amplitude: Amplitude) -> Array:
 
     top = np.sqrt(2 * np.log(1 / p) + 2 * np.log1p(amplitude.mean / sigma)) + 3
     return np.asarray(find_root(excess, (-top, top), args=(p, sigma)).x)
-
-
-def _density_at_zero(amplitude: Amplitude) -> float:
-    if isinstance(amplitude, Uniform | Density) and amplitude.start == 0:
-        with np.errstate(divide="ignore"):
-            return float(amplitude.density(np.array(0.0)))
-    return 0.0

@@ -28,6 +28,8 @@ Complex = NDArray[np.complex128]
 # More nodes than any integrand here needs; finding them takes seconds.
 _MOST_POINTS = 10_000
 _PANEL_ORDER = 14
+# Of the extrapolation of a density to 0: the first t in inverse means, and how many.
+_FIRST_DECAY, _EXTRAPOLATED = 32.0, 8
 
 
 class Amplitude(ABC):
@@ -109,6 +111,16 @@ class Amplitude(ABC):
         """Error of `mgf` at t, relative to its value at Re t, beyond a few roundings."""
         return 0.0
 
+    @property
+    def density_at_zero(self) -> float:
+        """Limit of the probability density as u → 0; infinite if it has none.
+
+        Unless a law says so itself, it is lim t E exp(-t u), extrapolated to t → ∞.
+        """
+        if self.atoms() is not None or self.start > 0:
+            return 0.0
+        return _limit_at_zero(self)
+
     def atoms(self) -> tuple[Array, Array] | None:
         """Amplitudes and their probabilities if the law is discrete, None if it has a density."""
         return None
@@ -170,6 +182,10 @@ class Uniform(Amplitude):
 
     def breakpoints(self) -> Array:
         return np.array([self.low, self.high])
+
+    @property
+    def density_at_zero(self) -> float:
+        return 1 / self.high if self.low == 0 else 0.0
 
     def density(self, u: ArrayLike) -> Array:
         """Probability density at `u`."""
@@ -280,6 +296,10 @@ class Density(Amplitude):
             return np.where(
                 (u >= 0) & (u <= self.end), self.inner_density(np.clip(u, 0, self.end)), 0.0
             )
+
+    @property
+    def density_at_zero(self) -> float:
+        return float(self.density(0.0))
 
     @abstractmethod
     def inner_density(self, u: Array) -> Array:
@@ -533,6 +553,38 @@ def check_amplitude(amplitude: Amplitude) -> None:
         raise TypeError(
             f"amplitude must be an amplitude law such as Uniform(0, 1), got {amplitude!r}"
         )
+
+
+def on_law(
+    p: ArrayLike, amplitude: Amplitude, *, least: float = _check.LEAST
+) -> tuple[Array, Amplitude]:
+    """`p`, checked, and `amplitude` of the same source, for which "on" means not zero.
+
+    An atom of the amplitude law at 0 belongs to the features that are off.
+    """
+    check_amplitude(amplitude)
+    p = _check.probability("p", p, least=least)
+    atoms = amplitude.atoms()
+    if atoms is None or np.all(atoms[0] > 0):
+        return p, amplitude
+    positive = atoms[0] > 0
+    nodes, weights = (tuple(x[positive].tolist()) for x in atoms)
+    share = sum(weights)
+    return _check.probability("p", p * share, least=least), FromQuadrature(nodes, weights)
+
+
+def _limit_at_zero(law: Amplitude) -> float:
+    """Lim t E exp(-t u) by Richardson's extrapolation in 1/t."""
+    t = _FIRST_DECAY * 2.0 ** np.arange(_EXTRAPOLATED) / law.mean
+    values = t * law.transform(-t.astype(complex), 0).real
+    rows = [values]
+    for k in range(1, values.size):
+        rows.append((2**k * rows[-1][1:] - rows[-1][:-1]) / (2**k - 1))
+    best, other = float(rows[-1][0]), float(rows[-2][0])
+    if abs(best - other) <= 1e-6 * (abs(best) + 1e-3 / law.mean):
+        return best if best > 1e-6 / law.mean else 0.0
+    # No power series in 1/t: the density grows or falls like another power of u.
+    return np.inf if values[-1] > values[-2] else 0.0
 
 
 def _expm1(z: Complex) -> Complex:
