@@ -1,8 +1,8 @@
 r"""Integrals over the beta law, density u^(a-1) (1-u)^(b-1) / B(a, b) on [0, 1].
 
-Moments of smooth functions take Gauss-Jacobi rules; functions with a kink take panels.  The
-transform M(t) = E e^{tu} takes, by the size of t, a Gauss rule, an integral on a path in the complex
-plane, or the asymptotic series of both ends.
+Moments of smooth functions take Gauss-Jacobi rules; functions with a kink take panels.  By the size
+of t, the transform M(t) = E e^{tu} takes a Gauss rule, an integral on a path in the complex plane,
+or the asymptotic series of both ends.
 
 On the path z(u) = u [1 + iκ(1-u)] from 0 to 1, for Im t > 0,
 

@@ -23,8 +23,8 @@ What makes it exact to rounding:
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
-from functools import cached_property
+from dataclasses import dataclass, replace
+from functools import cached_property, lru_cache
 from typing import NamedTuple
 
 import numpy as np
@@ -41,14 +41,21 @@ _CONCENTRATED = 1e-13
 _GRID = 28
 _FIRST_NODES = 32
 _FAR = 1e3
-_MOST_TAIL_NODES = 2**13
+# Nodes of a tail: so many at least, and as many as keep nodes times points below the second number.
+_TAIL_NODES, _TAIL_WORK, _MOST_TAIL_NODES = 2**13, 2**23, 2**16
+# Weights within this factor are of one size.
+_ONE_SIZE = 30.0
+# Terms that decay like 1/k add up to the same over every octave, those of k^{-3/2} to .7.
+_FAST = 0.8
 _CHUNK = 2**18
 # Of the scale of all values: below this part of it there is none on one side.
 _NOTHING = 1e-30
+# Where sums are cut off to be compared with the whole, and the factor on their largest difference.
+_CUTS, _SAFETY = (0.85, 0.7, 0.6, 0.5, 0.4, 0.3), 3.0
 
 
 class Estimate(NamedTuple):
-    """A value and a bound on its error."""
+    """A value and an estimate of its error, meant as a bound."""
 
     value: float
     error: float
@@ -84,6 +91,21 @@ class Interference:
         if not self.weights.size:
             return 0.0
         return self.weights.size * float(np.log1p(-self.p)) if self.p < 1 else -np.inf
+
+    @property
+    def log_all_off(self) -> float:
+        """What `exponent` leaves out of the log of E e^{sZ}."""
+        return self.log_none if self.p < 1 else 0.0
+
+    def accuracy(self, s: float) -> float:
+        """Error of E e^{sZ} on the line through real `s` from that of the amplitude's transform."""
+        if not self.amplitude.transform_error:
+            return 0.0
+        with np.errstate(over="ignore", invalid="ignore"):
+            m = self.amplitude.transform((s * self.weights).astype(complex), 0).real
+            terms = 1 - self.p + self.p * m
+            whole = float(np.exp(np.log(terms).sum()) * (self.p * m / terms).sum())
+        return self.amplitude.transform_error * whole
 
     @property
     def spread(self) -> float:
@@ -165,7 +187,9 @@ class Interference:
         for start in range(0, s.size, size):
             part = slice(start, start + size)
             logs = self._log_term(s[part, None] * weights)
-            total[part] = logs.sum(axis=1) if counts is None else logs @ counts
+            # einsum takes no threads, which cost more than products this small.
+            ones = np.ones(weights.size) if counts is None else counts
+            total[part] = np.einsum("sj,j->s", logs, ones)
         return total
 
     def _log_term(self, t: Complex) -> Complex:
@@ -189,7 +213,7 @@ def _concentrate(weights: Array, order: int) -> tuple[Array, Array]:
     x = chebyshev.chebpts1(order)
     sums = chebyshev.chebvander(weights / width, order - 1).sum(axis=0) * (2 / order)
     sums[0] /= 2
-    return width * x, chebyshev.chebvander(x, order - 1) @ sums
+    return width * x, np.einsum("kj,j->k", chebyshev.chebvander(x, order - 1), sums)
 
 
 class Integral:
@@ -252,6 +276,9 @@ class Integral:
             periods = excess / np.abs(alpha - alpha[best])
         self.period = float(max(periods[:best].min(), periods[best + 1 :].min()))
         self.alpha, self.log_scale = float(alpha[best]), float(chernoff[best])
+        with np.errstate(over="ignore"):
+            scale = np.exp(self.alpha * self.shift - self.log_scale)
+        self.accuracy = float(scale * self.law.accuracy(self.alpha))
         self.refine()
 
     def refine(self) -> None:
@@ -263,13 +290,12 @@ class Integral:
         value, error = self.law.mgf(s, s * self.shift - self.log_scale)
         self.nodes, self.values = np.append(self.nodes, s), np.append(self.values, value)
         self.terms = terms = np.append(terms, (value * r).real)
-        rounding = _EPS * (4 + np.abs(s * self.shift)) * np.abs(value)
+        rounding = _EPS * (4 + np.abs(s * self.shift)) * np.abs(value) + self.accuracy
         self.noise += float(np.sum((error + rounding) * np.abs(r)))
 
         factor = np.exp(self.log_scale) * 2 / self.period
-        full, *cut = (float(_window(terms.size, x) @ terms) for x in (1.0, 0.7, 0.5))
-        tail = float(np.abs(terms[terms.size // 2 :]).sum())
-        missing = min(tail, max(abs(full - x) for x in cut)) + self.noise
+        full, cut_off = _cut(terms)
+        missing = float(cut_off) + self.noise
         if self.law.amplitude.atoms() is not None:
             missing += self._revival()
         images = 4 * np.exp(self.log_scale + _LOG_IMAGES)
@@ -295,6 +321,21 @@ class Integral:
         return float(np.mean(np.abs(value * self.kernel(s)) * y) * np.log(_FAR) * density)
 
 
+def _cut(terms: Array) -> tuple[Array, Array]:
+    """Sum of `terms` along axis 0 to infinity, cut off smoothly, and an estimate of the error.
+
+    An error that decays with the number of terms changes with it: sums cut off earlier tell by how
+    much, and more than two of them that no coincidence hides it.
+    """
+    full, *others = np.einsum("wk,k...->w...", _windows(len(terms)), terms)
+    return full, _SAFETY * np.max([np.abs(full - x) for x in others], axis=0)
+
+
+@lru_cache(maxsize=32)
+def _windows(size: int) -> Array:
+    return np.stack([_window(size, x) for x in (1.0, *_CUTS)])
+
+
 def _window(size: int, cut: float) -> Array:
     """One up to cut/2, zero from `cut` on, all derivatives continuous; the nodes fill [0, 1]."""
     x = np.clip(((np.arange(size) + 0.5) / (size * cut) - 0.5) * 2, 1e-9, 1 - 1e-9)
@@ -302,29 +343,96 @@ def _window(size: int, cut: float) -> Array:
         return np.asarray(1 / (1 + np.exp(1 / (1 - x) - 1 / x)))
 
 
-def tail_probability(law: Interference, t: Array, atol: float) -> tuple[Array, float]:
-    """P(Z > t; Z ≠ 0) at all `t`, and a bound on the errors, aiming at `atol`."""
-    if not law.weights.size:
-        return np.zeros_like(t), 0.0
-    _, high = law.domain()
-    size = float(np.abs(law.weights[0])) * min(law.amplitude.end, 4 * law.amplitude.mean)
-    alpha = min(1 / max(law.spread, size / 4), high / 4)
+def tail_probability(law: Interference, t: Array, atol: float) -> tuple[Array, Array]:
+    """P(Z > t; Z ≠ 0) at all `t`, and estimates of the errors, aiming at `atol`."""
+    value, error = np.zeros_like(t), np.zeros_like(t)
+    weights, quiet = law.weights, 1.0
+    # Values of very different size take nodes of their own each: of weights of one size some are
+    # on, the larger ones off.
+    while weights.size:
+        if quiet < 0.1 * atol:
+            return value, error + quiet
+        equal = np.abs(weights) > np.abs(weights[0]) / _ONE_SIZE if law.p < 1 else weights != 0
+        strong, weak = (replace(law, weights=weights[x]) for x in (equal, ~equal))
+        some, missing = np.empty_like(t), np.empty_like(t)
+        # Each tail is inverted on the side where it decays.
+        for below in (False, True):
+            side = (t < 0) == below
+            if side.any():
+                sign = -1.0 if below else 1.0
+                laws = (replace(x, weights=sign * x.weights) for x in (strong, weak))
+                some[side], missing[side] = _tail_of(*laws, sign * t[side], atol / quiet)
+        some = np.where(t < 0, -np.expm1(strong.log_none) - some, some)
+        value, error = value + quiet * some, error + quiet * missing
+        weights, quiet = weak.weights, quiet * float(np.exp(strong.log_none))
+    return value, np.minimum(error, 1.0)
+
+
+def _tail_of(
+    strong: Interference, weak: Interference, t: Array, atol: float
+) -> tuple[Array, Array]:
+    """P(Z > t; some of the strong are on), Z the sum of both, at `t` ≥ 0."""
+
+    def log_mgf(s: Array) -> Array:
+        return strong.log_mgf(s) + weak.exponent(s.astype(complex))[0].real + weak.log_all_off
+
+    both = replace(strong, weights=np.append(strong.weights, weak.weights))
+    _, high = both.domain()
+    size = float(np.abs(both.weights[0])) * min(both.amplitude.end, 4 * both.amplitude.mean)
+    alpha = min(1 / max(both.spread, size / 4), high / 4)
     # Images: to the right at most e^{-αT}, to the left by Chernoff's inequality.
     steeper = np.geomspace(1.5, 20, 12) * alpha
     steeper = steeper[steeper < 0.99 * high]
-    excess = law.log_mgf(steeper) - steeper * t.min() - _LOG_IMAGES
+    excess = log_mgf(steeper) - steeper * t.min() - _LOG_IMAGES
     period = max(-_LOG_IMAGES / alpha, float(np.min(excess / (steeper - alpha))))
     step, terms, noise = 2 * np.pi / period, np.empty(0, complex), 0.0
     scale = np.exp(-alpha * t) * 2 / period
+    accuracy = both.accuracy(alpha)
+    most_nodes = min(max(_TAIL_WORK // t.size, _TAIL_NODES), _MOST_TAIL_NODES)
     while True:
         y = (np.arange(terms.size, max(2 * terms.size, _FIRST_NODES)) + 0.5) * step
         s = np.asarray(alpha + 1j * y, np.complex128)
-        value, error = law.mgf(s, np.zeros_like(s))
+        q, inexact = weak.exponent(s)
+        value, error = strong.mgf(s, q + weak.log_all_off)
         terms = np.append(terms, value / s)
-        noise += float(np.sum((error + 8 * _EPS * np.abs(value)) / np.abs(s)))
-        phase = np.exp(-1j * step * np.outer(t, np.arange(terms.size) + 0.5))
-        full, *cut = ((phase @ (_window(terms.size, x) * terms)).real for x in (1.0, 0.7, 0.5))
-        missing = np.max([np.abs(full - x) for x in cut], axis=0) + noise
-        worst = float(np.max(scale * missing)) + 2 * np.exp(_LOG_IMAGES)
-        if worst <= atol or terms.size >= _MOST_TAIL_NODES:
-            return scale * full, worst
+        error = error + inexact * np.abs(value) + 8 * _EPS * np.abs(value) + accuracy
+        noise += float(np.sum(error / np.abs(s)))
+        last = terms.size >= most_nodes
+        full, missing = _summed(terms, step, t)
+        error = scale * (missing + noise) + 2 * np.exp(_LOG_IMAGES)
+        if (last or error.max() <= atol) and not _decaying(terms):
+            # Jumps narrower than the shortest wave look like slopes.  P(Z > t) falls from one end
+            # of a wave to the other by no less than the error between, and a jump adds a fifth
+            # of its height to the moduli in every octave.
+            wave = period / terms.size
+            before, after = (
+                np.exp(-alpha * at) * 2 / period * _summed(terms, step, at)[0]
+                for at in (t - wave, t + wave)
+            )
+            most = 4 * scale * np.max(_octaves(terms))
+            error = np.maximum(error, np.minimum(np.abs(before - after), most))
+        if last or error.max() <= atol:
+            return scale * full, error
+
+
+def _summed(terms: Array, step: float, t: Array) -> tuple[Array, Array]:
+    """Σ_k terms_k e^{-i (k + ½) step t}, real part, and its error."""
+    full, missing = np.empty_like(t), np.empty_like(t)
+    wave, length = (np.arange(terms.size) + 0.5) * step, max(1, _CHUNK // terms.size)
+    for start in range(0, t.size, length):
+        part = slice(start, start + length)
+        phase = np.exp(-1j * np.outer(wave, t[part]))
+        full[part], missing[part] = _cut((phase * terms[:, None]).real)
+    return full, missing
+
+
+def _octaves(terms: Array) -> tuple[float, float]:
+    """Sums of the moduli of the terms over the last octave but one, and the last."""
+    size, n = np.abs(terms), terms.size
+    return float(size[n // 4 : n // 2].sum()), float(size[n // 2 :].sum())
+
+
+def _decaying(terms: Array) -> bool:
+    """Whether the moduli of the terms have a finite sum."""
+    before, last = _octaves(terms)
+    return last < _FAST * before

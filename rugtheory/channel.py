@@ -135,7 +135,7 @@ class RowChannel:
         weights = self.weights[np.argsort(-np.abs(self.weights))]
         law = Interference(weights[weights != 0], self.p, self.amplitude)
         some, error = tail_probability(law, t, atol)
-        return np.clip(some + np.exp(law.log_none) * (t < 0), 0.0, 1.0), error
+        return np.clip(some + np.exp(law.log_none) * (t < 0), 0.0, 1.0), float(error.max())
 
     def distance_from_gaussian(self) -> Estimate:
         """Kolmogorov's distance sup |P(Z ≤ t) - Φ((t - mean)/std)|, from the exact law.

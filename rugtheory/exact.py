@@ -32,6 +32,8 @@ _MOST_VALUES, _MOST_WORK = 2**16, 2**22
 _NO_DIAGONAL = 1e-30
 # Sums that differ by less than this part of their size, or of their scale, are the same.
 _SAME = 1e-14
+# Relative error of sums of positive terms, with a margin.
+_ROUNDING = 4e-15
 _BLOCK = 64
 
 
@@ -244,16 +246,27 @@ class Row:
             value, error = self.inversion.estimate
         else:
             z, probability = values
-            value = float(probability @ _quiet_loss(a, shifted + z, source))
-            error = 1e-13 * value
-        error += 2 * np.sqrt(max(value, 0.0)) * dropped + dropped**2
+            on, off, losses = _quiet_parts(a, shifted + z, source)
+            value = float(probability @ losses)
+            terms = abs(shifted) + source.amplitude.end * float(np.abs(w).sum() + abs(a))
+            roots = source.p * np.sqrt(on) + (1 - source.p) * np.sqrt(off)
+            moved = 2 * roots * _ROUNDING * terms + (_ROUNDING * terms) ** 2
+            error = _ROUNDING * value + float(probability @ moved)
+        error += _moved(value, dropped)
         return Estimate(float(value), float(error))
 
 
 def _linear_row(a: float, weights: Array, b: float, source: SparseSource) -> Estimate:
     noise = source.variance * float(weights @ weights + (1 - a) ** 2)
     offset = b + source.mean * (float(weights.sum()) - (1 - a))
-    return Estimate(noise + offset**2, 1e-14 * (noise + offset**2))
+    terms = abs(b) + source.mean * (float(np.abs(weights).sum()) + abs(1 - a))
+    value = noise + offset**2
+    return Estimate(value, _ROUNDING * noise + _moved(offset**2, _ROUNDING * terms))
+
+
+def _moved(loss: float, reading: float) -> float:
+    """At most what an error of that size in the reading changes a loss by."""
+    return float(2 * np.sqrt(max(loss, 0.0)) * reading + reading**2)
 
 
 def significant(w: Array, b: float, source: SparseSource, a: float) -> tuple[Array, float, float]:
@@ -269,10 +282,10 @@ def significant(w: Array, b: float, source: SparseSource, a: float) -> tuple[Arr
     return w[kept], b + source.mean * float(rest.sum()), deviation
 
 
-def _quiet_loss(a: float, b: Array, source: SparseSource) -> Array:
-    """The loss without noise at each of the biases `b`."""
+def _quiet_parts(a: float, b: Array, source: SparseSource) -> tuple[Array, Array, Array]:
+    """Loss without noise at each of the biases `b`: of a feature on, off, and in all."""
     one = np.ones_like(b)
-    return parts(source.amplitude, a * one, b, 0 * one, source.p * one, (1 - a) * one)[2]
+    return parts(source.amplitude, a * one, b, 0 * one, source.p * one, (1 - a) * one)
 
 
 def support(
@@ -364,7 +377,7 @@ class Inversion:
         if p < 1:
             second = Integral(law, b, off, lambda s: 2 / s**2, 1, extent=extent, beyond=above)
             self.integrals.append((1 - p, second))
-        self.estimate = self._refined(self._known(1.0, a, b), rtol)
+        self.estimate = self._refined(self._known(1.0, a, b), self._rounding(a, b), rtol)
 
     def at(self, a: float, b: float) -> float | None:
         """The loss with all weights scaled to the diagonal `a`; None where that needs new nodes."""
@@ -379,11 +392,23 @@ class Inversion:
             value += share * integral.scaled(by, b, kernel)
         return value
 
-    def _refined(self, known: float, rtol: float) -> Estimate:
+    def _rounding(self, a: float, b: float) -> float:
+        """What cancellation may leave in the part without integrals."""
+        source, w = self.source, np.abs(self.law.weights)
+        positive = self._known(1.0, a, b)
+        if self.side < 0:  # the terms of the square of a sum, with positive signs
+            some = float(-np.expm1(self.law.log_none))
+            root = abs(a - 1) * np.sqrt(source.amplitude.second_moment) + abs(b)
+            mean = source.mean * w.sum()
+            size = some * root**2 + 2 * root * mean + mean**2 + source.variance * (w @ w)
+            positive += source.p * float(size)
+        return _ROUNDING * positive
+
+    def _refined(self, known: float, rounding: float, rtol: float) -> Estimate:
         while True:
             value = known + sum(share * x.estimate.value for share, x in self.integrals)
             errors = [share * x.estimate.error for share, x in self.integrals]
-            error = sum(errors) + 1e-14 * known
+            error = sum(errors) + rounding
             _, worst = self.integrals[int(np.argmax(errors))]
             if error <= rtol * value or worst.terms.size >= _MOST_NODES:
                 return Estimate(value, error)
@@ -391,7 +416,7 @@ class Inversion:
 
     def _known(self, by: float, a: float, b: float) -> float:
         """The part without integrals; the weights are `by` times those of the law."""
-        quiet = _quiet_loss(a, np.array([b]), self.source)[0]
+        quiet = _quiet_parts(a, np.array([b]), self.source)[2][0]
         missed, silent = self._first(by, a, b)
         some_on = self.source.p * (missed if self.side < 0 else silent)
         return float(np.exp(self.law.log_none) * quiet + some_on)
