@@ -32,7 +32,7 @@ _LEAST_NODES, _PER_NODE = 24, 3.4
 _MOST_NODES = 256
 # Tilted further than so many deviations, the law has its mass where the weights of a Gauss rule,
 # which are good to rounding of the largest, have no digits.
-_MOST_TILT = 1.0
+_MOST_TILT = 0.5
 # The asymptotic series of either end is good beyond this and the square of a + b.
 _FAR = 50.0
 _ORDER = 16
@@ -139,7 +139,7 @@ def transform(t: Complex, a: float, b: float) -> Complex:
     far = size > _FAR + (a + b) ** 2
     value[far] = _ends(t[far], a, b)
     deviation = math.sqrt(a * b / (a + b + 1)) / (a + b)
-    near = ~far & (np.abs(t.real) * deviation <= max(_MOST_TILT, deviation * _LEAST_NODES))
+    near = ~far & (np.abs(t.real) * deviation <= max(_MOST_TILT, 12 * deviation))
     sizes = [0.0]
     n = _LEAST_NODES
     while n <= _MOST_NODES:

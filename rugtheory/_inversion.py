@@ -290,7 +290,8 @@ class Integral:
         value, error = self.law.mgf(s, s * self.shift - self.log_scale)
         self.nodes, self.values = np.append(self.nodes, s), np.append(self.values, value)
         self.terms = terms = np.append(terms, (value * r).real)
-        rounding = _EPS * (4 + np.abs(s * self.shift)) * np.abs(value) + self.accuracy
+        turns = np.abs(s) * (abs(self.shift) + self.law.spread)
+        rounding = _EPS * (4 + turns) * np.abs(value) + self.accuracy
         self.noise += float(np.sum((error + rounding) * np.abs(r)))
 
         factor = np.exp(self.log_scale) * 2 / self.period
@@ -360,8 +361,8 @@ def tail_probability(law: Interference, t: Array, atol: float) -> tuple[Array, A
             side = (t < 0) == below
             if side.any():
                 sign = -1.0 if below else 1.0
-                laws = (replace(x, weights=sign * x.weights) for x in (strong, weak))
-                some[side], missing[side] = _tail_of(*laws, sign * t[side], atol / quiet)
+                one, two = (replace(x, weights=sign * x.weights) for x in (strong, weak))
+                some[side], missing[side] = _tail_of(one, two, sign * t[side], atol / quiet)
         some = np.where(t < 0, -np.expm1(strong.log_none) - some, some)
         value, error = value + quiet * some, error + quiet * missing
         weights, quiet = weak.weights, quiet * float(np.exp(strong.log_none))

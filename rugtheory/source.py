@@ -28,6 +28,7 @@ Complex = NDArray[np.complex128]
 # More nodes than any integrand here needs; finding them takes seconds.
 _MOST_POINTS = 10_000
 _PANEL_ORDER = 14
+_MOST_ATOMS = 64
 # Of the extrapolation of a density to 0: the first t in inverse means, and how many.
 _FIRST_DECAY, _EXTRAPOLATED = 32.0, 8
 
@@ -103,8 +104,13 @@ class Amplitude(ABC):
 
     @property
     def abscissa(self) -> float:
-        """Supremum of the real t at which E exp(t u) is finite."""
-        return np.inf
+        """Supremum of the real t at which E exp(t u) is finite.
+
+        An unbounded law has to say it itself: TypeError if it does not.
+        """
+        if np.isfinite(self.end):
+            return np.inf
+        raise TypeError(f"{type(self).__name__} is unbounded, so it must define abscissa")
 
     @property
     def transform_error(self) -> float:
@@ -122,8 +128,12 @@ class Amplitude(ABC):
         return _limit_at_zero(self)
 
     def atoms(self) -> tuple[Array, Array] | None:
-        """Amplitudes and their probabilities if the law is discrete, None if it has a density."""
-        return None
+        """Amplitudes and their probabilities if the law is discrete, None if it has a density.
+
+        Unless a law says so itself, it is discrete if it has no rule of so many nodes.
+        """
+        nodes, weights = self.quadrature(_MOST_ATOMS)
+        return (nodes, weights) if nodes.size < _MOST_ATOMS else None
 
     @abstractmethod
     def breakpoints(self) -> Array:
@@ -182,6 +192,9 @@ class Uniform(Amplitude):
 
     def breakpoints(self) -> Array:
         return np.array([self.low, self.high])
+
+    def atoms(self) -> None:
+        return None
 
     @property
     def density_at_zero(self) -> float:
@@ -297,6 +310,9 @@ class Density(Amplitude):
                 (u >= 0) & (u <= self.end), self.inner_density(np.clip(u, 0, self.end)), 0.0
             )
 
+    def atoms(self) -> None:
+        return None
+
     @property
     def density_at_zero(self) -> float:
         return float(self.density(0.0))
@@ -384,6 +400,10 @@ class HalfNormal(Density):
 
     @property
     def end(self) -> float:
+        return np.inf
+
+    @property
+    def abscissa(self) -> float:
         return np.inf
 
     def sample(self, shape: int | tuple[int, ...], seed: int | np.random.Generator) -> Array:

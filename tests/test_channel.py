@@ -7,6 +7,8 @@ from scipy import special
 
 import rugtheory as rt
 
+from .oracle import rows
+
 LAWS = [rt.Uniform(), rt.Exponential(0.5), rt.HalfNormal(0.7), rt.Beta(2, 3), rt.Constant(0.6)]
 WEIGHTS = np.random.default_rng(2).normal(size=40) * 0.15
 
@@ -127,3 +129,27 @@ class TestCorrections:
 def test_bad_values(make, message):
     with pytest.raises(ValueError, match=message):
         make()
+
+
+@pytest.mark.parametrize(
+    ("seed", "count"), [(2, 150), pytest.param(3, 2500, marks=pytest.mark.slow)]
+)
+def test_errors_of_tails_hold(seed, count):
+    """No probability is further from its closed form than the error says."""
+    rng, known = np.random.default_rng(seed), 0
+    kinds = {"uniform": rt.Uniform, "exponential": rt.Exponential}
+    for law, _, weights, _, p in rows.hard(seed, count):
+        channel, w = rt.RowChannel(weights, p, kinds[law[0]](*law[1:])), np.array(weights)
+        size = channel.amplitude.mean
+        near = rng.choice([0.001, -0.001, 1e-6, w[0] * size, 1.3 * w[0] * size, w.sum() * size])
+        t = float(near if rng.random() < 0.8 else rng.normal() * np.abs(w).sum())
+        tail, error = channel.tail(t)
+        assert abs(tail - float(rows.tail(law, weights, t, p))) <= error, (law, weights, t, p)
+        known += error < 1e-3
+    assert known > 0.9 * count
+
+
+def test_a_tail_between_weights_of_very_different_size():
+    channel = rt.RowChannel([1.0, 0.001, -70.0], 0.1, rt.Uniform(9, 10))
+    tail, error = channel.tail(0.001)
+    assert abs(tail - 0.171) <= error < 1e-3

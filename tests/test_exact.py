@@ -1,5 +1,6 @@
 """Exact losses against enumeration, and the honesty of their error estimates."""
 
+import mpmath as mp
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -9,6 +10,7 @@ import rugtheory as rt
 from rugtheory.exact import Row
 
 from .models import TRAINED, monte_carlo
+from .oracle import rows
 from .oracle.enumeration import constant_loss, uniform_loss
 
 rng = np.random.default_rng(5)
@@ -221,3 +223,87 @@ def test_bad_types():
         rt.exact_loss(np.ones((2, 3)), np.ones((3, 2)), 0.0, 0.1, rows=1.5)
     with pytest.raises(TypeError, match="amplitude law"):
         rt.exact_loss(np.ones((2, 3)), np.ones((3, 2)), 0.0, 0.1, amplitude="uniform")
+
+
+LAWS_OF_ROWS = {"uniform": rt.Uniform, "exponential": rt.Exponential}
+
+
+@pytest.mark.parametrize(
+    ("seed", "count"), [(0, 150), pytest.param(1, 3000, marks=pytest.mark.slow)]
+)
+def test_errors_of_hard_rows_hold(seed, count):
+    """No loss is further from its closed form than its error says, at any tolerance."""
+    rtols = np.random.default_rng(seed).choice([1e-4, 1e-6, 1e-8], count)
+    reached = 0
+    for (law, a, weights, b, p), rtol in zip(rows.hard(seed, count), rtols, strict=True):
+        channel = rt.RowChannel(weights, p, LAWS_OF_ROWS[law[0]](*law[1:]))
+        found = channel.loss(a, b, rtol=float(rtol))
+        error = abs(float(mp.mpf(float(found.value)) - rows.loss(law, a, weights, b, p)))
+        assert error <= found.error, (law, a, weights, b, p, rtol)
+        reached += found.error <= rtol * found.value
+    assert reached > 0.9 * count
+
+
+@pytest.mark.parametrize(
+    ("law", "a", "weights", "b", "p", "rtol"),
+    [
+        (("uniform", 0, 1), -1.0, [-0.5], 0.0, 0.9, 1e-8),
+        (("uniform", 0, 1), 1.0, [-1.0, -1.0], -1.0, 0.3, 1e-6),
+        (("exponential", 0.2), 0.0, [1.94, -0.77, 0.1], 0.06, 0.1, 1e-4),
+        (("uniform", 0.999, 1), -0.5, [1.0, 0.1, 0.1], 1e-9, 0.9, 1e-8),
+        # closed forms, of which cancellation leaves little
+        (("uniform", 0.999, 1), 0.0, [1.14296532892973], 1e-9, 1.0, 1e-4),
+        (("uniform", 0.999, 1), 1.0, [1.0, -1e6], 1e6, 1.0, 1e-8),
+    ],
+)
+def test_errors_that_were_too_small(law, a, weights, b, p, rtol):
+    found = rt.RowChannel(weights, p, LAWS_OF_ROWS[law[0]](*law[1:])).loss(a, b, rtol=rtol)
+    truth = rows.loss(law, a, weights, b, p)
+    assert abs(float(mp.mpf(float(found.value)) - truth)) <= found.error
+
+
+@pytest.mark.parametrize("parameters", [(100, 100), (0.3, 0.7), (2, 1000)])
+def test_errors_of_beta_rows_hold(parameters):
+    """Against the density, integrated over one interferer and the feature itself."""
+    law, p, a, b, w = rt.Beta(*parameters), 0.3, 1.0, 0.05, -0.5
+    found = rt.RowChannel([w], p, law).loss(a, b)
+    alpha, beta = map(mp.mpf, parameters)
+    with mp.workdps(20):
+        deviation = mp.sqrt(law.variance)
+        middle = [law.mean + k * deviation for k in (-12, -6, -3, 0, 3, 6, 12, 24, 40)]
+        ends = [0, *(x for x in middle if 1e-3 < x < 1), 1]
+
+        def mean(f, *kinks):
+            # u = v^(1/α) and 1 - u = v^(1/β) take out what is singular at either end.
+            points = sorted({*map(mp.mpf, ends), *(k for k in kinks if 0 < k < 1), mp.mpf(0.5)})
+            low = [x for x in points if x <= 0.5]
+            high = [x for x in points if x >= 0.5]
+            k, m = min(alpha, 1), min(beta, 1)
+            one = mp.quad(
+                lambda v: (
+                    f(v ** (1 / k))
+                    * (v ** (1 / k)) ** (alpha - k)
+                    / k
+                    * (1 - v ** (1 / k)) ** (beta - 1)
+                ),
+                [x**k for x in low],
+            )
+            two = mp.quad(
+                lambda v: (
+                    f(1 - v ** (1 / m))
+                    * (v ** (1 / m)) ** (beta - m)
+                    / m
+                    * (1 - v ** (1 / m)) ** (alpha - 1)
+                ),
+                sorted((1 - x) ** m for x in high),
+            )
+            return (one + two) / mp.beta(alpha, beta)
+
+        def given(z):
+            kink = -(b + z) / a
+            on = mean(lambda u: (u - max(a * u + b + z, 0)) ** 2, kink)
+            return p * on + (1 - p) * max(b + z, 0) ** 2
+
+        truth = (1 - p) * given(mp.mpf(0)) + p * mean(lambda x: given(w * x), -b / w)
+    assert abs(float(found.value - truth)) <= found.error + 1e-13 * found.value
+    assert found.error <= 1e-8 * found.value

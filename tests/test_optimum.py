@@ -135,3 +135,61 @@ def test_shapes_and_fields():
 def test_bad_arguments(arguments, keywords, error, message):
     with pytest.raises(error, match=message):
         rt.optimum(*arguments, **keywords)
+
+
+def random_laws(seed, count):
+    """Laws of amplitudes of very different size or frequency, with p and σ."""
+    rng = np.random.default_rng(seed)
+    for _ in range(count):
+        k = rng.integers(2, 6)
+        law = [
+            rt.FromQuadrature(10 ** rng.uniform(-3, 0.5, k), 10 ** rng.uniform(-6, 0, k)),
+            rt.FromQuadrature(np.linspace(0.1, 1, 12) ** 3, rng.random(12) ** 6 + 1e-9),
+            rt.Beta(10 ** rng.uniform(-4, 1.5), 10 ** rng.uniform(-1, 3)),
+        ][rng.integers(3)]
+        p = 10 ** rng.uniform(-8, 0) if rng.random() < 0.7 else 1.0
+        yield law, p, law.mean * 10 ** rng.uniform(-2, 2)
+
+
+@pytest.mark.parametrize(("seed", "count"), [(0, 25), pytest.param(1, 400, marks=pytest.mark.slow)])
+def test_no_threshold_of_a_dense_scan_is_better(seed, count):
+    """Wherever sparsity is, in p or in the law; the loss is a quadratic in a at given b/a."""
+    for law, p, sigma in random_laws(seed, count):
+        best = rt.optimum(p, sigma=sigma, amplitude=law)
+        atoms = law.atoms()
+        linear = law.mean * sigma**2 / (law.variance + (1 - p) * law.mean**2)
+        scales = [np.linspace(-12 * sigma, min(linear, 50 * sigma), 300)]
+        scales.append(-np.geomspace(1e-6, 1, 80) * min(law.end, 50 * law.mean) * 2.2)
+        if atoms is not None:
+            scales += [-u + sigma * np.linspace(-6, 6, 25) for u in atoms[0]]
+        b = np.concatenate(scales)
+        whole = rt.reduced_loss(1.0, b, sigma, p, amplitude=law)
+        half = rt.reduced_loss(0.5, b / 2, sigma, p, amplitude=law)
+        none = p * law.second_moment
+        square = 2 * (whole - 2 * half + none)
+        cross = (none - whole + square) / 2
+        a = np.where(square > 0, cross / np.where(square > 0, square, 1), 0)
+        least = rt.reduced_loss(a, a * b, sigma, p, amplitude=law).min()
+        assert best.loss <= least * (1 + 1e-9) + 1e-13 * none, (law, p, sigma)
+
+
+def test_sparsity_inside_the_law():
+    rare = rt.FromQuadrature((0.002, 0.9), (1, 4e-5))
+    best = rt.optimum(1.0, sigma=0.035, amplitude=rare)
+    assert best.loss <= rt.reduced_loss(1.2, -0.18156, 0.035, 1.0, amplitude=rare)
+    one = rt.optimum(1.0, sigma=0.1, amplitude=rt.FromQuadrature((0.0, 1.0), (0.9999, 1e-4)))
+    assert one.loss == pytest.approx(
+        float(rt.optimum(1e-4, sigma=0.1, amplitude=rt.Constant()).loss)
+    )
+
+
+@pytest.mark.parametrize("law", [*LAWS, rt.Beta(0.5, 0.5), rt.Beta(1e-4, 1)], ids=repr)
+def test_rarest_features(law):
+    """Down to p = 1e-140 there is an optimum, and it is a stationary point: twice it loses E x²."""
+    p = np.array([1e-12, 4e-17, 1.79e-19, 1e-30, 1e-80, 1e-139])[:, None]
+    sigma = law.mean * np.array([1e-4, 0.1, 0.3, 1.0, 3.0, 30.0])
+    best = rt.optimum(p, sigma=sigma, amplitude=law)
+    variance = rt.SparseSource(p, law).variance
+    assert np.all(best.loss <= variance * (1 + 1e-14)) and np.all(best.a > 0)
+    doubled = rt.reduced_loss(2 * best.a, 2 * best.b, sigma, p, amplitude=law)
+    assert np.allclose(doubled, p * law.second_moment, rtol=1e-9)

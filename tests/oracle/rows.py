@@ -64,7 +64,7 @@ def _apart(weights):
 
 
 def loss(law, a, weights, b, p):
-    """E (x - ReLU(a x + b + Σ w_j x_j))² with `law` ("uniform", low, high) or ("exponential", s)."""
+    """E (x - ReLU(a x + b + Σ w_j x_j))²; `law` is ("uniform", low, high) or ("exponential", s)."""
     with mp.workdps(DIGITS):
         a, b, p = (mp.mpf(x) for x in (a, b, p))
         kind, *parameters = law
@@ -92,3 +92,28 @@ def tail(law, weights, t, p):
         p, t = mp.mpf(p), mp.mpf(t)
         weights = _apart(weights) if law[0] == "exponential" else [mp.mpf(w) for w in weights]
         return sum(share * _moment(law, -t, some, 0) for some, share in _patterns(weights, p))
+
+
+def hard(seed, count):
+    """Outputs that are hard to invert: (law, a, weights, b, p).
+
+    Weights of very different size, equal or commensurate ones, kinks at a reading of zero.
+    """
+    import numpy as np
+
+    rng = np.random.default_rng(seed)
+    laws = [("uniform", 0, 1), ("uniform", 0.5, 1.5), ("uniform", 0.999, 1.0)]
+    laws += [("exponential", 0.2), ("exponential", 1.0)]
+    for _ in range(count):
+        n = rng.integers(1, 4)
+        weights = [
+            rng.normal(size=n),
+            rng.choice([-2, -1, -0.5, -0.25, 0.25, 0.5, 1, 2], n),
+            rng.choice([-1, 1], n) * 10 ** rng.uniform(-3, 2, n),
+            -(10 ** rng.uniform(-2, 1, n)),
+        ][rng.integers(4)]
+        a = rng.choice([1.0, -1.0, 0.5, 0.0, 1.3, -0.5, 0.05])
+        b = rng.choice([0.0, 0.06, -0.1, -1.0, -0.5, 0.3, 1e-9, rng.normal()])
+        p = rng.choice([0.01, 0.1, 0.3, 0.5, 0.9, 1.0, 10 ** rng.uniform(-4, 0)])
+        law = laws[rng.integers(len(laws))]
+        yield law, float(a), [float(w) for w in weights], float(b), float(p)

@@ -1,0 +1,294 @@
+"""What is public about amplitude laws holds for any law: our own, copies, and a stranger's.
+
+Functions with the argument `amplitude` are found in the table of valid calls, which holds all that
+is public.
+"""
+
+import dataclasses
+import inspect
+
+import mpmath as mp
+import numpy as np
+import pytest
+from scipy.special import ndtr
+
+import rugtheory as rt
+
+from .test_hostile import CALLS
+
+EPS = float(np.finfo(float).eps)
+# Parameters that a law has to cope with; a law that is missing here fails.
+PARAMETERS = {
+    rt.Uniform: [(0.0, 1.0), (0.5, 1.5), (0.999, 1.0)],
+    rt.Constant: [(0.7,)],
+    rt.Exponential: [(0.5,)],
+    rt.HalfNormal: [(1.2,)],
+    rt.Beta: [
+        (2, 3), (0.5, 0.5), (0.1, 2), (1e-4, 1), (1.5, 2.5), (1, 100), (50, 50),
+        (2, 1000), (200, 300), (1000.5, 1000.5), (3000, 1),
+    ],
+    rt.FromQuadrature: [((0.1, 0.5, 2.0), (1.0, 2.0, 1.0))],
+}  # fmt: skip
+
+
+def leaves(kind):
+    """Concrete laws of the package below `kind`."""
+    for one in kind.__subclasses__():
+        if one.__module__.startswith("rugtheory") and not inspect.isabstract(one):
+            yield one
+        yield from leaves(one)
+
+
+FOUND = [law(*args) for law in dict.fromkeys(leaves(rt.Amplitude)) for args in PARAMETERS[law]]
+
+
+@pytest.fixture(params=FOUND, ids=repr)
+def law(request):
+    return request.param
+
+
+class Copy(rt.Amplitude):
+    """A law that somebody else wrote: it has what is abstract, and no more."""
+
+    def __init__(self, law):
+        self.law = law
+
+    def cumulants(self):
+        return self.law.cumulants()
+
+    def transform(self, t, order):
+        return self.law.transform(t, order)
+
+    def quadrature(self, n):
+        return self.law.quadrature(n)
+
+    def sample(self, shape, seed):
+        return self.law.sample(shape, seed)
+
+    def resolving(self, kink, width):
+        return self.law.resolving(kink, width)
+
+    def breakpoints(self):
+        return self.law.breakpoints()
+
+    @property
+    def end(self):
+        return self.law.end
+
+
+class Unbounded(Copy):
+    """The same of an unbounded law, which has to say how fast it falls."""
+
+    @property
+    def abscissa(self):
+        return self.law.abscissa
+
+
+def copied(law):
+    return Copy(law) if np.isfinite(law.end) else Unbounded(law)
+
+
+def test_an_unbounded_law_says_how_fast_it_falls():
+    with pytest.raises(TypeError, match="Copy is unbounded, so it must define abscissa"):
+        rt.RowChannel([0.5], 0.1, Copy(rt.Exponential())).loss(1.0, 0.0)
+
+
+def test_copies_have_what_is_abstract_and_no_more():
+    assert set(vars(Copy)) & set(dir(rt.Amplitude)) >= rt.Amplitude.__abstractmethods__
+    own = {name for name in vars(Copy) if not name.startswith("_")}
+    assert own == rt.Amplitude.__abstractmethods__
+
+
+class TestLaws:
+    def test_transform(self, law):
+        """E e^{tu} on and off the real axis, against mpmath's Kummer function and definition."""
+        deviation = np.sqrt(law.variance) or 1.0
+        t = np.array([0, 1, 3 + 0.1j, 1j, -2 + 8j, 1 - 20j, 0.5 + 60j, -0.3 + 200j]) / deviation
+        # Beyond, E e^{tu} overflows, or mpmath takes minutes.
+        t = t[(t.real < law.abscissa) & (t.real * law.mean < 600) & (np.abs(t) < 1500)]
+        found, scale = law.mgf(t), law.mgf(t.real).real
+        for z, value, size in zip(t, found, scale, strict=True):
+            # tu has a rounding of its own
+            least = 1e-14 + 4 * EPS * abs(z) * law.reach
+            error = abs(complex(definition(law, z)) - value)
+            assert error <= (least + law.transform_error) * size
+
+    def test_kinks(self, law):
+        """E (u - k)₊² by the rule that resolves kinks, against the tail of the law in mpmath."""
+        deviation = np.sqrt(law.variance)
+        for k in (0.0, law.mean, law.mean + deviation, law.mean + 3 * deviation):
+            nodes, weights = law.resolving(np.array([k]), np.array([0.0]))
+            found = float((weights * np.maximum(nodes - k, 0) ** 2).sum())
+            truth = float(excess(law, k))
+            assert found == pytest.approx(truth, rel=2e-12, abs=1e-16 * law.second_moment)
+
+    def test_rules_have_the_moments(self, law):
+        nodes, weights = law.quadrature(6)
+        assert weights.sum() == pytest.approx(1, rel=1e-13)
+        assert weights @ nodes == pytest.approx(law.mean, rel=1e-12)
+        assert weights @ nodes**2 == pytest.approx(law.second_moment, rel=1e-12)
+
+    def test_density_at_zero_needs_no_closed_form(self, law):
+        found, copy = law.density_at_zero, copied(law).density_at_zero
+        assert copy == pytest.approx(found, rel=1e-8)
+
+
+def definition(law, t):
+    """E e^{tu} by mpmath."""
+    t = mp.mpc(complex(t))
+    with mp.workdps(40):
+        match law:
+            case rt.Beta(a, b):
+                return mp.hyp1f1(a, mp.mpf(a) + b, t, maxterms=10**6)
+            case rt.Uniform(low, high):
+                width = mp.mpf(high) - low
+                return (mp.exp(t * high) - mp.exp(t * low)) / (t * width) if t else mp.mpf(1)
+            case rt.Exponential(s):
+                return 1 / (1 - mp.mpf(s) * t)
+            case rt.HalfNormal(s):
+                z = mp.mpf(s) * t
+                return mp.exp(z * z / 2) * mp.erfc(-z / mp.sqrt(2))
+            case _:
+                nodes, weights = law.atoms()
+                return sum(mp.mpf(w) * mp.exp(t * u) for u, w in zip(nodes, weights, strict=True))
+
+
+def excess(law, k):
+    """E (u - k)₊² by mpmath."""
+    with mp.workdps(30):
+        k = mp.mpf(k)
+        match law:
+            case rt.Beta(a, b):
+                a, b = mp.mpf(a), mp.mpf(b)
+                if k >= 1:
+                    return mp.mpf(0)
+                tail = [mp.betainc(a + n, b, k, 1) / mp.beta(a, b) for n in range(3)]
+                return tail[2] - 2 * k * tail[1] + k * k * tail[0]
+            case rt.Uniform(low, high):
+                below = max(low - k, mp.mpf(0))
+                return (max(high - k, mp.mpf(0)) ** 3 - below**3) / (3 * (mp.mpf(high) - low))
+            case rt.Exponential(s):
+                return 2 * mp.mpf(s) ** 2 * mp.exp(-k / s)
+            case rt.HalfNormal(s):
+                z = k / s
+                return 2 * mp.mpf(s) ** 2 * ((1 + z * z) * mp.ncdf(-z) - z * mp.npdf(z))
+            case _:
+                pairs = zip(*law.atoms(), strict=True)
+                return sum(mp.mpf(w) * max(u - k, mp.mpf(0)) ** 2 for u, w in pairs)
+
+
+def taking_amplitude():
+    """Calls of everything public that takes an amplitude law, with the name of p in each."""
+    for name, (function, arguments) in CALLS.items():
+        if "amplitude" in arguments and "p" in arguments:
+            yield pytest.param(function, arguments, id=name)
+
+
+def called(function, arguments, p, amplitude):
+    found = function(**(arguments | {"p": p, "amplitude": amplitude}))
+    if dataclasses.is_dataclass(found):
+        return {
+            f.name: np.asarray(getattr(found, f.name), float)
+            for f in dataclasses.fields(found)
+            if _numeric(getattr(found, f.name)) and f.name not in _OF_THE_LAW
+        }
+    if hasattr(found, "data_vars"):
+        return {name: found[name].values for name in found.data_vars}
+    return {"value": np.asarray(found, float)} if _numeric(found) else {}
+
+
+# What is given on that a feature is on, or is the p that was given, or a stated error.
+_OF_THE_LAW = {"on", "p", "numerical_error", "error", "mean_error", "distance_error", "law"}
+
+
+def _numeric(value):
+    return value is not None and np.asarray(value).dtype.kind in "iuf"
+
+
+def alike(function, one, two):
+    assert one.keys() == two.keys()
+    searched = function in _SEARCHED
+    rel = 1e-4 if searched or function in _TO_FOUR_DIGITS else 1e-7
+    for name, value in one.items():
+        if searched and name not in ("loss", "best"):
+            continue
+        scale = np.nanmax(np.abs(value), initial=0.0)
+        np.testing.assert_allclose(two[name], value, rel, rel * scale, err_msg=name)
+
+
+@pytest.mark.parametrize(("function", "arguments"), list(taking_amplitude()))
+class TestEveryFunction:
+    @pytest.mark.parametrize("law", [rt.Uniform(), rt.Exponential(), rt.Constant()], ids=repr)
+    def test_copies_of_a_law(self, function, arguments, law):
+        """A law known by its abstract methods alone gives what ours gives."""
+        given = [called(function, arguments, 0.1, x) for x in (law, copied(law))]
+        alike(function, *given)
+
+    def test_an_atom_at_zero(self, function, arguments):
+        """p = 0.4 with amplitudes that are 0 in three of four cases is p = 0.1 without."""
+        given = [
+            called(function, arguments, 0.1, rt.FromQuadrature([0.5, 1.0], [1.0, 2.0])),
+            called(function, arguments, 0.4, rt.FromQuadrature([0.0, 0.5, 1.0], [9.0, 1.0, 2.0])),
+        ]
+        alike(function, *given)
+
+
+# Of what a search finds the loss is known far better than where it is.
+_SEARCHED = {
+    rt.graph_optimum, rt.uneven_pairs, rt.antipodal_optimum, rt.best_known, rt.explain,
+}  # fmt: skip
+_TO_FOUR_DIGITS = {rt.critical_ratio, rt.represented_fraction, rt.symmetry}
+
+
+def test_a_new_law_against_simulation():
+    """A triangular law, u = (v + w)/2 of two uniform v and w, written against the base class."""
+
+    class Triangle(rt.Amplitude):
+        end = 1.0
+
+        def cumulants(self):
+            return 0.5, 1 / 24, 0.0, -1 / 960
+
+        def transform(self, t, order):
+            half = rt.Uniform(0, 0.5)
+            value = half.transform(t, 0)
+            return 2 * value * half.transform(t, 1) if order else value**2
+
+        def breakpoints(self):
+            return np.array([0.0, 0.5, 1.0])
+
+        def quadrature(self, n):
+            nodes, weights = self.resolving(np.array([0.5]), np.array([0.0]))
+            return nodes[:, 0], weights[:, 0]
+
+        def resolving(self, kink, width):
+            kinks = np.clip(kink + width * np.linspace(-9, 9, 19)[:, None], 0, 1)
+            fixed = np.broadcast_to([[0.0], [0.5], [1.0]], (3, width.size))
+            points = np.sort(np.concatenate([kinks, fixed]), axis=0)
+            x, w = np.polynomial.legendre.leggauss(12)
+            length = np.diff(points, axis=0)
+            u = (points[:-1] + length * (1 + x[:, None, None]) / 2).reshape(-1, width.size)
+            weights = (length * w[:, None, None] / 2).reshape(-1, width.size)
+            return u, weights * 4 * np.minimum(u, 1 - u)
+
+        def sample(self, shape, seed):
+            rng = np.random.default_rng(seed)
+            return (rng.random(shape) + rng.random(shape)) / 2
+
+    law, rng = Triangle(), np.random.default_rng(3)
+    p, sigma, a, b, n = 0.2, 0.15, 1.1, -0.1, 400_000
+    x = rt.SparseSource(p, law).sample(n, rng)
+    squares = (x - np.maximum(a * (x + sigma * rng.normal(size=n)) + b, 0)) ** 2
+    gap = squares.mean() - rt.reduced_loss(a, b, sigma, p, amplitude=law)
+    assert abs(gap) < 4 * squares.std() / np.sqrt(n)
+    best = rt.optimum(p, sigma=sigma, amplitude=law)
+    assert best.loss <= rt.reduced_loss(a, b, sigma, p, amplitude=law)
+    w = np.array([0.3, -0.4])
+    z = rt.SparseSource(p, law).sample((n, 2), rng) @ w
+    squares = (x - np.maximum(a * x + z + b, 0)) ** 2
+    exact = rt.RowChannel(w, p, law).loss(a, b)
+    assert abs(squares.mean() - exact.value) < 4 * squares.std() / np.sqrt(n)
+    # Few amplitudes are near 0: there is no term of the order of σ³ from what a threshold misses.
+    constants = rt.sparse_constants(p, amplitude=law)
+    assert law.density_at_zero == 0 and np.isfinite(constants.next)
+    assert ndtr(-constants.shift) < 0.5
