@@ -262,48 +262,26 @@ def test_errors_that_were_too_small(law, a, weights, b, p, rtol):
     assert abs(float(mp.mpf(float(found.value)) - truth)) <= found.error
 
 
-@pytest.mark.parametrize("parameters", [(100, 100), (0.3, 0.7), (2, 1000)])
+@pytest.mark.parametrize("parameters", [(100, 100), (0.3, 0.7), (2, 1000), (1000.5, 1000.5)])
 def test_errors_of_beta_rows_hold(parameters):
-    """Against the density, integrated over one interferer and the feature itself."""
-    law, p, a, b, w = rt.Beta(*parameters), 0.3, 1.0, 0.05, -0.5
-    found = rt.RowChannel([w], p, law).loss(a, b)
-    alpha, beta = map(mp.mpf, parameters)
-    with mp.workdps(20):
-        deviation = mp.sqrt(law.variance)
-        middle = [law.mean + k * deviation for k in (-12, -6, -3, 0, 3, 6, 12, 24, 40)]
-        ends = [0, *(x for x in middle if 1e-3 < x < 1), 1]
+    """Against an average over the only interferer of losses without noise."""
+    law, p, a, w = rt.Beta(*parameters), 0.3, 1.0, -0.5
+    for b in (0.1 * law.mean, -0.3 * law.mean):
+        found = rt.RowChannel([w], p, law).loss(a, b)
+        # The loss has kinks in x where the reading vanishes at either end of the amplitudes.
+        kinks = np.array([[-b / w], [-(a + b) / w], [law.mean]])
+        x, share = law.resolving(kinks, np.array([np.sqrt(law.variance) / 4]))
+        without, given = (
+            rt.reduced_loss(a, b + w * z, 0.0, p, amplitude=law) for z in (0.0, x[:, 0])
+        )
+        truth = (1 - p) * without + p * share[:, 0] @ given
+        assert abs(float(found.value - truth)) <= found.error + 1e-12 * truth
+        assert found.error <= 1e-7 * truth
 
-        def mean(f, *kinks):
-            # u = v^(1/α) and 1 - u = v^(1/β) take out what is singular at either end.
-            points = sorted({*map(mp.mpf, ends), *(k for k in kinks if 0 < k < 1), mp.mpf(0.5)})
-            low = [x for x in points if x <= 0.5]
-            high = [x for x in points if x >= 0.5]
-            k, m = min(alpha, 1), min(beta, 1)
-            one = mp.quad(
-                lambda v: (
-                    f(v ** (1 / k))
-                    * (v ** (1 / k)) ** (alpha - k)
-                    / k
-                    * (1 - v ** (1 / k)) ** (beta - 1)
-                ),
-                [x**k for x in low],
-            )
-            two = mp.quad(
-                lambda v: (
-                    f(1 - v ** (1 / m))
-                    * (v ** (1 / m)) ** (beta - m)
-                    / m
-                    * (1 - v ** (1 / m)) ** (alpha - 1)
-                ),
-                sorted((1 - x) ** m for x in high),
-            )
-            return (one + two) / mp.beta(alpha, beta)
 
-        def given(z):
-            kink = -(b + z) / a
-            on = mean(lambda u: (u - max(a * u + b + z, 0)) ** 2, kink)
-            return p * on + (1 - p) * max(b + z, 0) ** 2
-
-        truth = (1 - p) * given(mp.mpf(0)) + p * mean(lambda x: given(w * x), -b / w)
-    assert abs(float(found.value - truth)) <= found.error + 1e-13 * found.value
-    assert found.error <= 1e-8 * found.value
+def test_a_beta_row_in_closed_form():
+    """u is within 0.5 ± 0.4 but for 1e-60: the ReLU is open for a feature that is on."""
+    p, b, square = 0.3, 0.05, 0.5 * 101 / 201
+    found = rt.RowChannel([-0.5], p, rt.Beta(100, 100)).loss(1.0, b)
+    truth = p * (b * b - b * p * 0.5 + 0.25 * p * square) + (1 - p) ** 2 * b * b
+    assert abs(found.value - truth) <= found.error
