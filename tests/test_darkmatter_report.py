@@ -11,6 +11,7 @@ from safetensors.numpy import save_file
 
 import validation
 from rugtheory import darkmatter
+from rugtheory._files import RECORD
 from rugtheory.cli import main
 from rugtheory.darkmatter import figures
 from validation import activations, saes
@@ -87,7 +88,7 @@ class TestCommand:
             "norm_test", "baselines", "breakdown", "against_width", "tokens", "pairs", "pursuit",
             "alignment", "components",
         )}  # fmt: skip
-        assert names == pictures | {"saes", "report.json", "report.md"}
+        assert names == pictures | {"saes", "report.json", "report.md", RECORD}
         assert all((out / name).stat().st_size > 5000 for name in pictures)
         text = (out / "report.md").read_text()
         assert all(f"| {name} |" in text for name in saes_of(given))

@@ -15,6 +15,7 @@ from scipy.linalg import hadamard
 
 import rugtheory as rt
 from rugtheory import figures
+from rugtheory._files import RECORD
 from rugtheory.cli import main
 from rugtheory.figures import gallery, numbers
 
@@ -421,7 +422,8 @@ class TestCommand:
         folder, said = written
         names = [*gallery.THEORY, *gallery.TRAINED]
         assert {x.name for x in folder.iterdir()} == {
-            f"{name}.{suffix}" for name in names for suffix in ("png", "nc")
+            RECORD,
+            *(f"{name}.{suffix}" for name in names for suffix in ("png", "nc")),
         }
         for name in names:
             picture = plt.imread(folder / f"{name}.png")[..., :3]
@@ -477,7 +479,7 @@ class TestCommand:
     def test_without_data_what_is_left_out_is_said(self, tmp_path, monkeypatch, capsys):
         monkeypatch.setattr(gallery, "THEORY", {"fig1_rug": gallery.THEORY["fig1_rug"]})
         assert main(["figures", "--out", str(tmp_path), "--format", "pdf"]) == 0
-        assert {x.name for x in tmp_path.iterdir()} == {"fig1_rug.pdf", "fig1_rug.nc"}
+        assert {x.name for x in tmp_path.iterdir()} == {"fig1_rug.pdf", "fig1_rug.nc", RECORD}
         assert (tmp_path / "fig1_rug.pdf").read_bytes().startswith(b"%PDF")
         assert "left out, for want of --data: fig2_trained, fig4" in capsys.readouterr().out
 
@@ -488,7 +490,7 @@ class TestCommand:
         monkeypatch.setitem(gallery.THEORY, "phases", fails)
         with pytest.raises(KeyboardInterrupt):
             main(["figures", "--out", str(tmp_path), "--only", "fig1_rug", "phases"])
-        assert {x.name for x in tmp_path.iterdir()} == {"fig1_rug.png", "fig1_rug.nc"}
+        assert {x.name for x in tmp_path.iterdir()} == {"fig1_rug.png", "fig1_rug.nc", RECORD}
 
     @pytest.mark.parametrize(
         ("arguments", "message"),

@@ -96,6 +96,17 @@ def markdown(frame: pd.DataFrame) -> str:
     return "".join(f"| {' | '.join(cells)} |\n" for cells in lines)
 
 
+def outputs(data: xr.Dataset, out: Path) -> list[Path]:
+    """The files that `write_report` writes."""
+    paths = [out / "gaps.csv", out / "gaps.md", out / "verdict.md"]
+    for protocol, part in data.to_dataframe().groupby("protocol"):
+        paths.append(out / f"losses_{protocol}.png")
+        paths += [
+            out / f"maps_{protocol}_{n_sparse}.png" for n_sparse in np.unique(part["n_sparse"])
+        ]
+    return paths
+
+
 def write_report(data: xr.Dataset, out: Path) -> list[Path]:
     """Tables `gaps.csv`, `gaps.md` and `verdict.md`, and figures, into the folder `out`."""
     out.mkdir(parents=True, exist_ok=True)

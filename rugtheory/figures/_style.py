@@ -35,6 +35,15 @@ def colour_bar(mappable: Any, ax: Axes, label: str) -> list[Any]:
     return [] if figure is None else [figure.colorbar(mappable, ax=ax, label=label)]
 
 
+def check_suffix(path: Path) -> None:
+    """Raise unless pictures can be written in the format of the suffix of `path`."""
+    from matplotlib.backend_bases import FigureCanvasBase
+
+    valid = FigureCanvasBase.get_supported_filetypes()
+    if path.suffix[1:].lower() not in valid:
+        raise ValueError(f"{path} must end in one of .{', .'.join(sorted(valid))}")
+
+
 def save(
     path: Path, draw: Callable[[Figure], object], size: tuple[float, float], dpi: int = 150
 ) -> None:
@@ -45,6 +54,7 @@ def save(
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
+    check_suffix(path)
     figure = Figure(figsize=size, layout="constrained")
     FigureCanvasAgg(figure)
     draw(figure)

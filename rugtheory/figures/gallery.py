@@ -112,6 +112,28 @@ def write_figures(
     ValueError
         If a name is unknown, or a figure of trained models is asked for but none are given.
     """
+    names = chosen(given, only)
+    out.mkdir(parents=True, exist_ok=True)
+    for name in names:
+        start = time.perf_counter()
+        picture = (THEORY | TRAINED)[name](given)
+        shown = picture.numbers.assign_attrs(rugtheory=version("rugtheory"), amplitude=_AMPLITUDE)
+        with replacing(out / f"{name}.nc") as partial:
+            shown.to_netcdf(partial, engine="h5netcdf")
+        save(out / f"{name}.{suffix}", _with_footer(picture.draw), picture.size)
+        yield f"wrote {out / name}.{suffix} and .nc in {time.perf_counter() - start:.1f} s"
+    if not only and given.trained is None:
+        yield f"left out, for want of --data: {', '.join(TRAINED)}"
+
+
+def chosen(given: Given, only: Sequence[str] | None = None) -> list[str]:
+    """Names of the figures `only`, by default of all that can be drawn from `given`.
+
+    Raises
+    ------
+    ValueError
+        If a name is unknown, or a figure of trained models is asked for but none are given.
+    """
     known = THEORY | (TRAINED if given.trained is not None else {})
     for name in only or ():
         if name not in THEORY | TRAINED:
@@ -120,17 +142,7 @@ def write_figures(
             )
         if name not in known:
             raise ValueError(f"{name} shows trained models: give their file with --data")
-    out.mkdir(parents=True, exist_ok=True)
-    for name in dict.fromkeys(only or known):
-        start = time.perf_counter()
-        picture = known[name](given)
-        shown = picture.numbers.assign_attrs(rugtheory=version("rugtheory"), amplitude=_AMPLITUDE)
-        with replacing(out / f"{name}.nc") as partial:
-            shown.to_netcdf(partial, engine="h5netcdf")
-        save(out / f"{name}.{suffix}", _with_footer(picture.draw), picture.size)
-        yield f"wrote {out / name}.{suffix} and .nc in {time.perf_counter() - start:.1f} s"
-    if not only and given.trained is None:
-        yield f"left out, for want of --data: {', '.join(TRAINED)}"
+    return list(dict.fromkeys(only or known))
 
 
 def _with_footer(draw: Callable[[Figure], object]) -> Callable[[Figure], None]:
