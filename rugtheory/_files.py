@@ -67,8 +67,8 @@ def _rename_in(error: Exception, partial: Path, path: Path) -> None:
         for name in ("filename", "filename2"):
             if getattr(error, name) is not None:
                 setattr(error, name, renamed(getattr(error, name)))
-        if error.filename2 == error.filename:  # of a renaming
-            error.filename2 = None
+        if error.filename2 is not None and error.filename2 == error.filename:  # of a renaming
+            del error.filename2
 
 
 @contextmanager

@@ -316,7 +316,7 @@ class TestSweep:
         from validation.sweep import work
 
         monkeypatch.setattr("validation.sweep.work", failing)
-        with pytest.raises(RuntimeError, match=r"2 of 8 jobs failed, .*_s1 with: out of memory"):
+        with pytest.raises(RuntimeError, match=r"2 of 8 jobs failed, .*_s1_\w+ with: out of mem"):
             run(SWEEP, tmp_path, ThreadPoolExecutor(1))
         monkeypatch.undo()
         assert sum(finished(tmp_path, spec) for spec in SWEEP.specs()) == 6

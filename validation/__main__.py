@@ -29,6 +29,15 @@ from .workers import Workers
 
 
 def main() -> None:
+    parser = _parser()
+    options = parser.parse_args()
+    try:
+        options.run(options)
+    except (ValueError, OSError, RuntimeError) as error:
+        parser.exit(2, f"{parser.prog}: error: {' '.join(str(error).split())}\n")
+
+
+def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m validation")
     commands = parser.add_subparsers(required=True)
     one = commands.add_parser("train", help="train one model and print its exact loss")
@@ -101,11 +110,7 @@ def main() -> None:
     dark.add_argument("--threads", type=int, default=1, help="of the transformer")
     dark.add_argument("--workers", type=int, default=os.cpu_count(), help="processes of the SAEs")
     _add_overwrite(dark)
-    options = parser.parse_args()
-    try:
-        options.run(options)
-    except (ValueError, OSError, RuntimeError) as error:
-        parser.exit(2, f"{parser.prog}: error: {error}\n")
+    return parser
 
 
 def _add_overwrite(parser: argparse.ArgumentParser) -> None:

@@ -145,6 +145,10 @@ def run(plan: Plan, *, workers: int, bar: Progress) -> dict[str, Any]:
     kept["seconds"]["last run"] = round(time.perf_counter() - start, 1)
     with replacing(plan.out / "darkmatter.json") as partial:
         partial.write_text(json.dumps(kept, indent=1, ensure_ascii=False), encoding="utf-8")
+    left = [one for found in reports.values() for one in found["failures"]]
+    if left:
+        said = "; ".join(f"{one['name']}: {one['error']}" for one in left)
+        raise RuntimeError(f"the reports are written, but lack what failed: {said}")
     return kept
 
 

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -389,12 +389,18 @@ def _fig2_trained(given: Given) -> Picture:
 
     def draw(figure: Figure) -> None:
         panels = figure.subplots(len(kinds), p.size, squeeze=False, sharex=True, sharey=True)
+        shown: dict[str, Any] = {}
         for row, chosen in zip(panels, kinds.values(), strict=True):
             for ax, one in zip(row, p, strict=True):
-                draw_trained(points.isel(point=chosen), theory, one, ax)
+                draw_trained(
+                    points.isel(point=chosen), theory, one, ax, sizes=points["n_sparse"].values
+                )
                 ax.label_outer()
-                if ax is not panels[0, 0]:
-                    ax.get_legend().remove()
+                ax.get_legend().remove()
+                for artist, label in zip(*ax.get_legend_handles_labels(), strict=True):
+                    shown.setdefault(label, artist)
+        # One legend for all panels, which need not have all sizes.
+        panels[0, 0].legend(shown.values(), shown.keys(), fontsize="x-small", frameon=False)
         figure.suptitle(f"Trained models ({' / '.join(kinds)}), seeds averaged ± 2 SE")
 
     shown = points.rename(p="point_p", ratio="point_ratio", loss="trained_loss").merge(theory)
