@@ -73,15 +73,27 @@ def test_every_command_that_writes_is_tried():
         assert ("--overwrite" in options) == (name not in RESUMED), name
 
 
-@pytest.fixture
-def place(tmp_path, monkeypatch):
-    """A folder with inputs for all commands; what takes long is done once or made up."""
-    monkeypatch.chdir(tmp_path)
-    np.savez("model.npz", W_in=np.ones((1, 3)), W_out=np.ones((3, 1)), b=np.zeros(3))
-    np.save("acts.npy", X)
+@pytest.fixture(scope="module")
+def inputs(tmp_path_factory):
+    """A folder with inputs for all commands, and trained models."""
+    folder = tmp_path_factory.mktemp("inputs")
+    np.savez(folder / "model.npz", W_in=np.ones((1, 3)), W_out=np.ones((3, 1)), b=np.zeros(3))
+    np.save(folder / "acts.npy", X)
     eye = np.eye(3)
     sae = darkmatter.SAE("topk", eye, np.zeros(3), eye, np.zeros(3), k=2)
-    darkmatter.write_sae(sae, "sae")
+    darkmatter.write_sae(sae, folder / "sae")
+    data = xr.load_dataset(ROOT / "validation" / "data" / "cpu.nc")
+    data = data.isel(point=(data.n_sparse.values == 128) & (data.p.values == 0.1))
+    data.to_netcdf(folder / "trained.nc", engine="h5netcdf")
+    return folder, data.isel(point=[0])
+
+
+@pytest.fixture
+def place(inputs, tmp_path, monkeypatch):
+    """A copy of it to work in; what takes long is done once or made up."""
+    folder, data = inputs
+    shutil.copytree(folder, tmp_path, dirs_exist_ok=True)
+    monkeypatch.chdir(tmp_path)
     verdict = rt.Verdict(1.0, 0.0, 0.0, {"structure": 0.3}, 1.1, 0.7, "antipodal", 0, 3)
     monkeypatch.setattr(cli, "explain", lambda *_, **__: verdict)
     monkeypatch.setattr(cli, "decoder_table", remembered(cli.decoder_table))
@@ -95,13 +107,9 @@ def place(tmp_path, monkeypatch):
     monkeypatch.setattr(numbers, "scaling_curves", remembered(numbers.scaling_curves))
     monkeypatch.setattr(validation, "evaluate", lambda *_: {"loss": 1.0})
     monkeypatch.setattr(validation.rt, "best_known", cache(best_known))
-    data = xr.load_dataset(ROOT / "validation" / "data" / "cpu.nc")
-    some = (data.n_sparse.values == 128) & (data.p.values == 0.1)
-    data.isel(point=some).to_netcdf("trained.nc", engine="h5netcdf")
-    monkeypatch.setattr(validation, "collect", lambda folder: data.isel(point=[0]))
+    monkeypatch.setattr(validation, "collect", lambda folder: data)
     monkeypatch.setattr(validation, "digests", lambda folder: {"point": "of the folder"})
-    for name in ("_maps", "_losses"):
-        monkeypatch.setattr(f"validation.report.{name}", lambda *_: None)
+    monkeypatch.setattr("validation.report.save", lambda path, *_: path.write_bytes(b"picture"))
     path = xr.Dataset({"loss": ("step", [1.0])}, attrs=dict.fromkeys(PATH, 1.0))
     monkeypatch.setattr(validation, "follow", lambda *_, **__: path)
     monkeypatch.setattr("validation.darkmatter.run", run_darkmatter)
