@@ -729,7 +729,9 @@ def test_nothing_compares_a_transcoder_with_its_input(transcoder, tmp_path):
     }
     assert takes - makes == set(calls)
     for call in calls.values():
-        with pytest.raises(ValueError, match=r"(sae|mine) must be an autoencoder, got a transcoder"):
+        with pytest.raises(
+            ValueError, match=r"(sae|mine) must be an autoencoder, got a transcoder"
+        ):
             call()
 
 
