@@ -36,6 +36,7 @@ class Workers(Executor):
         self._mine = threading.local()
         self._all: set[_Worker] = set()
         self._lock = threading.Lock()
+        self._stopped = False
 
     def submit(self, function: Callable[..., Any], /, *given: Any, **named: Any) -> Future[Any]:
         return self._threads.submit(self._do, (function, given, named))
@@ -46,6 +47,8 @@ class Workers(Executor):
             worker = self._mine.worker = _Worker()
             with self._lock:
                 self._all.add(worker)
+                if self._stopped:
+                    worker.process.terminate()
         return worker.do(job)
 
     def shutdown(self, wait: bool = True, *, cancel_futures: bool = False) -> None:
@@ -58,10 +61,12 @@ class Workers(Executor):
     def __exit__(self, kind: Any, error: Any, trace: Any) -> None:
         if kind is not None:
             # What is not finished will not be used.
+            self._threads.shutdown(wait=False, cancel_futures=True)
             with self._lock:
+                self._stopped = True
                 for worker in self._all:
                     worker.process.terminate()
-        self.shutdown(cancel_futures=kind is not None)
+        self.shutdown()
 
 
 class _Worker:
