@@ -343,7 +343,7 @@ class TestSweep:
             "1",
         ]
         process = subprocess.Popen(command, stderr=subprocess.DEVNULL, start_new_session=True)
-        while process.poll() is None and len(list(out.glob("*.json"))) < 2:
+        while process.poll() is None and len(list(out.glob("[!.]*.json"))) < 2:
             time.sleep(0.05)
         os.killpg(process.pid, signal.SIGKILL)
         process.wait()
@@ -602,7 +602,8 @@ class TestWorkers:
             "if __name__ == '__main__':\n"
             "    workers = Workers(2)\n"
             "    workers.submit(time.sleep, 0.1).result()\n"
-            "    jobs = [workers.submit(sum, range(10**11)), workers.submit(time.sleep, 60)]\n"
+            "    busy = workers.submit(exec, 'while True: pass')\n"
+            "    idle = workers.submit(time.sleep, 60)\n"
             "    time.sleep(0.3)\n"
             "    print('ready', flush=True)\n"
             "    time.sleep(60)\n"
