@@ -6,19 +6,22 @@ import argparse
 import json
 import re
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import AbstractContextManager, ExitStack
 from pathlib import Path
 from typing import Any, NoReturn
 
 import numpy as np
 
 from . import __version__, _check, darkmatter
+from ._files import digest, replacing, writing
 from .bounds import linear_loss
 from .channel import RowChannel
 from .curves import FIGURE_2_P, PAPER_GRID, loss_curves, save_curves, simulated_curves
+from .darkmatter.present import PICTURES
 from .decoder import decoder_table
 from .optimum import optimum
-from .rug import hadamard_rug
+from .rug import Rug, hadamard_rug
 from .source import Amplitude, Beta, Constant, Exponential, HalfNormal, Uniform
 from .symmetry import Symmetry, symmetry
 from .verdict import Verdict, explain
@@ -107,6 +110,7 @@ def _parser() -> argparse.ArgumentParser:
     curves.add_argument("--n-sparse", type=int, default=4096, help="their size (4096)")
     curves.add_argument("--seed", type=int, default=0, help="their seed (0)")
     curves.add_argument("--out", type=Path, default=Path("curves"), help="folder (curves)")
+    _add_overwrite(curves)
     _add_amplitude(curves)
 
     best = commands.add_parser("optimum", help="best a and b, and the least loss")
@@ -125,6 +129,7 @@ def _parser() -> argparse.ArgumentParser:
     decoders.add_argument("--channel", choices=["gaussian", "antipodal"], default="gaussian")
     decoders.add_argument("--json", action="store_true", help="a list of objects, all digits")
     decoders.add_argument("--figure", type=Path, help="picture for the first ratio")
+    _add_overwrite(decoders)
     _add_amplitude(decoders)
 
     scaling = commands.add_parser("scaling", help="loss against p and ratio, with the laws")
@@ -134,6 +139,7 @@ def _parser() -> argparse.ArgumentParser:
     scaling.add_argument("--points", type=int, default=60, help="points of each curve (60)")
     scaling.add_argument("--json", action="store_true", help="the curves, all digits")
     scaling.add_argument("--figure", type=Path, help="picture to write")
+    _add_overwrite(scaling)
 
     figures = commands.add_parser("figures", help="the figures of the paper, and more")
     figures.set_defaults(run=_figures)
@@ -143,6 +149,7 @@ def _parser() -> argparse.ArgumentParser:
     figures.add_argument("--weights", type=Path, metavar="FILE", help="a trained model")
     figures.add_argument("--p", type=float, default=0.045, help="p it is trained for (0.045)")
     figures.add_argument("--format", choices=["png", "svg", "pdf"], default="png")
+    _add_overwrite(figures)
 
     rug = commands.add_parser("rug", help="weights of a Persian rug")
     rug.set_defaults(run=_rug)
@@ -152,6 +159,7 @@ def _parser() -> argparse.ArgumentParser:
     rug.add_argument("--p", type=float, help="optimise a and b for this p (else a = 1, b = 0)")
     rug.add_argument("--out", type=Path, help="safetensors file to write")
     rug.add_argument("--figure", type=Path, help="picture of W to write")
+    _add_overwrite(rug)
     _add_amplitude(rug)
 
     weights = commands.add_parser("weights", help="what the weights of a trained model really do")
@@ -162,6 +170,7 @@ def _parser() -> argparse.ArgumentParser:
     weights.add_argument("--seed", type=int, default=0, help="for the choice of rows (0)")
     weights.add_argument("--json", action="store_true")
     weights.add_argument("--figure", type=Path, help="picture to write")
+    _add_overwrite(weights)
     _add_amplitude(weights)
 
     dark = commands.add_parser("darkmatter", help="what sparse autoencoders leave unexplained")
@@ -187,7 +196,16 @@ def _parser() -> argparse.ArgumentParser:
     dark.add_argument("--pursuit", action="store_true", help="try gradient pursuit; slow")
     dark.add_argument("--align", action="store_true", help="compare norm probe and latents; slow")
     dark.add_argument("--seed", type=int, default=0, help="of split and bootstrap (0)")
+    _add_overwrite(dark)
     return parser
+
+
+def _add_overwrite(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--overwrite",
+        action="store_true",
+        help="replace files that this command with these inputs did not write",
+    )
 
 
 def _add_amplitude(parser: argparse.ArgumentParser) -> None:
@@ -210,6 +228,31 @@ def _amplitude(text: str) -> Amplitude:
         raise argparse.ArgumentTypeError(f"{text!r}: {error}") from None
 
 
+def _made(command: str, options: argparse.Namespace, *names: str) -> dict[str, Any]:
+    """What goes into a result: the settings of these names, and the contents of files."""
+    found: dict[str, Any] = {"command": f"rugtheory {command}"}
+    for name in names:
+        value = getattr(options, name)
+        if isinstance(value, Path):
+            value = digest(value)
+        found[name] = repr(value) if isinstance(value, Amplitude) else value
+    return found
+
+
+def _writing(
+    options: argparse.Namespace,
+    outputs: Mapping[Path | None, Mapping[str, Any]],
+    folders: Iterable[Path] = (),
+) -> AbstractContextManager[None]:
+    """Checks all outputs that are asked for before the work, pictures for their suffix too."""
+    given = {path: made for path, made in outputs.items() if path is not None}
+    if getattr(options, "figure", None) is not None:
+        from .figures._style import check_suffix
+
+        check_suffix(options.figure)
+    return writing(given, overwrite=options.overwrite, folders=folders)
+
+
 def _curves(options: argparse.Namespace) -> None:
     from tqdm import tqdm
 
@@ -221,22 +264,43 @@ def _curves(options: argparse.Namespace) -> None:
     ratio = np.unique(options.ratio) if options.ratio else PAPER_GRID
     curves = loss_curves(p, ratio, amplitude=options.amplitude)
     curves.attrs["rugtheory"] = __version__
-    paths = save_curves(curves, options.out)
+    made = _made("curves", options, "grid", "amplitude") | {"p": list(p), "ratio": list(ratio)}
     if options.simulate is not None:
-        curves = simulated_curves(
-            curves,
-            options.simulate,
-            n_sparse=options.n_sparse,
-            seed=options.seed,
-            amplitude=options.amplitude,
-            progress=lambda points: tqdm(points, desc="simulating", unit="rug"),
-            checkpoint=lambda known: save_curves(known, options.out),
-        )
+        made |= _made("curves", options, "simulate", "n_sparse", "seed")
+    paths = [options.out / f"curves.{suffix}" for suffix in ("nc", "csv", "png")]
     draw = draw_grid if options.grid else draw_curves
-    paths.append(options.out / "curves.png")
-    _draw(paths[-1], lambda ax: draw(curves, ax))
+    with _writing(options, dict.fromkeys(paths, made), [options.out]):
+        if options.simulate is not None:
+            already = 0 if options.overwrite else _simulated(paths[0])
+
+            def checkpoint(known: Any) -> None:
+                # An earlier run may have come further.
+                if int(known["simulated_loss"].notnull().sum()) > already:
+                    save_curves(known, options.out)
+
+            curves = simulated_curves(
+                curves,
+                options.simulate,
+                n_sparse=options.n_sparse,
+                seed=options.seed,
+                amplitude=options.amplitude,
+                progress=lambda points: tqdm(points, desc="simulating", unit="rug"),
+                checkpoint=checkpoint,
+            )
+        save_curves(curves, options.out)
+        _draw(paths[-1], lambda ax: draw(curves, ax))
     _summarise(curves)
     print("\n".join(f"wrote {path}" for path in paths))
+
+
+def _simulated(path: Path) -> int:
+    """Number of simulated points in a file of curves."""
+    import xarray as xr
+
+    if not path.exists():
+        return 0
+    with xr.open_dataset(path) as known:
+        return int(known["simulated_loss"].notnull().sum()) if "simulated_loss" in known else 0
 
 
 def _summarise(curves: Any) -> None:
@@ -275,6 +339,12 @@ def _optimum(options: argparse.Namespace) -> None:
 
 
 def _decoders(options: argparse.Namespace) -> None:
+    made = _made("decoders", options, "p", "ratio", "channel", "amplitude")
+    with _writing(options, {options.figure: made}):
+        _show_decoders(options)
+
+
+def _show_decoders(options: argparse.Namespace) -> None:
     table = decoder_table(
         np.unique(options.p),
         np.unique(options.ratio),
@@ -303,6 +373,12 @@ def _decoders(options: argparse.Namespace) -> None:
 
 
 def _scaling(options: argparse.Namespace) -> None:
+    made = _made("scaling", options, "power", "p", "points")
+    with _writing(options, {options.figure: made}):
+        _show_scaling(options)
+
+
+def _show_scaling(options: argparse.Namespace) -> None:
     from .figures.numbers import scaling_curves
 
     power = _check.scalar("power", options.power)
@@ -348,43 +424,69 @@ def _scaling(options: argparse.Namespace) -> None:
 
 
 def _figures(options: argparse.Namespace) -> None:
-    from .figures.gallery import Given, read_trained, write_figures
+    from .figures.gallery import TRAINED, Given, chosen, read_trained, write_figures
 
     trained = None if options.data is None else read_trained(options.data)
     model = None if options.weights is None else read_weights(options.weights)
     given = Given(_check.scalar("p", _check.probability("p", options.p)), trained, model)
-    for line in write_figures(options.out, given, only=options.only, suffix=options.format):
-        print(line, flush=True)
+    outputs: dict[Path | None, dict[str, Any]] = {}
+    for name in chosen(given, options.only):
+        made = _made("figures", options, "p", "weights", *(["data"] if name in TRAINED else []))
+        for suffix in ("nc", options.format):
+            outputs[options.out / f"{name}.{suffix}"] = made | {"figure": name}
+    with _writing(options, outputs, [options.out]):
+        for line in write_figures(options.out, given, only=options.only, suffix=options.format):
+            print(line, flush=True)
 
 
 def _rug(options: argparse.Namespace) -> None:
     rug = hadamard_rug(options.n_sparse, options.n_dense, seed=options.seed)
-    print(f"n_sparse {rug.n_sparse}, n_dense {rug.n_dense}, ratio {rug.ratio:.6g}")
-    print(f"row sum {rug.row_sum:.6g}, Lyapunov statistic {rug.lyapunov:.6g}")
+    made = _made("rug", options, "n_sparse", "n_dense", "seed")
+    ab = made | _made("rug", options, "p", "amplitude")
+    if options.out is not None and options.out == options.figure:
+        raise ValueError(f"--out and --figure must be different files, got {options.out} twice")
+    with _writing(options, {options.out: ab, options.figure: made}):
+        _write_rug(rug, options)
+
+
+def _write_rug(rug: Rug, options: argparse.Namespace) -> None:
+    lines = [
+        f"n_sparse {rug.n_sparse}, n_dense {rug.n_dense}, ratio {rug.ratio:.6g}",
+        f"row sum {rug.row_sum:.6g}, Lyapunov statistic {rug.lyapunov:.6g}",
+    ]
     a, b = 1.0, 0.0
     if options.p is not None:
         law = options.amplitude
         best = optimum(options.p, rug.ratio, amplitude=law)
         a, b = float(best.a), rug.bias(float(best.b), float(best.a), options.p, amplitude=law)
-        print(
+        lines += [
             f"at p = {options.p:g}: sigma {rug.sigma(options.p, amplitude=law):.10g}, "
-            f"skewness {rug.skewness(options.p, amplitude=law):.4g}"
-        )
-        print(f"a {a:.10g}, bias {b:.10g}, loss in theory {float(best.loss):.10g}")
-    if options.out is not None:
-        rug.save(options.out, a=a, b=b)
-        print(f"wrote {options.out}")
-    if options.figure is not None:
-        from .figures import draw_rug
+            f"skewness {rug.skewness(options.p, amplitude=law):.4g}",
+            f"a {a:.10g}, bias {b:.10g}, loss in theory {float(best.loss):.10g}",
+        ]
+    # Both files appear, or none does.
+    with ExitStack() as both:
+        if options.out is not None:
+            rug.save(both.enter_context(replacing(options.out)), a=a, b=b, seed=options.seed)
+            lines.append(f"wrote {options.out}")
+        if options.figure is not None:
+            from .figures import draw_rug
 
-        _draw(options.figure, lambda ax: draw_rug(rug, ax))
-        print(f"wrote {options.figure}")
+            _draw(both.enter_context(replacing(options.figure)), lambda ax: draw_rug(rug, ax))
+            lines.append(f"wrote {options.figure}")
+    print("\n".join(lines))
 
 
 def _weights(options: argparse.Namespace) -> None:
+    model = read_weights(options.file)
+    made = _made("weights", options, "file", "p", "rows", "seed", "amplitude")
+    with _writing(options, {options.figure: made}):
+        _show_weights(model, options)
+
+
+def _show_weights(model: Weights, options: argparse.Namespace) -> None:
     from tqdm import tqdm
 
-    model = read_weights(options.file)
     given = model.w_in, model.w_out, model.b, options.p
     found = symmetry(*given, amplitude=options.amplitude, seed=options.seed)
     verdict = explain(
@@ -446,21 +548,23 @@ def _darkmatter(options: argparse.Namespace) -> None:
         None if file is None else np.asarray(darkmatter.read_activations(file)[:])
         for file in (options.contexts, options.tokens)
     )
-    found = darkmatter.write_report(
-        darkmatter.read_activations(options.acts),
-        saes,
-        options.out,
-        contexts=contexts,
-        tokens=tokens,
-        components=components,
-        pursuit=saes if options.pursuit else (),
-        align=saes if options.align else (),
-        about={"activations": options.acts},
-        seed=options.seed,
-        progress=lambda names: tqdm(names, desc="decoders", unit="SAE"),
-    )
-    written = [darkmatter.save_tables(found, options.out)]
-    written += darkmatter.save_figures(found, options.out)
+    acts = darkmatter.read_activations(options.acts)
+    with _writing(options, _dark_outputs(options, saes), [options.out, options.out / "saes"]):
+        found = darkmatter.write_report(
+            acts,
+            saes,
+            options.out,
+            contexts=contexts,
+            tokens=tokens,
+            components=components,
+            pursuit=saes if options.pursuit else (),
+            align=saes if options.align else (),
+            about={"activations": options.acts},
+            seed=options.seed,
+            progress=lambda names: tqdm(names, desc="decoders", unit="SAE"),
+        )
+        written = [darkmatter.save_tables(found, options.out)]
+        written += darkmatter.save_figures(found, options.out)
     for record in found["saes"]:
         print(
             f"{record['name']:24} L0 {record['l0']:7.4g}  FVU {record['fvu']['value']:.4f}  "
@@ -468,6 +572,37 @@ def _darkmatter(options: argparse.Namespace) -> None:
             f"of its norm {record['norm_test']['error']['value']:.3f}"
         )
     print("\n".join(f"wrote {path}" for path in [options.out / "report.json", *written]))
+    if found["failures"]:
+        failed = "; ".join(f"{one['name']}: {one['error']}" for one in found["failures"])
+        raise RuntimeError(f"the report is written, but lacks what failed: {failed}")
+
+
+def _dark_outputs(
+    options: argparse.Namespace, saes: Mapping[str, Path]
+) -> dict[Path | None, dict[str, Any]]:
+    def content(place: str | None) -> str | None:
+        """Digest of a file, or of one tensor in a file."""
+        if place is None:
+            return None
+        file, tensor, name = place.partition(".safetensors:")
+        return f"{digest(Path(f'{file}.safetensors'))} {name}" if tensor else digest(Path(place))
+
+    made = _made("darkmatter", options, "seed")
+    made |= {name: content(getattr(options, name)) for name in ("acts", "contexts", "tokens")}
+    for text in options.component:
+        name, _, place = text.partition("=")
+        file, comma, sae = place.partition(",")
+        made[f"component {name}"] = [content(file), digest(Path(sae)) if comma else None]
+    # What only adds to a report is not there unless it is asked for.
+    made |= {name: True for name in ("pursuit", "align") if getattr(options, name)}
+    digests = {name: digest(path) for name, path in saes.items()}
+    whole = made | {f"sae {name}": found for name, found in digests.items()}
+    files = ["report.json", "report.md", *(f"{name}.png" for name in PICTURES)]
+    outputs: dict[Path | None, dict[str, Any]] = {options.out / name: whole for name in files}
+    for name, found in digests.items():
+        for suffix in ("json", "npz"):
+            outputs[options.out / "saes" / f"{name}.{suffix}"] = made | {"sae": found}
+    return outputs
 
 
 def _decoders_in(paths: Sequence[Path]) -> dict[str, Path]:

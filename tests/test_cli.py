@@ -8,6 +8,7 @@ import pytest
 import xarray as xr
 
 import rugtheory as rt
+from rugtheory._files import RECORD
 from rugtheory.cli import main
 from rugtheory.curves import FIGURE_2_P, PAPER_GRID
 
@@ -18,7 +19,8 @@ def rows_of(folder):
 
 def test_curves_by_default(tmp_path, capsys):
     assert main(["curves", "--out", str(tmp_path)]) == 0
-    assert {path.name for path in tmp_path.iterdir()} == {"curves.nc", "curves.csv", "curves.png"}
+    written = {path.name for path in tmp_path.iterdir()}
+    assert written == {"curves.nc", "curves.csv", "curves.png", RECORD}
     with xr.open_dataset(tmp_path / "curves.nc") as curves:
         np.testing.assert_array_equal(curves["p"], FIGURE_2_P)
         np.testing.assert_array_equal(curves["ratio"], PAPER_GRID)

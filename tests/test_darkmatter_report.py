@@ -1,5 +1,6 @@
 """The report on activations and decoders, its command, and the run on a real transformer."""
 
+import dataclasses
 import json
 import re
 from pathlib import Path
@@ -8,11 +9,14 @@ import numpy as np
 import pytest
 import torch
 from safetensors.numpy import save_file
+from scipy import sparse
 
 import validation
 from rugtheory import darkmatter
+from rugtheory._files import RECORD
 from rugtheory.cli import main
-from rugtheory.darkmatter import figures
+from rugtheory.darkmatter import figures, report
+from rugtheory.darkmatter._rows import Rows
 from validation import activations, saes
 
 ROWS, D, CONTEXT = 3000, 12, 30
@@ -87,7 +91,7 @@ class TestCommand:
             "norm_test", "baselines", "breakdown", "against_width", "tokens", "pairs", "pursuit",
             "alignment", "components",
         )}  # fmt: skip
-        assert names == pictures | {"saes", "report.json", "report.md"}
+        assert names == pictures | {"saes", "report.json", "report.md", RECORD}
         assert all((out / name).stat().st_size > 5000 for name in pictures)
         text = (out / "report.md").read_text()
         assert all(f"| {name} |" in text for name in saes_of(given))
@@ -294,6 +298,227 @@ class TestKeeping:
         options = {"saes": saes_of(given), **more}
         with pytest.raises(ValueError, match=message):
             darkmatter.write_report(np.load(given / "x.npy"), out=tmp_path, **options)
+
+
+def planted(rows=400, d=4, seed=0):
+    return np.random.default_rng(seed).exponential(size=(rows, d))
+
+
+def coder(d=4, width=4, k=2, **more):
+    """TopK of coordinates; latents beyond the d-th are dead."""
+    w = np.zeros((d, width))
+    w[np.arange(min(d, width)), np.arange(min(d, width))] = 1
+    b_enc = np.where(np.arange(width) < d, 0.0, -1e3)
+    return darkmatter.SAE("topk", w, b_enc, w.T, np.zeros(d), k=k, **more)
+
+
+def fingerprint(x, contexts=None, tokens=None, components=None):
+    given = report._fingerprint(Rows("x", x), contexts, tokens, components or {}, (0.25, 3, 0))
+    return given
+
+
+class TestEveryByteCounts:
+    """Of all that goes into results."""
+
+    @pytest.mark.parametrize("source", ["array", "memmap", "float16", "csr"])
+    def test_every_row(self, source, tmp_path, monkeypatch):
+        monkeypatch.setattr("rugtheory.darkmatter._rows._BLOCK_VALUES", 60)
+        x = np.ascontiguousarray(planted(150).astype(np.float16 if source == "float16" else "f4"))
+        if source == "memmap":
+            np.save(tmp_path / "x.npy", x)
+            x = np.load(tmp_path / "x.npy", mmap_mode="r+")
+        make = sparse.csr_array if source == "csr" else lambda rows: rows
+        first, seen = fingerprint(make(x)), set()
+        for row in range(150):
+            before = x[row, row % 4]
+            x[row, row % 4] = np.nextafter(before, before.dtype.type(9))
+            seen.add(fingerprint(make(x)))
+            x[row, row % 4] = before
+        assert len(seen) == 150 and first not in seen
+        assert fingerprint(make(x)) == first
+
+    @pytest.mark.parametrize("kind", ["array", "reconstruction"])
+    def test_every_row_of_components(self, kind):
+        x, sae = planted(150), coder()
+        other = x[:, ::-1].copy()
+
+        def of(values):
+            values = darkmatter.Reconstruction(values, sae) if kind == "reconstruction" else values
+            return fingerprint(x, components={"other": values})
+
+        seen = {of(other)}
+        for row in range(150):
+            other[row, 1] += 1e-9
+            seen.add(of(other))
+        assert len(seen) == 151
+
+    def test_every_array_of_the_decoders_of_components_and_every_setting(self):
+        x = planted(20)
+        base = coder(3 + 1)
+        changed = [coder(k=3), coder(subtract_b_dec=False), coder(normalization="layer_norm")]
+        for name in ("w_enc", "b_enc", "w_dec", "b_dec"):
+            array = getattr(base, name).copy()
+            array.flat[0] += 1e-12
+            changed.append(dataclasses.replace(base, **{name: array}))
+        changed.append(dataclasses.replace(base, w_enc=np.float32(base.w_enc)))
+        of = [
+            fingerprint(x, components={"a": darkmatter.Reconstruction(x, sae)})
+            for sae in (base, *changed)
+        ]
+        assert len(set(of)) == len(of)
+
+    def test_reconstructions_are_not_computed(self, monkeypatch):
+        def computed(*_):
+            raise AssertionError
+
+        monkeypatch.setattr(darkmatter.SAE, "reconstruct", computed)
+        fingerprint(planted(20), components={"a": darkmatter.Reconstruction(planted(20), coder())})
+
+    @pytest.mark.parametrize("name", ["contexts", "tokens"])
+    def test_every_label(self, name):
+        x, labels = planted(60), np.repeat(np.arange(12), 5)
+        seen = {fingerprint(x, **{name: labels})}
+        for row in range(60):
+            other = labels.copy()
+            other[row] = (other[row] + 1) % 12
+            seen.add(fingerprint(x, **{name: other}))
+        assert len(seen) == 61
+        # Objects of the same values at other places in memory.
+        texts = [[f"context {k}" for k in labels] for _ in range(2)]
+        one, two = (fingerprint(x, **{name: np.array(text, object)}) for text in texts)
+        assert one == two
+
+    def test_a_row_between_is_not_overlooked(self, tmp_path):
+        x = planted(1000)
+        given = {"bootstrap": 0, "test_fraction": 0}
+        first = darkmatter.write_report(x, {"a": coder()}, tmp_path / "a", **given)
+        x[1:8] *= 7
+        again = darkmatter.write_report(x, {"a": coder()}, tmp_path / "a", **given)
+        fresh = darkmatter.write_report(x, {"a": coder()}, tmp_path / "b", **given)
+        for found in (first, again, fresh):
+            del found["saes"][0]["seconds"]
+        assert again["saes"] == fresh["saes"] != first["saes"]
+
+    def test_norms_of_another_run_are_not_taken(self, tmp_path):
+        """A kill between the two files of a decoder."""
+        x, name = planted(), "saes/a.npz"
+        first = darkmatter.write_report(x, {"a": coder()}, tmp_path / "a", bootstrap=0)
+        darkmatter.write_report(2 * x, {"a": coder()}, tmp_path / "b", bootstrap=0)
+        (tmp_path / "a" / name).write_bytes((tmp_path / "b" / name).read_bytes())
+        again = darkmatter.write_report(x, {"a": coder()}, tmp_path / "a", bootstrap=0)
+        assert again["tokens"] == first["tokens"]
+
+
+def broken(tmp_path):
+    """Decoders that fail, each in its own way, and why."""
+    (tmp_path / "empty").mkdir()
+    return {
+        "missing": (tmp_path / "none", "no such file or folder"),
+        "unreadable": (tmp_path / "empty", "a folder with one of"),
+        "narrow": (coder(3), "narrow is of 3 columns, the activations of 4"),
+        "transcoder": (coder(transcoder=True), "must be an autoencoder, got a transcoder"),
+        "perfect": (coder(k=4), "no error to split"),
+    }
+
+
+class TestFailures:
+    def test_the_others_go_on(self, tmp_path):
+        bad, x = broken(tmp_path), np.float32(planted())
+        saes = {"first": coder(), **{name: sae for name, (sae, _) in bad.items()}, "last": coder()}
+        for _ in range(2):  # also when it is taken up
+            found = darkmatter.write_report(x, saes, tmp_path / "out", bootstrap=0)
+            assert [r["name"] for r in found["saes"]] == ["first", "last"]
+            assert [one["name"] for one in found["failures"]] == list(bad)
+            for one in found["failures"]:
+                assert bad[one["name"]][1] in one["error"]
+            assert json.loads((tmp_path / "out" / "report.json").read_text()) == found
+        assert not list((tmp_path / "out").rglob("*unfinished*"))
+        text = darkmatter.tables(found)
+        assert "## What failed" in text and all(f"| {name} |" in text for name in bad)
+
+    def test_all_fail(self, tmp_path):
+        bad = {name: sae for name, (sae, _) in broken(tmp_path).items()}
+        with pytest.raises(ValueError, match=r"saes must hold a decoder that .* missing: .*perf"):
+            darkmatter.write_report(np.float32(planted()), bad, tmp_path / "out", bootstrap=0)
+
+    def test_command(self, given, tmp_path, capsys):
+        """The report is written, and the exit code tells that it is not whole."""
+        (tmp_path / "bad").mkdir()
+        (tmp_path / "bad" / "cfg.json").write_text("{")
+        (tmp_path / "bad" / "sae.safetensors").write_bytes(b"")
+        saes = [str(given / "saes" / "topk_6"), str(tmp_path / "bad")]
+        command = ["darkmatter", f"{given}/x.npy", "--sae", *saes, "--out", str(tmp_path / "out")]
+        for _ in range(2):
+            with pytest.raises(SystemExit) as stop:
+                main(command)
+            out, err = capsys.readouterr()
+            assert stop.value.code == 2
+            assert "lacks what failed: bad: ValueError" in err.splitlines()[-1]
+            assert "topk_6" in out and "report.json" in out
+        assert (tmp_path / "out" / "norm_test.png").exists()
+
+    @pytest.mark.parametrize("part", ["alignment", "components", "pursuit"])
+    def test_a_part_that_fails(self, part, tmp_path, monkeypatch):
+        def fails(*_):
+            raise ValueError("no such luck")
+
+        monkeypatch.setattr(report, f"_{part}", fails)
+        x = planted()
+        found = darkmatter.write_report(
+            x, {"a": coder()}, tmp_path, components={"x": x}, pursuit=["a"], align=["a"]
+        )
+        (record,) = found["saes"]
+        assert set(record) & {"alignment", "components", "pursuit"} == {
+            "alignment", "components", "pursuit"
+        } - {part}  # fmt: skip
+        assert found["failures"] == [{"name": f"a, {part}", "error": "ValueError: no such luck"}]
+
+    def test_flat_curves(self, tmp_path):
+        """Widths that add dead latents only: every score is the same, and so is every norm."""
+        saes = {f"w{width}": coder(width=width) for width in (4, 8, 16, 32)}
+        found = darkmatter.write_report(planted(), saes, tmp_path, bootstrap=5)
+        (group,) = found["groups"]
+        assert len(found["saes"]) == 4
+        for score in ("fvu", "fvu_nl"):
+            assert group[score]["law"] is None and group[score]["change"] == pytest.approx(0)
+        assert len(found["pairs"]) + len(found["failures"]) == 6
+        darkmatter.save_tables(found, tmp_path)
+        assert darkmatter.save_figures(found, tmp_path)
+
+    @pytest.mark.parametrize("error", [ValueError, RuntimeError, ZeroDivisionError])
+    def test_a_law_that_cannot_be_fitted(self, error, monkeypatch):
+        def fails(*_):
+            raise error("no law")
+
+        monkeypatch.setattr(report, "fit_floor", fails)
+        falling = {1: 0.9, 2: 0.6, 4: 0.5, 8: 0.45}
+        rows = [{"name": str(n), "width": n, "fvu": {"value": v}} for n, v in falling.items()]
+        found = report._against_width(rows, "fvu")
+        assert found["no_law"] == "no law" and found["law"] is None
+
+    def test_nothing_unexplained_nonlinearly(self, tmp_path):
+        """FVU_nl of 0 has no relative change; JSON holds no NaN."""
+        rows = [{"name": "a", "width": 1.0}, {"name": "b", "width": 2.0}]
+        for row in rows:
+            row["fvu_nl"] = {"value": 0.0}
+        assert report._against_width(rows, "fvu_nl") == {"mean": 0, "change": None, "law": None}
+
+    @pytest.mark.parametrize("error", [ValueError, KeyboardInterrupt, MemoryError])
+    @pytest.mark.parametrize(
+        "where", ["decompose", "_squares", "split", "regressions", "norm_test", "_pursuit"]
+    )
+    def test_no_reconstructions_stay(self, where, error, tmp_path, monkeypatch):
+        def fails(*_, **__):
+            assert len(list(tmp_path.rglob("*.unfinished.npy"))) == 1
+            raise error("stop")
+
+        monkeypatch.setattr(report, where, fails)
+        try:
+            darkmatter.write_report(planted(), {"a": coder()}, tmp_path, pursuit=["a"], bootstrap=0)
+        except error:
+            assert (where, error) != ("_pursuit", ValueError)
+        assert not list(tmp_path.rglob("*.unfinished.npy"))
+        assert not list(tmp_path.rglob("*partial*"))
 
 
 class TestFigures:

@@ -1,13 +1,18 @@
 """SAE files: each format from its definition, a row at a time, and figures of the libraries."""
 
+import dataclasses
+import inspect
 import json
+import re
 import shutil
+from fractions import Fraction
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 from safetensors.numpy import load_file
+from safetensors.torch import load_file as torch_file
 from safetensors.torch import save_file
 from scipy import sparse
 
@@ -588,3 +593,174 @@ def test_writing_is_whole_or_not_at_all(tmp_path, monkeypatch):
     ]
     with pytest.raises(FileExistsError, match="folder must be new or empty"):
         darkmatter.write_sae(sae, tmp_path / "sae")
+
+
+# Folds.
+
+
+def stored(case):
+    """Tensors of a stored file, exactly, in float64."""
+    name = "sae_weights.safetensors" if "saelens" in str(case) else "sae.safetensors"
+    tensors = torch_file(case.parent / name)
+    return name, {k: v.double() for k, v in tensors.items()}
+
+
+# Settings that are folded into the weights, with the tensors they need; each is tried on every
+# stored file whose reader takes it.
+FOLDS = {
+    "input_scale": (lambda config: config, {}, {"input_scale": 1 / 3}),
+    "scaling_factor": (
+        lambda config: config | {"finetuning_scaling_factor": True},
+        {"scaling_factor": torch.linspace(0.1, 1.7, 24)},
+        {},
+    ),
+    "rescale_acts_by_decoder_norm": (
+        lambda config: config | {"rescale_acts_by_decoder_norm": True}, {}, {},
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("fold", FOLDS)
+def test_folds_are_rounded_once(tmp_path, fold):
+    """A file in float32 and the same numbers in float64 give the same autoencoder in float64."""
+    change, more, options = FOLDS[fold]
+    tried = set()
+    for case in CASES:
+        name, long = stored(case)
+        config = change(json.loads(case.read_text()))
+        short = torch_file(case.parent / name)
+        kind = next(iter(short.values())).dtype
+        saes = []
+        for dtype, tensors in ((kind, short), (torch.float64, long)):
+            folder = tmp_path / f"{len(tried)} {dtype}"
+            extra = {k: v.to(kind).to(dtype) for k, v in more.items()}
+            folder.mkdir(exist_ok=True)
+            save_file({**tensors, **extra}, folder / name)
+            (folder / "cfg.json").write_text(json.dumps(config))
+            try:
+                saes.append(darkmatter.read_sae(folder, dtype=np.float64, **options))
+            except ValueError as error:
+                assert re.search(
+                    "holds scaling_factor|rescale_acts|input_scale must be", str(error)
+                )
+            shutil.rmtree(folder)
+        if saes:
+            tried.add(case.parent)
+            for one in dataclasses.fields(darkmatter.SAE):
+                if isinstance(getattr(saes[0], one.name), np.ndarray):
+                    pair = [getattr(sae, one.name) for sae in saes]
+                    assert np.array_equal(*pair), (case, one.name)
+    assert len(tried) >= 3, tried
+
+
+def test_folds_against_fractions(tmp_path):
+    """Exact rational arithmetic on the numbers of the file, in float32 and in float64."""
+    factor = np.linspace(0.3, 2, D_SAE).astype("f4")
+    config = V5 | {"finetuning_scaling_factor": True}
+    folder = saelens(tmp_path, BASIS, config, {"scaling_factor": factor}, torch.float32)
+    raw = {k: v.astype("f4") for k, v in TENSORS.items()}
+    for dtype, ulp in ((np.float64, 2**-52), (np.float32, 2**-23)):
+        sae = darkmatter.read_sae(folder, dtype=dtype, input_scale=0.7)
+        scale = Fraction(0.7)
+        for j, i in np.ndindex(4, D_IN):
+            exact = Fraction(float(raw["W_dec"][j, i])) * Fraction(float(factor[j])) / scale
+            assert abs(Fraction(float(sae.w_dec[j, i])) / exact - 1) <= ulp
+            exact = Fraction(float(raw["W_enc"][i, j])) * scale
+            assert abs(Fraction(float(sae.w_enc[i, j])) / exact - 1) <= ulp / 2
+
+
+def test_rescaling_is_for_topk_only(tmp_path):
+    config = V6 | {"architecture": "jumprelu", "rescale_acts_by_decoder_norm": True}
+    with pytest.raises(ValueError, match="must be false for architecture jumprelu, got True"):
+        darkmatter.read_sae(saelens(tmp_path, (*BASIS, "threshold"), config))
+
+
+# Transcoders.
+
+
+TRANSCODERS = {
+    "sparsify": lambda folder: sparsify(folder, {"transcode": True}),
+    "saelens 6": lambda folder: saelens(
+        folder,
+        BASIS,
+        V6 | {"architecture": "topk", "k": K}
+        | {"metadata": V6["metadata"] | {"hook_name_out": "blocks.3.hook_mlp_out"}},
+    ),
+    "saelens 5": lambda folder: saelens(
+        folder, BASIS, V5 | {"hook_name_out": "blocks.3.hook_mlp_out"}
+    ),
+    "gemma scope": lambda folder: gemma(new(folder / "gemma-scope-2b-pt-transcoders" / "layer_3")),
+    "gemma scope, of the hub": lambda folder: gemma(
+        new(folder / "models--google--gemma-scope-2b-pt-transcoders" / "snapshots")
+    ),
+    "said": lambda folder: gemma(folder / "params.npz"),
+}  # fmt: skip
+
+
+def new(folder):
+    folder.mkdir(parents=True)
+    return folder / "params.npz"
+
+
+@pytest.fixture(params=TRANSCODERS)
+def transcoder(request, tmp_path):
+    said = {"transcoder": True} if request.param == "said" else {}
+    return darkmatter.read_sae(TRANSCODERS[request.param](tmp_path), **said)
+
+
+def test_transcoders_are_told_and_written(transcoder, tmp_path):
+    assert transcoder.transcoder
+    darkmatter.write_sae(transcoder, tmp_path / "written")
+    assert darkmatter.read_sae(tmp_path / "written").transcoder
+    assert not darkmatter.read_sae(tmp_path / "written", transcoder=False).transcoder
+
+
+def test_nothing_compares_a_transcoder_with_its_input(transcoder, tmp_path):
+    """Everything public that takes a decoder, but what makes, reads and writes one."""
+    takes = {
+        name
+        for name in darkmatter.__all__
+        if "SAE" in str(inspect.signature(getattr(darkmatter, name)))
+    }
+    makes = {"SAE", "read_sae", "write_sae"}
+    calls = {
+        "Reconstruction": lambda: darkmatter.Reconstruction(X, transcoder),
+        "write_report": lambda: darkmatter.write_report(X, {"mine": transcoder}, tmp_path / "out"),
+    }
+    assert takes - makes == set(calls)
+    for call in calls.values():
+        with pytest.raises(
+            ValueError, match=r"(sae|mine) must be an autoencoder, got a transcoder"
+        ):
+            call()
+
+
+def test_stored_transcoders():
+    found = {case.parent.name for case in CASES if darkmatter.read_sae(case.parent).transcoder}
+    assert found == {"transcode"}
+
+
+@pytest.mark.parametrize(
+    "name", ["transcoder", "skip_transcoder", "jumprelu_transcoder", "jumprelu_skip_transcoder"]
+)
+@pytest.mark.parametrize("layout", [V5, V6])
+def test_architectures_of_transcoders_are_refused(tmp_path, name, layout):
+    with pytest.raises(ValueError, match=f"cfg.json: architecture must be .* got '{name}'"):
+        darkmatter.read_sae(saelens(tmp_path, BASIS, layout | {"architecture": name}))
+
+
+def test_autoencoders_are_no_transcoders(tmp_path):
+    same = V6["metadata"] | {"hook_name_out": V6["metadata"]["hook_name"]}
+    config = V6 | {"architecture": "standard", "metadata": same}
+    assert not darkmatter.read_sae(saelens(tmp_path / "a", BASIS, config)).transcoder
+    assert not darkmatter.read_sae(gemma(new(tmp_path / "gemma-scope-2b-pt-res"))).transcoder
+    assert not darkmatter.read_sae(gemma(new(tmp_path / "transcoders" / "x"))).transcoder
+
+
+def test_what_a_transcoder_cannot_have(tmp_path):
+    with pytest.raises(ValueError, match="normalization must be none of a transcoder"):
+        darkmatter.SAE(*ARRAYS, normalization="layer_norm", transcoder=True)
+    with pytest.raises(ValueError, match=r"input_scale must be None, as .* is a transcoder, got 2"):
+        darkmatter.read_sae(sparsify(tmp_path, {"transcode": True}), input_scale=2)
+    with pytest.raises(TypeError, match="transcoder must be True or False, got 1"):
+        darkmatter.read_sae(tmp_path, transcoder=1)

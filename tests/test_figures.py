@@ -8,6 +8,7 @@ import matplotlib.pyplot as plt
 import numpy as np
 import pytest
 import xarray as xr
+from matplotlib.colors import to_hex
 from matplotlib.container import ErrorbarContainer
 from matplotlib.figure import Figure
 from scipy import optimize, stats
@@ -15,8 +16,10 @@ from scipy.linalg import hadamard
 
 import rugtheory as rt
 from rugtheory import figures
+from rugtheory._files import RECORD
 from rugtheory.cli import main
 from rugtheory.figures import gallery, numbers
+from rugtheory.figures._style import styles
 
 from .models import TRAINED
 from .test_evidence import DATA
@@ -49,12 +52,49 @@ def sweep():
 
 
 @pytest.fixture(scope="module")
-def written(tmp_path_factory):
-    """The folder of one run of the command, and what it said."""
+def run_of_all(tmp_path_factory):
+    """The folder of one run of the command, what it said, and the looks in each figure."""
     folder, said = tmp_path_factory.mktemp("figures"), io.StringIO()
-    with contextlib.redirect_stdout(said):
+    found = {}
+
+    def save(path, draw, *size):
+        def drawn(figure):
+            draw(figure)
+            found[path.stem] = looks(figure)
+
+        gallery_save(path, drawn, *size)
+
+    gallery_save = gallery.save
+    with contextlib.redirect_stdout(said), pytest.MonkeyPatch.context() as patch:
+        patch.setattr(gallery, "save", save)
         assert main(["figures", "--out", str(folder), "--data", str(DATA / "cpu.nc")]) == 0
-    return folder, said.getvalue().splitlines()
+    return folder, said.getvalue().splitlines(), found
+
+
+@pytest.fixture(scope="module")
+def written(run_of_all):
+    return run_of_all[:2]
+
+
+def look(artist):
+    """Colour, marker and dashes of a line or of points with bars."""
+    line = artist[0] if isinstance(artist, ErrorbarContainer) else artist
+    return to_hex(line.get_color()), line.get_marker(), line.get_linestyle()
+
+
+def looks(figure):
+    """How what is labelled looks, in all Axes and legends: a set for each label."""
+    found = {}
+    for ax in figure.axes:
+        for artist, label in zip(*ax.get_legend_handles_labels(), strict=True):
+            found.setdefault(label, set()).add(look(artist))
+        if ax.get_legend() is not None:
+            legend = ax.get_legend()
+            for handle, text in zip(legend.legend_handles, legend.get_texts(), strict=True):
+                line = handle.lines[0] if hasattr(handle, "lines") else handle
+                if hasattr(line, "get_marker"):
+                    found.setdefault(text.get_text(), set()).add(look(line))
+    return found
 
 
 @pytest.fixture(scope="module")
@@ -416,12 +456,73 @@ def test_without_axes_the_current_ones_are_taken():
         plt.close("all")
 
 
+def test_a_label_looks_the_same_everywhere_in_a_figure(run_of_all):
+    """In all figures of the command, and no two labels look the same."""
+    found = run_of_all[2]
+    assert set(found) == set(gallery.THEORY | gallery.TRAINED)
+    for name, labels in found.items():
+        for label, some in labels.items():
+            assert len({(colour, dashes) for colour, _, dashes in some}) == 1, (name, label, some)
+        colours = [min(some) for some in labels.values()]
+        assert len(set(colours)) == len(colours), (name, labels)
+    sizes = np.unique(gallery.read_trained(DATA / "cpu.nc")["n_sparse"])
+    trained = {label for label in found["fig2_trained"] if label.startswith("trained")}
+    assert trained == {rf"trained, $n_\mathrm{{sparse}}$ = {n}" for n in sizes}
+
+
+def test_the_legend_of_trained_models_names_all_sizes(sweep):
+    """Also those that its own Axes lack; points of one protocol keep their colours."""
+    large = sweep.isel(point=sweep["n_sparse"].values == 256)
+    both = xr.concat([large.assign(protocol=("point", ["paper"] * 48)), sweep], "point")
+    figure = Figure()
+    gallery.TRAINED["fig2_trained"](gallery.Given(trained=both)).draw(figure)
+    legends = [ax.get_legend() for ax in figure.axes if ax.get_legend() is not None]
+    (texts,) = [[text.get_text() for text in legend.get_texts()] for legend in legends]
+    assert sum(text.startswith("trained") for text in texts) == 2
+    found = looks(figure)
+    assert all(len({colour for colour, *_ in some}) == 1 for some in found.values())
+
+
+def test_styles():
+    """Of 49 keys no two look the same, and the order in which they are given does not matter."""
+    keys = list(range(49))
+    found = styles(keys)
+    assert len(set(found.values())) == 49 and styles(keys[::-1] + keys) == found
+
+
+def test_more_series_than_colours_are_all_drawn():
+    many = [path().assign_attrs(n_sparse=32 * 2**k) for k in range(9)]
+    panels = Figure().subplots(2, 1)
+    artists = figures.draw_paths(many, panels)
+    assert sum(isinstance(x, ErrorbarContainer) for x in artists) == 9
+    for draw, data in (
+        (
+            lambda ax, data: figures.draw_dark_matter(data, "ratio", ax),
+            numbers.dark_matter(np.linspace(0.1, 0.5, 9), [0.25, 0.5], 1.0).squeeze("fraction"),
+        ),
+        (
+            lambda ax, data: figures.draw_lyapunov(data, ax),
+            numbers.lyapunov_of_rugs([16, 32], np.linspace(0.1, 0.9, 9)),
+        ),
+    ):
+        ax = Figure().add_subplot()
+        draw(ax, data)
+        assert len(ax.get_legend_handles_labels()[1]) == 9
+
+
+def test_a_size_without_a_look(ax, sweep):
+    theory = numbers.theory_beside([0.045], [0.25, 0.5])
+    with pytest.raises(ValueError, match="sizes must hold every n_sparse of points, got none for"):
+        figures.draw_trained(sweep, theory, 0.045, ax, sizes=[128])
+
+
 class TestCommand:
     def test_writes_all(self, written):
         folder, said = written
         names = [*gallery.THEORY, *gallery.TRAINED]
         assert {x.name for x in folder.iterdir()} == {
-            f"{name}.{suffix}" for name in names for suffix in ("png", "nc")
+            RECORD,
+            *(f"{name}.{suffix}" for name in names for suffix in ("png", "nc")),
         }
         for name in names:
             picture = plt.imread(folder / f"{name}.png")[..., :3]
@@ -477,7 +578,7 @@ class TestCommand:
     def test_without_data_what_is_left_out_is_said(self, tmp_path, monkeypatch, capsys):
         monkeypatch.setattr(gallery, "THEORY", {"fig1_rug": gallery.THEORY["fig1_rug"]})
         assert main(["figures", "--out", str(tmp_path), "--format", "pdf"]) == 0
-        assert {x.name for x in tmp_path.iterdir()} == {"fig1_rug.pdf", "fig1_rug.nc"}
+        assert {x.name for x in tmp_path.iterdir()} == {"fig1_rug.pdf", "fig1_rug.nc", RECORD}
         assert (tmp_path / "fig1_rug.pdf").read_bytes().startswith(b"%PDF")
         assert "left out, for want of --data: fig2_trained, fig4" in capsys.readouterr().out
 
@@ -488,7 +589,7 @@ class TestCommand:
         monkeypatch.setitem(gallery.THEORY, "phases", fails)
         with pytest.raises(KeyboardInterrupt):
             main(["figures", "--out", str(tmp_path), "--only", "fig1_rug", "phases"])
-        assert {x.name for x in tmp_path.iterdir()} == {"fig1_rug.png", "fig1_rug.nc"}
+        assert {x.name for x in tmp_path.iterdir()} == {"fig1_rug.png", "fig1_rug.nc", RECORD}
 
     @pytest.mark.parametrize(
         ("arguments", "message"),

@@ -104,7 +104,7 @@ PARTS, FIT = dm.decompose(X, HAT), dm.fit_floor([1, 2, 4, 8], [1.3, 0.8, 0.62, 0
 EYE, EMPTY = np.eye(3), np.zeros(3)
 CODER = {"architecture": "topk", "w_enc": EYE, "b_enc": EMPTY, "w_dec": EYE, "b_dec": EMPTY}
 CODER |= {"threshold": None, "k": 2, "b_gate": None, "r_mag": None, "subtract_b_dec": True}
-CODER |= {"normalization": "none", "metadata": {}}
+CODER |= {"normalization": "none", "metadata": {}, "transcoder": False}
 SAE = dm.SAE(**CODER)
 PROBED = dm.regress(X, HAT)
 BENCH = {"features": EYE, "p": 0.3, "rows": 40} | LAW | SEED
@@ -131,7 +131,7 @@ DARK = {
     dm.orthogonal_matching_pursuit: {"x": X, "dictionary": EYE, "l0": 2},
     dm.per_token: {"small": X[:, 0], "large": X[:, 1], "nonlinear": X[:, 2]} | RESAMPLED,
     dm.read_activations: {"path": "acts.npy"},
-    dm.read_sae: {"path": "sae", "input_scale": None, "dtype": None},
+    dm.read_sae: {"path": "sae", "input_scale": None, "dtype": None, "transcoder": None},
     dm.regress: {"x": X, "y": HAT} | BLOCKS,
     dm.rug_dark_matter: (
         POINT | {"a": 1.0, "b": -0.1, "fraction": 0.5, "constant_row": False} | LAW
@@ -400,6 +400,7 @@ def test_hostile_commands(name, tmp_path, monkeypatch, capsys):
             name,
             *given,
             *(f"{key}={value}" for key, value in chosen.items() if value is not None),
+            *([] if name == "optimum" else ["--overwrite"]),
         ]
         try:
             with warnings.catch_warnings():

@@ -2,12 +2,14 @@
 
 import json
 import os
+import pickle
+import re
 import signal
 import subprocess
 import sys
 import time
 from concurrent.futures import Executor, Future, ThreadPoolExecutor
-from dataclasses import replace
+from dataclasses import asdict, fields, replace
 from pathlib import Path
 
 import numpy as np
@@ -20,8 +22,9 @@ from validation.batches import BATCH, Batch, Data, sample
 from validation.fit import fit
 from validation.path import follow
 from validation.report import VERDICT, markdown, table, write_paths, write_report
-from validation.sweep import Sweep, collect, finished, key, read_sweep, run
-from validation.training import Spec, _Scratch, gain, gradients, initial, train
+from validation.sweep import Sweep, _results, collect, finished, key, read_sweep, run, write
+from validation.training import PROTOCOLS, Spec, _Scratch, gain, gradients, initial, train
+from validation.workers import Died, Workers
 
 SPECS = Path(rt.__file__).parents[1] / "validation" / "specs"
 SMALL = Spec(n_sparse=16, n_dense=6, p=0.2, steps=150, rounds=1, rate=1e-3)
@@ -316,7 +319,7 @@ class TestSweep:
         from validation.sweep import work
 
         monkeypatch.setattr("validation.sweep.work", failing)
-        with pytest.raises(RuntimeError, match=r"2 of 8 jobs failed, .*_s1 with: out of memory"):
+        with pytest.raises(RuntimeError, match=r"2 of 8 jobs failed, .*_s1_\w+ with: out of mem"):
             run(SWEEP, tmp_path, ThreadPoolExecutor(1))
         monkeypatch.undo()
         assert sum(finished(tmp_path, spec) for spec in SWEEP.specs()) == 6
@@ -340,7 +343,7 @@ class TestSweep:
             "1",
         ]
         process = subprocess.Popen(command, stderr=subprocess.DEVNULL, start_new_session=True)
-        while process.poll() is None and len(list(out.glob("*.json"))) < 2:
+        while process.poll() is None and len(list(out.glob("[!.]*.json"))) < 2:
             time.sleep(0.05)
         os.killpg(process.pid, signal.SIGKILL)
         process.wait()
@@ -407,6 +410,217 @@ class TestSweep:
         error = capsys.readouterr().err
         assert stop.value.code == 2 and message in error and error.count("\n") == 1
         assert not out.exists()
+
+
+def stub(specs, device):
+    """Untrained models with results made up: what concerns files only."""
+    return [(initial(spec), {"spec": asdict(spec), "loss": spec.p}) for spec in specs]
+
+
+class Stub(InPlace):
+    def submit(self, function, /, *arguments):
+        return super().submit(stub, *arguments)
+
+
+def neighbours(spec):
+    """For each field of a spec, others that differ from it in this field alone, if but a little."""
+    for one in fields(spec):
+        value = getattr(spec, one.name)
+        others = {
+            "int": lambda v: [v + 1, v + 2],
+            "float": lambda v: [float(np.nextafter(v, 1)), float(np.nextafter(v, 0)), v * 1.0001],
+            "bool": lambda v: [not v],
+            "str": lambda v: [x for x in PROTOCOLS if x != v],
+        }[one.type](value)
+        for other in others:
+            yield one.name, replace(spec, **{one.name: other})
+
+
+class TestNames:
+    """Of the files of points: one for each, whatever tells them apart."""
+
+    @pytest.mark.parametrize("p", [0.1, 1e-5, 0.1234561, 1 / 3])
+    def test_different_points_have_different_names(self, p):
+        spec = replace(SMALL, p=p)
+        others = list(neighbours(spec))
+        assert {name for name, _ in others} == {one.name for one in fields(Spec)}
+        # And those in which two fields differ.
+        pairs = [pair for _, one in others for _, pair in neighbours(one)]
+        every = {spec, *(one for _, one in others), *pairs}
+        assert len({key(one) for one in every}) == len(every) > 150
+
+    def test_equal_points_have_one_name(self):
+        one, two = replace(SMALL, p=1, rate=1), replace(SMALL, p=1.0, rate=1.0)
+        assert one == two and key(one) == key(two)
+        stored = Spec(**json.loads(json.dumps(asdict(SMALL))))
+        assert key(stored) == key(SMALL)
+
+    def test_names_are_names_of_files_and_say_what_is_in_them(self):
+        for _, spec in neighbours(replace(SMALL, p=1e-300)):
+            assert re.fullmatch(r"[\w.-]+", key(spec)) and len(key(spec)) < 120
+        assert key(replace(SMALL, p=0.045)).startswith("converged_16_6_p0.045_s0_")
+
+    def test_points_that_agree_in_six_digits(self, tmp_path):
+        sweep = replace(SWEEP, p=(0.1234561, 0.1234562, 0.12345600000000001), seed=(0,))
+        for _ in range(2):
+            swept(tmp_path, sweep, Stub())
+            stored = [json.loads(x.read_text())["spec"]["p"] for x in tmp_path.glob("*.json")]
+            assert sorted(stored) == sorted(2 * sweep.p)
+        assert all(finished(tmp_path, spec) for spec in sweep.specs())
+
+    def test_points_of_earlier_versions_are_found(self, tmp_path):
+        swept(tmp_path, executor=Stub())
+        for spec in SWEEP.specs():
+            for suffix in (".json", ".safetensors"):
+                old = f"converged_{spec.n_sparse}_{spec.n_dense}_p{spec.p:g}_s{spec.seed}{suffix}"
+                (tmp_path / f"{key(spec)}{suffix}").rename(tmp_path / old)
+        names = sorted(tmp_path.iterdir())
+        assert all(finished(tmp_path, spec) for spec in SWEEP.specs())
+        swept(tmp_path, executor=Stub())
+        assert sorted(tmp_path.iterdir()) == names
+        with pytest.raises(ValueError, match="trained with steps = 30, the sweep has 40"):
+            swept(tmp_path, replace(SWEEP, steps=40), Stub())
+        # Another p that had the same name.
+        near = replace(SWEEP.specs()[0], p=0.10000001)
+        assert not finished(tmp_path, near)
+        # One that is corrupt is trained anew, and not collected twice.
+        (tmp_path / names[1].name).write_bytes(b"cut")
+        assert len(swept(tmp_path, executor=Stub())) == 1
+        assert all(finished(tmp_path, spec) for spec in SWEEP.specs())
+        assert len(_results(tmp_path)) == 8
+
+    def test_two_results_of_one_point(self, tmp_path):
+        swept(tmp_path, executor=Stub())
+        name = key(SWEEP.specs()[0])
+        (tmp_path / "copy.json").write_bytes((tmp_path / f"{name}.json").read_bytes())
+        with pytest.raises(ValueError, match=r"_s0_.* and .*copy.json are results of one point"):
+            collect(tmp_path)
+
+    def test_a_point_without_a_result_is_named(self, tmp_path, monkeypatch):
+        lost = SWEEP.specs()[3]
+
+        def writes_all_but_one(out, trained, result):
+            if trained.spec != lost:
+                write(out, trained, result)
+
+        monkeypatch.setattr("validation.sweep.write", writes_all_but_one)
+        with pytest.raises(RuntimeError, match=rf"8 points have 7 results .* are {key(lost)}"):
+            swept(tmp_path, executor=Stub())
+
+    def test_points_that_are_the_same_are_trained_once(self, tmp_path):
+        """Two ratios with one n_dense."""
+        messages = swept(tmp_path, replace(SWEEP, ratio=(0.5, 0.51)), Stub())
+        assert messages == ["4 of 8 models are the same as others"]
+        assert len(list(tmp_path.glob("*.json"))) == 4
+
+    def test_files_in_the_way_are_set_aside(self, tmp_path):
+        file = tmp_path / f"{key(SWEEP.specs()[0])}.json"
+        file.write_text("mine")
+        assert len(swept(tmp_path, executor=Stub())) == 1
+        assert file.with_name(f"{file.name}.1.aside").read_text() == "mine"
+        assert all(finished(tmp_path, spec) for spec in SWEEP.specs())
+
+
+def alive(pid):
+    """Whether a process runs; one that has ended but has not been waited for does not."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except OSError:
+        return False
+
+
+def children(pid):
+    tasks = Path(f"/proc/{pid}/task").glob("*/children")
+    return [int(child) for task in tasks for child in task.read_text().split()]
+
+
+needs_proc = pytest.mark.skipif(
+    not Path(f"/proc/self/task/{os.getpid()}/children").exists(), reason="asks /proc"
+)
+
+
+class TestWorkers:
+    def test_a_job_that_ends_its_process_is_the_only_one_that_fails(self):
+        with Workers(2) as workers:
+            jobs = [workers.submit(pow, 2, k) for k in range(6)]
+            jobs[3:3] = [workers.submit(os._exit, 7), workers.submit(signal.raise_signal, 9)]
+            jobs += [workers.submit(pow, 3, k) for k in range(6)]
+            errors = [job.exception() for job in jobs]
+        assert [k for k, error in enumerate(errors) if error] == [3, 4]
+        assert all(isinstance(error, Died) for error in errors[3:5])
+        assert "ended with exit code 7" in str(errors[3]) and "SIGKILL" in str(errors[4])
+        assert [job.result() for job in jobs[5:8]] == [8, 16, 32]
+
+    def test_what_jobs_raise_and_what_cannot_be_sent(self):
+        with Workers(1) as workers:
+            raised, gone = workers.submit(int, "x"), workers.submit(open, os.devnull)
+            unknown = workers.submit(lambda: 1)
+            with pytest.raises(ValueError, match="invalid literal"):
+                raised.result()
+            with pytest.raises(RuntimeError, match="TextIOWrapper"):
+                gone.result()
+            with pytest.raises((AttributeError, TypeError, pickle.PicklingError)):
+                unknown.result()
+            first, second = (workers.submit(os.getpid).result() for _ in range(2))
+        assert first == second != os.getpid()
+        assert not alive(first)
+
+    def test_an_error_of_the_main_process_ends_them(self):
+        with pytest.raises(KeyboardInterrupt), Workers(1) as workers:
+            pid = workers.submit(os.getpid).result()
+            slow, later = (workers.submit(time.sleep, 60) for _ in range(2))
+            while not slow.running():
+                time.sleep(0.01)
+            raise KeyboardInterrupt
+        assert not alive(pid) and isinstance(slow.exception(), Died) and later.cancelled()
+
+    def test_the_guilty_point_is_named_and_the_others_are_kept(self, tmp_path):
+        """One job ends its process, as want of memory does."""
+        guilty = SWEEP.specs()[2]
+
+        class Some(Workers):
+            def submit(self, function, /, *given):
+                if given[0] == [guilty]:
+                    return super().submit(signal.raise_signal, 9)
+                return Stub().submit(function, *given)
+
+        with Some(2) as workers, pytest.raises(RuntimeError) as caught:
+            run(SWEEP, tmp_path, workers)
+        assert str(caught.value).startswith(f"1 of 8 jobs failed, {key(guilty)} with: its process")
+        done = [spec for spec in SWEEP.specs() if finished(tmp_path, spec)]
+        assert done == [spec for spec in SWEEP.specs() if spec != guilty]
+        swept(tmp_path, executor=Stub())
+        assert all(finished(tmp_path, spec) for spec in SWEEP.specs())
+
+    @needs_proc
+    @pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGTERM])
+    def test_they_end_with_the_main_process(self, how):
+        """In the middle of a job that would go on for a minute, and idle."""
+        program = (
+            "import time, threading\n"
+            "from validation.workers import Workers\n"
+            "if __name__ == '__main__':\n"
+            "    workers = Workers(2)\n"
+            "    workers.submit(time.sleep, 0.1).result()\n"
+            "    busy = workers.submit(exec, 'while True: pass')\n"
+            "    idle = workers.submit(time.sleep, 60)\n"
+            "    time.sleep(0.3)\n"
+            "    print('ready', flush=True)\n"
+            "    time.sleep(60)\n"
+        )
+        root = Path(rt.__file__).parents[1]
+        command = [sys.executable, "-c", program]
+        with subprocess.Popen(command, stdout=subprocess.PIPE, cwd=root) as process:
+            try:
+                assert process.stdout.readline() == b"ready\n"
+                workers = children(process.pid)
+                assert len(workers) >= 2 and all(map(alive, workers))
+            finally:
+                process.send_signal(how)
+        limit = time.monotonic() + 10
+        while any(map(alive, workers)) and time.monotonic() < limit:
+            time.sleep(0.02)
+        assert not any(map(alive, workers))
 
 
 def test_dask_with_a_worker_killed(tmp_path):

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import argparse
 import json
-import multiprocessing
 import os
 from collections.abc import Iterable
-from concurrent.futures import Executor, ProcessPoolExecutor
+from concurrent.futures import Executor
 from contextlib import AbstractContextManager
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -19,16 +18,26 @@ from safetensors.numpy import save_file
 from tqdm import tqdm
 
 import rugtheory as rt
-from rugtheory._files import replacing
+from rugtheory._files import digest, replacing, writing
 
 from .fit import fit
 from .path import follow
-from .report import write_paths, write_report
-from .sweep import collect, evaluate, read_sweep, run, tensors
+from .report import outputs, write_paths, write_report
+from .sweep import collect, digests, evaluate, read_sweep, run, tensors
 from .training import PROTOCOLS, Spec, train
+from .workers import Workers
 
 
 def main() -> None:
+    parser = _parser()
+    options = parser.parse_args()
+    try:
+        options.run(options)
+    except (ValueError, OSError, RuntimeError) as error:
+        parser.exit(2, f"{parser.prog}: error: {' '.join(str(error).split())}\n")
+
+
+def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m validation")
     commands = parser.add_subparsers(required=True)
     one = commands.add_parser("train", help="train one model and print its exact loss")
@@ -45,6 +54,7 @@ def main() -> None:
     one.add_argument("--threads", type=int, default=1)
     one.add_argument("--half", action="store_true", help="store float16")
     one.add_argument("--out", type=Path, help="safetensors file")
+    _add_overwrite(one)
 
     many = commands.add_parser("sweep", help="train what is missing of a grid of models")
     many.set_defaults(run=_sweep)
@@ -59,6 +69,7 @@ def main() -> None:
     table.set_defaults(run=_collect)
     table.add_argument("folder", type=Path)
     table.add_argument("--out", type=Path, required=True)
+    _add_overwrite(table)
 
     path = commands.add_parser("path", help="loss and statistics against the number of steps")
     path.set_defaults(run=_path)
@@ -70,6 +81,7 @@ def main() -> None:
     path.add_argument("--device", default="auto")
     path.add_argument("--threads", type=int, default=1)
     path.add_argument("--out", type=Path, required=True, help="folder for netCDF files")
+    _add_overwrite(path)
 
     fitted = commands.add_parser("fit", help="fit a and b alone on a fixed rug")
     fitted.set_defaults(run=_fit)
@@ -86,6 +98,7 @@ def main() -> None:
     report.add_argument("data", type=Path, help="netCDF file, or the folder of a sweep")
     report.add_argument("--paths", type=Path, nargs="+", help="netCDF files of the command path")
     report.add_argument("--out", type=Path, default=Path("report"))
+    _add_overwrite(report)
 
     dark = commands.add_parser("darkmatter", help="activations of a transformer, SAEs, report")
     dark.set_defaults(run=_darkmatter)
@@ -96,11 +109,16 @@ def main() -> None:
     dark.add_argument("--seed", type=int, default=0)
     dark.add_argument("--threads", type=int, default=1, help="of the transformer")
     dark.add_argument("--workers", type=int, default=os.cpu_count(), help="processes of the SAEs")
-    options = parser.parse_args()
-    try:
-        options.run(options)
-    except (ValueError, OSError, RuntimeError) as error:
-        parser.exit(2, f"{parser.prog}: error: {error}\n")
+    _add_overwrite(dark)
+    return parser
+
+
+def _add_overwrite(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--overwrite",
+        action="store_true",
+        help="replace files that this command with these inputs did not write",
+    )
 
 
 def _device(name: str) -> str:
@@ -129,9 +147,9 @@ def _sweep(options: argparse.Namespace) -> None:
 
 def _executor(options: argparse.Namespace) -> AbstractContextManager[Executor]:
     if options.dask is None:
-        spawn = multiprocessing.get_context("spawn")
-        workers = options.workers or (2 if options.device.startswith("cuda") else os.cpu_count())
-        return ProcessPoolExecutor(workers, mp_context=spawn)
+        return Workers(
+            options.workers or (2 if options.device.startswith("cuda") else os.cpu_count() or 1)
+        )
     from distributed import Client
 
     try:
@@ -141,16 +159,19 @@ def _executor(options: argparse.Namespace) -> AbstractContextManager[Executor]:
 
 
 def _collect(options: argparse.Namespace) -> None:
-    data = collect(options.folder)
-    with replacing(options.out) as partial:
-        data.to_netcdf(partial, engine="h5netcdf")
+    made = {"command": "validation collect"} | digests(options.folder)
+    with writing({options.out: made}, overwrite=options.overwrite):
+        data = collect(options.folder)
+        with replacing(options.out) as partial:
+            data.to_netcdf(partial, engine="h5netcdf")
     print(f"wrote {options.out}, {data.sizes['point']} points")
 
 
 def _path(options: argparse.Namespace) -> None:
     torch.set_num_threads(options.threads)
-    for n_sparse in options.n_sparse:
-        spec = Spec(
+    device = _device(options.device)
+    specs = {
+        options.out / f"path_{n_sparse}.nc": Spec(
             n_sparse,
             int(n_sparse * options.ratio),
             options.p,
@@ -159,19 +180,20 @@ def _path(options: argparse.Namespace) -> None:
             rounds=1,
             protocol="constant",
         )
-        with tqdm(total=spec.steps, desc=f"n_sparse {n_sparse}", unit="step") as bar:
-            data = follow(
-                spec,
-                device=_device(options.device),
-                progress=lambda step, bar=bar: bar.update(),
+        for n_sparse in options.n_sparse
+    }
+    made = {file: {"command": "validation path"} | asdict(spec) for file, spec in specs.items()}
+    with writing(made, overwrite=options.overwrite, folders=[options.out]):
+        for file, spec in specs.items():
+            with tqdm(total=spec.steps, desc=f"n_sparse {spec.n_sparse}", unit="step") as bar:
+                data = follow(spec, device=device, progress=lambda step, bar=bar: bar.update())
+            with replacing(file) as partial:
+                data.to_netcdf(partial, engine="h5netcdf")
+            print(data.to_dataframe().to_string())
+            print(
+                f"rug {data.rug:.6g}, antipodal {data.antipodal:.6g}, paper stops {data.paper_stop}"
             )
-        options.out.mkdir(parents=True, exist_ok=True)
-        file = options.out / f"path_{n_sparse}.nc"
-        with replacing(file) as partial:
-            data.to_netcdf(partial, engine="h5netcdf")
-        print(data.to_dataframe().to_string())
-        print(f"rug {data.rug:.6g}, antipodal {data.antipodal:.6g}, paper stops {data.paper_stop}")
-        print(f"wrote {file}")
+            print(f"wrote {file}")
 
 
 def _fit(options: argparse.Namespace) -> None:
@@ -197,14 +219,22 @@ def _fit(options: argparse.Namespace) -> None:
 
 
 def _report(options: argparse.Namespace) -> None:
+    made: dict[str, Any] = {"command": "validation report"}
     if options.data.is_dir():
         data = collect(options.data)
+        made |= digests(options.data)
     else:
         with xr.open_dataset(options.data) as file:
             data = file.load()
-    written = write_report(data, options.out)
+        made["data"] = digest(options.data)
+    files: dict[Path, dict[str, Any]] = dict.fromkeys(outputs(data, options.out), made)
     if options.paths:
-        written.append(write_paths(options.paths, options.out))
+        digests_of_paths = sorted(map(digest, options.paths))
+        files[options.out / "path.png"] = {"command": made["command"], "paths": digests_of_paths}
+    with writing(files, overwrite=options.overwrite, folders=[options.out]):
+        written = write_report(data, options.out)
+        if options.paths:
+            written.append(write_paths(options.paths, options.out))
     for path in written:
         print(f"wrote {path}")
 
@@ -214,9 +244,13 @@ def _darkmatter(options: argparse.Namespace) -> None:
 
     torch.set_num_threads(options.threads)
     plan = Plan(options.out, options.training, options.held_out, options.steps, options.seed)
-    kept = run(plan, workers=options.workers, bar=tqdm)
+    made = {k: v for k, v in asdict(plan).items() if k != "out"}
+    made["command"] = "validation darkmatter"
+    file = options.out / "darkmatter.json"
+    with writing({file: made}, overwrite=options.overwrite, folders=[options.out]):
+        kept = run(plan, workers=options.workers, bar=tqdm)
     print(json.dumps(kept["seconds"], indent=1))
-    print(f"wrote {options.out / 'darkmatter.json'} and {options.out / 'report'}")
+    print(f"wrote {file} and {options.out / 'report'}")
 
 
 def _train(options: argparse.Namespace) -> None:
@@ -233,20 +267,23 @@ def _train(options: argparse.Namespace) -> None:
         tied=options.tied,
         rounds=options.rounds,
     )
-    with tqdm(total=spec.most_steps, desc="training", unit="step") as bar:
-        (trained,) = train([spec], device=device, progress=lambda step: bar.update())
-    if options.half:
-        halved = {name: getattr(trained, name).astype("float16") for name in ("w_in", "w_out", "b")}
-        trained = replace(trained, **halved)
-    result = evaluate(trained, device)
-    ratio = spec.n_dense / spec.n_sparse
-    best = rt.best_known(spec.p, ratio)
-    theory = {"rug": float(rt.optimum(spec.p, ratio).loss), "best_known": float(best.loss)}
-    print(json.dumps(result | theory | {"family": str(best.family)}, indent=1))
-    if options.out is not None:
-        about = {"command": "python -m validation train", "result": json.dumps(result)}
-        with replacing(options.out) as partial:
-            save_file(tensors(trained), partial, about)
+    made = {"command": "validation train", "half": options.half} | asdict(spec)
+    files = {} if options.out is None else {options.out: made}
+    with writing(files, overwrite=options.overwrite):
+        with tqdm(total=spec.most_steps, desc="training", unit="step") as bar:
+            (trained,) = train([spec], device=device, progress=lambda step: bar.update())
+        if options.half:
+            halved = {k: getattr(trained, k).astype("float16") for k in ("w_in", "w_out", "b")}
+            trained = replace(trained, **halved)
+        result = evaluate(trained, device)
+        ratio = spec.n_dense / spec.n_sparse
+        best = rt.best_known(spec.p, ratio)
+        theory = {"rug": float(rt.optimum(spec.p, ratio).loss), "best_known": float(best.loss)}
+        print(json.dumps(result | theory | {"family": str(best.family)}, indent=1))
+        if options.out is not None:
+            about = {"command": "python -m validation train", "result": json.dumps(result)}
+            with replacing(options.out) as partial:
+                save_file(tensors(trained), partial, about)
 
 
 if __name__ == "__main__":

@@ -8,11 +8,10 @@ what attention and MLP add in block 3, have one each, for the baselines over lay
 from __future__ import annotations
 
 import json
-import multiprocessing
 import os
 import time
 from collections.abc import Callable
-from concurrent.futures import ProcessPoolExecutor, as_completed
+from concurrent.futures import as_completed
 from dataclasses import dataclass
 from itertools import accumulate
 from pathlib import Path
@@ -26,6 +25,7 @@ from rugtheory._files import replacing
 
 from .activations import MODEL, PACKAGES, contexts, documents, extract, versions
 from .saes import SaeSpec, trained
+from .workers import Workers
 
 LAYER = 3
 LAYERS = (1, 2, 3, 4)
@@ -117,15 +117,20 @@ def run(plan: Plan, *, workers: int, bar: Progress) -> dict[str, Any]:
     start = time.perf_counter()
     extract_both(plan, bar)
     jobs = plan.jobs()
-    spawn = multiprocessing.get_context("spawn")
+    failures: list[str] = []
     with (
-        ProcessPoolExecutor(workers, mp_context=spawn) as pool,
+        Workers(workers) as pool,
         bar(total=len(jobs), desc="decoders", unit="SAE") as shown,
     ):
-        futures = [pool.submit(work, plan, name, spec) for name, spec in jobs]
+        futures = {
+            pool.submit(work, plan, name, spec): f"{spec.name} of {name}" for name, spec in jobs
+        }
         for future in as_completed(futures):
-            future.result()
+            if error := future.exception():
+                failures.append(f"{futures[future]} with: {error}")
             shown.update()
+    if failures:
+        raise RuntimeError(f"{len(failures)} of {len(jobs)} decoders failed, {'; '.join(failures)}")
     reports = {}
     for name in dict.fromkeys(name for name, _ in jobs if name.startswith("layer")):
         saes = {spec.name: plan.out / "saes" / name / spec.name for n, spec in jobs if n == name}
@@ -140,6 +145,10 @@ def run(plan: Plan, *, workers: int, bar: Progress) -> dict[str, Any]:
     kept["seconds"]["last run"] = round(time.perf_counter() - start, 1)
     with replacing(plan.out / "darkmatter.json") as partial:
         partial.write_text(json.dumps(kept, indent=1, ensure_ascii=False), encoding="utf-8")
+    left = [one for found in reports.values() for one in found["failures"]]
+    if left:
+        said = "; ".join(f"{one['name']}: {one['error']}" for one in left)
+        raise RuntimeError(f"the reports are written, but lack what failed: {said}")
     return kept
 
 

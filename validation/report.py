@@ -96,6 +96,17 @@ def markdown(frame: pd.DataFrame) -> str:
     return "".join(f"| {' | '.join(cells)} |\n" for cells in lines)
 
 
+def outputs(data: xr.Dataset, out: Path) -> list[Path]:
+    """The files that `write_report` writes."""
+    paths = [out / "gaps.csv", out / "gaps.md", out / "verdict.md"]
+    for protocol, part in data.to_dataframe().groupby("protocol"):
+        paths.append(out / f"losses_{protocol}.png")
+        paths += [
+            out / f"maps_{protocol}_{n_sparse}.png" for n_sparse in np.unique(part["n_sparse"])
+        ]
+    return paths
+
+
 def write_report(data: xr.Dataset, out: Path) -> list[Path]:
     """Tables `gaps.csv`, `gaps.md` and `verdict.md`, and figures, into the folder `out`."""
     out.mkdir(parents=True, exist_ok=True)
@@ -105,10 +116,11 @@ def write_report(data: xr.Dataset, out: Path) -> list[Path]:
     for path, text in zip(paths, texts, strict=True):
         with replacing(path) as partial:
             partial.write_text(text)
+    sizes = data["n_sparse"].values  # the same colours in all files
     for protocol, part in frame.groupby("protocol"):
         path, n = out / f"losses_{protocol}.png", part["p"].nunique()
         points = data.isel(point=data["protocol"].values == protocol)
-        save(path, lambda figure, x=points: _losses(x, figure), (3.4 * n, 3.6))
+        save(path, lambda figure, x=points: _losses(x, figure, sizes), (3.4 * n, 3.6))
         paths.append(path)
         for n_sparse, same in part.groupby("n_sparse"):
             path = out / f"maps_{protocol}_{n_sparse}.png"
@@ -117,11 +129,11 @@ def write_report(data: xr.Dataset, out: Path) -> list[Path]:
     return paths
 
 
-def _losses(points: xr.Dataset, figure: Any) -> None:
+def _losses(points: xr.Dataset, figure: Any, sizes: np.ndarray) -> None:
     p = np.unique(points["p"])
     theory = theory_beside(p, np.linspace(min(0.02, float(points["ratio"].min())), 0.97, 48))
     for ax, one in zip(figure.subplots(1, p.size, squeeze=False)[0], p, strict=True):
-        draw_trained(points, theory, one, ax)
+        draw_trained(points, theory, one, ax, sizes=sizes)
 
 
 def _maps(frame: pd.DataFrame, axes: Any) -> None:

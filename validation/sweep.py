@@ -1,8 +1,9 @@
 """Sweeps: many models over a grid, resumable, on any executor of `concurrent.futures`.
 
 A finished point is a pair of files, weights as safetensors and results as JSON, each written whole
-or not at all, the JSON last and holding the hash of the weights.  A killed sweep leaves finished
-points alone when it is called again.
+or not at all, the JSON last and holding the hash of the weights.  Their name ends in a digest of
+all settings, so that different points have different files.  A killed sweep leaves finished points
+alone when it is called again, also those with the names of earlier versions.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ import platform
 import tomllib
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Executor, Future, as_completed
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any
 
@@ -33,10 +34,14 @@ _RTOL = 1e-6
 # Of larger models, which take minutes for all rows, some rows are evaluated.
 _ROWS = 1024
 _EXPLAINED_ROWS = 32
+# Failures that are named, of many.
+_SHOWN = 3
 _KEPT = ("loss", "standard_error", "numerical_error", "batch_loss", "steps_done")
 
 _COMMON = ("steps", "rate", "tolerance", "rounds")
 _AXES = ("n_sparse", "ratio", "p", "seed", "protocol")
+# What tells the points of sweeps apart that have the settings above in common.
+_POINT = ("n_sparse", "n_dense", "p", "seed", "protocol", "tied")
 
 
 def _number(x: object) -> bool:
@@ -133,7 +138,25 @@ def read_sweep(path: Path) -> Sweep:
 
 
 def key(spec: Spec) -> str:
-    """The name of a point's files."""
+    """The name of a point's files: different for any two that differ."""
+    settings = {
+        one.name: float(value) if one.type == "float" else value
+        for one in fields(spec)
+        for value in [getattr(spec, one.name)]
+    }
+    text = json.dumps(settings, sort_keys=True)
+    return f"{_axes_name(spec)}_{hashlib.sha256(text.encode()).hexdigest()[:16]}"
+
+
+def _axes_name(spec: Spec) -> str:
+    """What is in the name for the eye: all but what a sweep has in common."""
+    tied = "_tied" if spec.tied else ""
+    p = repr(float(spec.p))
+    return f"{spec.protocol}_{spec.n_sparse}_{spec.n_dense}_p{p}_s{spec.seed}{tied}"
+
+
+def _former_key(spec: Spec) -> str:
+    """The name in version 0.1.0, which had six digits of p."""
     tied = "_tied" if spec.tied else ""
     return f"{spec.protocol}_{spec.n_sparse}_{spec.n_dense}_p{spec.p:g}_s{spec.seed}{tied}"
 
@@ -150,11 +173,16 @@ def run(
 ) -> None:
     """Train what is missing of `sweep` in the folder `out`, `group` models at a time.
 
-    Points that fail are named at the end, in a RuntimeError; all others are kept.  ValueError if
-    `out` holds points that were trained otherwise.
+    Points that fail are named at the end, in a RuntimeError; all others are kept.  So are points
+    without a result of their own, if there should be any.  ValueError if `out` holds points that
+    were trained otherwise.
     """
     out.mkdir(parents=True, exist_ok=True)
-    missing = [spec for spec in sweep.specs() if not finished(out, spec, warn)]
+    models = sweep.specs()
+    specs = list(dict.fromkeys(models))
+    if len(specs) < len(models):
+        warn(f"{len(models) - len(specs)} of {len(models)} models are the same as others")
+    missing = [spec for spec in specs if not finished(out, spec, warn)]
     jobs = list(_groups(missing, group))
     futures = {executor.submit(work, job, device): job for job in jobs}
     failures: list[tuple[str, Exception]] = []
@@ -169,9 +197,18 @@ def run(
         for future in futures:
             future.cancel()
     if failures:
-        name, error = failures[0]
         count = f"{len(failures)} of {len(futures)} jobs failed"
-        raise RuntimeError(f"{count}, {name} with: {error}") from error
+        shown = "; ".join(f"{name} with: {error}" for name, error in failures[:_SHOWN])
+        more = f"; and {len(failures) - _SHOWN} more" if len(failures) > _SHOWN else ""
+        raise RuntimeError(f"{count}, {shown}{more}") from failures[0][1]
+    found = {key(spec): _find(out, spec, warn) for spec in specs}
+    left = [name for name, path in found.items() if path is None]
+    if left or len(set(found.values())) < len(specs):
+        more = f" and {len(left) - _SHOWN} more" if len(left) > _SHOWN else ""
+        raise RuntimeError(
+            f"{len(specs)} points have {len(set(found.values()) - {None})} results in {out}; "
+            f"those without are {', '.join(left[:_SHOWN])}{more}"
+        )
 
 
 def _groups(specs: list[Spec], size: int) -> Iterator[list[Spec]]:
@@ -221,6 +258,11 @@ def tensors(trained: Trained) -> dict[str, np.ndarray]:
 def write(out: Path, trained: Trained, result: dict[str, Any]) -> None:
     """The pair of files of a finished point."""
     weights, about = out / f"{key(trained.spec)}.safetensors", out / f"{key(trained.spec)}.json"
+    for path in (weights, about):
+        _set_aside(path)
+    former = out / f"{_former_key(trained.spec)}.json"
+    if former.exists() and _read(former, lambda message: None) is None:
+        _set_aside(former)
     with replacing(weights) as partial:
         save_file(tensors(trained), partial)
     result = result | {"sha256": _hash(weights)}
@@ -228,35 +270,90 @@ def write(out: Path, trained: Trained, result: dict[str, Any]) -> None:
         partial.write_text(json.dumps(result, indent=1))
 
 
+def _set_aside(path: Path) -> None:
+    """Rename a file that is in the way: it is no result, but may be of use to somebody."""
+    if path.exists():
+        names = (path.with_name(f"{path.name}.{k}.aside") for k in itertools.count(1))
+        path.rename(next(name for name in names if not name.exists()))
+
+
 def finished(out: Path, spec: Spec, warn: Callable[[str], object] = print) -> bool:
     """Whether the point is there and whole; a corrupt one is named and counts as missing.
 
-    ValueError if it is there but was trained otherwise.
+    ValueError if the same point of the axes is there but was trained otherwise.
     """
-    weights, about = out / f"{key(spec)}.safetensors", out / f"{key(spec)}.json"
-    if not about.exists():
-        return False
+    if _find(out, spec, warn) is not None:
+        return True
+    others = out.glob(f"{_axes_name(spec)}_*.json")
+    for about in (*others, out / f"{_former_key(spec)}.json"):
+        if about.name == f"{key(spec)}.json" or not about.exists():
+            continue
+        found = _read(about, lambda message: None)
+        if found is None or any(found.get(k) != getattr(spec, k) for k in _POINT):
+            continue  # of another p, in an earlier version
+        for name, value in asdict(spec).items():
+            if found.get(name) != value:
+                raise ValueError(
+                    f"{about}: was trained with {name} = {found.get(name)!r}, the sweep has "
+                    f"{value!r}; use another folder"
+                )
+    return False
+
+
+def _find(out: Path, spec: Spec, warn: Callable[[str], object]) -> Path | None:
+    """The whole result of a point, under its name or that of an earlier version."""
+    for name in (key(spec), _former_key(spec)):
+        about = out / f"{name}.json"
+        if about.exists() and _read(about, warn) == asdict(spec):
+            return about
+    return None
+
+
+def _read(about: Path, warn: Callable[[str], object]) -> dict[str, Any] | None:
+    """The settings in a result, None after a word of warning if it is not whole."""
+    weights = about.with_suffix(".safetensors")
     try:
         result = json.loads(about.read_text())
         whole = result["sha256"] == _hash(weights)
-        found = result["spec"]
+        found: dict[str, Any] = dict(result["spec"])
     except (OSError, ValueError, KeyError, TypeError) as error:
         warn(f"{about}: corrupt ({error}), trained anew")
-        return False
+        return None
     if not whole:
         warn(f"{weights}: corrupt (its hash is not the one in {about.name}), trained anew")
-        return False
-    for name, value in asdict(spec).items():
-        if found.get(name) != value:
-            raise ValueError(
-                f"{about}: was trained with {name} = {found.get(name)!r}, the sweep has {value!r}; "
-                "use another folder"
-            )
-    return True
+        return None
+    return found
 
 
 def _hash(path: Path) -> str:
     return hashlib.sha256(path.read_bytes()).hexdigest()
+
+
+def _results(out: Path) -> dict[Path, dict[str, Any]]:
+    """All finished points of a folder, by their files."""
+    found: dict[Path, dict[str, Any]] = {}
+    files: dict[Spec, Path] = {}
+    for path in sorted(out.glob("*.json")):
+        if path.name.startswith("."):
+            continue
+        try:
+            result = json.loads(path.read_text())
+            if "sha256" not in result:
+                continue
+            spec = Spec(**result["spec"])
+        except (ValueError, KeyError, TypeError) as error:
+            raise ValueError(f"{path} cannot be read as a result: {error}") from error
+        if spec in files:
+            raise ValueError(f"{files[spec]} and {path} are results of one point")
+        found[path], files[spec] = result, path
+    if not found:
+        raise ValueError(f"{out} holds no finished points")
+    return found
+
+
+def digests(out: Path) -> dict[str, str]:
+    """What `collect` gathers: hashes of the finished points by their names."""
+    return {f"point {path.stem}": _hash(path) for path in _results(out)}
 
 
 def collect(out: Path) -> xr.Dataset:
@@ -265,10 +362,7 @@ def collect(out: Path) -> xr.Dataset:
     Theory is beside each: the losses of the rug, of pairs and of the best known structure at the
     model's own n_dense/n_sparse.
     """
-    results = [json.loads(path.read_text()) for path in sorted(out.glob("*.json"))]
-    results = [x for x in results if "sha256" in x]
-    if not results:
-        raise ValueError(f"{out} holds no finished points")
+    results = list(_results(out).values())
     columns: dict[str, list[Any]] = {}
     for x in results:
         row = {k: v for k, v in x["spec"].items() if k not in _COMMON}

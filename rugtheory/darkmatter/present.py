@@ -12,6 +12,18 @@ from .._files import replacing
 from .report import PARTS
 
 _DPI = 90
+# All pictures that there may be of a report.
+PICTURES = (
+    "norm_test",
+    "baselines",
+    "breakdown",
+    "against_width",
+    "tokens",
+    "pairs",
+    "pursuit",
+    "alignment",
+    "components",
+)
 
 
 def save_tables(found: Mapping[str, Any], out: str | Path) -> Path:
@@ -130,6 +142,9 @@ def tables(found: Mapping[str, Any]) -> str:
     for record in found["saes"]:
         if "components" in record:
             lines += [f"## Components: {record['name']}", "", *_components(record)]
+    if found.get("failures"):
+        rows = ((one["name"], one["error"].replace("|", "\\|")) for one in found["failures"])
+        lines += ["## What failed", "", *_table(("", "error"), rows)]
     return "\n".join(lines)
 
 
@@ -215,7 +230,9 @@ def _with_error(found: Mapping[str, float], digits: int = 4) -> str:
     return f"{found['value']:.{digits}f}({found['se'] * 10**digits:.0f})"
 
 
-def _percent(found: Mapping[str, float]) -> str:
+def _percent(found: Mapping[str, float | None]) -> str:
+    if found["relative"] is None or found["se"] is None:
+        return "from 0"
     return f"{100 * found['relative']:+.1f}({10 * 100 * found['se']:.0f}) %"
 
 
@@ -252,7 +269,7 @@ def _laws(groups: Sequence[Mapping[str, Any]]) -> list[str]:
                 (
                     group["name"],
                     name,
-                    f"{100 * found['change']:+.1f} %",
+                    "" if found["change"] is None else f"{100 * found['change']:+.1f} %",
                     "" if law is None else _floor(law),
                     "" if law is None else interval(law),
                     "" if law is None else f"{law['beta']:.2f}",

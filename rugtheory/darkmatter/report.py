@@ -13,6 +13,7 @@ import math
 import time
 import zipfile
 from collections.abc import Callable, Iterable, Mapping
+from dataclasses import fields
 from importlib.metadata import version
 from itertools import combinations
 from pathlib import Path
@@ -35,8 +36,8 @@ from .norm_test import norm_test
 from .norm_theory import gaussian_null
 from .per_token import per_token
 from .pursuit import gradient_pursuit
-from .regression import Regression, regressions
-from .sae import SAE
+from .regression import Regression, regressions, scatter
+from .sae import SAE, check_autoencoder
 from .sae_files import read_sae
 
 # The six random vectors of section 6, whose squared norms are predicted from x.
@@ -52,10 +53,11 @@ Norms = dict[str, NDArray[Any]]
 
 
 class Reconstruction:
-    """x̂ of activations, computed when rows are read."""
+    """x̂ of activations, computed when rows are read; not of a transcoder."""
 
     def __init__(self, x: Any, sae: SAE) -> None:
         _check.instance("sae", sae, SAE)
+        check_autoencoder("sae", sae)
         self.x, self.sae = Rows("x", x), sae
         self.shape = self.x.count, sae.d_in
 
@@ -137,9 +139,9 @@ def write_report(
     saes : mapping of str to SAE or path
         Decoders by name; paths are read when their turn comes.
     out : path
-        Folder for ``report.json`` and one file for each decoder, written when it is finished.
+        Folder for ``report.json`` and two files for each decoder, written when it is finished.
         A run that was killed is taken up there; a decoder is done again if anything that goes into
-        its results has changed.
+        its results has changed, any row of `x` or of a component included.
     contexts, tokens : array_like, shape (rows,), optional
         Label of the context of each row, and of its token.
     components : mapping of str to array_like or sliceable, shape (rows, columns), optional
@@ -163,14 +165,22 @@ def write_report(
         `about`; `saes`, a list of the results of each decoder; `pairs`, per-token predictions
         (Equations 5 and 10) between decoders of one architecture and about one L0 (neighbours in L0
         within a factor 1.25: their `group`); `groups`, FVU against the number of latents; `null`,
-        the R² of the squared norm of a Gaussian x; `tokens`, error norms on one context.  Every
-        R² and FVU is of rows held out, "se" is a standard error over contexts.
+        the R² of the squared norm of a Gaussian x; `tokens`, error norms on one context;
+        `failures`, a list of `name` and `error`.  Every R² and FVU is of rows held out, "se" is a
+        standard error over contexts.
 
     Raises
     ------
     ValueError, TypeError
-        If shapes do not fit, a value is not finite, a name is unknown, or pursuit is wanted for a
-        decoder that normalizes its input.
+        If shapes do not fit, a value is not finite or a name is unknown; or if every decoder
+        fails.
+
+    Notes
+    -----
+    A decoder that fails is listed in `failures`, and the others go on.  It fails if it cannot be
+    read, does not fit the activations, is a transcoder (which does not reconstruct what it
+    encodes), leaves no error at all, or normalizes its input and is to have pursuit.  Pursuit,
+    alignment, components and pairs may fail alone.
 
     Examples
     --------
@@ -213,19 +223,37 @@ def write_report(
     (out / "saes").mkdir(parents=True, exist_ok=True)
     records: list[dict[str, Any]] = []
     norms: dict[str, Norms] = {}
+    errors: dict[str, Exception] = {}
     for name in progress(saes):
-        given = saes[name]
-        sae = given if isinstance(given, SAE) else read_sae(given)
-        if sae.d_in != rows.columns:
-            raise ValueError(f"{name} is of {sae.d_in} columns, the activations of {rows.columns}")
-        more = {label for label, names in extras.items() if name in names}
-        digest = _digest(settings, sae, more)
-        record, norms[name] = _kept(out / "saes" / name, digest) or _keep(
-            out / "saes" / name,
-            digest,
-            _one(name, sae, rows, tokens, components, more, out, shared),
-        )
-        records.append(record)
+        try:
+            given = saes[name]
+            sae = given if isinstance(given, SAE) else read_sae(given)
+            check_autoencoder(name, sae)
+            if sae.d_in != rows.columns:
+                raise ValueError(
+                    f"{name} is of {sae.d_in} columns, the activations of {rows.columns}"
+                )
+            more = {label for label, names in extras.items() if name in names}
+            digest = _digest(settings, sae, more)
+            record, norms[name] = _kept(out / "saes" / name, digest) or _keep(
+                out / "saes" / name,
+                digest,
+                _one(name, sae, rows, tokens, components, more, out, shared),
+            )
+            records.append(record)
+        except Exception as error:
+            errors[name] = error
+    if not records:
+        if len(errors) == 1:
+            raise next(iter(errors.values()))
+        said = "; ".join(f"{name}: {error}" for name, error in errors.items())
+        raise ValueError(f"saes must hold a decoder that does not fail, got {said}")
+    failures = [_failure(name, error) for name, error in errors.items()]
+    for record in records:
+        failures += [
+            {"name": f"{record['name']}, {part}", "error": text}
+            for part, text in record.get("failed", {}).items()
+        ]
     groups = _groups(records)
     held_out = norms[records[0]["name"]]["held_out"].astype(bool)
     found: dict[str, Any] = {
@@ -241,15 +269,32 @@ def write_report(
             **about,
         },
         "saes": records,
-        "pairs": _pairs(groups, records, norms, shared),
+        "pairs": _pairs(groups, records, norms, shared, failures),
         "groups": groups,
         "tokens": _shown(records, norms, contexts, held_out),
         "null": {"x": _null_of(rows)},
+        "failures": failures,
     }
     found["about"]["seconds_of_saes"] = round(sum(r["seconds"] for r in records), 1)
     found["about"]["seconds_of_last_run"] = round(time.perf_counter() - start, 1)
     _write_json(out / "report.json", found)
     return found
+
+
+def _failure(name: str, error: Exception) -> dict[str, str]:
+    return {"name": name, "error": " ".join(f"{type(error).__name__}: {error}".split())}
+
+
+def _finite(name: str, values: Any) -> None:
+    """Raise if a number is not finite: JSON holds no such numbers."""
+    if isinstance(values, Mapping):
+        for key, value in values.items():
+            _finite(f"{name}: {key}" if name else str(key), value)
+    elif isinstance(values, list):
+        for value in values:
+            _finite(name, value)
+    elif isinstance(values, float) and not math.isfinite(values):
+        raise ValueError(f"{name} must be finite, got {values}")
 
 
 def _names(label: str, names: Iterable[str]) -> frozenset[str]:
@@ -274,6 +319,26 @@ def _one(
     if "pursuit" in more and sae.normalization != "none":
         raise ValueError(f"pursuit needs decoders without normalization, {name} has some")
     held = out / "saes" / f"{name}.unfinished.npy"
+    try:
+        record, norms = _tested(name, sae, x, tokens, components, more, held, shared)
+    finally:
+        held.unlink(missing_ok=True)
+    _finite("", record)
+    record["seconds"] = round(time.perf_counter() - start, 1)
+    return record, norms
+
+
+def _tested(
+    name: str,
+    sae: SAE,
+    x: Rows,
+    tokens: ArrayLike | None,
+    components: Mapping[str, Any],
+    more: set[str],
+    held: Path,
+    shared: dict[str, Any],
+) -> tuple[dict[str, Any], Norms]:
+    """The same, with reconstructions in the file `held`."""
     x_hat = np.lib.format.open_memmap(held, "w+", dtype=np.float32, shape=(x.count, x.columns))
     l0, total, active = np.empty(x.count), np.zeros(sae.d_sae), np.zeros(sae.d_sae)
     for rows in _slices(x, sae.d_sae):
@@ -297,7 +362,7 @@ def _one(
         shared["seed"],
     )
     test = norm_test(_Error(x, x_hat), x=x.source, tokens=tokens, l0=_varying(l0), **shared).squared
-    record = {
+    record: dict[str, Any] = {
         "name": name,
         "architecture": sae.architecture,
         "width": sae.d_sae,
@@ -312,21 +377,37 @@ def _one(
             "cosine": cosine,
         },
     }
+    wanted: dict[str, Callable[[], dict[str, Any]]] = {}
     if "align" in more:
-        record["alignment"] = _alignment(sae, x, shared)
+        wanted["alignment"] = lambda: _alignment(sae, x, shared)
     if components:
-        found = adjacent({"x_hat": x_hat, **components}, x.source, x_hat, parts, **shared)
-        record["components"] = {
-            label: {part: _r2(getattr(one, part)) for part in ("error", "linear", "nonlinear")}
-            for label, one in found.items()
-        }
-    if "pursuit" in more:
-        record["pursuit"] = _pursuit(sae, x, x_hat, l0, parts, shared)
-    del x_hat
-    held.unlink()
-    record["seconds"] = round(time.perf_counter() - start, 1)
+        wanted["components"] = lambda: _components(x, x_hat, components, parts, shared)
+    if "pursuit" in more:  # last, as it overwrites x_hat
+        wanted["pursuit"] = lambda: _pursuit(sae, x, x_hat, l0, parts, shared)
+    for part, compute in wanted.items():
+        try:
+            found = compute()
+            _finite(part, found)
+            record[part] = found
+        except (ValueError, TypeError, ArithmeticError, np.linalg.LinAlgError) as error:
+            record.setdefault("failed", {})[part] = _failure(part, error)["error"]
     norms = dict(zip(("error", "linear", "nonlinear"), np.sqrt(squares[:, 3:]).T, strict=True))
     return record, {**norms, "held_out": parts.held_out}
+
+
+def _components(
+    x: Rows,
+    x_hat: Any,
+    components: Mapping[str, Any],
+    parts: Decomposition,
+    shared: dict[str, Any],
+) -> dict[str, Any]:
+    """R² of the error and of its parts on components."""
+    found = adjacent({"x_hat": x_hat, **components}, x.source, x_hat, parts, **shared)
+    return {
+        label: {part: _r2(getattr(one, part)) for part in ("error", "linear", "nonlinear")}
+        for label, one in found.items()
+    }
 
 
 def _null_of(x: Rows) -> float:
@@ -372,10 +453,12 @@ def _pursuit(
     after = decompose(x.source, x_hat, **shared)
     change = {}
     for score in ("fvu", "fvu_nl"):
-        ratio = after.replicates[score] / before.replicates[score]
+        old, new = before.replicates[score], after.replicates[score]
+        # Where nothing was unexplained there is no ratio.
+        ratio = new / old if old.all() else None
         change[score] = {
-            "relative": getattr(after, score) / getattr(before, score) - 1,
-            "se": float(ratio.std(ddof=1)) if ratio.size > 1 else 0.0,
+            "relative": _change(getattr(before, score), getattr(after, score)),
+            "se": None if ratio is None else scatter(ratio),
         }
     return {"l0": reached / x.count, **_scores(after), "change": change}
 
@@ -397,6 +480,11 @@ def _alignment(sae: SAE, x: Rows, shared: dict[str, Any]) -> dict[str, Any]:
             for label in ("dot", "mean_active", "slope")
         },
     }
+
+
+def _change(before: float, after: float) -> float | None:
+    """By what part of itself a number grows, None from 0."""
+    return after / before - 1 if before else None
 
 
 def _scores(parts: Decomposition) -> dict[str, Any]:
@@ -447,11 +535,14 @@ def _against_width(group: list[dict[str, Any]], score: str) -> dict[str, Any]:
     value = np.array([r[score]["value"] for r in group])
     found: dict[str, Any] = {
         "mean": float(value.mean()),
-        "change": float(value[-1] / value[0] - 1),
+        "change": _change(float(value[0]), float(value[-1])),
         "law": None,
     }
     if len(np.unique(width)) >= 4 and value.argmin() > value.argmax():
-        law = fit_floor(width, value)
+        try:
+            law = fit_floor(width, value)
+        except (ValueError, ArithmeticError, RuntimeError) as error:
+            return found | {"no_law": str(error)}
         found["law"] = {"floor": law.floor, "alpha": law.alpha, "beta": law.beta}
         found["law"]["floor_interval"] = [x if np.isfinite(x) else None for x in law.floor_interval]
         found["law"]["beta_interval"] = [x if np.isfinite(x) else None for x in law.beta_interval]
@@ -463,6 +554,7 @@ def _pairs(
     records: list[dict[str, Any]],
     norms: dict[str, Norms],
     shared: dict[str, Any],
+    failures: list[dict[str, str]],
 ) -> list[dict[str, Any]]:
     """Equations (5) and (10) for a smaller and a larger decoder of one group."""
     pairs = []
@@ -478,11 +570,12 @@ def _pairs(
         held = small["held_out"]
         labels = shared["contexts"]
         given = shared | {"contexts": None if labels is None else np.asarray(labels)[held]}
-        found = per_token(
-            small["error"][held], large["error"][held], small["nonlinear"][held], **given
-        )
-        pairs.append(
-            {
+        name = f"{one['name']} → {two['name']}"
+        try:
+            found = per_token(
+                small["error"][held], large["error"][held], small["nonlinear"][held], **given
+            )
+            pair = {
                 "group": one["group"],
                 "small": one["name"],
                 "large": two["name"],
@@ -494,7 +587,10 @@ def _pairs(
                     "se": found.fvu_decrease_se,
                 },
             }
-        )
+            _finite(name, pair)
+            pairs.append(pair)
+        except (ValueError, ArithmeticError, np.linalg.LinAlgError) as error:
+            failures.append(_failure(name, error))
     return pairs
 
 
@@ -531,39 +627,56 @@ def _fingerprint(
     components: Mapping[str, Any],
     settings: tuple[Any, ...],
 ) -> str:
-    """What results depend on besides the decoder; of large matrices, their shape and some rows."""
+    """What results depend on besides the decoder: every byte of it."""
     digest = hashlib.sha256(repr((version("rugtheory"), settings)).encode())
     for label, values in {"contexts": contexts, "tokens": tokens}.items():
         digest.update(f"{label} {values is None}".encode())
         if values is not None:
-            digest.update(np.ascontiguousarray(values).tobytes())
-    for label, source in {"x": x.source, **components}.items():
-        rows = Rows(label if label == "x" else f"components: {label}", source)
-        digest.update(f"{label} {rows.count} {rows.columns}".encode())
-        for k in np.unique(np.linspace(0, rows.count - 1, 64).astype(int)).tolist():
-            digest.update(np.float64(rows.source[k : k + 1]).tobytes())
+            # Which rows have one label is all that is used.
+            codes = np.unique(np.asarray(values), return_inverse=True)[1]
+            digest.update(codes.astype("<i8").tobytes())
+    _hash_rows(digest, "x", x)
+    for label, source in components.items():
+        name = f"components: {label}"
+        if isinstance(source, Reconstruction):
+            # Both together give it, without computing it.
+            digest.update(f"reconstruction {_digest('', source.sae, set())}".encode())
+            source = source.x.source
+        _hash_rows(digest, name, Rows(name, source))
     return digest.hexdigest()
+
+
+def _hash_rows(digest: Any, label: str, rows: Rows) -> None:
+    """Every row of a matrix, a block at a time."""
+    digest.update(f"{label} {rows.count} {rows.columns}".encode())
+    length = block_length(None, rows.columns)
+    for start in range(0, rows.count, length):
+        block = rows.read(np.arange(start, min(start + length, rows.count)))
+        digest.update(block.dtype.str.encode())
+        digest.update(np.ascontiguousarray(block).data)
 
 
 def _digest(settings: str, sae: SAE, more: set[str]) -> str:
     digest = hashlib.sha256(f"{settings} {sorted(more)} {sae!r}".encode())
-    for array in (
-        sae.w_enc, sae.b_enc, sae.w_dec, sae.b_dec, sae.threshold, sae.b_gate, sae.r_mag
-    ):  # fmt: skip
-        if array is not None:
-            digest.update(np.ascontiguousarray(array).tobytes())
+    for one in fields(sae):
+        array = getattr(sae, one.name)
+        if isinstance(array, np.ndarray):
+            digest.update(f"{one.name} {array.dtype.str} {array.shape}".encode())
+            digest.update(np.ascontiguousarray(array).data)
     return digest.hexdigest()
 
 
 def _kept(stem: Path, digest: str) -> tuple[dict[str, Any], Norms] | None:
     """What an earlier run found, if it is whole and of the same inputs."""
     try:
-        kept = json.loads(stem.with_name(f"{stem.name}.json").read_text())
+        kept = json.loads(stem.with_name(f"{stem.name}.json").read_text(encoding="utf-8"))
         if kept.pop("digest") != digest:
             return None
         # NumPy leaves a broken file open if it opened it.
-        with stem.with_name(f"{stem.name}.npz").open("rb") as file, np.load(file) as norms:
-            return kept, dict(norms)
+        with stem.with_name(f"{stem.name}.npz").open("rb") as file, np.load(file) as found:
+            norms = dict(found)
+        # A run that was killed between the two files leaves them of different inputs.
+        return (kept, norms) if str(norms.pop("digest")) == digest else None
     except (OSError, ValueError, KeyError, zipfile.BadZipFile):
         return None
 
@@ -573,7 +686,7 @@ def _keep(
 ) -> tuple[dict[str, Any], Norms]:
     record, norms = found
     with replacing(stem.with_name(f"{stem.name}.npz")) as partial:
-        np.savez(partial, **norms)  # type: ignore[arg-type]
+        np.savez(partial, digest=np.array(digest), **norms)  # type: ignore[arg-type]
     _write_json(stem.with_name(f"{stem.name}.json"), {"digest": digest, **record})
     return found
 

@@ -64,6 +64,10 @@ class SAE:
         (with d_in - 1) plus 1e-5; or "constant_norm_rescale", to a norm of √d_in.
     metadata : dict
         What the file says besides, such as the model and the layer.
+    transcoder : bool
+        Whether it predicts other activations than those it encodes, such as the output of an MLP
+        from its input.  Then `reconstruct` gives these predictions; what compares activations
+        with their reconstructions, such as `write_report`, refuses it.
 
     Raises
     ------
@@ -87,11 +91,18 @@ class SAE:
     subtract_b_dec: bool = True
     normalization: str = "none"
     metadata: Mapping[str, Any] = field(default_factory=dict, repr=False)
+    transcoder: bool = False
 
     def __post_init__(self) -> None:
         _check.choice("architecture", self.architecture, ARCHITECTURES)
         _check.choice("normalization", self.normalization, NORMALIZATIONS)
         _check.boolean("subtract_b_dec", self.subtract_b_dec)
+        _check.boolean("transcoder", self.transcoder)
+        if self.transcoder and self.normalization != "none":
+            raise ValueError(
+                f"normalization must be none of a transcoder, got {self.normalization!r}: what it "
+                "predicts has not the mean and scale of what it encodes"
+            )
         _check.instance("metadata", self.metadata, Mapping)
         needed = {
             "threshold": self.architecture == "jumprelu",
@@ -264,6 +275,15 @@ class SAE:
 
     def _decode(self, codes: Any) -> Floats:
         return np.asarray(codes.astype(self.w_dec.dtype) @ self.w_dec + self.b_dec)
+
+
+def check_autoencoder(name: str, sae: SAE) -> None:
+    """Raise unless what `sae` decodes is to be compared with what it encodes."""
+    if sae.transcoder:
+        raise ValueError(
+            f"{name} must be an autoencoder, got a transcoder: it predicts other activations than "
+            "it encodes, and there is no way to give these yet"
+        )
 
 
 def _checked(name: str, value: Any, shape: tuple[int, ...], dtype: DTypeLike) -> Floats:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import tempfile
 from importlib.metadata import version
 from pathlib import Path
@@ -27,6 +28,8 @@ _GEMMA_SCOPE = "params.npz"
 _WEIGHTS = (_SAELENS, _SPARSIFY, _GEMMA_SCOPE)
 
 _SAELENS_ARCHITECTURES = ("standard", "jumprelu", "topk", "abstopk", "gated")
+# What Google DeepMind calls its releases of transcoders, whose files do not say what they are.
+_GEMMA_TRANSCODERS = re.compile(r"gemma-scope.*transcoder")
 # The layout that is written, and from which on it is so.
 _LAYOUT = 6
 _EXPECTED = "expected_average_only_in"
@@ -36,7 +39,11 @@ _TYPES = {int: "an integer", bool: "true or false", str: "a string", dict: "an o
 
 
 def read_sae(
-    path: str | Path, *, input_scale: float | None = None, dtype: DTypeLike | None = None
+    path: str | Path,
+    *,
+    input_scale: float | None = None,
+    dtype: DTypeLike | None = None,
+    transcoder: bool | None = None,
 ) -> SAE:
     """A sparse autoencoder from its files.
 
@@ -52,6 +59,8 @@ def read_sae(
         do not say it: √d_in over the mean norm of the activations, or 1 if they come scaled.
     dtype : float32 or float64, optional
         Of the arrays and the computation; by default float64 if the file has it, else float32.
+    transcoder : bool, optional
+        Whether it is a transcoder; by default what the files say (see the notes).
 
     Returns
     -------
@@ -71,9 +80,15 @@ def read_sae(
     Notes
     -----
     bfloat16 and float16 weights are computed with in float32, more exactly than where they were
-    trained.  SAELens' `rescale_acts_by_decoder_norm` and `finetuning_scaling_factor` are folded
-    into the weights.  Gemma Scope subtracts no b_dec, and nothing in its files tells transcoders
-    from SAEs.  SAELens' hook_z SAEs expect the heads side by side in a row.
+    trained.  SAELens' `rescale_acts_by_decoder_norm` and `finetuning_scaling_factor`, and
+    `input_scale`, are folded into the weights in float64.  Gemma Scope subtracts no b_dec.
+    SAELens' hook_z SAEs expect the heads side by side in a row.
+
+    A transcoder is told by `transcode` of sparsify, and by a `hook_name_out` of SAELens that is
+    not its `hook_name`; SAELens' own architectures of transcoders are not read.  Nothing in Gemma
+    Scope's files tells transcoders from SAEs: those in a folder with the name of DeepMind's
+    releases, such as gemma-scope-2b-pt-transcoders, are taken for transcoders, of others it has
+    to be said by `transcoder`.
 
     Examples
     --------
@@ -98,6 +113,8 @@ def read_sae(
         input_scale = float(
             _check.positive("input_scale", _check.scalar("input_scale", input_scale))
         )
+    if transcoder is not None:
+        _check.boolean("transcoder", transcoder)
     file = _weights_file(_check.path("path", path))
     tensors = _Tensors(file)
     if file.name == _SAELENS:
@@ -106,15 +123,22 @@ def read_sae(
         parts = _sparsify(_read_config(file.with_name(_CONFIG)), tensors)
     else:
         parts = _gemma_scope(tensors)
+        parts["transcoder"] = any(map(_GEMMA_TRANSCODERS.search, file.resolve().parts))
     tensors.finish()
+    if transcoder is not None:
+        parts["transcoder"] = transcoder
     if input_scale is not None:
         if parts.get("normalization", "none") != "none":
             raise ValueError(
                 f"input_scale must be None, as {file} normalizes rows ({parts['normalization']})"
             )
-        parts["w_enc"] = parts["w_enc"] * input_scale
-        parts["w_dec"] = parts["w_dec"] / input_scale
-        parts["b_dec"] = parts["b_dec"] / input_scale
+        if parts["transcoder"]:
+            raise ValueError(
+                f"input_scale must be None, as {file} is a transcoder, got {input_scale}"
+            )
+        parts["w_enc"] = _long(parts["w_enc"]) * input_scale
+        parts["w_dec"] = _long(parts["w_dec"]) / input_scale
+        parts["b_dec"] = _long(parts["b_dec"]) / input_scale
     # SAE takes the dtype of w_enc.
     parts["w_enc"] = parts["w_enc"].astype(tensors.dtype if dtype is None else dtype)
     try:
@@ -163,6 +187,11 @@ def write_sae(sae: SAE, folder: str | Path) -> None:
         "metadata": {
             "sae_lens_training_version": None,
             **sae.metadata,
+            **(
+                {"transcode": sae.transcoder}
+                if sae.transcoder or "transcode" in sae.metadata
+                else {}
+            ),
             "sae_lens_version": f"{_LAYOUT}.0.0",
             "written_by": f"rugtheory {version('rugtheory')}",
         },
@@ -276,6 +305,11 @@ class _Config:
             )
 
 
+def _long(array: NDArray[np.floating[Any]]) -> NDArray[np.float64]:
+    """In float64, before anything is computed with it: what is folded is rounded once, at last."""
+    return array.astype(np.float64, copy=False)
+
+
 def _floating(array: NDArray[Any]) -> bool:
     return array.dtype.kind == "f"
 
@@ -339,6 +373,7 @@ def _sparsify(config: _Config, tensors: _Tensors) -> dict[str, Any]:
         "w_dec": w_dec,
         "b_dec": tensors.take("b_dec", (d_in,)),
         "subtract_b_dec": not config.get("transcode", bool, False),
+        "transcoder": config.get("transcode", bool, False),
         "metadata": config.values,
     }
 
@@ -352,6 +387,12 @@ def _saelens(config: _Config, tensors: _Tensors, input_scale: float | None) -> d
         raise ValueError(
             f"{config.path}: sae_lens_version must be a version, got {written_by!r:.80}"
         ) from None
+    name = config.get("architecture", object, None)
+    if isinstance(name, str) and "transcoder" in name:
+        raise ValueError(
+            f"{config.path}: architecture must be that of an autoencoder, got {name!r}: it "
+            "predicts other activations than it encodes"
+        )
     if old:
         architecture, k = _old_architecture(config)
     else:
@@ -368,17 +409,23 @@ def _saelens(config: _Config, tensors: _Tensors, input_scale: float | None) -> d
         "b_enc": tensors.take("b_mag" if architecture == "gated" else "b_enc", (d_sae,)),
         "subtract_b_dec": config.get("apply_b_dec_to_input", bool, True),
         "normalization": _saelens_normalization(config, input_scale),
+        "transcoder": _saelens_transcoder(config, metadata),
         "metadata": config.values if old else metadata.values,
     }
     for name in {"jumprelu": ("threshold",), "gated": ("b_gate", "r_mag")}.get(architecture, ()):
         parts[name] = tensors.take(name, (d_sae,))
 
     if config.get("rescale_acts_by_decoder_norm", bool, False):
-        norms = np.linalg.norm(parts["w_dec"].astype(np.float64), axis=1)
-        parts["w_enc"] = parts["w_enc"] * norms
-        parts["b_enc"] = parts["b_enc"] * norms
+        if architecture not in ("topk", "abstopk"):
+            raise ValueError(
+                f"{config.path}: rescale_acts_by_decoder_norm must be false for architecture "
+                f"{architecture}, got True"
+            )
+        norms = np.linalg.norm(_long(parts["w_dec"]), axis=1)
+        parts["w_enc"] = _long(parts["w_enc"]) * norms
+        parts["b_enc"] = _long(parts["b_enc"]) * norms
         # A latent of norm 0 never exceeds 0, so its decoder row is of no matter.
-        parts["w_dec"] = parts["w_dec"] / np.where(norms, norms, 1)[:, None]
+        parts["w_dec"] = _long(parts["w_dec"]) / np.where(norms, norms, 1)[:, None]
     for key in ("scaling_factor", "finetuning_scaling_factor"):
         if key in tensors.left:
             factor = tensors.take(key, (d_sae,))
@@ -387,8 +434,17 @@ def _saelens(config: _Config, tensors: _Tensors, input_scale: float | None) -> d
                     f"{config.path}: finetuning_scaling_factor must be true, as "
                     f"{tensors.path.name} has a {key} that is not 1"
                 )
-            parts["w_dec"] = parts["w_dec"] * factor[:, None]
+            parts["w_dec"] = _long(parts["w_dec"]) * _long(factor)[:, None]
     return parts
+
+
+def _saelens_transcoder(config: _Config, metadata: _Config) -> bool:
+    """Whether the output goes elsewhere than the input comes from."""
+    for place in (config, metadata):
+        into = place.get("hook_name_out", str, "")
+        if into and into != place.get("hook_name", str, ""):
+            return True
+    return bool(metadata.get("transcode", bool, False))
 
 
 def _old_architecture(config: _Config) -> tuple[str, int | None]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -15,9 +15,22 @@ if TYPE_CHECKING:
 # Okabe and Ito's palette, apart from its yellow, distinct for all kinds of colour vision.
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
 
+MARKERS = ("o", "s", "D", "^", "v", "<", ">")
+
 RATIO = r"compression ratio $r = n_\mathrm{dense}/n_\mathrm{sparse}$"
 PROBABILITY = "probability p that a feature is on"
 RELATIVE_LOSS = r"loss / variance $v(p)$ of a feature"
+
+
+def styles(keys: Iterable[Any]) -> dict[Any, tuple[str, str]]:
+    """Colour and marker of each of `keys`, in rising order: no two the same up to 49 keys.
+
+    Where several Axes share a legend, or a reader, `keys` are those of all of them: what one of
+    them lacks must not change what the others mean.
+    """
+    known = sorted(set(keys))
+    n = len(COLOURS)
+    return {key: (COLOURS[k % n], MARKERS[(k + k // n) % n]) for k, key in enumerate(known)}
 
 
 def axes(ax: Axes | None) -> Axes:
@@ -35,6 +48,15 @@ def colour_bar(mappable: Any, ax: Axes, label: str) -> list[Any]:
     return [] if figure is None else [figure.colorbar(mappable, ax=ax, label=label)]
 
 
+def check_suffix(path: Path) -> None:
+    """Raise unless pictures can be written in the format of the suffix of `path`."""
+    from matplotlib.backend_bases import FigureCanvasBase
+
+    valid = FigureCanvasBase.get_supported_filetypes()
+    if path.suffix[1:].lower() not in valid:
+        raise ValueError(f"{path} must end in one of .{', .'.join(sorted(valid))}")
+
+
 def save(
     path: Path, draw: Callable[[Figure], object], size: tuple[float, float], dpi: int = 150
 ) -> None:
@@ -45,6 +67,7 @@ def save(
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
+    check_suffix(path)
     figure = Figure(figsize=size, layout="constrained")
     FigureCanvasAgg(figure)
     draw(figure)

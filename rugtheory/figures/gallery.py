@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -112,6 +112,28 @@ def write_figures(
     ValueError
         If a name is unknown, or a figure of trained models is asked for but none are given.
     """
+    names = chosen(given, only)
+    out.mkdir(parents=True, exist_ok=True)
+    for name in names:
+        start = time.perf_counter()
+        picture = (THEORY | TRAINED)[name](given)
+        shown = picture.numbers.assign_attrs(rugtheory=version("rugtheory"), amplitude=_AMPLITUDE)
+        with replacing(out / f"{name}.nc") as partial:
+            shown.to_netcdf(partial, engine="h5netcdf")
+        save(out / f"{name}.{suffix}", _with_footer(picture.draw), picture.size)
+        yield f"wrote {out / name}.{suffix} and .nc in {time.perf_counter() - start:.1f} s"
+    if not only and given.trained is None:
+        yield f"left out, for want of --data: {', '.join(TRAINED)}"
+
+
+def chosen(given: Given, only: Sequence[str] | None = None) -> list[str]:
+    """Names of the figures `only`, by default of all that can be drawn from `given`.
+
+    Raises
+    ------
+    ValueError
+        If a name is unknown, or a figure of trained models is asked for but none are given.
+    """
     known = THEORY | (TRAINED if given.trained is not None else {})
     for name in only or ():
         if name not in THEORY | TRAINED:
@@ -120,17 +142,7 @@ def write_figures(
             )
         if name not in known:
             raise ValueError(f"{name} shows trained models: give their file with --data")
-    out.mkdir(parents=True, exist_ok=True)
-    for name in dict.fromkeys(only or known):
-        start = time.perf_counter()
-        picture = known[name](given)
-        shown = picture.numbers.assign_attrs(rugtheory=version("rugtheory"), amplitude=_AMPLITUDE)
-        with replacing(out / f"{name}.nc") as partial:
-            shown.to_netcdf(partial, engine="h5netcdf")
-        save(out / f"{name}.{suffix}", _with_footer(picture.draw), picture.size)
-        yield f"wrote {out / name}.{suffix} and .nc in {time.perf_counter() - start:.1f} s"
-    if not only and given.trained is None:
-        yield f"left out, for want of --data: {', '.join(TRAINED)}"
+    return list(dict.fromkeys(only or known))
 
 
 def _with_footer(draw: Callable[[Figure], object]) -> Callable[[Figure], None]:
@@ -377,12 +389,18 @@ def _fig2_trained(given: Given) -> Picture:
 
     def draw(figure: Figure) -> None:
         panels = figure.subplots(len(kinds), p.size, squeeze=False, sharex=True, sharey=True)
+        shown: dict[str, Any] = {}
         for row, chosen in zip(panels, kinds.values(), strict=True):
             for ax, one in zip(row, p, strict=True):
-                draw_trained(points.isel(point=chosen), theory, one, ax)
+                draw_trained(
+                    points.isel(point=chosen), theory, one, ax, sizes=points["n_sparse"].values
+                )
                 ax.label_outer()
-                if ax is not panels[0, 0]:
-                    ax.get_legend().remove()
+                ax.get_legend().remove()
+                for artist, label in zip(*ax.get_legend_handles_labels(), strict=True):
+                    shown.setdefault(label, artist)
+        # One legend for all panels, which need not have all sizes.
+        panels[0, 0].legend(shown.values(), shown.keys(), fontsize="x-small", frameon=False)
         figure.suptitle(f"Trained models ({' / '.join(kinds)}), seeds averaged ± 2 SE")
 
     shown = points.rename(p="point_p", ratio="point_ratio", loss="trained_loss").merge(theory)

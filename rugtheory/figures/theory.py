@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ._style import COLOURS, PROBABILITY, RATIO, RELATIVE_LOSS, axes, colour_bar
+from ._style import COLOURS, PROBABILITY, RATIO, RELATIVE_LOSS, axes, colour_bar, styles
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -226,16 +226,18 @@ def draw_decoders(table: xr.Dataset, ax: Axes | None = None) -> list[Any]:
     """
     ax = axes(ax)
     artists: list[Any] = []
-    for (kind, name), colour in zip(_DECODERS.items(), COLOURS, strict=False):
+    for (kind, name), colour in zip(_DECODERS.items(), COLOURS[: len(_DECODERS)], strict=True):
         ratios = table["over_bayes"].sel(decoder=kind).values
         artists += ax.plot(table["p"].values, ratios, color=colour, label=name)
     artists.append(ax.axhline(1, color="0.7", linewidth=0.8, zorder=0))
+    # A decoder that knows the support of constant amplitudes loses nothing.
+    lowest = float(table["over_bayes"].where(table["over_bayes"] > 0).min())
     ax.set(
         xscale="log",
         yscale="log",
         xlabel=PROBABILITY,
         ylabel="loss / loss of Bayes' decoder",
-        ylim=(min(0.3, 0.8 * float(table["over_bayes"].min())), 40),
+        ylim=(min(0.3, 0.8 * lowest), 40),
     )
     artists.append(ax.legend(fontsize="small", frameon=False))
     return artists
@@ -249,10 +251,9 @@ def draw_scaling(curves: xr.Dataset, x: str, panels: Any) -> list[Any]:
     upper, lower = panels
     at, exact = curves[x].values, curves["exact"].values
     artists: list[Any] = upper.plot(at, exact, color=COLOURS[6], label="exact")
-    for name, law, colour in zip(
-        curves["name"].values, curves["law"].values, COLOURS, strict=False
-    ):
-        artists += upper.plot(at, law, "--", color=colour, label=str(name))
+    names = [str(name) for name in curves["name"].values]
+    for name, law, colour in zip(names, curves["law"].values, COLOURS[: len(names)], strict=True):
+        artists += upper.plot(at, law, "--", color=colour, label=name)
         artists += lower.plot(at, np.abs(law / exact - 1), "--", color=colour)
     upper.set(
         xscale="log",
@@ -283,7 +284,9 @@ def draw_dark_matter(dark: xr.Dataset, x: str, ax: Axes | None = None) -> list[A
     """
     ax = axes(ax)
     artists: list[Any] = []
-    for p, colour in zip(dark["p"].values, COLOURS, strict=False):
+    look = styles(dark["p"].values.tolist())
+    for p in dark["p"].values:
+        colour, _ = look[float(p)]
         row, label = dark.sel(p=p), f"p = {p:g}"
         artists += ax.plot(row[x].values, row["nonlinear"].values, color=colour, label=label)
         artists += ax.plot(row[x].values, row["linear"].values, "--", color=colour)

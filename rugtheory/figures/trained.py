@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ..bounds import least_skewness
-from ._style import COLOURS, RELATIVE_LOSS, axes, colour_bar
+from ._style import RELATIVE_LOSS, axes, colour_bar, styles
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -17,11 +17,15 @@ if TYPE_CHECKING:
 
 _MOST_LABELS = 60  # cells of a map that still have room for a number
 _MOST_TICKS = 8
-_MARKERS = "osD^v<>"
 
 
 def draw_trained(
-    points: xr.Dataset, theory: xr.Dataset, p: float, ax: Axes | None = None
+    points: xr.Dataset,
+    theory: xr.Dataset,
+    p: float,
+    ax: Axes | None = None,
+    *,
+    sizes: ArrayLike | None = None,
 ) -> list[Any]:
     """Loss over v(p) against ratio at one p (Fig. 2 of arXiv:2410.12101), seeds averaged.
 
@@ -35,6 +39,9 @@ def draw_trained(
     p : float
         Which p to draw, one of `theory`.
     ax : Axes
+    sizes : array_like of int
+        Every n_sparse of the figure, which fix the colour and the marker of each; by default those
+        of `points`.
 
     Returns
     -------
@@ -54,14 +61,18 @@ def draw_trained(
         artists += ax.plot(
             row["ratio"].values, row[name].values / floor, style, color=colour, label=label
         )
+    known = points["n_sparse"].values if sizes is None else np.asarray(sizes)
+    look = styles(np.ravel(known).tolist())
     frame = points[["p", "n_sparse", "ratio", "loss", "best_known"]].to_dataframe()
     frame = frame[frame["p"] == p]
     best = frame.groupby("ratio")["best_known"].first() / floor[0]
     artists += ax.plot(
         best.index, best, "_", color="0.0", markersize=14, label="best known structure"
     )
-    sizes = zip(frame.groupby("n_sparse"), COLOURS, _MARKERS, strict=False)
-    for (n, part), colour, marker in sizes:
+    for n, part in frame.groupby("n_sparse"):
+        if n not in look:
+            raise ValueError(f"sizes must hold every n_sparse of points, got none for {n}")
+        colour, marker = look[n]
         loss = part.groupby("ratio")["loss"].agg(["mean", "sem"]).fillna(0) / floor[0]
         artists.append(
             ax.errorbar(
@@ -143,7 +154,9 @@ def draw_paths(paths: Sequence[xr.Dataset], panels: Any) -> list[Any]:
     """Loss over that of the rug, and row skewness, against steps; squares: the paper stops."""
     upper, lower = panels
     artists: list[Any] = []
-    for path, colour in zip(paths, COLOURS, strict=False):
+    look = styles(int(path.n_sparse) for path in paths)
+    for path in paths:
+        colour, _ = look[int(path.n_sparse)]
         step, ratio = path["step"].values, path["loss"].values / path.rug
         error = 2 * path["standard_error"].values / path.rug
         label = rf"$n_\mathrm{{sparse}}$ = {path.n_sparse}"

@@ -9,7 +9,7 @@ import numpy as np
 from ..rug import Rug
 from ..symmetry import Symmetry
 from ..verdict import Verdict
-from ._style import COLOURS, axes, colour_bar
+from ._style import COLOURS, axes, colour_bar, styles
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -126,7 +126,9 @@ def draw_lyapunov(statistics: xr.Dataset, ax: Axes | None = None) -> list[Any]:
         )
     )
     shifts = np.linspace(-1, 1, statistics.sizes["ratio"]) if statistics.sizes["ratio"] > 1 else [0]
-    for ratio, shift, colour in zip(statistics["ratio"].values, shifts, COLOURS, strict=False):
+    look = styles(statistics["ratio"].values.tolist())
+    for ratio, shift in zip(statistics["ratio"].values, shifts, strict=True):
+        colour, _ = look[float(ratio)]
         values = statistics["lyapunov"].sel(ratio=ratio)
         middle = values.median("rug").values
         reach = np.abs(np.stack([values.min("rug").values, values.max("rug").values]) - middle)
