@@ -442,7 +442,8 @@ def _thresholds(amplitude: Amplitude, sigma: Array, p: Array, coupling: Array) -
     if atoms is not None and atoms[0].size <= _FEW_ATOMS:
         # Between kinks there is one minimum at most.
         values = np.append(0.0, atoms[0])
-        kinks = np.sort(np.concatenate([values[k] * coupling - values[:, None] for k in range(values.size)]), axis=0)
+        kinks = np.concatenate([values[:, None] * coupling - x for x in values])
+        kinks = np.sort(kinks, axis=0)
         grid += [kinks, (kinks[1:] + kinks[:-1]) / 2]
     every = np.sort(np.concatenate([*grid, 0 * size[None]]), axis=0)
     # Those that coincide go where the linear decoder is left behind.
@@ -467,14 +468,8 @@ def _optimise(
 def _searched(amplitude: Amplitude, sigma: Array, p: Array, coupling: Array) -> tuple[Array, ...]:
     """The least loss over a grid of thresholds, then refined."""
     problem = sigma, p, coupling
-    grid, rule = _thresholds(amplitude, *problem), _gauss_rule(amplitude)
-    together = max(1, _TOGETHER // sigma.size)
-    scanned = np.concatenate(
-        [
-            _fit(rule, part.ravel(), *(np.tile(x, len(part)) for x in problem))[2].reshape(part.shape)
-            for part in (grid[k : k + together] for k in range(0, len(grid), together))
-        ]
-    )
+    grid = _thresholds(amplitude, *problem)
+    scanned = _scan(_gauss_rule(amplitude), grid, *problem)
     inner = scanned[1:-1]
     low = (inner < scanned[:-2]) & (inner <= scanned[2:]) & (inner <= _NEAR * inner.min(axis=0))
     ranks = np.argsort(np.where(low, inner, np.inf), axis=0, kind="stable")[:_STARTS]
@@ -501,6 +496,28 @@ def _searched(amplitude: Amplitude, sigma: Array, p: Array, coupling: Array) -> 
     best[whose[order]] = order  # of several with one owner the last, least loss, stays
     a, b, complement = a[best], (a * beta)[best], complement[best]
     return a, b, _loss(amplitude, a, b, sigma, p, complement, coupling)
+
+
+def _scan(amplitude: Amplitude, grid: Array, *problem: Array) -> Array:
+    """Losses over p at the thresholds of a grid, each with the best a."""
+    together = max(1, _TOGETHER // grid.shape[1])
+    parts = (grid[k : k + together] for k in range(0, len(grid), together))
+    return np.concatenate(
+        [
+            _fit(amplitude, part.ravel(), *(np.tile(x, len(part)) for x in problem))[2].reshape(
+                part.shape
+            )
+            for part in parts
+        ]
+    )
+
+
+def rough_loss(p: float, ratio: Array, amplitude: Amplitude) -> Array:
+    """Least loss of `antipodal_optimum` to a few percent, for ratios in (0, ½)."""
+    sigma = antipodal_sigma(p, ratio, amplitude=amplitude)
+    problem = sigma, np.full_like(sigma, p), np.ones_like(sigma)
+    grid = _thresholds(amplitude, *problem)
+    return p * _scan(_gauss_rule(amplitude), grid, *problem).min(axis=0)
 
 
 def _minimum(
