@@ -72,7 +72,7 @@ def antipodal_rug(n_sparse: int, n_dense: int, *, seed: int | np.random.Generato
     half = n_sparse // 2
     n_dense = _check.integer("n_dense", n_dense, 1, half)
     chosen = _check.rng(seed).choice(half, n_dense, replace=False, shuffle=False)
-    return Rug(n_sparse, half + chosen)
+    return Rug(n_sparse, half + chosen, "antipodal")
 
 
 def antipodal_sigma(p: ArrayLike, ratio: ArrayLike, *, amplitude: Amplitude = Uniform()) -> Array:
@@ -360,6 +360,14 @@ def _fit(
     near = active & (a > 0.5)
     loss = np.where(near, error - excess * complement, amplitude.second_moment - a * xh)
     return np.where(near, 1 - complement, a), np.where(near, complement, 1 - a), loss
+
+
+def gaussian_fit(source: SparseSource, beta: float, sigma: float) -> float:
+    """The best a of a·ReLU(x + ν + β) in Gaussian noise; 1 where nothing passes."""
+    moments = _noisy if sigma > 0 else _quiet
+    at = (np.array([float(x)]) for x in (-beta, sigma, source.p))
+    xh, hh, *_ = moments(source.amplitude, *at)
+    return float(xh[0] / hh[0]) if hh[0] > 0 and xh[0] > 0 else 1.0
 
 
 def _noisy(amplitude: Amplitude, t: Array, sigma: Array, p: Array) -> _Moments:

@@ -34,7 +34,7 @@ _TOGETHER = 16
 # And so many optima are found at a time, for the same reason.
 _BLOCK = 512
 # Even pairs are looked at where a rough loss, and what it leaves of v(p), is so near the others.
-_NEAR = 0.1
+_NEAR = 0.15
 # A curve is looked at between its samples where it is so near a chord.
 _GAP = 0.02
 # The two ends of a chord are moved in turn so many times; each time squares the error.
@@ -272,7 +272,9 @@ def _code(p: float, n: float, amplitude: Amplitude) -> _Node:
 
 
 def _rug_curve(p: float, chain: tuple[_Segment, ...], amplitude: Amplitude) -> _Curve:
-    ratio = np.concatenate([np.geomspace(0.02 * p, 0.5, 100)[:-1], 1 - np.geomspace(0.5, 2**-50, 120)])
+    ratio = np.concatenate(
+        [np.geomspace(0.02 * p, 0.5, 100)[:-1], 1 - np.geomspace(0.5, 2**-50, 120)]
+    )
     ratio = np.unique(ratio)
     loss = optimum(p, ratio, amplitude=amplitude).loss
     return _Curve(ratio, loss, loss < _on_hull(chain, p, ratio, amplitude)[0])
@@ -354,9 +356,7 @@ def _tangent(
     return low, high
 
 
-def _lowest(
-    node: _Node, other: _Node, curves: _Curves, p: float, amplitude: Amplitude
-) -> _Node:
+def _lowest(node: _Node, other: _Node, curves: _Curves, p: float, amplitude: Amplitude) -> _Node:
     """The node of a family from which the chord to another node is lowest."""
 
     def rise(ratio: Array, loss: Array) -> Array:
@@ -375,7 +375,9 @@ def _lowest(
             ratio = expit(place)
             return rise(ratio, family(p, ratio, amplitude=amplitude).loss)
 
-        found = find_minimum(at, tuple(logit(curve.ratio[k + d : k + d + 1]) for d in (-1, 0, 1)), ())
+        found = find_minimum(
+            at, tuple(logit(curve.ratio[k + d : k + d + 1]) for d in (-1, 0, 1)), ()
+        )
         if found.success[0] and found.f_x[0] <= rises[k]:
             x = float(expit(found.x[0]))
     best = family(p, x, amplitude=amplitude)
@@ -411,7 +413,10 @@ def _missed(
         gap = np.where(chord, curve.loss / known - 1, np.inf)
         middle = gap[1:-1]
         cells = 1 + np.flatnonzero(
-            (middle < _GAP) & (middle <= gap[:-2]) & (middle <= gap[2:]) & np.isfinite(gap[:-2] + gap[2:])
+            (middle < _GAP)
+            & (middle <= gap[:-2])
+            & (middle <= gap[2:])
+            & np.isfinite(gap[:-2] + gap[2:])
         )
         if not cells.size:
             continue
