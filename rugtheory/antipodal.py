@@ -525,7 +525,7 @@ def rough_loss(p: float, ratio: Array, amplitude: Amplitude) -> Array:
     sigma = antipodal_sigma(p, ratio, amplitude=amplitude)
     problem = sigma, np.full_like(sigma, p), np.ones_like(sigma)
     grid = _thresholds(amplitude, *problem)
-    return p * _scan(_gauss_rule(amplitude), grid, *problem).min(axis=0)
+    return np.asarray(p * _scan(_gauss_rule(amplitude), grid, *problem).min(axis=0))
 
 
 def _minimum(

@@ -267,7 +267,7 @@ def _optimum(name: str, p: float, amplitude: Amplitude) -> tuple[float, float, f
         weights = np.repeat([lift - 1 / _THETA, lift], [k, n - 1 - k]) / (1 + lift)
         return np.asarray(weights[weights != 0])
 
-    def loss(a: float, threshold: float, lift: float, rtol: float) -> float:
+    def loss(rtol: float, a: float, threshold: float, lift: float) -> float:
         return row_loss(a, a * interferers(lift), -a * threshold, source, rtol).value
 
     # W is a projector over r, and no decoder is better than a linear one at less, where the
@@ -286,14 +286,14 @@ def _optimum(name: str, p: float, amplitude: Amplitude) -> tuple[float, float, f
 
         def best_a(threshold: float, lift: float, rtol: float) -> tuple[float, float]:
             a = _gaussian_a(interferers(lift), source, threshold)
-            return _least(a, lambda a: loss(a, threshold, lift, rtol), source)
+            return _least(a, lambda a: loss(rtol, a, threshold, lift), source)
 
         found += [_descended(best_a, *x, _SEARCH) for x in zip(starts, steps, strict=True)]
-        best = min(found, key=lambda x: loss(*x, _POLISH))
+        best = min(found, key=lambda x: loss(_POLISH, *x))
         finer = (0.2 * max(steps[0][0], best[1]), 0.2 * max(steps[0][1], best[2]))
         found += [_descended(best_a, best[1:], finer, _POLISH)]
-    a, threshold, lift = min(found, key=lambda x: loss(*x, _FINAL))
-    return a, 0.0 - a * threshold, lift, loss(a, threshold, lift, _FINAL)
+    a, threshold, lift = min(found, key=lambda x: loss(_FINAL, *x))
+    return a, 0.0 - a * threshold, lift, loss(_FINAL, a, threshold, lift)
 
 
 def _gaussian_a(weights: Array, source: SparseSource, threshold: float) -> float:

@@ -13,6 +13,7 @@ the best fraction is f = r/r_c with r_c the point where the chord touches the cu
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import NamedTuple
@@ -226,7 +227,10 @@ class _Segment(NamedTuple):
     chord: bool
 
 
-_FAMILIES = {"rug": optimum, "antipodal": antipodal_optimum}
+_FAMILIES: dict[str, Callable[..., Optimum | AntipodalOptimum]] = {
+    "rug": optimum,
+    "antipodal": antipodal_optimum,
+}
 _Curves = dict[str, _Curve]
 
 
@@ -347,7 +351,7 @@ def _tangent(
     low: _Node, high: _Node, curves: _Curves, p: float, amplitude: Amplitude
 ) -> tuple[_Node, _Node]:
     """A chord with its ends moved along their families to where it is lowest."""
-    free = [x.family in curves and x.sample >= 0 or x.family == "precedence" for x in (low, high)]
+    free = [x.sample >= 0 or x.family == "precedence" for x in (low, high)]
     for _ in range(_TURNS if all(free) else 1):
         if free[0]:
             low = _lowest(low, high, curves, p, amplitude)
@@ -368,7 +372,7 @@ def _lowest(node: _Node, other: _Node, curves: _Curves, p: float, amplitude: Amp
     side = curve.ratio > other.ratio if node.ratio > other.ratio else curve.ratio < other.ratio
     rises = np.where(side, rise(np.where(side, curve.ratio, np.nan), curve.loss), np.inf)
     k = int(np.argmin(np.where(np.abs(np.arange(side.size) - node.sample) <= 2, rises, np.inf)))
-    x, loss = float(curve.ratio[k]), float(curve.loss[k])
+    x = float(curve.ratio[k])
     if 0 < k < side.size - 1 and side[k - 1] and side[k + 1]:
 
         def at(place: Array) -> Array:
