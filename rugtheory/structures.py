@@ -171,7 +171,7 @@ def best_known(p: ArrayLike, ratio: ArrayLike, *, amplitude: Amplitude = Uniform
     it is the lower convex hull over the ratio of rugs, even and uneven pairs, precedence codes of
     all sizes, single features at (1, 0), and dropped ones at (0, v(p)).  An upper bound on what can
     be reached for large n_sparse, approached by precedence codes as their couplings grow.
-    Parameters and errors are those of `mixture_loss`.  A new p takes one or two seconds, which are
+    Parameters and errors are those of `mixture_loss`.  A new p takes some seconds, which are
     remembered; for densities other than Uniform up to half a minute.
 
     Notes
@@ -190,13 +190,22 @@ def best_known(p: ArrayLike, ratio: ArrayLike, *, amplitude: Amplitude = Uniform
     """
     check_amplitude(amplitude)
     p, ratio = _p_and_ratio(p, ratio)
-    loss, fraction, a, b = np.empty((4, *p.shape))
-    family = np.empty(p.shape, "U40")
+    loss, fraction, a, b = np.empty((4, p.size))
+    family = np.empty(p.size, "U40")
     for q in np.unique(p):
-        here = p == q
-        found = _on_hull(_hull(float(q), amplitude), float(q), ratio[here], amplitude)
+        here = p.ravel() == q
+        found = _on_hull(_hull(float(q), amplitude), float(q), ratio[p == q], amplitude)
         loss[here], family[here], fraction[here], a[here], b[here] = found
-    return BestKnown(p, ratio, loss, family, fraction, a, b)
+    shape = p.shape
+    return BestKnown(
+        p,
+        ratio,
+        loss.reshape(shape),
+        family.reshape(shape),
+        fraction.reshape(shape),
+        a.reshape(shape),
+        b.reshape(shape),
+    )
 
 
 class _Node(NamedTuple):
