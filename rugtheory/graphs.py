@@ -56,7 +56,7 @@ _SEARCH, _POLISH, _FINAL = 1e-4, 1e-6, 1e-9
 _RARE = 1e-3
 # Above so many, more starts than that of rare features: at these parts of the linear decoder's μ.
 _COMMON = 0.1
-_SHARES = (0.2, 0.5, 1.0)
+_SHARES = (0.4, 1.0)
 _LEAST_LIFT, _TINY = -0.9, 1e-300
 
 
