@@ -234,7 +234,7 @@ def graph_optimum(p: ArrayLike, name: str, *, amplitude: Amplitude = Uniform()) 
         `loss` is that of the a, b and μ returned, to 1e-9 of it (measured 1e-9 for Uniform, 8e-6
         for Exponential amplitudes and p = 1e-100), and least to about 1e-5.  It is at most that of
         the linear decoder, v(p)(1 - r): the search starts there among other places.  A new p takes
-        about a second, for discrete laws of several amplitudes more, which is remembered.
+        one or two seconds, for discrete laws up to half a minute, which are remembered.
 
     Raises
     ------

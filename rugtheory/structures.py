@@ -297,7 +297,7 @@ def _even_curve(
     p: float, variance: float, chain: tuple[_Segment, ...], amplitude: Amplitude
 ) -> _Curve | None:
     """Samples of even pairs where they are near the hull of the points, if anywhere."""
-    ratio = np.append(np.geomspace(0.02 * p, 0.25, 24)[:-1], np.linspace(0.25, 0.5, 18))
+    ratio = np.append(np.geomspace(0.02 * p, 0.25, 12)[:-1], np.linspace(0.25, 0.5, 11))
     rough = rough_loss(p, ratio[:-1], amplitude)
     known = _on_hull(chain, p, ratio[:-1], amplitude)[0]
     near = (rough < (1 + _NEAR) * known) & (variance - rough > (1 - _NEAR) * (variance - known))
