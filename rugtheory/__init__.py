@@ -7,6 +7,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 from .antipodal import (
+    AntipodalOptimum,
     UnevenPairs,
     antipodal_loss,
     antipodal_optimum,
@@ -73,6 +74,7 @@ __all__ = [
     "GRAPHS",
     "Amplitude",
     "AntipodalChannel",
+    "AntipodalOptimum",
     "Bayes",
     "BestKnown",
     "Beta",

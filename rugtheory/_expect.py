@@ -89,4 +89,8 @@ def blockwise(
 
 
 def _weighted(weights: Array, values: Array) -> Array:
-    return np.asarray((weights * values).sum(axis=-2))
+    terms = weights * values
+    if terms.shape[-1] > 1:
+        return np.asarray(terms.sum(axis=-2))
+    # numpy adds up a single column in pairs; one order for all is that of many columns.
+    return np.asarray(np.repeat(terms, 2, axis=-1).sum(axis=-2)[..., :1])

@@ -11,6 +11,8 @@ from typing import Any
 
 from ._check import Array
 
+_BRACKETING = 30
+
 
 def find_root(f: Callable[..., Array], bracket: tuple[Any, ...], args: tuple[Array, ...]) -> Any:
     """`scipy.optimize.elementwise.find_root`."""
@@ -19,8 +21,19 @@ def find_root(f: Callable[..., Array], bracket: tuple[Any, ...], args: tuple[Arr
     return elementwise.find_root(f, bracket, args=args)
 
 
-def find_minimum(f: Callable[..., Array], bracket: tuple[Any, ...], args: tuple[Array, ...]) -> Any:
+def find_minimum(
+    f: Callable[..., Array], bracket: tuple[Any, ...], args: tuple[Array, ...], **tolerances: float
+) -> Any:
     """`scipy.optimize.elementwise.find_minimum`."""
     from scipy.optimize import elementwise
 
-    return elementwise.find_minimum(f, bracket, args=args)
+    return elementwise.find_minimum(f, bracket, args=args, tolerances=tolerances)
+
+
+def bracket_minimum(
+    f: Callable[..., Array], middle: Array, *, xl0: Array, xr0: Array, args: tuple[Array, ...]
+) -> Any:
+    """`scipy.optimize.elementwise.bracket_minimum`, in few steps."""
+    from scipy.optimize import elementwise
+
+    return elementwise.bracket_minimum(f, middle, xl0=xl0, xr0=xr0, args=args, maxiter=_BRACKETING)

@@ -68,31 +68,43 @@ def linear_loss(p: ArrayLike, ratio: ArrayLike, *, amplitude: Amplitude = Unifor
 
 
 def least_skewness(p: ArrayLike, ratio: ArrayLike, *, amplitude: Amplitude = Uniform()) -> Array:
-    """Least average skewness of the interference at its least variance: -k₃(p)/σ³.
+    r"""Least average skewness of the interference at its least variance.
 
-    For W symmetric and positive semidefinite with unit diagonal, so is its elementwise cube W∘W∘W,
-    by Schur's product theorem.  Hence 1ᵀ(W∘W∘W)1 ≥ 0: the row average of Σ_{j≠i} W_ij³, see
-    `cubic_sum`, is at least -1.  The third cumulant of ν_i = Σ_{j≠i} W_ij x_j is k₃(p) times that
-    sum.  Antipodal rugs attain the bound; the skewness of random rugs goes to zero.
+    The third cumulant of ν_i = Σ_{j≠i} W_ij x_j is k₃(p) Σ_{j≠i} W_ij³, so where k₃ > 0 the row
+    average of that sum has to be least, where k₃ < 0 greatest.  For W symmetric and positive
+    semidefinite with unit diagonal, so is its elementwise cube W∘W∘W, by Schur's product theorem.
+    Hence 1ᵀ(W∘W∘W)1 ≥ 0: the row average, see `cubic_sum`, is at least -1.  And |W_ij| ≤ 1, so that
+    it is at most that of Σ_{j≠i} W_ij², which is 1/r - 1 at the least variance:
+
+    .. math:: \bar γ ≥ -k_3/σ^3 \quad (k_3 ≥ 0), \qquad
+        \bar γ ≥ k_3 (1/r - 1)/σ^3 \quad (k_3 ≤ 0) .
+
+    Antipodal rugs attain the first.  The second is attained where 1/r is a whole number k, by
+    groups of k features that share one hidden unit, W_ij = 1 within them; and only there, as W_ij
+    has to be 0 or 1.  The skewness of random rugs goes to zero.
 
     Without symmetry there is no bound: [[1, -t], [-1/t, 1]] has rank one and unit diagonal, and
     the average -(t³ + t⁻³)/2.  Nor without positivity: [[1, -t], [-t, 1]] has -t³.
 
     Parameters, errors and shapes are those of `welch_sigma`; -inf at ratio 1, but 0 for features
-    that do not vary.
+    that do not vary or are not skewed.
 
     Examples
     --------
     >>> import rugtheory as rt
     >>> print(f"{rt.least_skewness(0.045, 0.25):.4f}")
     -1.1316
+    >>> print(f"{rt.least_skewness(0.8, 0.25, amplitude=rt.Constant()):.4f}")
+    -0.8660
     """
     p, ratio, source = _source(p, ratio, amplitude)
     skewness, ratio = np.broadcast_arrays(source.skewness, ratio)
     least = np.zeros(ratio.shape)
     with np.errstate(divide="ignore"):
-        signal = (ratio / (1 - ratio)) ** 1.5  # (v/σ²)^{3/2}
-    np.multiply(-skewness, signal, out=least, where=skewness != 0)
+        signal = ratio / (1 - ratio)  # v/σ²
+    # k₃/σ³ is the skewness of a feature times (v/σ²)^{3/2}.
+    np.multiply(-skewness, signal**1.5, out=least, where=skewness > 0)
+    np.multiply(skewness, np.sqrt(signal), out=least, where=skewness < 0)
     return least
 
 

@@ -23,6 +23,7 @@ Maldeghem, Strongly Regular Graphs, 2022, chapter 10).
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cache, lru_cache
 
@@ -32,7 +33,8 @@ from numpy.typing import ArrayLike, NDArray
 
 from . import _check
 from ._check import Array
-from .exact import Row, row_loss
+from .antipodal import gaussian_fit
+from .exact import row_loss
 from .source import Amplitude, SparseSource, Uniform, check_amplitude
 
 _THETA = 2
@@ -48,10 +50,14 @@ _PARAMETERS = {
 GRAPHS = tuple(_PARAMETERS)
 # Generator polynomial of the binary Golay code of length 23, lowest power first.
 _GOLAY = (1, 0, 1, 0, 1, 1, 1, 0, 0, 0, 1, 1)
-# Of the losses compared, and of the loss returned.
-_SEARCH, _FINAL = 1e-4, 1e-9
+# Of the losses compared at first and near the best, and of the loss returned.
+_SEARCH, _POLISH, _FINAL = 1e-4, 1e-6, 1e-9
 # Below so many active neighbours, b and μ change the loss by less than 1e-4 of it.
 _RARE = 1e-3
+# Above so many, more starts than that of rare features: at these parts of the linear decoder's μ.
+_COMMON = 0.1
+_SHARES = (0.4, 1.0)
+_LEAST_LIFT, _TINY = -0.9, 1e-300
 
 
 @dataclass(frozen=True, eq=False)
@@ -226,8 +232,9 @@ def graph_optimum(p: ArrayLike, name: str, *, amplitude: Amplitude = Uniform()) 
     -------
     GraphOptimum
         `loss` is that of the a, b and μ returned, to 1e-9 of it (measured 1e-9 for Uniform, 8e-6
-        for Exponential amplitudes and p = 1e-100), and least to about 1e-4.  A new p takes some
-        tenths of a second, which are remembered.
+        for Exponential amplitudes and p = 1e-100), and least to about 1e-5.  It is at most that of
+        the linear decoder, v(p)(1 - r): the search starts there among other places.  A new p takes
+        one or two seconds, for discrete laws up to half a minute, which are remembered.
 
     Raises
     ------
@@ -252,31 +259,79 @@ def graph_optimum(p: ArrayLike, name: str, *, amplitude: Amplitude = Uniform()) 
 @lru_cache(maxsize=2048)
 def _optimum(name: str, p: float, amplitude: Amplitude) -> tuple[float, float, float, float]:
     source = SparseSource(p, amplitude)
-    n, k, _ = _PARAMETERS[name]
+    n, k, rank = _PARAMETERS[name]
     if not source.variance > 0:
         return 0.0, source.mean, 0.0, 0.0
-    # What neighbours take away on average, up to a few active ones, sets the scale of both.
-    scale = min(k * p, 2.0)
-    best = (np.inf, 1.0, 0.0, 0.0)
 
     def interferers(lift: float) -> Array:
         weights = np.repeat([lift - 1 / _THETA, lift], [k, n - 1 - k]) / (1 + lift)
         return np.asarray(weights[weights != 0])
 
-    def log_loss(x: Array) -> float:
-        nonlocal best
-        threshold, lift = scale * x[0] * amplitude.mean, scale * x[1] / n
-        a = best[1]
-        row = Row(a, a * interferers(lift), -a * threshold, source, _SEARCH)
-        loss, a = row.least(a, threshold)
-        if loss < best[0]:
-            best = (loss, a, threshold, lift)
-        return float(np.log(loss))
+    def loss(rtol: float, a: float, threshold: float, lift: float) -> float:
+        return row_loss(a, a * interferers(lift), -a * threshold, source, rtol).value
 
-    simplex = np.array([[0.0, 0.0], [0.2, 0.0], [0.2, 4.0]])
-    options = {"initial_simplex": simplex, "xatol": 0.03, "fatol": _SEARCH, "maxfev": 200}
+    # W is a projector over r, and no decoder is better than a linear one at less, where the
+    # eigenvalues of -s and of the vector of ones are the same; 1ᵀW = 1ᵀ/r leaves no bias.
+    smallest = (k + _THETA * (n - rank)) / (rank - 1)
+    even = (smallest + k) / (_THETA * n)
+    found = [(1.0, 0.0, 0.0), (rank / n, 0.0, even)]
     if k * p > _RARE:
-        scipy.optimize.minimize(log_loss, simplex[0], method="Nelder-Mead", options=options)
-    _, a, threshold, lift = best
-    b = -a * threshold
-    return a, b, lift, row_loss(a, a * interferers(lift), b, source, _FINAL).value
+        # What neighbours take away on average, up to a few active ones, sets the scale of both.
+        scale = min(k * p, 2.0)
+        steps = [(0.2 * amplitude.mean * scale, 0.8 * scale / n)]
+        starts = [(0.0, 0.0)]
+        if k * p > _COMMON:
+            starts += [(0.0, share * even) for share in _SHARES]
+            steps += [(0.1 * amplitude.mean, 0.1 * even)] * len(_SHARES)
+
+        def best_a(threshold: float, lift: float, rtol: float) -> tuple[float, float]:
+            a = _gaussian_a(interferers(lift), source, threshold)
+            return _least(a, lambda a: loss(rtol, a, threshold, lift), source)
+
+        found += [_descended(best_a, *x, _SEARCH) for x in zip(starts, steps, strict=True)]
+        best = min(found, key=lambda x: loss(_POLISH, *x))
+        finer = (0.2 * max(steps[0][0], best[1]), 0.2 * max(steps[0][1], best[2]))
+        found += [_descended(best_a, best[1:], finer, _POLISH)]
+    a, threshold, lift = min(found, key=lambda x: loss(_FINAL, *x))
+    return a, 0.0 - a * threshold, lift, loss(_FINAL, a, threshold, lift)
+
+
+def _gaussian_a(weights: Array, source: SparseSource, threshold: float) -> float:
+    """What a would be best for Gaussian interference."""
+    mean, sigma = source.mean * weights.sum(), np.sqrt(source.variance * (weights @ weights))
+    return gaussian_fit(source, float(mean) - threshold, float(sigma))
+
+
+def _least(a: float, loss: Callable[[float], float], source: SparseSource) -> tuple[float, float]:
+    """The best a and the loss there; `a` is where to take two values.
+
+    The loss is E u² - 2aA + a²B, and two values tell its minimum.
+    """
+    power, cut = source.second_moment, 0.3
+    here, there = loss(a), loss((1 - cut) * a)
+    bend = (cut * (power - here) - (there - here)) / (cut * (1 - cut))  # a²B
+    # (A/B - a)/a, unless nothing but rounding is left of B
+    shift = (power - here + bend) / (2 * bend) - 1 if bend > 0 else 0.0
+    return a * (1 + shift), here - bend * shift**2
+
+
+def _descended(
+    best_a: Callable[[float, float, float], tuple[float, float]],
+    start: tuple[float, float],
+    step: tuple[float, float],
+    rtol: float,
+) -> tuple[float, float, float]:
+    """a, threshold and μ at a local minimum."""
+
+    def at(x: Array) -> tuple[float, float]:
+        # μ > -1 keeps the diagonal positive.
+        return float(start[0] + step[0] * x[0]), float(max(start[1] + step[1] * x[1], _LEAST_LIFT))
+
+    def log_loss(x: Array) -> float:
+        return float(np.log(max(best_a(*at(x), rtol)[1], _TINY)))
+
+    simplex = np.array([[0.0, 0.0], [1.0, 0.0], [1.0, 5.0]])
+    options = {"initial_simplex": simplex, "xatol": 0.1, "fatol": rtol, "maxfev": 200}
+    found = scipy.optimize.minimize(log_loss, simplex[0], method="Nelder-Mead", options=options)
+    threshold, lift = at(found.x)
+    return best_a(threshold, lift, rtol)[0], threshold, lift

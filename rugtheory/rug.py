@@ -27,6 +27,7 @@ from .source import Amplitude, SparseSource, Uniform
 _LOG_RADIX = 4
 _LARGEST_MATRIX = 2**24
 _FORMAT = "rugtheory.rug"
+CHANNELS = ("gaussian", "antipodal")
 
 
 def fwht(x: ArrayLike, axis: int = -1) -> NDArray[Any]:
@@ -126,15 +127,19 @@ class Rug:
         Number of features, a power of two.
     rows : ndarray of int64, shape (n_dense,)
         The chosen rows, counted from 0, ascending and read-only.  Rugs are equal if their rows are.
+    channel : "gaussian" or "antipodal"
+        The theory that goes with it, see `bias`; "antipodal" for an `antipodal_rug`.
 
     Raises
     ------
     ValueError, TypeError
-        If `n_sparse` is no power of two or `rows` are not different integers in [0, n_sparse).
+        If `n_sparse` is no power of two, `rows` are not different integers in [0, n_sparse), or
+        `channel` is "antipodal" though no features are stored as v and -v.
     """
 
     n_sparse: int
     rows: NDArray[np.int64]
+    channel: str = "gaussian"
 
     def __post_init__(self) -> None:
         n_sparse = _check.integer("n_sparse", self.n_sparse, 1)
@@ -145,6 +150,11 @@ class Rug:
         if rows[0] < 0 or rows[-1] >= n_sparse:
             bad = rows[0] if rows[0] < 0 else rows[-1]
             raise ValueError(f"rows must lie in [0, {n_sparse - 1}], got {bad}")
+        _check.choice("channel", self.channel, CHANNELS)
+        if self.channel == "antipodal" and not _in_pairs(rows):
+            raise ValueError(
+                "channel must be gaussian for rows without pairs of features v, -v, got antipodal"
+            )
         rows.flags.writeable = False
         object.__setattr__(self, "n_sparse", n_sparse)
         object.__setattr__(self, "rows", rows)
@@ -210,9 +220,42 @@ class Rug:
         skewness = float(_source(p, amplitude).skewness)
         return skewness * self._moment_ratio(self.phi[1:] ** 3)
 
-    def bias(self, b: float, a: float, p: float, *, amplitude: Amplitude = Uniform()) -> float:
-        """The bias of a model whose theory has bias `b`: the theory's interference has no mean."""
+    def bias(
+        self,
+        b: float,
+        a: float,
+        p: float,
+        *,
+        amplitude: Amplitude = Uniform(),
+        channel: str | None = None,
+    ) -> float:
+        """The bias of a model whose theory has bias `b`.
+
+        The b of an optimum goes with the mean that the interference has in its channel: 0 for
+        `optimum`, and -E x, that of the partner, for `antipodal_optimum`.  The model's bias makes
+        up for the difference from `interference_mean`.
+
+        Parameters
+        ----------
+        b, a : float
+            Of an optimum, per unit of the feature.
+        p : float in (0, 1]
+        amplitude : Amplitude
+        channel : "gaussian" or "antipodal", optional
+            The channel of that optimum; that of the rug by default.
+
+        Examples
+        --------
+        >>> import rugtheory as rt
+        >>> rug, best = rt.antipodal_rug(64, 16, seed=0), rt.antipodal_optimum(0.1, 0.25)
+        >>> bool(rug.bias(best.b, best.a, 0.1) == best.b)
+        True
+        """
         mean = self.interference_mean(p, amplitude=amplitude)
+        if _check.choice("channel", self.channel if channel is None else channel, CHANNELS) == (
+            "antipodal"
+        ):
+            mean += float(_source(p, amplitude).mean)
         return _check.scalar("b", b) - _check.scalar("a", a) * mean
 
     @property
@@ -279,7 +322,7 @@ class Rug:
         Notes
         -----
         Tensors are float64 (`rows` int64).  The metadata hold the texts of `n_sparse`, `n_dense`,
-        `a`, `b` and `seed` if given.
+        `a`, `b`, `channel`, and `seed` if given.
 
         Raises
         ------
@@ -289,7 +332,7 @@ class Rug:
         package = _safetensors()
         path, a, b = _check.path("path", path), _check.scalar("a", a), _check.scalar("b", b)
         about = {"format": _FORMAT, "n_sparse": str(self.n_sparse), "n_dense": str(self.n_dense)}
-        about |= {"a": repr(a), "b": repr(b)}
+        about |= {"a": repr(a), "b": repr(b), "channel": self.channel}
         if seed is not None:
             about["seed"] = str(_check.integer("seed", seed, 0))
         tensors: dict[str, NDArray[Any]] = {"rows": self.rows, "b": np.full(self.n_sparse, b)}
@@ -315,7 +358,8 @@ class Rug:
                 about = file.metadata() or {}
                 if about.get("format") != _FORMAT:
                     raise ValueError(f"its metadata lack format = {_FORMAT}")
-                return cls(int(about["n_sparse"]), file.get_tensor("rows"))
+                channel = about.get("channel", "gaussian")  # of files from before there was one
+                return cls(int(about["n_sparse"]), file.get_tensor("rows"), channel)
         except KeyError as error:
             raise ValueError(f"{path} does not hold a rug: it lacks {error}") from None
         except (package.SafetensorError, TypeError, ValueError) as error:
@@ -338,6 +382,20 @@ class Rug:
         if array.ndim == 0 or array.shape[-1] != length:
             raise ValueError(f"{name} must have last axis {length}, got shape {array.shape}")
         return array
+
+
+def _in_pairs(rows: NDArray[np.int64]) -> bool:
+    """Whether some j has an odd number of common bits with every row: φ_j = -1."""
+    # Then, and only then, no sum over GF(2) of differences of rows is a row.
+    rest = rows ^ rows[0]
+    target = int(rows[0])
+    for bit in range(int(rows.max()).bit_length()):
+        having = np.flatnonzero(rest >> bit & 1)
+        if having.size:
+            pivot = rest[having[0]]
+            rest[having] ^= pivot
+            target ^= int(pivot) if target >> bit & 1 else 0
+    return target != 0
 
 
 def hadamard_rug(n_sparse: int, n_dense: int, *, seed: int | np.random.Generator) -> Rug:

@@ -7,6 +7,8 @@ from scipy import optimize
 
 import rugtheory as rt
 
+from .laws.domain import AMPLITUDES
+
 LAWS = [rt.Uniform(), rt.Uniform(0.5, 0.6), rt.Exponential(0.5), rt.Beta(2, 3), rt.Constant(0.7)]
 
 
@@ -118,10 +120,80 @@ class TestUnevenPairs:
         assert best.coupling == pytest.approx([1 / 3, 1 / 3], rel=1e-3)
         assert best.loss / best.p**2 == pytest.approx([25 / 162, 25 / 162], rel=1e-4)
 
-    def test_even_pairs_where_features_are_common(self):
-        best = rt.uneven_pairs(0.9)
-        assert best.coupling == pytest.approx(1)
-        assert best.loss == pytest.approx(float(rt.antipodal_optimum(0.9, 0.5).loss), rel=1e-9)
+    def test_linear_branch(self):
+        """Where features are common the biases are those of a linear decoder, p E u (c + c²)."""
+        found = rt.exact_loss([[1.0, -0.5]], [[0.871], [-0.4]], [0.209, 0.48], 0.8).mean
+        assert rt.uneven_pairs(0.8).loss <= found * (1 + 1e-6) < 0.0528
+        assert rt.uneven_pairs(0.9).loss < rt.antipodal_optimum(0.9, 0.5).loss
+
+    def test_even_pairs_of_exponential_amplitudes(self):
+        """E min(u, cw)² + E min(u, w/c)² = 4 (1 + c²)/(1 + c)² is least at c = 1."""
+        best = rt.uneven_pairs(1e-6, amplitude=rt.Exponential(1.0))
+        assert best.coupling == pytest.approx(1, abs=1e-3)
+        assert best.loss / 1e-12 == pytest.approx(1 / 2, rel=1e-5)
+
+    @pytest.mark.parametrize("p", [1e-140, 1e-40, 1e-5])
+    def test_limit_of_no_coupling(self, p):
+        """Amplitudes of one size: the loss falls with c to that of the code of four features."""
+        best = rt.uneven_pairs(p, amplitude=rt.Constant(1.0))
+        assert best.loss == pytest.approx(float(rt.precedence_loss(p, 4, amplitude=rt.Constant())))
+
+    @pytest.mark.parametrize(
+        ("law", "p"),
+        [
+            (rt.Uniform(), 0.8),
+            (rt.Constant(0.7), 0.5),
+            (rt.Constant(0.7), 0.8),
+            (rt.FromQuadrature([0.1, 0.5, 2.0], [1.0, 2.0, 1.0]), 0.3),
+        ],
+        ids=repr,
+    )
+    def test_scan(self, law, p):
+        below_a_scan(law, p)
+
+    @pytest.mark.slow
+    @pytest.mark.parametrize("p", [1e-3, 0.1, 0.3, 0.5, 0.69, 0.8, 0.95, 0.999])
+    @pytest.mark.parametrize("law", AMPLITUDES, ids=repr)
+    def test_scan_of_all_laws(self, law, p):
+        below_a_scan(law, p)
+
+
+def below_a_scan(law, p):
+    """No pair is better of 81 couplings with 400 thresholds each.
+
+    The scan takes the Gauss rule of a density; its best are then judged by their exact losses.
+    """
+    u, w = law.quadrature(24)
+    x, share = np.append(0.0, u), np.append(1 - p, p * w)
+    joint = np.multiply.outer(share, share)
+    power = float(share @ x**2)
+
+    def least(c):  # loss, a and b of a feature that hears -c times another
+        reach = max(float(x.max()), 1e-9)
+        beta = np.concatenate(
+            [
+                -np.geomspace(1e-4, 1, 60) * reach,
+                np.geomspace(1e-4, 1.2, 300) * reach * max(c, 1e-3),
+                p * law.mean * (c + c * c) * np.linspace(0.5, 1.2, 39),
+                [0.0],
+            ]
+        )
+        h = np.maximum(x[:, None] - c * x + beta[:, None, None], 0)
+        xh, hh = ((joint * y).sum(axis=(1, 2)) for y in (x[:, None] * h, h * h))
+        a = np.divide(xh, hh, out=np.zeros_like(hh), where=hh > 0)
+        k = np.argmax(a * xh)
+        return power - a[k] * xh[k], a[k], a[k] * beta[k]
+
+    best = rt.uneven_pairs(p, amplitude=law)
+    found = []
+    for c in np.exp(np.linspace(-4, 0, 81)):
+        (one, a1, b1), (two, a2, b2) = least(c), least(1 / c)
+        found.append(((one + two) / 2, c, a1, b1, a2, b2))
+    for _, c, a1, b1, a2, b2 in sorted(found)[:3]:
+        exact = rt.exact_loss(
+            [[1.0, -c]], [[a1], [-a2 / c]], [b1, b2], p, amplitude=law, rtol=1e-10
+        )
+        assert best.loss <= exact.mean * (1 + 1e-9) + exact.mean_error
 
 
 @pytest.mark.parametrize("ratio", [0.125, 0.25, 0.5])
@@ -130,7 +202,8 @@ def test_simulated(ratio):
     p, n = 0.1, 4096
     best = rt.antipodal_optimum(p, ratio)
     rug = rt.antipodal_rug(n, int(n * ratio), seed=3)
-    measured = rt.simulate(rug, best.a, best.b, rt.SparseSource(p), 200, seed=4)
+    b = rug.bias(best.b, best.a, p)
+    measured = rt.simulate(rug, best.a, b, rt.SparseSource(p), 200, seed=4)
     assert abs(measured.loss - best.loss) < 4 * measured.standard_error
 
 

@@ -6,6 +6,8 @@ from scipy.linalg import null_space
 
 import rugtheory as rt
 
+from .laws.domain import AMPLITUDES
+
 
 @pytest.mark.parametrize(("n", "d"), [(3, 2), (6, 3), (28, 7)])
 def test_known_tight_frames_reach_it(n, d):
@@ -58,6 +60,45 @@ def test_linear_loss_is_that_of_principal_components(law, n, d):
     kept = np.sort(np.linalg.eigvalsh(covariance))[::-1][:d]
     loss = (np.trace(covariance) - kept.sum()) / n
     assert rt.linear_loss(0.2, d / n, amplitude=law) == pytest.approx(loss, rel=1e-12, abs=1e-15)
+
+
+class TestLeastSkewness:
+    @pytest.mark.parametrize("k", [2, 3, 4])
+    def test_groups_attain_it_where_k3_is_negative(self, k):
+        """Features of k at a time in one hidden unit: W of ones in blocks, ratio 1/k."""
+        p, law = 0.8, rt.Constant(1.0)
+        w = np.kron(np.eye(5), np.ones((k, k)))
+        source = rt.SparseSource(p, law)
+        off = w - np.eye(5 * k)
+        sigma = np.sqrt(source.variance * (off**2).sum(axis=1))
+        assert sigma == pytest.approx(float(rt.welch_sigma(p, 1 / k, amplitude=law)))
+        third = source.skewness * source.variance**1.5 * (off**3).sum(axis=1)
+        found = rt.least_skewness(p, 1 / k, amplitude=law)
+        assert third / sigma**3 == pytest.approx(float(found)) and found < 0
+
+    @pytest.mark.parametrize("law", AMPLITUDES, ids=repr)
+    @pytest.mark.parametrize("p", [0.01, 0.3, 0.5, 0.6, 0.8, 0.95, 1.0])
+    def test_no_tight_frame_is_below(self, law, p):
+        """Rugs and harmonic frames, which have the least variance, of one σ for all rows."""
+        source = rt.SparseSource(p, law)
+        if not source.variance > 0:
+            return
+        for n, d in ((8, 2), (8, 3), (16, 8), (16, 12)):
+            angle = 2 * np.pi * np.outer(np.arange(n), np.arange(1, d // 2 + 1)) / n
+            frames = [np.hstack([np.cos(angle), np.sin(angle)])]
+            frames += [rt.hadamard_rug(n, d, seed=k).w_in.T for k in range(5)]
+            if d <= n // 2:
+                frames.append(rt.antipodal_rug(n, d, seed=0).w_in.T)
+            for frame in frames:
+                w = frame @ frame.T / (frame**2).sum(axis=1)[0]
+                ratio = np.linalg.matrix_rank(frame) / n
+                off = w - np.eye(n)
+                squares = (off**2).sum() / n
+                if abs(squares - (1 / ratio - 1)) > 1e-9:
+                    continue
+                skewness = source.skewness * (off**3).sum() / n / squares**1.5
+                least = rt.least_skewness(p, ratio, amplitude=law)
+                assert skewness >= least - 1e-9 * abs(least)
 
 
 @pytest.mark.parametrize("function", [rt.welch_sigma, rt.linear_loss])

@@ -164,7 +164,7 @@ CLASSES |= {
     rt.GaussianChannel: {"sigma": 0.1},
     rt.AntipodalChannel: {"sigma": 0.1},
     rt.RowChannel: {"weights": [0.1], "p": 0.1} | LAW,
-    rt.Rug: {"n_sparse": 8, "rows": [1, 2]},
+    rt.Rug: {"n_sparse": 8, "rows": [1, 2], "channel": "gaussian"},
 }
 METHODS = {
     SOURCE.mgf: {"t": 0.1},
@@ -178,7 +178,7 @@ METHODS = {
     RUG.sigma: {"p": 0.1} | LAW,
     RUG.interference_mean: {"p": 0.1} | LAW,
     RUG.skewness: {"p": 0.1} | LAW,
-    RUG.bias: LINE | {"p": 0.1} | LAW,
+    RUG.bias: LINE | {"p": 0.1, "channel": "gaussian"} | LAW,
     RUG.w_out: {"a": 1.0},
     RUG.matrix: {"a": 1.0},
     RUG.encode: {"x": np.ones(8)},
@@ -217,7 +217,8 @@ CALLS["optimum at sigma"] = rt.optimum, {"p": 0.1, "ratio": None, "sigma": 0.3} 
 
 # Results of functions, not to be made by hand, and bases.
 NOT_CALLED = {
-    "Amplitude", "BestKnown", "Channel", "DecoderOptimum", "ExactLoss", "Exponents",
+    "Amplitude", "AntipodalOptimum", "BestKnown", "Channel", "DecoderOptimum", "ExactLoss",
+    "Exponents",
     "LossGradient", "LossParts", "Optimum", "Regime", "SimulatedLoss", "SparseConstants",
     "Symmetry", "UnevenPairs", "Verdict", "Weights", "GRAPHS", "GraphCode", "GraphOptimum",
     "PrecedenceCode",

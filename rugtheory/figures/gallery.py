@@ -367,8 +367,8 @@ def _models(given: Given) -> dict[str, tuple[Array, Array, Array]]:
     found = {f"Persian rug{of(size, rank)}": _weights(rug, a, rug.bias(b, a, given.p))}
     if 2 * rank <= size:
         pairs = antipodal_rug(size, rank, seed=_SEED)
-        best = antipodal_optimum(given.p, rank / size)
-        found[f"antipodal rug{of(size, rank)}"] = _weights(pairs, float(best.a), float(best.b))
+        own = antipodal_optimum(given.p, rank / size)
+        found[f"antipodal rug{of(size, rank)}"] = _weights(pairs, float(own.a), float(own.b))
     if model:
         found[f"trained model{of(n_sparse, n_dense)}"] = model.w_in, model.w_out, model.b
     return found

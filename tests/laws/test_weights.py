@@ -95,8 +95,11 @@ class TestRugs:
     def test_bias(self, rug, b, a, p):
         """With `bias` the mean reading is that of an interference without mean."""
         source = rt.SparseSource(p)
-        mean = a * (rug.matrix() @ np.full(rug.n_sparse, source.mean))[0] + rug.bias(b, a, p)
+        heard = a * (rug.matrix() @ np.full(rug.n_sparse, source.mean))[0]
+        mean = heard + rug.bias(b, a, p, channel="gaussian")
         assert mean == approx(a * source.mean + b, abs=1e-11)
+        # What partners take away is in the channel of pairs, and stays.
+        assert heard + rug.bias(b, a, p, channel="antipodal") == approx(b, abs=1e-11)
 
     @given(st.integers(1, 8), SEEDS)
     @some
