@@ -13,6 +13,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 import numpy as np
+from numpy.polynomial import legendre
 from numpy.typing import NDArray
 
 from ._check import Array
@@ -57,6 +58,8 @@ NODES = np.concatenate([-np.array(_HALF_NODES), [0.0], _HALF_NODES[::-1]])
 KRONROD = np.concatenate([_HALF_KRONROD, [0.149445554002916905664936468389821], _HALF_KRONROD[::-1]])
 _GAUSS = np.zeros(21)
 _GAUSS[1::2] = [*_HALF_GAUSS, *_HALF_GAUSS[::-1]]
+# From values at the nodes, a polynomial's coefficients in Legendre polynomials.
+LEGENDRE = np.linalg.inv(legendre.legvander(NODES, 20))
 
 # A jump takes as many halvings as its position has binary digits.
 _DEPTH = 60
@@ -143,7 +146,26 @@ def evaluate(function: Integrand, panels: Panels) -> tuple[Array, Array]:
     return fields.reshape(-1, *shape), values.reshape(-1, *shape)
 
 
-def integrate(function: Integrand, panels: Panels, count: int, *, rtol: float) -> Integral:
+def parts_of_legendre(from_left: Array, from_right: Array) -> tuple[Array, Array]:
+    """Integrals of Legendre polynomials 0 to 20 from -1 to x and from x to 1.
+
+    `from_left` and `from_right` are 1 + x and 1 - x.
+    """
+    x = np.where(from_left < 1, from_left - 1, 1 - from_right)
+    p = legendre.legvander(x, 21).T
+    n = np.arange(1, 21)[:, None]
+    below = (p[2:] - p[:-2]) / (2 * n + 1)
+    return np.concatenate([from_left[None], below]), np.concatenate([from_right[None], -below])
+
+
+def integrate(
+    function: Integrand,
+    panels: Panels,
+    count: int,
+    *,
+    rtol: float,
+    rounding: Callable[[Panels], Array] | None = None,
+) -> Integral:
     """Integrals of non-negative functions, each to `rtol` of itself.
 
     Parameters
@@ -157,6 +179,8 @@ def integrate(function: Integrand, panels: Panels, count: int, *, rtol: float) -
         Number of problems.
     rtol : float
         Bound on the estimated error over the integral.
+    rounding : callable, optional
+        Relative error of the integrands on panels, below which it is of no use to cut them.
     """
     done: list[tuple[Panels, Array, Array, Array]] = []
     stalled = np.zeros(len(panels), int)
@@ -179,8 +203,10 @@ def integrate(function: Integrand, panels: Panels, count: int, *, rtol: float) -
         # Rounding does not halve with the panel as the error at a jump does.
         worst = np.where(wanting, error / np.maximum(share, 1e-300), 0.0).max(axis=0)
         stalled = np.where(worst > 0.4 * before, stalled + 1, 0)
-        rounding = (error <= _ROUNDING * np.abs(noise)) | ~wanting
-        split = wanting.any(axis=0) & ~((stalled >= _STALLED) & rounding.all(axis=0))
+        rounded = ~wanting | (error <= _ROUNDING * noise)
+        split = wanting.any(axis=0) & ~((stalled >= _STALLED) & rounded.all(axis=0))
+        if rounding is not None:
+            split &= (wanting & (error > rounding(panels) * noise)).any(axis=0)
         split &= (leaves <= _MOST_PANELS)[panels.problem] & (panels.right > panels.left)
         if depth == _DEPTH - 1:
             split[:] = False

@@ -23,7 +23,15 @@ from scipy import special
 
 from . import _check
 from ._check import Array
-from ._quadrature import Index, Integral, Panels, evaluate, integrate
+from ._quadrature import (
+    LEGENDRE,
+    Index,
+    Integral,
+    Panels,
+    evaluate,
+    integrate,
+    parts_of_legendre,
+)
 from ._search import find_minimum, find_root
 from .posterior import Posterior
 
@@ -41,12 +49,24 @@ _GAP = 90.0
 
 
 class Problems(NamedTuple):
-    """Channels with one feature each: reader, σ, p and log odds as flat arrays, and the mean u."""
+    """Channels with one feature each: reader, σ and p as flat arrays, and the mean u.
+
+    `exact` tells whether the reader makes use of anchors.
+    """
 
     reader: Reader
     sigma: Array
     p: Array
     mean: float
+    exact: bool
+
+    def rounding(self, panels: Panels) -> Array:
+        """Relative errors of densities that know readings only to the rounding of their sum."""
+        if self.exact:
+            return np.zeros(len(panels))
+        near = np.minimum(np.abs(panels.left), np.abs(panels.right))
+        scale = np.maximum(near, self.sigma[panels.problem])
+        return np.asarray(1e-15 * np.abs(panels.anchor) / scale)
 
     def densities(self, problem: Index, anchor: Array, offset: Array) -> Fields:
         """What there is to know of readings."""
@@ -152,8 +172,10 @@ def panels(
             flank + np.array([1.5, 3.0, 6.0, 9.6]),
         ]
     )
+    if anchors[0] < 0:
+        around = np.concatenate([around, -around])
     middles = (anchors[:-1] + anchors[1:]) / 2
-    loose = [breaks, np.linspace(low, high, 25), [low, high]]
+    loose = [breaks, np.linspace(low, high, 9 if extra is None else 41)]
     if anchors.size <= 8:  # laws that go as a power of u
         reach = np.log((high - low) / sigma) / np.log(32)
         out = sigma * _FAR * 32.0 ** np.arange(1, max(reach, 1.0))
@@ -171,7 +193,7 @@ def panels(
         [
             np.repeat(np.arange(count), _STEPS.size),
             home,
-            np.full(2 * around.size, zero),
+            np.full(around.size, zero),
             np.arange(count - 1),
             np.arange(1, count),
         ]
@@ -181,7 +203,6 @@ def panels(
             np.tile(sigma * _STEPS, count),
             free - anchors[home],
             sigma * around,
-            -sigma * around,
             middles - anchors[:-1],
             middles - anchors[1:],
         ]
@@ -230,10 +251,12 @@ class Readings:
             t = targets(x, problems.mean)
             within = x.on * x.variance
             power = t.rho * t.over_0**2
-            values = [within, within + t.doubt, power, t.rho * t.over_y**2, t.rho]
+            values = [within, within + t.doubt, power, within + t.rho * t.over_y**2, t.rho]
             return np.stack(x), np.stack(values)
 
-        return cls(problems, integrate(function, start, problems.p.size, rtol=RTOL))
+        return cls(problems, integrate(
+            function, start, problems.p.size, rtol=RTOL, rounding=problems.rounding
+        ))
 
     @property
     def oracle(self) -> Array:
@@ -280,15 +303,22 @@ class Readings:
         below = np.cumsum(table, axis=-1)
         return np.append(above, nothing, axis=-1), np.append(nothing, below, axis=-1)
 
-    def _sums(self, x: Fields, panels: Panels) -> Array:
+    def _integrands(self, x: Fields) -> Array:
+        """What `Moments` are integrals of, along axis 0."""
         t = targets(x, self.problems.mean)
         v = x.y - self.problems.mean
-        mass = panels.weights * t.rho
         of_t = np.stack(t[2:])
-        parts = [mass, mass * v, mass * v * v]
-        parts += [*(mass * of_t), *(mass * v * of_t), *(mass * of_t**2)]
-        parts += [panels.weights * x.on, panels.weights * x.off]
-        return np.stack([y.sum(axis=-1) for y in parts])
+        parts = [t.rho, t.rho * v, t.rho * v * v]
+        parts += [*(t.rho * of_t), *(t.rho * v * of_t), *(t.rho * of_t**2), x.on, x.off]
+        return np.stack(parts)
+
+    def _sums(self, x: Fields, panels: Panels) -> Array:
+        return np.asarray((panels.weights * self._integrands(x)).sum(axis=-1))
+
+    @cached_property
+    def _series(self) -> Array:
+        """Legendre coefficients of the integrands on each panel."""
+        return np.asarray(self._integrands(Fields(*self.integral.fields)) @ LEGENDRE.T)
 
     def _cut(self, problem: Index, theta: Array) -> tuple[Index, Panels, Panels]:
         """Number of the panel that holds θ among those of its problem, and its two parts."""
@@ -307,19 +337,34 @@ class Readings:
         return Fields(*evaluate(function, panels)[0])
 
     def moments(self, problem: Index, theta: Array) -> tuple[Moments, Moments]:
-        """Above and below `theta`, one for each number in `problem`."""
+        """Above and below `theta`, one for each number in `problem`, by the nodes there are."""
+        column, left, right = self._cut(problem, theta)
+        above, below = self._cumulated
+        half = (right.right - left.left) / 2
+        from_left = np.divide(
+            left.right - left.left, half, out=np.zeros_like(half), where=half > 0
+        )
+        from_right = np.divide(
+            right.right - right.left, half, out=np.zeros_like(half), where=half > 0
+        )
+        series = self._series[:, self._first[problem] + column]
+        over = np.einsum("imj,jm->im", series, parts_of_legendre(from_left, from_right)[1])
+        under = np.einsum("imj,jm->im", series, parts_of_legendre(from_left, from_right)[0])
+        return (
+            _moments(above[:, problem, column + 1] + half * over),
+            _moments(below[:, problem, column] + half * under),
+        )
+
+    def affine(self, problem: Index, theta: Array) -> tuple[Array, Array, Array]:
+        """a, b and loss of the best affine value above thresholds."""
         column, left, right = self._cut(problem, theta)
         above, below = self._cumulated
         over = above[:, problem, column + 1] + self._sums(self._fields(right), right)
         under = below[:, problem, column] + self._sums(self._fields(left), left)
-        return _moments(over), _moments(under)
-
-    def affine(self, problem: Index, theta: Array) -> tuple[Array, Array, Array]:
-        """a, b and loss of the best affine value above thresholds."""
-        above, below = self.moments(problem, theta)
-        fit = _regress(above)
+        fit = _regress(_moments(over))
         a, b = fit.line(self.problems.mean)
-        return a, b, self.bayes[problem] + self._rest(problem, theta, fit) + below.tt[1]
+        rest = self._rest(problem, theta, fit)
+        return a, b, self.bayes[problem] + rest + _moments(under).tt[1]
 
     def _rest(self, problem: Index, theta: Array, fit: Fit) -> Array:
         """∫ρ(M - f)² above the threshold, node by node."""
@@ -345,8 +390,11 @@ class Readings:
         squares = square(x, panels[whole], Fit(*(y[home] for y in fit)))
         return np.asarray(total + np.bincount(home, squares, minlength=problem.size))
 
-    def best(self, added: Callable[[Moments, Moments, Array], Array]) -> Array:
-        """The thresholds at which `added`, of the moments above and below and θ, is least."""
+    def best(self, added: Callable[[Moments, Moments, Array], Array]) -> tuple[Array, Array]:
+        """Where `added`, of the moments above and below and θ, is least, and the best panel's end.
+
+        The first is refined by interpolation, to rounding of what the panel holds.
+        """
         every = np.arange(self.problems.p.size)
         above, below = (x[..., :-1] for x in self._cumulated)
         left = self._left
@@ -354,12 +402,12 @@ class Readings:
             losses = added(_moments(above), _moments(below), left)
         losses = np.where(np.isfinite(left) & np.isfinite(losses), losses, np.inf)
         least = np.argmin(losses, axis=1)
-        lowest, floor = left[every, least], losses[every, least]
+        lowest = left[every, least]
         middle = np.clip(least, 1, np.maximum(self._sizes - 2, 1))
         bracket = tuple(left[every, np.clip(middle + k, 0, self._sizes - 1)] for k in (-1, 0, 1))
         proper = (bracket[0] < bracket[1]) & (bracket[1] < bracket[2])
         if not proper.any():
-            return lowest
+            return lowest, lowest
 
         def loss(theta: Array, problem: Array) -> Array:
             index = problem.astype(np.intp)
@@ -367,11 +415,11 @@ class Readings:
             return added(over, under, theta)
 
         ends = tuple(x[proper] for x in bracket)
-        found = find_minimum(loss, ends, args=(every[proper].astype(float),))
+        with np.errstate(invalid="ignore", divide="ignore", over="ignore"):
+            found = find_minimum(loss, ends, args=(every[proper].astype(float),))
         theta = lowest.copy()
-        better = found.success & (found.f_x <= floor[proper])
-        theta[proper] = np.where(better, found.x, lowest[proper])
-        return theta
+        theta[proper] = np.where(found.success, found.x, lowest[proper])
+        return theta, lowest
 
     def kept(self, keep: Array) -> Array:
         """Thresholds that a part `keep` of the readings exceeds."""
@@ -381,6 +429,7 @@ class Readings:
         def excess(above: Array, below: Array, more: Array) -> Array:
             # Above θ there are off readings, less the on readings below it, more than p.
             with np.errstate(divide="ignore", invalid="ignore"):
+                above, below = np.maximum(above, 0), np.maximum(below, 0)
                 ratio = np.log(above + np.maximum(-more, 0)) - np.log(below + np.maximum(more, 0))
             return np.clip(np.nan_to_num(ratio, nan=0.0, posinf=1e3, neginf=-1e3), -1e3, 1e3)
 
@@ -405,7 +454,8 @@ class Readings:
         some = (high >= 0) & (top > low)
         if some.any():
             args = every[some].astype(float), more[some]
-            found = find_root(at, (low[some], top[some]), args=args)
+            with np.errstate(invalid="ignore"):  # where the first guess is the root
+                found = find_root(at, (low[some], top[some]), args=args)
             theta[some] = np.where(found.success, found.x, low[some])
         return theta
 
@@ -487,7 +537,9 @@ def integrated_loss(
         error = x.on * (x.variance + missed(problem, x, f) ** 2) + x.off * f**2
         return x.y[None][:0], error[None]
 
-    found = integrate(function, start, problems.p.size, rtol=RTOL)
+    found = integrate(
+            function, start, problems.p.size, rtol=RTOL, rounding=problems.rounding
+        )
     return found.value[0], found.error[0]
 
 

@@ -335,7 +335,9 @@ def _start(
 
 
 def _problems(channel: Channel, amplitude: Amplitude, sigma: Array, p: Array) -> Problems:
-    return Problems(channel._reader(amplitude, sigma, p), sigma, p, amplitude.mean)
+    own = type(channel)._reader is not Channel._reader
+    exact = own and (discrete(amplitude) is not None or has_closed_form(amplitude))
+    return Problems(channel._reader(amplitude, sigma, p), sigma, p, amplitude.mean, exact)
 
 
 class _Parameters:
@@ -563,7 +565,7 @@ def _any_loss(
 
     loss, error = _readings.integrated_loss(
         _problems(channel, amplitude, sigma, p),
-        _start(channel, amplitude, sigma, p),
+        _start(channel, amplitude, sigma, p, np.zeros((1, 1))),
         value,
         lambda problem, x, f: x.mean - f,
     )
@@ -762,9 +764,14 @@ def _from_readings(
             loss = readings.bayes
         elif kind == "relu":
             a, b, loss = _best_relu(readings, amplitude.mean)
-        else:
-            theta = readings.kept(keep) if kind == "topk" else readings.best(_readings.with_jump)
+        elif kind == "topk":
+            theta = readings.kept(keep)
             a, b, loss = readings.affine(every, theta)
+        else:
+            refined, end = readings.best(_readings.with_jump)
+            first, second = readings.affine(every, refined), readings.affine(every, end)
+            pairs = zip((refined, *first), (end, *second), strict=True)
+            theta, a, b, loss = (np.where(first[2] <= second[2], *pair) for pair in pairs)
         # Without noise nothing is lost to the little that stands for it.
         loss = np.where(clean & (loss <= p * (10 * sigma) ** 2), 0.0, loss)
         found[kind] = loss, a, b, theta
@@ -778,7 +785,7 @@ def _best_relu(readings: Readings, mean: float) -> tuple[Array, Array, Array]:
     def added(above: _readings.Moments, below: _readings.Moments, theta: Array) -> Array:
         return np.asarray(_readings.ramp(above, theta, mean).rest + below.tt[1])
 
-    bend = readings.best(added)
+    bend, _ = readings.best(added)
     above, below = readings.moments(every, bend)
     fit = _readings.ramp(above, bend, mean)
     a, b, loss = fit.a, -fit.a * bend, readings.bayes + fit.rest + below.tt[1]

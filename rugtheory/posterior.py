@@ -210,14 +210,17 @@ def _density(law: Density, anchor: Array, offset: Array, sigma: Array) -> Poster
 
 def _smooth(law: Density, anchor: Array, offset: Array, sigma: Array) -> Posterior:
     z, weights = composite(_FAR * np.linspace(-1, 1, 9)[:, None])
-    density = law.inner_density((anchor + offset) + sigma * z)
-    share = weights * normal_density(z) * density
+    y = anchor + offset
+    density = law.inner_density(y + sigma * z)
+    kernel = weights * normal_density(z)
+    share = kernel * density
     total = share.sum(axis=0)
     share /= total
-    mean = (share * z).sum(axis=0)
+    # A constant density moves nothing, and leaves no rounding of what cancels.
+    mean = (kernel * z * (density - law.inner_density(y))).sum(axis=0) / total
     variance = (share * (z - mean) ** 2).sum(axis=0)
     shift = sigma * mean
-    return Posterior(np.log(total), (anchor + offset) + shift, sigma**2 * variance, shift)
+    return Posterior(np.log(total), y + shift, sigma**2 * variance, shift)
 
 
 @_continuous.register(Exponential)
@@ -354,7 +357,7 @@ class Table:
             s = np.full_like(y, sigma)
             log, _, variance, shift = reading(amplitude, y, np.zeros_like(y), s)
             assert shift is not None
-            values = np.stack([log, shift / sigma, np.log(variance) - 2 * np.log(sigma)])
+            values = np.stack([log, shift / sigma, np.log(variance / sigma / sigma + 1e-30)])
             coefficients = np.einsum("kn,fnm->fkm", transform, values)
             tail = np.abs(coefficients[:, -2:]).max(axis=(0, 1))
             short = right - left < sigma / 8
