@@ -31,15 +31,17 @@ from scipy import special
 
 from . import _check, _readings
 from ._check import Array
+from ._expect import blockwise
 from ._quadrature import Index, Panels, integrate
 from ._readings import Fields, Problems, Reader, Readings
-from .antipodal import antipodal_loss, antipodal_optimum, antipodal_sigma
+from .antipodal import antipodal_loss, antipodal_optimum, antipodal_sigma, partner_nodes
 from .bounds import welch_sigma
 from .loss import reduced_loss
 from .optimum import optimum
 from .posterior import (
     Posterior,
     Table,
+    above,
     discrete,
     ends,
     has_closed_form,
@@ -494,10 +496,69 @@ def _relu_in_pairs(decoder: Any, channel: Channel, source: SparseSource) -> Arra
     )
 
 
+def _jump_in_noise(decoder: Any, channel: Channel, source: SparseSource) -> Array:
+    return _averaged_jump(_jump, decoder, channel, source)
+
+
+def _jump_in_pairs(decoder: Any, channel: Channel, source: SparseSource) -> Array:
+    return _averaged_jump(_jump_of_pairs, decoder, channel, source)
+
+
+def _averaged_jump(
+    loss: Callable[..., Array], decoder: Any, channel: Channel, source: SparseSource
+) -> Array:
+    a, b, theta, sigma, p = np.broadcast_arrays(
+        decoder.a, decoder.b, decoder.threshold, channel.sigma, source.p
+    )
+    sigma = np.maximum(sigma, _NO_NOISE * source.amplitude.mean)
+
+    def at(amplitude: Amplitude, *x: Array) -> tuple[Array]:
+        return (loss(amplitude, *x),)
+
+    return blockwise(at, source.amplitude, a, b, theta, sigma, p, size=1024)[0]
+
+
+def _jump(
+    amplitude: Amplitude,
+    a: Array,
+    b: Array,
+    theta: Array,
+    sigma: Array,
+    p: Array,
+    partner: Array | float = 0.0,
+) -> Array:
+    """Loss of a jump if the reading is x - `partner` + N(0, σ²), on flat arrays."""
+    u, weights = amplitude.resolving(theta + partner, sigma)
+
+    def error(u: Array | float) -> Array:
+        z = (theta - u + partner) / sigma
+        passed, spread, lead = above(z)
+        missed = (1 - a) * u + (a * partner - b) - a * sigma * lead
+        return np.asarray(passed * (missed**2 + (a * sigma) ** 2 * spread) + u**2 * special.ndtr(z))
+
+    return np.asarray(p * (weights * error(u)).sum(axis=0) + (1 - p) * error(0.0))
+
+
+def _jump_of_pairs(
+    amplitude: Amplitude, a: Array, b: Array, theta: Array, sigma: Array, p: Array
+) -> Array:
+    w, weights = partner_nodes(amplitude, -theta, sigma)
+    w = np.broadcast_to(w, (len(w), theta.size))
+    flat = [np.broadcast_to(x, w.shape).ravel() for x in (a, b, theta, sigma, p, w)]
+    block = 512
+    parts = [
+        _jump(amplitude, *(x[k : k + block] for x in flat)) for k in range(0, w.size, block)
+    ]
+    paired = (weights * np.concatenate(parts).reshape(w.shape)).sum(axis=0)
+    return np.asarray((1 - p) * _jump(amplitude, a, b, theta, sigma, p) + p * paired)
+
+
 # By the very types: a subclass may be another law.
 _CLOSED_FORMS: dict[tuple[type, type], Callable[[Any, Channel, SparseSource], Array]] = {
     (ReLU, GaussianChannel): _relu_in_noise,
     (ReLU, AntipodalChannel): _relu_in_pairs,
+    (JumpReLU, GaussianChannel): _jump_in_noise,
+    (JumpReLU, AntipodalChannel): _jump_in_pairs,
 }
 
 

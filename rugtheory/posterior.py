@@ -229,7 +229,7 @@ def _exponential(law: Exponential, anchor: Array, offset: Array, sigma: Array) -
     y, ratio = anchor + offset, sigma / law.scale
     moved = -sigma * ratio
     t = ratio - y / sigma
-    log_mass, mean, variance, lead = _half_line(t)
+    log_mass, mean, variance, lead = half_line(t)
     with np.errstate(over="ignore"):
         weight = np.where(t >= 0, -0.5 * (y / sigma) ** 2, (0.5 * ratio**2 - y / law.scale))
     shift = np.where(t >= 0, sigma * mean - y, moved + sigma * lead)
@@ -242,14 +242,14 @@ def _half_normal(law: HalfNormal, anchor: Array, offset: Array, sigma: Array) ->
     y, wide = anchor + offset, np.hypot(sigma, law.scale)
     width = sigma * (law.scale / wide)
     t = -(y / sigma) * (law.scale / wide)
-    log_mass, mean, variance, lead = _half_line(t)
+    log_mass, mean, variance, lead = half_line(t)
     log_mass = np.where(t >= 0, log_mass - 0.5 * t * t, log_mass)
     shift = np.where(t >= 0, width * mean - y, width * lead - y * (sigma / wide) ** 2)
     density = np.log(2.0) + log_normal(y, wide) + log_mass
     return Posterior(density, width * mean, width**2 * variance, shift)
 
 
-def _half_line(t: Array) -> tuple[Array, Array, Array, Array]:
+def half_line(t: Array) -> tuple[Array, Array, Array, Array]:
     """Of a standard normal n > t: log P, mean and variance of n - t, mean of n.
 
     For t ≥ 0 the probability is relative to exp(-t²/2).
@@ -270,6 +270,13 @@ def _half_line(t: Array) -> tuple[Array, Array, Array, Array]:
     ):
         x[:] = np.where(outside, left, right)
     return out[0], out[1], out[2], out[3]
+
+
+def above(z: Array) -> tuple[Array, Array, Array]:
+    """Of a standard normal n > z: probability, variance and mean of n."""
+    z = np.clip(z, -1e150, 1e150)
+    log, _, variance, lead = half_line(z)
+    return np.exp(log - 0.5 * np.maximum(z, 0.0) ** 2), variance, lead
 
 
 @_continuous.register(Uniform)
