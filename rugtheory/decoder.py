@@ -277,15 +277,16 @@ def _pairs(amplitude: Amplitude, sigma: Array, p: Array) -> Reader:
     closed = has_closed_form(amplitude)
     tables: dict[float, Table] = {}
 
-    def alone(t: Array, s: Array) -> Posterior:
+    def alone(t: Array, s: Array, weights: Array) -> Posterior:
         if closed:
             return reading(amplitude, t, np.zeros_like(t), np.broadcast_to(s, t.shape))
-        out = np.empty((4, *t.shape))
+        # Panels of no length are not worth a look.
+        out = np.zeros((4, *t.shape))
         for value in np.unique(s):
             if value not in tables:
                 tables[value] = Table(amplitude, value)
-            columns = s == value
-            out[..., columns] = np.stack(tables[value](t[..., columns]))  # type: ignore[arg-type]
+            some = (weights > 0) & (s == value)
+            out[:, some] = np.stack(tables[value](t[some]))  # type: ignore[arg-type]
         return Posterior(*out)
 
     def read(problem: Index, anchor: Array, offset: Array) -> tuple[Posterior, Array]:
@@ -294,8 +295,8 @@ def _pairs(amplitude: Amplitude, sigma: Array, p: Array) -> Reader:
         while k < max(anchor.size, 1):
             here = slice(k, k + block)
             s, q, y = sigma[problem[here]], p[problem[here]], anchor[here] + offset[here]
-            w, weights = amplitude.resolving(kinks - y, s)
-            both = alone(y + w, s)
+            w, weights = amplitude.resolving(_graded(kinks - y, s, closed), s)
+            both = alone(y + w, s, weights)
             single = reading(amplitude, anchor[here], offset[here], s)
             with np.errstate(divide="ignore"):
                 pairs = np.log(q) + np.log(weights)
@@ -309,6 +310,16 @@ def _pairs(amplitude: Amplitude, sigma: Array, p: Array) -> Reader:
         return Posterior(*on), off
 
     return read
+
+
+def _graded(kinks: Array, sigma: Array, smooth: bool) -> Array:
+    """`kinks`, and for a density that may be singular there more of them, ever farther away."""
+    if smooth:
+        return kinks
+    steps = 20.0 ** np.arange(1, 8)[:, None, None]
+    with np.errstate(over="ignore"):
+        away = sigma * np.concatenate([-steps, 0 * steps[:1], steps])
+    return np.asarray((kinks + away).reshape(-1, sigma.size))
 
 
 def _start(

@@ -380,21 +380,22 @@ class Table:
         starts, stops, tables = (np.concatenate(x, axis=-1) for x in zip(*done, strict=True))
         order = np.argsort(starts)
         self._starts, self._stops = starts[order], stops[order]
-        self._coefficients = np.ascontiguousarray(tables[..., order].transpose(1, 0, 2))
+        self._coefficients = np.ascontiguousarray(tables[..., order].transpose(2, 1, 0))
         self._sigma = sigma
 
     def __call__(self, y: Array) -> Posterior:
-        """At readings `y`; beyond the table as if the law were an atom at its end."""
+        """At a vector of readings; beyond the table as if the law were an atom at its end."""
         sigma, low, high = self._sigma, self._starts[0], self._stops[-1]
         at = np.clip(y, low, high)
         panel = np.clip(np.searchsorted(self._starts, at, side="right") - 1, 0, None)
         start, stop = self._starts[panel], self._stops[panel]
         x = 2 * ((at - start) / (stop - start)) - 1
-        # Clenshaw's recurrence.
+        # Clenshaw's recurrence, on rows that are gathered once.
+        rows = self._coefficients[panel]
         one = two = np.zeros((3, *y.shape))
-        for c in self._coefficients[:0:-1]:
-            one, two = c[:, panel] + 2 * x * one - two, one
-        log, shift, spread = self._coefficients[0][:, panel] + x * one - two
+        for k in range(_ORDER - 1, 0, -1):
+            one, two = rows[..., k, :].T + 2 * x * one - two, one
+        log, shift, spread = rows[..., 0, :].T + x * one - two
         out = (y - at) / sigma
         # 12 deviations outside already.
         log = log - np.abs(out) * (12 + np.abs(out) / 2)
