@@ -55,7 +55,9 @@ _HALF_KRONROD = [
     0.147739104901338491374841515972068,
 ]
 NODES = np.concatenate([-np.array(_HALF_NODES), [0.0], _HALF_NODES[::-1]])
-KRONROD = np.concatenate([_HALF_KRONROD, [0.149445554002916905664936468389821], _HALF_KRONROD[::-1]])
+KRONROD = np.concatenate(
+    [_HALF_KRONROD, [0.149445554002916905664936468389821], _HALF_KRONROD[::-1]]
+)
 _GAUSS = np.zeros(21)
 _GAUSS[1::2] = [*_HALF_GAUSS, *_HALF_GAUSS[::-1]]
 # From values at the nodes, a polynomial's coefficients in Legendre polynomials.
@@ -98,8 +100,9 @@ class Panels:
         """Nodes on each panel, shape (panels, 21)."""
         half = (self.right - self.left)[:, None] / 2
         # From the nearer end, so that nodes next to an end at zero keep their digits.
-        low, high = self.left[:, None] + half * (1 + NODES), self.right[:, None] - half * (
-            1 - NODES
+        low, high = (
+            self.left[:, None] + half * (1 + NODES),
+            self.right[:, None] - half * (1 - NODES),
         )
         return np.asarray(np.where(NODES < 0, low, high))
 

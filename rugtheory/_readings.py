@@ -254,9 +254,10 @@ class Readings:
             values = [within, within + t.doubt, power, within + t.rho * t.over_y**2, t.rho]
             return np.stack(x), np.stack(values)
 
-        return cls(problems, integrate(
-            function, start, problems.p.size, rtol=RTOL, rounding=problems.rounding
-        ))
+        return cls(
+            problems,
+            integrate(function, start, problems.p.size, rtol=RTOL, rounding=problems.rounding),
+        )
 
     @property
     def oracle(self) -> Array:
@@ -341,9 +342,7 @@ class Readings:
         column, left, right = self._cut(problem, theta)
         above, below = self._cumulated
         half = (right.right - left.left) / 2
-        from_left = np.divide(
-            left.right - left.left, half, out=np.zeros_like(half), where=half > 0
-        )
+        from_left = np.divide(left.right - left.left, half, out=np.zeros_like(half), where=half > 0)
         from_right = np.divide(
             right.right - right.left, half, out=np.zeros_like(half), where=half > 0
         )
@@ -442,9 +441,7 @@ class Readings:
         last = self.integral.panels[self._first + self._sizes - 1]
         end = last.anchor + last.right
         low = left[every, np.maximum(high, 0)]
-        top = np.where(
-            beyond < self._sizes, left[every, np.minimum(beyond, self._sizes - 1)], end
-        )
+        top = np.where(beyond < self._sizes, left[every, np.minimum(beyond, self._sizes - 1)], end)
 
         def at(theta: Array, problem: Array, more: Array) -> Array:
             over, under = self.moments(problem.astype(np.intp), theta)
@@ -510,9 +507,7 @@ def ramp(above: Moments, theta: Array, mean: float) -> _Ramp:
             above.tv[1] - d * above.t[1],
         ]
     )
-    power = np.stack(
-        [above.tt[0] + 2 * theta * above.t[0] + theta**2 * above.rho, above.tt[1]]
-    )
+    power = np.stack([above.tt[0] + 2 * theta * above.t[0] + theta**2 * above.rho, above.tt[1]])
     slope = np.stack([_divided(x, square) for x in first])
     rest = power - slope * first
     form = (power[1] < power[0]).astype(np.intp)[None]
@@ -537,9 +532,7 @@ def integrated_loss(
         error = x.on * (x.variance + missed(problem, x, f) ** 2) + x.off * f**2
         return x.y[None][:0], error[None]
 
-    found = integrate(
-            function, start, problems.p.size, rtol=RTOL, rounding=problems.rounding
-        )
+    found = integrate(function, start, problems.p.size, rtol=RTOL, rounding=problems.rounding)
     return found.value[0], found.error[0]
 
 

@@ -133,7 +133,10 @@ class Channel(ABC):
                 u, weights = amplitude.resolving(z - edges, s)
             else:
                 u, weights = atoms[0][:, None], atoms[1][:, None]
-            u, weights = np.broadcast_to(u, (len(u), z.size)), np.broadcast_to(weights, (len(u), z.size))
+            u, weights = (
+                np.broadcast_to(u, (len(u), z.size)),
+                np.broadcast_to(weights, (len(u), z.size)),
+            )
             noise = (np.broadcast_to(x, u.shape).ravel() for x in (s, q))
             with np.errstate(divide="ignore"):
                 log = self.off(amplitude, (z - u).ravel(), *noise).reshape(u.shape)
@@ -143,13 +146,17 @@ class Channel(ABC):
 
     def mean(self, source: SparseSource) -> Array:
         """E ν."""
-        above, below = self._moments(source, lambda y, _: np.stack([np.maximum(y, 0), np.maximum(-y, 0)]))
+        above, below = self._moments(
+            source, lambda y, _: np.stack([np.maximum(y, 0), np.maximum(-y, 0)])
+        )
         return np.asarray(above - below)
 
     def variance(self, source: SparseSource) -> Array:
         """Var ν."""
         mean = np.ravel(np.broadcast_to(self.mean(source), self._shape(source)))
-        return np.asarray(self._moments(source, lambda y, problem: (y - mean[problem])[None] ** 2)[0])
+        return np.asarray(
+            self._moments(source, lambda y, problem: (y - mean[problem])[None] ** 2)[0]
+        )
 
     def _shape(self, source: SparseSource) -> tuple[int, ...]:
         return np.broadcast_shapes(np.shape(self.sigma), np.shape(source.p))
@@ -496,15 +503,11 @@ def decoder_loss(
 
 
 def _relu_in_noise(decoder: Any, channel: Channel, source: SparseSource) -> Array:
-    return reduced_loss(
-        decoder.a, decoder.b, channel.sigma, source.p, amplitude=source.amplitude
-    )
+    return reduced_loss(decoder.a, decoder.b, channel.sigma, source.p, amplitude=source.amplitude)
 
 
 def _relu_in_pairs(decoder: Any, channel: Channel, source: SparseSource) -> Array:
-    return antipodal_loss(
-        decoder.a, decoder.b, channel.sigma, source.p, amplitude=source.amplitude
-    )
+    return antipodal_loss(decoder.a, decoder.b, channel.sigma, source.p, amplitude=source.amplitude)
 
 
 def _jump_in_noise(decoder: Any, channel: Channel, source: SparseSource) -> Array:
@@ -557,9 +560,7 @@ def _jump_of_pairs(
     w = np.broadcast_to(w, (len(w), theta.size))
     flat = [np.broadcast_to(x, w.shape).ravel() for x in (a, b, theta, sigma, p, w)]
     block = 512
-    parts = [
-        _jump(amplitude, *(x[k : k + block] for x in flat)) for k in range(0, w.size, block)
-    ]
+    parts = [_jump(amplitude, *(x[k : k + block] for x in flat)) for k in range(0, w.size, block)]
     paired = (weights * np.concatenate(parts).reshape(w.shape)).sum(axis=0)
     return np.asarray((1 - p) * _jump(amplitude, a, b, theta, sigma, p) + p * paired)
 
@@ -823,9 +824,7 @@ def _from_readings(
     """Loss, a, b and threshold of each kind, on flat arrays."""
     clean = sigma == 0
     sigma = np.maximum(sigma, _NO_NOISE * amplitude.mean)
-    readings = Readings.of(
-        _problems(law, amplitude, sigma, p), _start(law, amplitude, sigma, p)
-    )
+    readings = Readings.of(_problems(law, amplitude, sigma, p), _start(law, amplitude, sigma, p))
     every, nothing = np.arange(p.size), np.full(p.shape, np.nan)
     found = {}
     for kind in kinds:

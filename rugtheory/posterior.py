@@ -148,9 +148,7 @@ def mixture(
     return Posterior(*(np.concatenate(x) for x in zip(*parts, strict=True)))
 
 
-def mixed(
-    parts: list[tuple[Array, Posterior]], shifts: list[Array] | None = None
-) -> Posterior:
+def mixed(parts: list[tuple[Array, Posterior]], shifts: list[Array] | None = None) -> Posterior:
     """The posterior of a mixture, from log weights and parts; axis 0 of a part is summed over.
 
     `shifts` are E[u - y | y] of the parts.

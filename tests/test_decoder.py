@@ -9,7 +9,9 @@ from scipy import optimize, special
 
 import rugtheory as rt
 
+from .laws.domain import AMPLITUDES
 from .oracle import channels
+from .strangers import concrete
 
 POINTS = [(0.045, 0.25), (0.01, 0.1), (0.3, 0.9), (0.5, 1e-2), (1e-4, 0.5), (1e-8, 0.3), (0.9, 0.5)]
 LAWS = [rt.Uniform(), rt.Uniform(0.3, 1.1), rt.Exponential(0.5), rt.Beta(2, 3), rt.Constant(0.7)]
@@ -52,6 +54,132 @@ class TestAgainstTheOracle:
             assert float(rt.decoder_loss(decoder, channel, source)) == pytest.approx(
                 truth, rel=1e-9
             )
+
+
+CLOSE = rt.FromQuadrature([0.2, 1.0, 1.5], [1.0, 2.0, 1.0])
+
+
+class TestDiscreteLaws:
+    """Posteriors turn from atom to atom within σ²/Δ, which is far less than σ where that is small."""
+
+    @pytest.mark.parametrize("antipodal", [False, True])
+    @pytest.mark.parametrize(
+        ("law", "p", "ratio"),
+        [
+            (CLOSE, 1 - 1e-9, 0.99),
+            (CLOSE, 0.3, 0.97),
+            (CLOSE, 0.01, 0.5),
+            (CLOSE, 1e-6, 0.2),
+            (rt.Constant(0.7), 0.05, 0.9),
+            (rt.Constant(0.7), 1e-8, 0.1),
+        ],
+    )
+    def test_against_the_trapezoidal_rule(self, law, p, ratio, antipodal):
+        kind = "antipodal" if antipodal else "gaussian"
+        if antipodal:
+            ratio = ratio / 2
+        found = {
+            x: rt.optimum_decoder(x, p, ratio, channel=kind, amplitude=law)
+            for x in ("bayes", "oracle", "jumprelu", "topk", "relu", "linear")
+        }
+        jump, topk, relu, linear = (found[x] for x in ("jumprelu", "topk", "relu", "linear"))
+        decoders = (
+            rt.JumpReLU(jump.a, jump.b, jump.threshold),
+            rt.JumpReLU(topk.a, topk.b, topk.threshold),
+            rt.ReLU(relu.a, relu.b),
+            rt.Linear(linear.a, linear.b),
+        )
+        u, weights = law.atoms()
+        sigma = float(jump.sigma)
+        truth = channels.discrete_losses(u, weights, sigma, p, antipodal=antipodal, kept=decoders)
+        floor = 1e-30 * p  # where the rule sums to rounding
+        assert float(found["bayes"].loss) == pytest.approx(truth[0], rel=1e-9, abs=floor)
+        assert float(found["oracle"].loss) == pytest.approx(truth[1], rel=1e-9, abs=floor)
+        # The rule is exact for what is smooth; jumps it knows to a step.
+        step = min(sigma, sigma**2 / 3) / sigma
+        for at, x in enumerate(("jumprelu", "topk", "relu", "linear")):
+            slack = 1e-9 if x == "linear" else 1e-9 + step
+            assert float(found[x].loss) == pytest.approx(truth[2 + at], rel=slack, abs=floor)
+
+    @pytest.mark.parametrize("p", [1e-12, 1e-3, 0.5, 1.0])
+    def test_one_amplitude(self, p):
+        """Of one amplitude the oracle loses nothing, a jump exponentially little; none less."""
+        ratio = np.array([0.1, 0.5, 0.9, 0.999, 1 - 1e-9])
+        table = rt.decoder_table([p], ratio, amplitude=rt.Constant(0.7)).loss
+        assert float(table.min()) >= 0
+        assert np.all(table.sel(decoder="oracle") == 0)
+        sigma = rt.welch_sigma(p, ratio, amplitude=rt.Constant(0.7))
+        jump = table.sel(decoder="jumprelu").values[0]
+        # The threshold in the middle mistakes no more than this.
+        assert np.all(jump <= 0.49 * special.ndtr(-0.35 / np.maximum(sigma, 1e-3)) + 1e-300)
+
+
+class TestUnboundedPartner:
+    """The partner of an unbounded amplitude moves readings down without end."""
+
+    @pytest.mark.parametrize("scale", [1.0, 0.03])
+    @pytest.mark.parametrize("p", [1e-12, 1e-4, 0.5])
+    def test_exponential_pairs_alone(self, p, scale):
+        """Ratio ½.  If both are on, y = u - w is Laplace's and min(u, w) exponential, mean s/2.
+
+        Then u is max(y, 0) and that.  For y > 0 both may be on, with odds B/A of densities
+        B = p²/2 and A = p(1 - p) times e^(-y/s)/s, and x = y or y + min: the variance within is
+        s²/4 for both signs of y, that between s²/4 AB/(A + B).  For y < 0 the feature may be off,
+        with odds A/B, and the mean s/2 is in doubt.
+        """
+        alone, both = p * (1 - p), p * p / 2
+        between = alone * both / (alone + both)
+        bayes = scale**2 * (2 * both / 4 + between / 4 + between / 4)
+        # The oracle knows that the feature is on, not whether the partner is.
+        oracle = scale**2 * (2 * both / 4 + between / 4)
+        for kind, expected in (("bayes", bayes), ("oracle", oracle)):
+            law = rt.Exponential(scale)
+            loss = rt.optimum_decoder(kind, p, 0.5, channel="antipodal", amplitude=law).loss
+            assert float(loss) == pytest.approx(expected, rel=1e-9)
+
+    @pytest.mark.parametrize("law", AMPLITUDES, ids=repr)
+    @pytest.mark.parametrize("make", concrete(rt.Channel), ids=lambda x: x.__name__)
+    def test_affine_functions(self, law, make):
+        """A function that is affine loses what the moments of x and ν say."""
+        for sigma, p in ((0.3, 0.9), (0.02, 0.01)):
+            channel, source = make(sigma), rt.SparseSource(p, law)
+            expected = rt.decoder_loss(rt.Linear(1.1, -0.05), channel, source)
+            loss = rt.decoder_loss(lambda y: 1.1 * y - 0.05, channel, source)
+            assert float(loss) == pytest.approx(float(expected), rel=1e-9)
+
+
+class TestJumps:
+    @given(
+        st.floats(-0.5, 1.5),
+        st.floats(0.03, 0.5),
+        st.floats(-8, 0).map(lambda x: 10**x),
+        st.sampled_from(concrete(rt.Channel)),
+        st.sampled_from([rt.Constant(0.7), CLOSE]),
+    )
+    @settings(max_examples=30)
+    def test_of_functions(self, theta, sigma, p, make, law):
+        """Where a function jumps anywhere, its integral is that of the closed form."""
+        channel, source = make(sigma), rt.SparseSource(p, law)
+        expected = rt.decoder_loss(rt.JumpReLU(0.0, 0.8, theta), channel, source)
+        loss = rt.decoder_loss(lambda y: np.where(y > theta, 0.8, 0.0), channel, source)
+        assert float(loss) == pytest.approx(float(expected), rel=1e-9)
+
+    def test_of_one_that_never_rests(self):
+        with pytest.warns(RuntimeWarning, match="of the decoder may be off by"):
+            rt.decoder_loss(
+                lambda y: np.sin(1e9 * y), rt.GaussianChannel(0.3), rt.SparseSource(0.1)
+            )
+
+    @pytest.mark.parametrize(
+        ("decoder", "message"),
+        [
+            (lambda y: y[:3], "decoder must return one value a reading"),
+            (lambda y: y / 0 * 0, "values of the decoder must be finite"),
+        ],
+    )
+    def test_bad_functions(self, decoder, message):
+        with np.errstate(all="ignore"), pytest.raises(ValueError, match=message):
+            rt.decoder_loss(decoder, rt.GaussianChannel(0.3), rt.SparseSource(0.1))
 
 
 def gauss(points, order):
