@@ -62,6 +62,7 @@ _GAUSS = np.zeros(21)
 _GAUSS[1::2] = [*_HALF_GAUSS, *_HALF_GAUSS[::-1]]
 # From values at the nodes, a polynomial's coefficients in Legendre polynomials.
 LEGENDRE = np.linalg.inv(legendre.legvander(NODES, 20))
+_AT_ENDS = legendre.legvander(np.array([-1.0, 1.0]), 20) @ LEGENDRE
 
 # A jump takes as many halvings as its position has binary digits.
 _DEPTH = 60
@@ -133,18 +134,25 @@ class Integral:
 
 def join(*panels: Panels) -> Panels:
     """All panels in one."""
-    columns = zip(*(vars(x).values() for x in panels), strict=True)
-    return Panels(*(np.concatenate(column) for column in columns))
+    return Panels(
+        np.concatenate([x.problem for x in panels]),
+        np.concatenate([x.anchor for x in panels]),
+        np.concatenate([x.left for x in panels]),
+        np.concatenate([x.right for x in panels]),
+    )
 
 
 def evaluate(function: Integrand, panels: Panels) -> tuple[Array, Array]:
     """Fields and integrands at the nodes, each of shape (number, panels, 21)."""
     offsets = panels.offsets
     shape = offsets.shape
-    problem, anchor = (np.broadcast_to(x[:, None], shape) for x in (panels.problem, panels.anchor))
-    flat = problem.ravel(), anchor.ravel(), offsets.ravel()
+    problem = np.broadcast_to(panels.problem[:, None], shape).ravel()
+    anchor, flat = np.broadcast_to(panels.anchor[:, None], shape).ravel(), offsets.ravel()
     blocks = range(0, max(offsets.size, 1), _NODES_AT_A_TIME)
-    found = [function(*(x[k : k + _NODES_AT_A_TIME] for x in flat)) for k in blocks]
+    found = []
+    for k in blocks:
+        here = slice(k, k + _NODES_AT_A_TIME)
+        found.append(function(problem[here], anchor[here], flat[here]))
     fields, values = (np.concatenate(x, axis=-1) for x in zip(*found, strict=True))
     return fields.reshape(-1, *shape), values.reshape(-1, *shape)
 
@@ -168,6 +176,7 @@ def integrate(
     *,
     rtol: float,
     rounding: Callable[[Panels], Array] | None = None,
+    jumps: bool = False,
 ) -> Integral:
     """Integrals of non-negative functions, each to `rtol` of itself.
 
@@ -184,6 +193,9 @@ def integrate(
         Bound on the estimated error over the integral.
     rounding : callable, optional
         Relative error of the integrands on panels, below which it is of no use to cut them.
+    jumps : bool
+        Whether integrands may jump anywhere.  Between the end of a panel and the node next to it
+        no rule would see that, so ends are looked at as well.
     """
     done: list[tuple[Panels, Array, Array, Array]] = []
     stalled = np.zeros(len(panels), int)
@@ -192,6 +204,8 @@ def integrate(
     for depth in range(_DEPTH):
         fields, values = evaluate(function, panels)
         value, error, noise = _rules(values, panels)
+        if jumps:
+            error = error + _unseen(function, values, panels)
         if not depth:
             kept_value, kept_error = np.zeros((len(value), count)), np.zeros((len(value), count))
         total = kept_value + _by_problem(value, panels.problem, count)
@@ -237,6 +251,16 @@ def _rules(values: Array, panels: Panels) -> tuple[Array, Array, Array]:
     ratio = np.divide(difference, spread, out=np.zeros_like(spread), where=spread > 0)
     error = spread * np.minimum(1.0, 200 * ratio) ** 1.5
     return half * value, half * error, half * (np.abs(values) @ KRONROD)
+
+
+def _unseen(function: Integrand, values: Array, panels: Panels) -> Array:
+    """What a jump next to the ends of panels would change, if one is there."""
+    ends = []
+    for offset, row in ((panels.left, _AT_ENDS[0]), (panels.right, _AT_ENDS[1])):
+        there = function(panels.problem, panels.anchor, offset)[1]
+        ends.append(np.abs(there - values @ row))
+    gap = (panels.right - panels.left) / 2 * (1 - NODES[-1])
+    return np.asarray(gap * (ends[0] + ends[1]))
 
 
 def _by_problem(values: Array, problem: Index, count: int) -> Array:

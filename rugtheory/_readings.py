@@ -18,10 +18,8 @@ from functools import cached_property
 from typing import NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
 from scipy import special
 
-from . import _check
 from ._check import Array
 from ._quadrature import (
     LEGENDRE,
@@ -386,7 +384,7 @@ class Readings:
         whole = np.flatnonzero((cut >= 0) & (self._column > cut))
         home = row[panels.problem[whole]]
         x = Fields(*self.integral.fields[:, whole])
-        squares = square(x, panels[whole], Fit(*(y[home] for y in fit)))
+        squares = square(x, panels[whole], fit.of(home))
         return np.asarray(total + np.bincount(home, squares, minlength=problem.size))
 
     def best(self, added: Callable[[Moments, Moments, Array], Array]) -> tuple[Array, Array]:
@@ -430,7 +428,8 @@ class Readings:
             with np.errstate(divide="ignore", invalid="ignore"):
                 above, below = np.maximum(above, 0), np.maximum(below, 0)
                 ratio = np.log(above + np.maximum(-more, 0)) - np.log(below + np.maximum(more, 0))
-            return np.clip(np.nan_to_num(ratio, nan=0.0, posinf=1e3, neginf=-1e3), -1e3, 1e3)
+            ratio = np.nan_to_num(ratio, nan=0.0, posinf=1e3, neginf=-1e3)
+            return np.asarray(np.clip(ratio, -1e3, 1e3))
 
         above, below = self._cumulated
         valid = np.isfinite(self._left)
@@ -465,6 +464,16 @@ class Fit(NamedTuple):
     slope: Array
     centre: Array
     rest: Array
+
+    def of(self, which: Index) -> Fit:
+        """The fits of these numbers."""
+        return Fit(
+            self.form[which],
+            self.level[which],
+            self.slope[which],
+            self.centre[which],
+            self.rest[which],
+        )
 
     def line(self, mean: float) -> tuple[Array, Array]:
         """a and b."""
@@ -520,10 +529,13 @@ def integrated_loss(
     start: Panels,
     value: Callable[[Index, Array], Array],
     missed: Callable[[Index, Fields, Array], Array],
+    *,
+    jumps: bool = False,
 ) -> tuple[Array, Array]:
     """Losses of decoders that are functions of problem and reading, with estimates of the errors.
 
-    `missed` is E[u - f | y, on], of the fields and of f.
+    `missed` is E[u - f | y, on], of the fields and of f; `jumps` is for decoders that may jump
+    where no panel ends.
     """
 
     def function(problem: Index, anchor: Array, offset: Array) -> tuple[Array, Array]:
@@ -532,10 +544,7 @@ def integrated_loss(
         error = x.on * (x.variance + missed(problem, x, f) ** 2) + x.off * f**2
         return x.y[None][:0], error[None]
 
-    found = integrate(function, start, problems.p.size, rtol=RTOL, rounding=problems.rounding)
+    found = integrate(
+        function, start, problems.p.size, rtol=RTOL, rounding=problems.rounding, jumps=jumps
+    )
     return found.value[0], found.error[0]
-
-
-def where_finite(name: str, values: Array) -> NDArray[np.float64]:
-    """`values`, or ValueError for a decoder that is not a number somewhere."""
-    return _check.real(name, values)

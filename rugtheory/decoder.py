@@ -19,8 +19,8 @@ changes nothing: gated and jumprelu have the same optimum in a scalar channel.
 
 from __future__ import annotations
 
-from abc import ABC, abstractmethod
 import warnings
+from abc import ABC, abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -96,8 +96,8 @@ class Channel(ABC):
     ...
     ...     def edges(self, amplitude):
     ...         return [-self.h, self.h]
-    >>> loss = rt.decoder_loss(rt.JumpReLU(1.0, 0.0, 0.3), TwoSided(0.1, 0.05), rt.SparseSource(0.1))
-    >>> print(f"{loss:.6f}")
+    >>> channel, source = TwoSided(0.1, 0.05), rt.SparseSource(0.1)
+    >>> print(f"{rt.decoder_loss(rt.JumpReLU(1.0, 0.0, 0.3), channel, source):.6f}")
     0.002018
     """
 
@@ -182,7 +182,7 @@ class Channel(ABC):
         return np.unique(np.concatenate([[0.0], edges, (edges[:, None] + ends(amplitude)).ravel()]))
 
     def _reader(self, amplitude: Amplitude, sigma: Array, p: Array) -> Reader:
-        """Posterior and log density of ν at readings anchor + offset of problems with `sigma`, `p`."""
+        """Posterior and log density of ν at readings anchor + offset, of flat `sigma` and `p`."""
 
         def read(problem: Index, anchor: Array, offset: Array) -> tuple[Posterior, Array]:
             at = amplitude, anchor + offset, sigma[problem], p[problem]
@@ -227,8 +227,8 @@ class AntipodalChannel(Channel):
         return np.asarray(self.sigma**2 + source.variance)
 
     def off(self, amplitude: Amplitude, y: Array, sigma: Array, p: Array) -> Array:
-        every = np.arange(y.size)
-        log = _partner_alone(amplitude, y.ravel(), 0.0 * every, sigma.ravel(), p.ravel())
+        nothing = np.zeros(y.size)
+        log = _partner_alone(amplitude, y.ravel(), nothing, sigma.ravel(), p.ravel())
         return np.asarray(log.reshape(y.shape))
 
     def on(self, amplitude: Amplitude, y: Array, sigma: Array, p: Array) -> Posterior:
@@ -475,7 +475,12 @@ def decoder_loss(
     are integrals over the reading, adaptive to a relative error of 1e-11 by their own estimate,
     also where the decoder jumps.  What a callable does in less than 1/100 of the range of readings
     may be missed, unless it is a jump or close to an edge of the channel.
-    MEASURED
+
+    Worst relative errors measured against moments of normal laws cut off, at 400 digits, for
+    discrete amplitudes at 120 points in both channels, p from 1e-6 to 1 and σ from 0.03 to 3:
+    2e-15 for `JumpReLU`, 5e-12 for a function that jumps.  `JumpReLU` and a function agree to 3e-12
+    for laws with a density as well, σ from 1e-8 to 0.3; for a Beta law that is singular and a
+    partner, to 1e-10 at σ = 1e-6.
 
     Examples
     --------
@@ -557,6 +562,8 @@ def _jump_of_pairs(
     amplitude: Amplitude, a: Array, b: Array, theta: Array, sigma: Array, p: Array
 ) -> Array:
     w, weights = partner_nodes(amplitude, -theta, sigma)
+    some = (weights > 0).any(axis=1)
+    w, weights = w[some], weights[some]
     w = np.broadcast_to(w, (len(w), theta.size))
     flat = [np.broadcast_to(x, w.shape).ravel() for x in (a, b, theta, sigma, p, w)]
     block = 512
@@ -589,9 +596,9 @@ def _piecewise_loss(decoder: Any, channel: Channel, source: SparseSource) -> Arr
         with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
             extra = np.stack([theta, -b / a])
         start = _start(channel, amplitude, sigma, p, np.nan_to_num(extra, nan=0.0))
-        value = _Piecewise(a, b, theta, rectified)
+        pieces = _Piecewise(a, b, theta, rectified)
         problems = _problems(channel, amplitude, sigma, p)
-        losses.append(_readings.integrated_loss(problems, start, value, value.missed)[0])
+        losses.append(_readings.integrated_loss(problems, start, pieces.value, pieces.missed)[0])
     return np.concatenate(losses).reshape(shape)
 
 
@@ -601,7 +608,7 @@ class _Piecewise(NamedTuple):
     theta: Array
     rectified: bool
 
-    def __call__(self, problem: Index, y: Array) -> Array:
+    def value(self, problem: Index, y: Array) -> Array:
         value = self.a[problem] * y + self.b[problem]
         passed = y > self.theta[problem]
         if self.rectified:
@@ -641,6 +648,7 @@ def _any_loss(
         _start(channel, amplitude, sigma, p, np.zeros((1, 1))),
         value,
         lambda problem, x, f: x.mean - f,
+        jumps=True,
     )
     if error[0] > 1e-8 * loss[0]:
         text = f"the loss {loss[0]:.6g} of the decoder may be off by {error[0]:.1g}"
@@ -713,7 +721,15 @@ def optimum_decoder(
 
     Notes
     -----
-    MEASURED
+    Where σ is 0, at ratio 1 or for pairs at ratio ½, it counts as 1e-100 of the mean amplitude.
+
+    Worst relative errors of the losses measured for discrete laws, at 120 points in both channels,
+    p from 1e-6 to 1 and σ from 0.03 to 3: 1e-14, of "bayes" and "oracle" against the trapezoidal
+    rule, of "relu", "jumprelu" and "topk" (at the a, b and threshold returned) against moments at
+    400 digits; for Uniform[0, 1], of "bayes" and "oracle" against mpmath: 3e-15.  The order linear
+    ≥ relu ≥ jumprelu = gated ≥ bayes ≥ oracle holds to a relative 1e-9 in the tests, for p from
+    1e-12 and ratios to 1 - 1e-9.  Laws without closed form of the posterior, as `Beta`, take
+    seconds for a point of the antipodal channel.
 
     Examples
     --------
@@ -850,7 +866,7 @@ def _from_readings(
 
 
 def _best_relu(readings: Readings, mean: float) -> tuple[Array, Array, Array]:
-    """a, b and loss: the best of all bends, or the affine decoder if it bends below all readings."""
+    """a, b and loss: the best of all bends, or the affine one if it bends below all readings."""
     every = np.arange(readings.problems.p.size)
 
     def added(above: _readings.Moments, below: _readings.Moments, theta: Array) -> Array:
@@ -903,11 +919,11 @@ def decoder_table(
     import xarray as xr
 
     p, ratio = (_check.axis(name, x) for name, x in (("p", p), ("ratio", ratio)))
-    grid = [np.asarray(x) for x in np.broadcast_arrays(p[:, None], ratio)]
+    rows, columns = np.broadcast_arrays(p[:, None], ratio)
     _check.probability("p", p, least=_check.LEAST_P)
     _check.probability("ratio", ratio)
     kinds = tuple(kind for kind in KINDS if kind != "gated")
-    optima = _optima(kinds, *grid, channel, amplitude, grid[0])
+    optima = _optima(kinds, rows, columns, channel, amplitude, rows)
     found = {kind: optima[kind].loss for kind in kinds}
     found["gated"] = found["jumprelu"]
     loss = np.stack([found[kind] for kind in KINDS])

@@ -72,7 +72,7 @@ def reading(amplitude: Amplitude, anchor: Array, offset: Array, sigma: Array) ->
         with np.errstate(divide="ignore"):
             logs = np.broadcast_to(np.log(weights)[:, None], (u.size, flat[0].size))
         found = mixture(u, u, logs, *flat)
-    return Posterior(*(x.reshape(anchor.shape) for x in found))
+    return Posterior(*(np.reshape(x, anchor.shape) for x in found))  # type: ignore[arg-type]
 
 
 @singledispatch
