@@ -19,59 +19,86 @@ changes nothing: gated and jumprelu have the same optimum in a scalar channel.
 
 from __future__ import annotations
 
+import warnings
 from abc import ABC, abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
-import scipy
 from numpy.typing import ArrayLike
 from scipy import special
 
-from . import _check
+from . import _check, _readings
 from ._check import Array
 from ._expect import blockwise
-from ._search import find_minimum, find_root
+from ._quadrature import Index, Panels, integrate
+from ._readings import Fields, Problems, Reader, Readings
 from .antipodal import antipodal_loss, antipodal_optimum, antipodal_sigma, partner_nodes
 from .bounds import welch_sigma
 from .loss import reduced_loss
-from .moments import off_moments, on_moments
 from .optimum import optimum
-from .posterior import Posterior, log_normal, mixed, posterior
-from .source import Amplitude, SparseSource, Uniform, composite
+from .posterior import (
+    Posterior,
+    Table,
+    above,
+    discrete,
+    ends,
+    has_closed_form,
+    log_normal,
+    mixed,
+    mixture,
+    posterior,
+    reading,
+)
+from .source import Amplitude, SparseSource, Uniform, check_amplitude
 
 if TYPE_CHECKING:
     import xarray as xr
 
 KINDS = ("linear", "relu", "jumprelu", "gated", "topk", "selection", "oracle", "bayes")
-_NO_NOISE = 1e-9
-_ORDER = 10
-_BLOCK = 1024
-
-
-class Above(NamedTuple):
-    """Averages over readings above a threshold θ, v = y - θ, ν = y - x."""
-
-    passed: Array
-    v: Array
-    vv: Array
-    x: Array
-    xv: Array
-    nu: Array
-    nuv: Array
-    nunu: Array
-    missed: Array  # E x² of readings below
+# Over the mean amplitude.  The square of the first times any p is still a number; readings have
+# digits around amplitudes for the second.
+_NO_NOISE = 1e-100
+_LEAST_NOISE = 1e-30
+_BLOCK = 128
+_AT_A_TIME = 400_000
 
 
 @dataclass(frozen=True)
 class Channel(ABC):
-    """The law of the interference ν in a reading y = x + ν.
+    """The law of the interference ν in a reading y = x + ν, independent of x.
+
+    A channel of your own is a subclass with the methods `off` and `edges`.  All that decoders lose
+    in it follows by quadrature; `mean`, `variance` and `on` may be overridden where there is a
+    closed form.  Other parameters than σ are fields of the subclass and scalars.
 
     Attributes
     ----------
     sigma : float or array ≥ 0
-        Standard deviation of its Gaussian part.
+        Standard deviation of its Gaussian part, the scale below which no density has features.
+
+    Examples
+    --------
+    Interference that is +h or -h besides its Gaussian part:
+
+    >>> from dataclasses import dataclass
+    >>> import numpy as np, rugtheory as rt
+    >>> @dataclass(frozen=True)
+    ... class TwoSided(rt.Channel):
+    ...     h: float
+    ...
+    ...     def off(self, amplitude, y, sigma, p):
+    ...         up, down = ((y + s * self.h) / sigma for s in (1, -1))
+    ...         return np.logaddexp(-(up**2) / 2, -(down**2) / 2) - np.log(
+    ...             2 * sigma * np.sqrt(2 * np.pi)
+    ...         )
+    ...
+    ...     def edges(self, amplitude):
+    ...         return [-self.h, self.h]
+    >>> channel, source = TwoSided(0.1, 0.05), rt.SparseSource(0.1)
+    >>> print(f"{rt.decoder_loss(rt.JumpReLU(1.0, 0.0, 0.3), channel, source):.6f}")
+    0.002018
     """
 
     sigma: Any
@@ -80,28 +107,88 @@ class Channel(ABC):
         object.__setattr__(self, "sigma", _check.nonnegative("sigma", self.sigma))
 
     @abstractmethod
-    def mean(self, source: SparseSource) -> Array:
-        """E ν."""
-
-    @abstractmethod
-    def variance(self, source: SparseSource) -> Array:
-        """Var ν."""
-
-    @abstractmethod
-    def above(self, amplitude: Amplitude, theta: Array, sigma: Array, p: Array) -> Above:
-        """Averages above the threshold, on flat arrays, σ > 0."""
-
-    @abstractmethod
     def off(self, amplitude: Amplitude, y: Array, sigma: Array, p: Array) -> Array:
-        """Log density of ν at `y`."""
+        """Log density of ν at `y`; arrays of one shape, σ > 0.
 
-    @abstractmethod
-    def on(self, amplitude: Amplitude, y: Array, sigma: Array, p: Array) -> Posterior:
-        """The posterior of u given y = u + ν."""
+        It may depend on the law of the features, `amplitude` and `p`, as if ν is made of others.
+        """
 
     @abstractmethod
     def edges(self, amplitude: Amplitude) -> list[float]:
-        """Readings around which densities change on the scale of σ."""
+        """Where the density of ν changes on the scale of σ.
+
+        Farther than ten σ below the first and above the last there is nothing left of ν.
+        """
+
+    def on(self, amplitude: Amplitude, y: Array, sigma: Array, p: Array) -> Posterior:
+        """The posterior of u given y = u + ν; arrays of one shape, σ > 0."""
+        flat = y.ravel(), sigma.ravel(), p.ravel()
+        atoms = discrete(amplitude)
+        parts = []
+        edges = np.unique(self.edges(amplitude))[:, None]
+        block = max(1, _AT_A_TIME // (200 * edges.size))
+        for k in range(0, max(y.size, 1), block):
+            z, s, q = (x[k : k + block] for x in flat)
+            if atoms is None:
+                u, weights = amplitude.resolving(z - edges, s)
+            else:
+                u, weights = atoms[0][:, None], atoms[1][:, None]
+            u, weights = (
+                np.broadcast_to(u, (len(u), z.size)),
+                np.broadcast_to(weights, (len(u), z.size)),
+            )
+            noise = (np.broadcast_to(x, u.shape).ravel() for x in (s, q))
+            with np.errstate(divide="ignore"):
+                log = self.off(amplitude, (z - u).ravel(), *noise).reshape(u.shape)
+                atom = Posterior(np.log(weights) + log, u, np.zeros_like(u))
+            parts.append(mixed([(np.zeros_like(u), atom)])[:3])
+        return Posterior(*(np.concatenate(x).reshape(y.shape) for x in zip(*parts, strict=True)))
+
+    def mean(self, source: SparseSource) -> Array:
+        """E ν."""
+        above, below = self._moments(
+            source, lambda y, _: np.stack([np.maximum(y, 0), np.maximum(-y, 0)])
+        )
+        return np.asarray(above - below)
+
+    def variance(self, source: SparseSource) -> Array:
+        """Var ν."""
+        mean = np.ravel(np.broadcast_to(self.mean(source), self._shape(source)))
+        return np.asarray(
+            self._moments(source, lambda y, problem: (y - mean[problem])[None] ** 2)[0]
+        )
+
+    def _shape(self, source: SparseSource) -> tuple[int, ...]:
+        return np.broadcast_shapes(np.shape(self.sigma), np.shape(source.p))
+
+    def _moments(self, source: SparseSource, of: Callable[[Array, Index], Array]) -> Array:
+        """E of(ν), each component non-negative."""
+        amplitude, shape = source.amplitude, self._shape(source)
+        sigma, p = (np.ravel(np.broadcast_to(x, shape)) for x in (self.sigma, source.p))
+        sigma = np.maximum(sigma, _NO_NOISE * amplitude.mean)
+
+        def function(problem: Index, anchor: Array, offset: Array) -> tuple[Array, Array]:
+            y = anchor + offset
+            density = np.exp(self.off(amplitude, y, sigma[problem], p[problem]))
+            return y[None][:0], density * of(y, problem)
+
+        start = _start(self, amplitude, sigma, p)
+        value = integrate(function, start, sigma.size, rtol=_readings.RTOL).value
+        return value.reshape(-1, *shape)
+
+    def _anchors(self, amplitude: Amplitude) -> Array:
+        """Readings around which any density changes on the scale of σ."""
+        edges = np.asarray(self.edges(amplitude), float)
+        return np.unique(np.concatenate([[0.0], edges, (edges[:, None] + ends(amplitude)).ravel()]))
+
+    def _reader(self, amplitude: Amplitude, sigma: Array, p: Array) -> Reader:
+        """Posterior and log density of ν at readings anchor + offset, of flat `sigma` and `p`."""
+
+        def read(problem: Index, anchor: Array, offset: Array) -> tuple[Posterior, Array]:
+            at = amplitude, anchor + offset, sigma[problem], p[problem]
+            return self.on(*at), self.off(*at)
+
+        return read
 
 
 class GaussianChannel(Channel):
@@ -113,9 +200,6 @@ class GaussianChannel(Channel):
     def variance(self, source: SparseSource) -> Array:
         return np.asarray(self.sigma**2)
 
-    def above(self, amplitude: Amplitude, theta: Array, sigma: Array, p: Array) -> Above:
-        return _above(amplitude, theta, sigma, p, np.zeros_like(theta))
-
     def off(self, amplitude: Amplitude, y: Array, sigma: Array, p: Array) -> Array:
         return log_normal(y, sigma)
 
@@ -123,7 +207,14 @@ class GaussianChannel(Channel):
         return posterior(amplitude, y, sigma)
 
     def edges(self, amplitude: Amplitude) -> list[float]:
-        return [0.0, *_ends(amplitude)]
+        return [0.0]
+
+    def _reader(self, amplitude: Amplitude, sigma: Array, p: Array) -> Reader:
+        def read(problem: Index, anchor: Array, offset: Array) -> tuple[Posterior, Array]:
+            s = sigma[problem]
+            return reading(amplitude, anchor, offset, s), log_normal(anchor + offset, s)
+
+        return read
 
 
 class AntipodalChannel(Channel):
@@ -135,69 +226,138 @@ class AntipodalChannel(Channel):
     def variance(self, source: SparseSource) -> Array:
         return np.asarray(self.sigma**2 + source.variance)
 
-    def above(self, amplitude: Amplitude, theta: Array, sigma: Array, p: Array) -> Above:
-        alone = _above(amplitude, theta, sigma, p, np.zeros_like(theta))
-        u, weights = partner_nodes(amplitude, -theta, sigma)
-        u = np.broadcast_to(u, weights.shape[:1] + theta.shape)
-        flat = (np.broadcast_to(x, u.shape).ravel() for x in (theta + u, sigma, p, u))
-        paired = _above(amplitude, *flat)
-        both = ((weights * x.reshape(u.shape)).sum(axis=0) for x in paired)
-        return Above(*((1 - p) * x + p * y for x, y in zip(alone, both, strict=True)))
-
     def off(self, amplitude: Amplitude, y: Array, sigma: Array, p: Array) -> Array:
-        with np.errstate(divide="ignore"):
-            partner = np.log(p) + posterior(amplitude, -y, sigma).log_density
-            return np.logaddexp(np.log1p(-p) + log_normal(y, sigma), partner)
+        nothing = np.zeros(y.size)
+        log = _partner_alone(amplitude, y.ravel(), nothing, sigma.ravel(), p.ravel())
+        return np.asarray(log.reshape(y.shape))
 
     def on(self, amplitude: Amplitude, y: Array, sigma: Array, p: Array) -> Posterior:
-        flat_y, flat_sigma = y.ravel(), sigma.ravel()
-        kinks = np.stack([end - flat_y for end in _ends(amplitude)])
-        u, weights = amplitude.resolving(kinks, flat_sigma)
-        u = np.broadcast_to(u, weights.shape[:1] + flat_y.shape)
-        moved = posterior(amplitude, flat_y + u, np.broadcast_to(flat_sigma, u.shape))
-        q = p.ravel()
-        with np.errstate(divide="ignore"):
-            parts = [
-                (np.log1p(-q), posterior(amplitude, flat_y, flat_sigma)),
-                (np.log(q) + np.log(weights), moved),
-            ]
-        return Posterior(*(x.reshape(y.shape) for x in mixed(parts)))
+        channels, problem = np.unique(
+            np.stack([sigma.ravel(), p.ravel()]), axis=1, return_inverse=True
+        )
+        read = self._reader(amplitude, *channels)
+        found, _ = read(problem.ravel(), y.ravel(), np.zeros(y.size))
+        return Posterior(*(np.reshape(x, y.shape) for x in found if x is not None))
 
     def edges(self, amplitude: Amplitude) -> list[float]:
-        ends = _ends(amplitude)
-        return sorted({0.0, *ends, *(-x for x in ends)})
+        most = {float(amplitude.breakpoints().max())}
+        return sorted({0.0} | {-float(x) for x in ends(amplitude)} | {-x for x in most})
+
+    def _reader(self, amplitude: Amplitude, sigma: Array, p: Array) -> Reader:
+        atoms = discrete(amplitude)
+        if atoms is not None:
+            return _discrete_pairs(*atoms, sigma, p)
+        return _pairs(amplitude, sigma, p)
 
 
-def _ends(amplitude: Amplitude) -> list[float]:
-    atoms = amplitude.atoms()
-    if atoms is not None:
-        return [float(u) for u in atoms[0]]
-    return sorted({amplitude.start, amplitude.end} - {np.inf})
+def _partner_alone(
+    amplitude: Amplitude, anchor: Array, offset: Array, sigma: Array, p: Array
+) -> Array:
+    """Log density of -x₂ + N(0, σ²)."""
+    with np.errstate(divide="ignore"):
+        partner = np.log(p) + reading(amplitude, -anchor, -offset, sigma).log_density
+        return np.logaddexp(np.log1p(-p) + log_normal(anchor + offset, sigma), partner)
 
 
-def _above(amplitude: Amplitude, theta: Array, sigma: Array, p: Array, shift: Array) -> Above:
-    """`Above` for ν = n - shift, n ~ N(0, σ²); `theta` is the threshold of x + n."""
-    one = np.ones_like(theta)
-    on, off = on_moments(amplitude, one, -theta, sigma), off_moments(one, -theta, sigma)
-    # What stays below is averaged directly: it is far less than what there is in all.
-    below = on_moments(amplitude, -one, theta, sigma)
-    odds = (1 - p) / p
-    passed, v, vv = (p * (x + odds * y) for x, y in zip(on[:3], off[:3], strict=True))
-    # With z = (θ - u)/σ: E[n; +] = σφ, E[n v; +] = σ² P(+), E[n²; +] = σ² (P(+) + z φ).
-    first = sigma * p * (on.phi + odds * off.phi)
-    far = p * (theta * on.phi - on.uphi + odds * theta * off.phi)
-    second = sigma**2 * passed + sigma * far
-    return Above(
-        passed,
-        v,
-        vv,
-        p * on.u,
-        p * on.uv,
-        first - shift * passed,
-        sigma**2 * passed - shift * v,
-        second - 2 * shift * first + shift**2 * passed,
-        p * below.uu,
-    )
+def _discrete_pairs(u: Array, weights: Array, sigma: Array, p: Array) -> Reader:
+    """Readings u - w + N(0, σ²) of atoms."""
+    with np.errstate(divide="ignore"):
+        log_p, log_q, log_u = np.log(p), np.log1p(-p), np.log(weights)
+    values, centres = np.tile(u, u.size + 1), np.concatenate([u, (u - u[:, None]).ravel()])
+    pair = np.tile(log_u, u.size + 1), np.concatenate([0 * u, np.repeat(log_u, u.size)])
+    with_partner = np.repeat([False, True], [u.size, u.size**2])[:, None]
+
+    def read(problem: Index, anchor: Array, offset: Array) -> tuple[Posterior, Array]:
+        s, one, none = sigma[problem], log_p[problem], log_q[problem]
+        logs = (pair[0] + pair[1])[:, None] + np.where(with_partner, one, none)
+        on = mixture(values, centres, logs, anchor, offset, s)
+        alone = np.concatenate([none[None], log_u[:, None] + one])
+        at = np.append(0.0, -u)
+        return on, mixture(at, at, alone, anchor, offset, s).log_density
+
+    return read
+
+
+def _pairs(amplitude: Amplitude, sigma: Array, p: Array) -> Reader:
+    """Readings u - w + N(0, σ²) of a law with a density."""
+    kinks = ends(amplitude)[:, None]
+    closed = has_closed_form(amplitude)
+    tables: dict[float, Table] = {}
+
+    def alone(t: Array, s: Array, weights: Array) -> Posterior:
+        if closed:
+            return reading(amplitude, t, np.zeros_like(t), np.broadcast_to(s, t.shape))
+        # Panels of no length are not worth a look.
+        out = np.zeros((4, *t.shape))
+        for value in np.unique(s):
+            if value not in tables:
+                tables[value] = Table(amplitude, value)
+            some = (weights > 0) & (s == value)
+            out[:, some] = np.stack(tables[value](t[some]))  # type: ignore[arg-type]
+        return Posterior(*out)
+
+    def read(problem: Index, anchor: Array, offset: Array) -> tuple[Posterior, Array]:
+        parts, k = [], 0
+        block = 256
+        while k < max(anchor.size, 1):
+            here = slice(k, k + block)
+            s, q, y = sigma[problem[here]], p[problem[here]], anchor[here] + offset[here]
+            w, weights = amplitude.resolving(_graded(kinks - y, s, closed), s)
+            both = alone(y + w, s, weights)
+            single = reading(amplitude, anchor[here], offset[here], s)
+            with np.errstate(divide="ignore"):
+                pairs = np.log(q) + np.log(weights)
+                logs = [(np.log1p(-q), single), (pairs, both)]
+            assert single.shift is not None and both.shift is not None
+            found = mixed(logs, [single.shift, both.shift + w])
+            parts.append((*found, _partner_alone(amplitude, anchor[here], offset[here], s, q)))
+            k += block
+            block = max(1, _AT_A_TIME // len(w))
+        *on, off = (np.concatenate(x) for x in zip(*parts, strict=True))
+        return Posterior(*on), off
+
+    return read
+
+
+def _graded(kinks: Array, sigma: Array, smooth: bool) -> Array:
+    """`kinks`, and for a density that may be singular there more of them, ever farther away."""
+    if smooth:
+        return kinks
+    steps = 20.0 ** np.arange(1, 8)[:, None, None]
+    with np.errstate(over="ignore"):
+        away = sigma * np.concatenate([-steps, 0 * steps[:1], steps])
+    return np.asarray((kinks + away).reshape(-1, sigma.size))
+
+
+def _start(
+    channel: Channel, amplitude: Amplitude, sigma: Array, p: Array, extra: Array | None = None
+) -> Panels:
+    """Panels to begin with; `extra` of shape (k, problems) are ends of panels as well."""
+    anchors = channel._anchors(amplitude)
+    breaks = amplitude.breakpoints()
+    breaks = np.unique(np.concatenate([breaks, anchors[0] + breaks]))
+    # Posteriors turn sharply between atoms, of the feature or of its interference.
+    turns = discrete(amplitude) is not None or type(channel)._anchors is Channel._anchors
+    found = [
+        _readings.panels(
+            anchors,
+            breaks,
+            float(sigma[k]),
+            float(p[k]),
+            amplitude.mean,
+            turns=turns,
+            extra=None if extra is None else extra[:, k],
+        )
+        for k in range(sigma.size)
+    ]
+    problem = np.repeat(np.arange(sigma.size), [len(x[0]) for x in found])
+    return Panels(problem, *(np.concatenate(x) for x in zip(*found, strict=True)))
+
+
+def _problems(channel: Channel, amplitude: Amplitude, sigma: Array, p: Array) -> Problems:
+    own = type(channel)._reader is not Channel._reader
+    exact = own and (discrete(amplitude) is not None or has_closed_form(amplitude))
+    return Problems(channel._reader(amplitude, sigma, p), sigma, p, amplitude.mean, exact)
 
 
 class _Parameters:
@@ -270,18 +430,12 @@ class Bayes:
 
     def __call__(self, y: ArrayLike) -> Array:
         y = _check.real("y", y)
-        on, share = _posterior(self.channel, self.source, y.reshape(-1))
-        return np.asarray((share * on.mean).reshape(y.shape))
-
-
-def _posterior(channel: Channel, source: SparseSource, y: Array) -> tuple[Posterior, Array]:
-    """Posterior of u, and the probability that the feature is on, given `y`."""
-    amplitude = source.amplitude
-    sigma, p = np.full_like(y, float(channel.sigma)), np.full_like(y, source.p)
-    sigma = np.maximum(sigma, _NO_NOISE * amplitude.mean)
-    on = channel.on(amplitude, y, sigma, p)
-    odds = special.logit(p) + on.log_density - channel.off(amplitude, y, sigma, p)
-    return on, special.expit(odds)
+        amplitude = self.source.amplitude
+        sigma = np.full(1, max(float(self.channel.sigma), _LEAST_NOISE * amplitude.mean))
+        problems = _problems(self.channel, amplitude, sigma, np.full(1, self.source.p))
+        flat = y.reshape(-1)
+        x = problems.densities(np.zeros(flat.size, int), flat, np.zeros(flat.size))
+        return np.asarray((special.expit(x.odds) * x.mean).reshape(y.shape))
 
 
 def decoder_loss(
@@ -292,10 +446,10 @@ def decoder_loss(
     Parameters
     ----------
     decoder : Linear, ReLU, JumpReLU, Gated, Bayes or any callable
-        A function of arrays of readings.  The first three are done in closed form and broadcast
-        against σ and p.  Others take a scalar σ > 0 and p and one-dimensional quadrature, adaptive
-        to a relative error of 1e-9 where the function is smooth but for a few jumps.
-    channel : GaussianChannel or AntipodalChannel
+        A function of arrays of readings.  The first four broadcast against σ and p; others take
+        a scalar σ > 0 and p, and one array of readings at a time.
+    channel : Channel
+        `GaussianChannel`, `AntipodalChannel` or a subclass of your own.
     source : SparseSource
 
     Returns
@@ -306,7 +460,27 @@ def decoder_loss(
     Raises
     ------
     ValueError, TypeError
-        If shapes do not broadcast, or a callable meets arrays of σ or p.
+        If shapes do not broadcast, a callable meets arrays of σ or p, or what it returns are no
+        finite numbers.
+
+    Warns
+    -----
+    RuntimeWarning
+        If the loss of a callable is estimated to be off by more than a relative 1e-8, as for one
+        that changes faster than the integral can follow.
+
+    Notes
+    -----
+    Linear decoders, and ReLUs in both channels of the package, have closed forms.  Other losses
+    are integrals over the reading, adaptive to a relative error of 1e-11 by their own estimate,
+    also where the decoder jumps.  What a callable does in less than 1/100 of the range of readings
+    may be missed, unless it is a jump or close to an edge of the channel.
+
+    Worst relative errors measured against moments of normal laws cut off, at 400 digits, for
+    discrete amplitudes at 120 points in both channels, p from 1e-6 to 1 and σ from 0.03 to 3:
+    2e-15 for `JumpReLU`, 5e-12 for a function that jumps.  `JumpReLU` and a function agree to 3e-12
+    for laws with a density as well, σ from 1e-8 to 0.3; for a Beta law that is singular and a
+    partner, to 1e-10 at σ = 1e-6.
 
     Examples
     --------
@@ -320,95 +494,135 @@ def decoder_loss(
     _check.function("decoder", decoder)
     _check.instance("channel", channel, Channel)
     _check.instance("source", source, SparseSource)
-    amplitude = source.amplitude
-    if isinstance(decoder, Linear):
+    if type(decoder) is Linear:
         a, b = np.asarray(decoder.a), np.asarray(decoder.b)
         offset = b + a * (source.mean + channel.mean(source)) - source.mean
         noise = a * a * channel.variance(source)
         return np.asarray(source.variance * (1 - a) ** 2 + noise + offset**2)
-    if isinstance(decoder, ReLU):
-        loss = antipodal_loss if isinstance(channel, AntipodalChannel) else reduced_loss
-        return loss(decoder.a, decoder.b, channel.sigma, source.p, amplitude=amplitude)
-    if isinstance(decoder, JumpReLU):
-        a, b, theta, sigma, p = np.broadcast_arrays(
-            decoder.a, decoder.b, decoder.threshold, channel.sigma, source.p
-        )
-
-        def at(amplitude: Amplitude, *x: Array) -> tuple[Array]:
-            return (_jump_loss(channel, amplitude, *x),)
-
-        return blockwise(at, amplitude, a, b, theta, sigma, p)[0]
-    return np.asarray(_by_quadrature(decoder, channel, source))
+    closed = _CLOSED_FORMS.get((type(decoder), type(channel)))
+    if closed is not None:
+        return closed(decoder, channel, source)
+    if type(decoder) in (ReLU, JumpReLU, Gated):
+        return _piecewise_loss(decoder, channel, source)
+    return np.asarray(_any_loss(decoder, channel, source))
 
 
-def _jump_loss(
-    channel: Channel, amplitude: Amplitude, a: Array, b: Array, theta: Array, sigma: Array, p: Array
+def _relu_in_noise(decoder: Any, channel: Channel, source: SparseSource) -> Array:
+    return reduced_loss(decoder.a, decoder.b, channel.sigma, source.p, amplitude=source.amplitude)
+
+
+def _relu_in_pairs(decoder: Any, channel: Channel, source: SparseSource) -> Array:
+    return antipodal_loss(decoder.a, decoder.b, channel.sigma, source.p, amplitude=source.amplitude)
+
+
+def _jump_in_noise(decoder: Any, channel: Channel, source: SparseSource) -> Array:
+    return _averaged_jump(_jump, decoder, channel, source)
+
+
+def _jump_in_pairs(decoder: Any, channel: Channel, source: SparseSource) -> Array:
+    return _averaged_jump(_jump_of_pairs, decoder, channel, source)
+
+
+def _averaged_jump(
+    loss: Callable[..., Array], decoder: Any, channel: Channel, source: SparseSource
 ) -> Array:
-    m = channel.above(amplitude, theta, np.maximum(sigma, _NO_NOISE * amplitude.mean), p)
-    # Above the threshold the error is -(ν + α v + γ).
-    alpha, gamma = a - 1, b + (a - 1) * theta
-    square = m.nunu + alpha**2 * m.vv + gamma**2 * m.passed
-    return square + 2 * (alpha * m.nuv + gamma * m.nu + alpha * gamma * m.v) + m.missed
+    a, b, theta, sigma, p = np.broadcast_arrays(
+        decoder.a, decoder.b, decoder.threshold, channel.sigma, source.p
+    )
+    sigma = np.maximum(sigma, _NO_NOISE * source.amplitude.mean)
+
+    def at(amplitude: Amplitude, *x: Array) -> tuple[Array]:
+        return (loss(amplitude, *x),)
+
+    return blockwise(at, source.amplitude, a, b, theta, sigma, p, size=1024)[0]
 
 
-def _best_affine(
-    channel: Channel, amplitude: Amplitude, theta: Array, sigma: Array, p: Array
-) -> tuple[Array, Array, Array]:
-    """a, b and loss of the best affine value above a threshold."""
-    m = channel.above(amplitude, theta, sigma, p)
-    power = p * amplitude.second_moment
-    # The error is regressed where it is small, x where that is.
-    noisy = m.nunu + m.missed > power
-    first = np.where(noisy, m.xv, -m.nuv)
-    second = np.where(noisy, m.x, -m.nu)
-    mean = np.divide(m.v, m.passed, out=np.zeros_like(m.v), where=m.passed > 0)
-    spread = m.vv - mean * m.v
-    slope = np.divide(first - mean * second, spread, out=np.zeros_like(m.v), where=spread > 0)
-    level = np.divide(second, m.passed, out=np.zeros_like(m.v), where=m.passed > 0) - slope * mean
-    gain = slope * first + level * second
-    loss = np.where(noisy, power, m.nunu + m.missed) - gain
-    a = np.where(noisy, slope, 1 + slope)
-    return a, level - slope * theta, loss
+def _jump(
+    amplitude: Amplitude,
+    a: Array,
+    b: Array,
+    theta: Array,
+    sigma: Array,
+    p: Array,
+    partner: Array | float = 0.0,
+) -> Array:
+    """Loss of a jump if the reading is x - `partner` + N(0, σ²), on flat arrays."""
+    u, weights = amplitude.resolving(theta + partner, sigma)
+
+    def error(u: Array | float) -> Array:
+        z = (theta - u + partner) / sigma
+        passed, spread, lead = above(z)
+        missed = (1 - a) * u + (a * partner - b) - a * sigma * lead
+        return np.asarray(passed * (missed**2 + (a * sigma) ** 2 * spread) + u**2 * special.ndtr(z))
+
+    return np.asarray(p * (weights * error(u)).sum(axis=0) + (1 - p) * error(0.0))
 
 
-def _density_points(channel: Channel, source: SparseSource) -> Array:
-    """Readings between which densities and posteriors are smooth enough for a Gauss rule."""
-    return _panels(channel, source.amplitude, np.atleast_1d(channel.sigma), np.atleast_1d(source.p))
+def _jump_of_pairs(
+    amplitude: Amplitude, a: Array, b: Array, theta: Array, sigma: Array, p: Array
+) -> Array:
+    w, weights = partner_nodes(amplitude, -theta, sigma)
+    some = (weights > 0).any(axis=1)
+    w, weights = w[some], weights[some]
+    w = np.broadcast_to(w, (len(w), theta.size))
+    flat = [np.broadcast_to(x, w.shape).ravel() for x in (a, b, theta, sigma, p, w)]
+    block = 512
+    parts = [_jump(amplitude, *(x[k : k + block] for x in flat)) for k in range(0, w.size, block)]
+    paired = (weights * np.concatenate(parts).reshape(w.shape)).sum(axis=0)
+    return np.asarray((1 - p) * _jump(amplitude, a, b, theta, sigma, p) + p * paired)
 
 
-def _panels(channel: Channel, amplitude: Amplitude, sigma: Array, p: Array) -> Array:
-    sigma = np.maximum(sigma, _NO_NOISE * amplitude.mean)
-    # Where on and off are equally likely, some way up the flank of the noise at zero.
-    rarity = -2 * np.log(np.sqrt(2 * np.pi) * p * sigma / ((1 - p) + 1e-300) / amplitude.mean)
-    flank = np.sqrt(np.maximum(rarity, 0.0))
-    pieces = [
-        edge + sigma * np.arange(-9.0, 9.5, 1.5)[:, None] for edge in channel.edges(amplitude)
-    ]
-    pieces.append(sigma * flank * np.linspace(0, 1, 12)[:, None])
-    pieces.append(sigma * (flank + np.linspace(-6, 8, 15)[:, None] / (1 + flank)))
-    pieces.append(sigma * (flank + np.array([2.0, 3.0, 4.5, 6.5, 9.0])[:, None]))
-    breaks = amplitude.breakpoints()
-    pieces.append(np.broadcast_to(breaks[:, None], (breaks.size, sigma.size)))
-    return np.sort(np.concatenate(pieces), axis=0)
+# By the very types: a subclass may be another law.
+_CLOSED_FORMS: dict[tuple[type, type], Callable[[Any, Channel, SparseSource], Array]] = {
+    (ReLU, GaussianChannel): _relu_in_noise,
+    (ReLU, AntipodalChannel): _relu_in_pairs,
+    (JumpReLU, GaussianChannel): _jump_in_noise,
+    (JumpReLU, AntipodalChannel): _jump_in_pairs,
+}
 
 
-def _posterior_losses(
-    channel: Channel, amplitude: Amplitude, sigma: Array, p: Array
-) -> tuple[Array, Array]:
-    """Losses of Bayes' decoder and of the oracle, E Var(x | y) and E Var(x | y, on or off)."""
-    sigma = np.maximum(sigma, _NO_NOISE * amplitude.mean)
-    y, weights = composite(_panels(channel, amplitude, sigma, p), _ORDER)
-    s, q = (np.broadcast_to(x, y.shape) for x in (sigma, p))
-    on = channel.on(amplitude, y, s, q)
-    with np.errstate(divide="ignore"):
-        odds = special.logit(q) + on.log_density - channel.off(amplitude, y, s, q)
-    weights = weights * np.exp(on.log_density)
-    oracle = p * (weights * on.variance).sum(axis=0)
-    doubt = p * (weights * special.expit(-odds) * on.mean**2).sum(axis=0)
-    return oracle + doubt, oracle
+def _piecewise_loss(decoder: Any, channel: Channel, source: SparseSource) -> Array:
+    """Of decoders that are a y + b or zero."""
+    amplitude = source.amplitude
+    rectified = not isinstance(decoder, JumpReLU)
+    threshold = getattr(decoder, "threshold", -np.inf)
+    arrays = np.broadcast_arrays(decoder.a, decoder.b, threshold, channel.sigma, source.p)
+    shape = arrays[0].shape
+    flat = [np.asarray(x, float).ravel() for x in arrays]
+    losses = [np.zeros(0)]
+    for k in range(0, flat[0].size, _BLOCK):
+        a, b, theta, sigma, p = (x[k : k + _BLOCK] for x in flat)
+        sigma = np.maximum(sigma, _NO_NOISE * amplitude.mean)
+        with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
+            extra = np.stack([theta, -b / a])
+        start = _start(channel, amplitude, sigma, p, np.nan_to_num(extra, nan=0.0))
+        pieces = _Piecewise(a, b, theta, rectified)
+        problems = _problems(channel, amplitude, sigma, p)
+        losses.append(_readings.integrated_loss(problems, start, pieces.value, pieces.missed)[0])
+    return np.concatenate(losses).reshape(shape)
 
 
-def _by_quadrature(
+class _Piecewise(NamedTuple):
+    a: Array
+    b: Array
+    theta: Array
+    rectified: bool
+
+    def value(self, problem: Index, y: Array) -> Array:
+        value = self.a[problem] * y + self.b[problem]
+        passed = y > self.theta[problem]
+        if self.rectified:
+            passed = passed & (value > 0)
+        return np.where(passed, value, 0.0)
+
+    def missed(self, problem: Index, x: Fields, f: Array) -> Array:
+        """E[u | y] - f, from E[u - y | y] where f is close to y."""
+        a, b = self.a[problem], self.b[problem]
+        near = (np.abs(1 - a) < 0.5) & (f != 0)
+        return np.where(near, x.shift + (1 - a) * x.y - b, x.mean - f)
+
+
+def _any_loss(
     decoder: Callable[[Array], ArrayLike], channel: Channel, source: SparseSource
 ) -> float:
     if np.ndim(channel.sigma) or np.ndim(source.p):
@@ -417,21 +631,33 @@ def _by_quadrature(
         raise ValueError(
             "sigma must be positive for a decoder that is integrated numerically, got 0"
         )
-    points = np.unique(_density_points(channel, source))
+    amplitude = source.amplitude
+    sigma, p = np.full(1, float(channel.sigma)), np.full(1, source.p)
 
-    def density(y: float) -> float:
-        at = np.array([y])
-        on, _ = _posterior(channel, source, at)
-        sigma, p = np.full(1, float(channel.sigma)), np.full(1, source.p)
-        off = np.exp(channel.off(source.amplitude, at, sigma, p))
-        value = np.asarray(decoder(at), float)
-        error = np.exp(on.log_density) * ((on.mean - value) ** 2 + on.variance)
-        return float((source.p * error + (1 - source.p) * off * value**2)[0])
+    def value(problem: Index, y: Array) -> Array:
+        found = _check.real("values of the decoder", decoder(y))
+        try:
+            return np.broadcast_to(found, y.shape)
+        except ValueError:
+            raise ValueError(
+                f"decoder must return one value a reading, got shape {found.shape} for {y.shape}"
+            ) from None
 
-    value, _ = scipy.integrate.quad_vec(
-        density, points[0], points[-1], points=points[1:-1], epsabs=0, epsrel=1e-10, limit=5000
+    loss, error = _readings.integrated_loss(
+        _problems(channel, amplitude, sigma, p),
+        _start(channel, amplitude, sigma, p, np.zeros((1, 1))),
+        value,
+        lambda problem, x, f: x.mean - f,
+        jumps=True,
     )
-    return float(value)
+    if error[0] > 1e-8 * loss[0]:
+        text = f"the loss {loss[0]:.6g} of the decoder may be off by {error[0]:.1g}"
+        warnings.warn(text, RuntimeWarning, stacklevel=3)
+    return float(loss[0])
+
+
+# The channel of p, ratio and amplitude.
+ChannelOf = Callable[[Array, Array, Amplitude], Channel]
 
 
 @dataclass(frozen=True)
@@ -463,7 +689,7 @@ def optimum_decoder(
     p: ArrayLike,
     ratio: ArrayLike,
     *,
-    channel: str = "gaussian",
+    channel: str | ChannelOf = "gaussian",
     amplitude: Amplitude = Uniform(),
     keep: ArrayLike | None = None,
 ) -> DecoderOptimum:
@@ -477,7 +703,8 @@ def optimum_decoder(
         Probability that a feature is on, at least 1e-140.
     ratio : array_like in (0, 1)
         n_dense / n_sparse; at most ½ for the antipodal channel.
-    channel : "gaussian" or "antipodal"
+    channel : "gaussian", "antipodal" or callable
+        A function of p, ratio (arrays of one shape) and amplitude that returns the `Channel`.
     amplitude : Amplitude
         Law of a feature that is on.
     keep : array_like in (0, 1], optional
@@ -494,8 +721,15 @@ def optimum_decoder(
 
     Notes
     -----
-    Kinds with a threshold or a posterior take a σ below 1e-9 of the mean amplitude as that much:
-    below it their losses stay where those of the other kinds go on falling.
+    Where σ is 0, at ratio 1 or for pairs at ratio ½, it counts as 1e-100 of the mean amplitude.
+
+    Worst relative errors of the losses measured for discrete laws, at 120 points in both channels,
+    p from 1e-6 to 1 and σ from 0.03 to 3: 1e-14, of "bayes" and "oracle" against the trapezoidal
+    rule, of "relu", "jumprelu" and "topk" (at the a, b and threshold returned) against moments at
+    400 digits; for Uniform[0, 1], of "bayes" and "oracle" against mpmath: 3e-15.  The order linear
+    ≥ relu ≥ jumprelu = gated ≥ bayes ≥ oracle holds to a relative 1e-9 in the tests, for p from
+    1e-12 and ratios to 1 - 1e-9.  Laws without closed form of the posterior, as `Beta`, take
+    seconds for a point of the antipodal channel.
 
     Examples
     --------
@@ -507,112 +741,155 @@ def optimum_decoder(
     bayes 0.004480
     """
     _check.choice("kind", kind, KINDS)
-    _check.choice("channel", channel, ("gaussian", "antipodal"))
     p = _check.probability("p", p, least=_check.LEAST_P)
     ratio = _check.probability("ratio", ratio)
     keep = p if keep is None else _check.probability("keep", keep)
     _check.broadcastable(p=p, ratio=ratio, keep=keep)
     p, ratio, keep = np.broadcast_arrays(p, ratio, keep)
-    antipodal = channel == "antipodal"
-    sigma = (antipodal_sigma if antipodal else welch_sigma)(p, ratio, amplitude=amplitude)
-    law: Channel = (AntipodalChannel if antipodal else GaussianChannel)(sigma)
-    source = SparseSource(p, amplitude)
-    nothing = np.full(p.shape, np.nan)
-    a, b, threshold = nothing, nothing, nothing
-    if kind in ("linear", "selection"):
-        mean, variance = source.mean, source.variance
-        if kind == "selection":
-            mean, variance = amplitude.mean + 0 * p, amplitude.variance + 0 * p
-        noise = law.variance(source)
-        total = variance + noise
-        a = np.divide(variance, total, out=np.ones_like(total), where=total > 0)
-        b = mean - a * (mean + law.mean(source))
-        loss = (p if kind == "selection" else 1.0) * a * noise
-    elif kind == "relu":
-        best = (antipodal_optimum if antipodal else optimum)(p, ratio, amplitude=amplitude)
-        a, b, loss = best.a, best.b, best.loss
-    elif kind in ("oracle", "bayes"):
+    found = _optima((kind,), p, ratio, channel, amplitude, keep)[kind]
+    return DecoderOptimum(kind, p, ratio, found.sigma, found.loss, found.a, found.b, found.theta)
 
-        def losses(amplitude: Amplitude, s: Array, q: Array) -> tuple[Array, Array]:
-            return _posterior_losses(law, amplitude, s, q)
 
-        loss = blockwise(losses, amplitude, sigma, p, size=_BLOCK)[kind == "oracle"]
-    elif kind == "topk":
+class _Found(NamedTuple):
+    sigma: Array
+    loss: Array
+    a: Array
+    b: Array
+    theta: Array
 
-        def kept(amplitude: Amplitude, *x: Array) -> tuple[Array, ...]:
-            return _kept(law, amplitude, *x)
 
-        threshold, a, b, loss = blockwise(kept, amplitude, sigma, p, keep, size=_BLOCK)
+def _optima(
+    kinds: tuple[str, ...],
+    p: Array,
+    ratio: Array,
+    channel: str | ChannelOf,
+    amplitude: Amplitude,
+    keep: Array,
+) -> dict[str, _Found]:
+    """The best decoders of several kinds, the densities of readings integrated once."""
+    check_amplitude(amplitude)
+    plain = None
+    if callable(channel):
+        law = channel(p, ratio, amplitude)
+        _check.instance("what channel returns", law, Channel)
     else:
+        _check.choice("channel", channel, ("gaussian", "antipodal"))
+        antipodal = channel == "antipodal"
+        sigma = (antipodal_sigma if antipodal else welch_sigma)(p, ratio, amplitude=amplitude)
+        law = (AntipodalChannel if antipodal else GaussianChannel)(sigma)
+        if {"relu", "jumprelu", "gated"} & set(kinds):
+            best = (antipodal_optimum if antipodal else optimum)(p, ratio, amplitude=amplitude)
+            with np.errstate(divide="ignore", invalid="ignore"):
+                bend = np.where(best.a == 0, np.nan, -best.b / best.a)
+            plain = _Found(sigma, best.loss, best.a, best.b, bend)
+    sigma = np.asarray(law.sigma, float)
+    try:
+        sigma = np.broadcast_to(sigma, p.shape)
+    except ValueError:
+        raise ValueError(
+            f"sigma of the channel must have the shape {p.shape} of p and ratio, got {sigma.shape}"
+        ) from None
+    nothing = np.full(p.shape, np.nan)
+    found = {}
+    for kind in kinds:
+        if kind in ("linear", "selection"):
+            found[kind] = _affine(kind, law, SparseSource(p, amplitude), sigma)
+        elif kind == "relu" and plain is not None:
+            found[kind] = plain._replace(theta=nothing)
+    rest = tuple(kind for kind in kinds if kind not in found)
+    if not rest:
+        return found
+    shape, flat = p.shape, [x.ravel() for x in (sigma, p, keep)]
+    blocks = [
+        _from_readings(rest, law, amplitude, *(x[k : k + _BLOCK] for x in flat))
+        for k in range(0, p.size, _BLOCK)
+    ]
+    for kind in rest:
+        columns = zip(*(block[kind] for block in blocks), strict=True)
+        found[kind] = _Found(sigma, *(np.concatenate(x).reshape(shape) for x in columns))
+        if plain is not None and kind in ("jumprelu", "gated"):
+            # Where a decoder without a jump is the best, it is a ReLU.
+            better = plain.loss <= found[kind].loss
+            pairs = zip(plain, found[kind], strict=True)
+            found[kind] = _Found(*(np.where(better, x, y) for x, y in pairs))
+    return found
 
-        def jump(amplitude: Amplitude, *x: Array) -> tuple[Array, ...]:
-            return _best_jump(law, amplitude, *x)
 
-        threshold, a, b, loss = blockwise(jump, amplitude, sigma, p, size=_BLOCK)
-        # Where a decoder without a jump is the best, it is a ReLU.
-        best = (antipodal_optimum if antipodal else optimum)(p, ratio, amplitude=amplitude)
-        plain = best.loss <= loss
-        found = (best.loss, best.a, best.b, -best.b / best.a)
-        loss, a, b, threshold = (
-            np.where(plain, x, y) for x, y in zip(found, (loss, a, b, threshold), strict=True)
-        )
-    return DecoderOptimum(kind, p, ratio, sigma, loss, a, b, threshold)
+def _affine(kind: str, law: Channel, source: SparseSource, sigma: Array) -> _Found:
+    """Regression of x on y, of all readings or of those of a feature that is on."""
+    p, amplitude = np.broadcast_to(source.p, sigma.shape), source.amplitude
+    mean, variance = source.mean, source.variance
+    if kind == "selection":
+        mean, variance = amplitude.mean + 0 * p, amplitude.variance + 0 * p
+    noise = law.variance(source)
+    total = variance + noise
+    a = np.divide(variance, total, out=np.ones_like(total), where=total > 0)
+    b = mean - a * (mean + law.mean(source))
+    loss = (p if kind == "selection" else 1.0) * a * noise
+    return _Found(sigma, loss, a, b, np.full(sigma.shape, np.nan))
 
 
-def _best_jump(
-    channel: Channel, amplitude: Amplitude, sigma: Array, p: Array
-) -> tuple[Array, Array, Array, Array]:
-    """Threshold, a, b and loss: the best of a scan of thresholds, refined."""
+def _from_readings(
+    kinds: tuple[str, ...],
+    law: Channel,
+    amplitude: Amplitude,
+    sigma: Array,
+    p: Array,
+    keep: Array,
+) -> dict[str, tuple[Array, Array, Array, Array]]:
+    """Loss, a, b and threshold of each kind, on flat arrays."""
+    clean = sigma == 0
     sigma = np.maximum(sigma, _NO_NOISE * amplitude.mean)
-    size = np.full_like(sigma, amplitude.mean)
-    flank = np.sqrt(2 * np.log(1 / p)) + 4 + np.sqrt(2 * np.log1p(size / sigma))
-    grid = np.concatenate(
-        [
-            sigma * np.linspace(-9, 0, 10)[:, None],
-            sigma * flank * np.linspace(0.04, 1, 40)[:, None],
-            size * np.linspace(0.05, 1.5, 12)[:, None],
-        ]
-    )
-    grid = np.sort(grid, axis=0) + 1e-13 * sigma * np.arange(len(grid))[:, None]
+    readings = Readings.of(_problems(law, amplitude, sigma, p), _start(law, amplitude, sigma, p))
+    every, nothing = np.arange(p.size), np.full(p.shape, np.nan)
+    found = {}
+    for kind in kinds:
+        a, b, theta = nothing, nothing, nothing
+        if kind == "oracle":
+            loss = readings.oracle
+        elif kind == "bayes":
+            loss = readings.bayes
+        elif kind == "relu":
+            a, b, loss = _best_relu(readings, amplitude.mean)
+        elif kind == "topk":
+            theta = readings.kept(keep)
+            a, b, loss = readings.affine(every, theta)
+        else:
+            refined, end = readings.best(_readings.with_jump)
+            first, second = readings.affine(every, refined), readings.affine(every, end)
+            pairs = zip((refined, *first), (end, *second), strict=True)
+            theta, a, b, loss = (np.where(first[2] <= second[2], *pair) for pair in pairs)
+        # Without noise nothing is lost to the little that stands for it.
+        loss = np.where(clean & (loss <= p * (10 * sigma) ** 2), 0.0, loss)
+        found[kind] = loss, a, b, theta
+    return found
 
-    def loss(theta: Array, sigma: Array, p: Array) -> Array:
-        return _best_affine(channel, amplitude, theta, sigma, p)[2]
 
-    shape = grid.shape
-    flat = (np.broadcast_to(x, shape).ravel() for x in (grid, sigma, p))
-    losses = loss(*flat).reshape(shape)
-    best = np.argmin(losses, axis=0)
-    inside = np.clip(best, 1, len(grid) - 2)
-    bracket = tuple(np.take_along_axis(grid, (inside + k)[None], axis=0)[0] for k in (-1, 0, 1))
-    found = find_minimum(loss, bracket, args=(sigma, p))
-    lowest = np.take_along_axis(grid, best[None], axis=0)[0]
-    theta = np.where(found.success & (found.f_x <= losses.min(axis=0)), found.x, lowest)
-    return theta, *_best_affine(channel, amplitude, theta, sigma, p)
+def _best_relu(readings: Readings, mean: float) -> tuple[Array, Array, Array]:
+    """a, b and loss: the best of all bends, or the affine one if it bends below all readings."""
+    every = np.arange(readings.problems.p.size)
 
+    def added(above: _readings.Moments, below: _readings.Moments, theta: Array) -> Array:
+        return np.asarray(_readings.ramp(above, theta, mean).rest + below.tt[1])
 
-def _kept(
-    channel: Channel, amplitude: Amplitude, sigma: Array, p: Array, keep: Array
-) -> tuple[Array, Array, Array, Array]:
-    """Threshold, a, b and loss where a part `keep` of the readings is above the threshold."""
-    sigma = np.maximum(sigma, _NO_NOISE * amplitude.mean)
-
-    def excess(theta: Array, sigma: Array, p: Array, keep: Array) -> Array:
-        with np.errstate(divide="ignore"):
-            return np.asarray(np.log(channel.above(amplitude, theta, sigma, p).passed / keep))
-
-    low = min(channel.edges(amplitude)) - 9 * sigma
-    high = sigma * (9 + np.sqrt(2 * np.log(1 / keep))) + np.quantile(amplitude.breakpoints(), 1)
-    found = find_root(excess, (low, high), args=(sigma, p, keep)).x
-    # Where all are kept, nothing is below `low`.
-    theta = np.where(excess(low, sigma, p, keep) > 0, found, low)
-    return theta, *_best_affine(channel, amplitude, theta, sigma, p)
+    bend, _ = readings.best(added)
+    above, below = readings.moments(every, bend)
+    fit = _readings.ramp(above, bend, mean)
+    a, b, loss = fit.a, -fit.a * bend, readings.bayes + fit.rest + below.tt[1]
+    lowest = readings.integral.panels[np.searchsorted(readings.integral.panels.problem, every)]
+    start = lowest.anchor + lowest.left
+    slope, level, affine = readings.affine(every, start)
+    straight = (slope > 0) & (slope * start + level >= 0) & (affine < loss)
+    pairs = ((slope, a), (level, b), (affine, loss))
+    a, b, loss = (np.where(straight, x, y) for x, y in pairs)
+    return a, b, loss
 
 
 def decoder_table(
     p: ArrayLike,
     ratio: ArrayLike,
     *,
-    channel: str = "gaussian",
+    channel: str | ChannelOf = "gaussian",
     amplitude: Amplitude = Uniform(),
 ) -> xr.Dataset:
     """Losses of all decoders on the grid of `p` and `ratio`, and their ratios to the best.
@@ -621,7 +898,8 @@ def decoder_table(
     ----------
     p, ratio : array_like, at most one-dimensional
         The coordinates of the grid, in the ranges of `optimum_decoder`.
-    channel : "gaussian" or "antipodal"
+    channel : "gaussian", "antipodal" or callable
+        As for `optimum_decoder`.
     amplitude : Amplitude
         Law of a feature that is on.
 
@@ -641,11 +919,12 @@ def decoder_table(
     import xarray as xr
 
     p, ratio = (_check.axis(name, x) for name, x in (("p", p), ("ratio", ratio)))
-    found = {
-        kind: optimum_decoder(kind, p[:, None], ratio, channel=channel, amplitude=amplitude).loss
-        for kind in KINDS
-        if kind != "gated"
-    }
+    rows, columns = np.broadcast_arrays(p[:, None], ratio)
+    _check.probability("p", p, least=_check.LEAST_P)
+    _check.probability("ratio", ratio)
+    kinds = tuple(kind for kind in KINDS if kind != "gated")
+    optima = _optima(kinds, rows, columns, channel, amplitude, rows)
+    found = {kind: optima[kind].loss for kind in kinds}
     found["gated"] = found["jumprelu"]
     loss = np.stack([found[kind] for kind in KINDS])
     with np.errstate(divide="ignore", invalid="ignore"):
@@ -655,7 +934,7 @@ def decoder_table(
         {name: (dimensions, values) for name, values in ({"loss": loss} | over).items()},
         {"decoder": list(KINDS), "p": p, "ratio": ratio},
         {
-            "channel": channel,
+            "channel": channel if isinstance(channel, str) else repr(channel),
             "amplitude": repr(amplitude),
             "loss": "mean squared error per feature",
         },

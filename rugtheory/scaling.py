@@ -383,4 +383,7 @@ def _topk_threshold(p: Array, sigma: Array, amplitude: Amplitude) -> Array:
         return np.asarray((1 - p) * above.g0 - p * sigma * density * signed_tails(-t).g1)
 
     top = np.sqrt(2 * np.log(1 / p) + 2 * np.log1p(amplitude.mean / sigma)) + 3
-    return np.asarray(find_root(excess, (-top, top), args=(p, sigma)).x)
+    # Of features nearly always on, noise far below zero is kept, at p = 1 all of it.
+    low = -top - np.sqrt(-2 * np.log(np.maximum(1 - p, 1e-300)))
+    root = find_root(excess, (low, top), args=(p, sigma)).x
+    return np.asarray(np.where(p < 1, root, low))

@@ -9,7 +9,9 @@ from scipy import optimize, special
 
 import rugtheory as rt
 
+from .laws.domain import AMPLITUDES
 from .oracle import channels
+from .strangers import concrete
 
 POINTS = [(0.045, 0.25), (0.01, 0.1), (0.3, 0.9), (0.5, 1e-2), (1e-4, 0.5), (1e-8, 0.3), (0.9, 0.5)]
 LAWS = [rt.Uniform(), rt.Uniform(0.3, 1.1), rt.Exponential(0.5), rt.Beta(2, 3), rt.Constant(0.7)]
@@ -52,6 +54,157 @@ class TestAgainstTheOracle:
             assert float(rt.decoder_loss(decoder, channel, source)) == pytest.approx(
                 truth, rel=1e-9
             )
+
+
+CLOSE = rt.FromQuadrature([0.2, 1.0, 1.5], [1.0, 2.0, 1.0])
+
+
+# Posteriors of others take seconds in the antipodal channel.
+CLOSED = [law for law in AMPLITUDES if not isinstance(law, rt.Beta)]
+
+
+class TestDiscreteLaws:
+    """Posteriors turn from atom to atom within σ²/Δ, far less than σ where that is small."""
+
+    @pytest.mark.parametrize("antipodal", [False, True])
+    @pytest.mark.parametrize(
+        ("law", "p", "ratio"),
+        [
+            (CLOSE, 1 - 1e-9, 0.99),
+            (CLOSE, 0.3, 0.97),
+            (CLOSE, 0.01, 0.5),
+            (CLOSE, 1e-4, 0.1),
+            (rt.Constant(0.7), 0.05, 0.9),
+            (rt.Constant(0.7), 1e-3, 0.1),
+        ],
+    )
+    def test_from_the_definition(self, law, p, ratio, antipodal):
+        given = {"channel": "antipodal" if antipodal else "gaussian", "amplitude": law}
+        ratio = ratio / 2 if antipodal else ratio
+        atoms = law.atoms()
+        sigma = float(rt.optimum_decoder("bayes", p, ratio, **given).sigma)
+        truth = channels.least_discrete_losses(*atoms, sigma, p, antipodal=antipodal)
+        for kind, expected in zip(("bayes", "oracle"), truth, strict=True):
+            loss = float(rt.optimum_decoder(kind, p, ratio, **given).loss)
+            assert loss == pytest.approx(expected, rel=1e-9, abs=1e-300)
+        for kind in ("linear", "relu", "jumprelu", "topk"):
+            best = rt.optimum_decoder(kind, p, ratio, **given)
+            bend = {"linear": -1e3, "relu": -best.b / best.a}.get(kind, best.threshold)
+            exact = channels.discrete_jump_loss(
+                *atoms, sigma, p, best.a, best.b, bend, antipodal=antipodal
+            )
+            assert float(best.loss) == pytest.approx(exact, rel=1e-9)
+
+    @given(
+        st.floats(-0.5, 1.7),
+        st.floats(-1.5, 1.5),
+        st.floats(-1, 1),
+        st.floats(-12, 0).map(lambda x: 10**x),
+        st.floats(-11, 0).map(lambda x: 10**x),
+        st.sampled_from([rt.Constant(0.7), CLOSE]),
+        st.booleans(),
+    )
+    @settings(max_examples=40)
+    def test_any_jump(self, theta, a, b, p, sigma, law, antipodal):
+        channel = (rt.AntipodalChannel if antipodal else rt.GaussianChannel)(sigma)
+        exact = channels.discrete_jump_loss(
+            *law.atoms(), sigma, p, a, b, theta, antipodal=antipodal
+        )
+        loss = rt.decoder_loss(rt.JumpReLU(a, b, theta), channel, rt.SparseSource(p, law))
+        # A threshold that is an amplitude to rounding is on either side of it.
+        slack = 1e-9 + 1e-15 / sigma
+        assert float(loss) == pytest.approx(exact, rel=slack)
+
+    @pytest.mark.parametrize("p", [1e-12, 1e-3, 0.5, 1.0])
+    def test_one_amplitude(self, p):
+        """Of one amplitude the oracle loses nothing, a jump exponentially little; none less."""
+        ratio = np.array([0.1, 0.5, 0.9, 0.999, 1 - 1e-9])
+        table = rt.decoder_table([p], ratio, amplitude=rt.Constant(0.7)).loss
+        assert float(table.min()) >= 0
+        assert np.all(table.sel(decoder="oracle") == 0)
+        sigma = rt.welch_sigma(p, ratio, amplitude=rt.Constant(0.7))
+        jump = table.sel(decoder="jumprelu").values[0]
+        # The threshold in the middle mistakes no more than this.
+        bound = 0.49 * special.ndtr(-0.35 / np.maximum(sigma, 1e-3))
+        assert np.all(jump <= bound * (1 + 1e-9) + 1e-300)
+
+
+class TestUnboundedPartner:
+    """The partner of an unbounded amplitude moves readings down without end."""
+
+    @pytest.mark.parametrize("scale", [1.0, 0.03])
+    @pytest.mark.parametrize("p", [1e-12, 1e-4, 0.5])
+    def test_exponential_pairs_alone(self, p, scale):
+        """Ratio ½.  If both are on, y = u - w is Laplace's and min(u, w) exponential, mean s/2.
+
+        Then u is max(y, 0) and that.  For y > 0 both may be on, with odds B/A of densities
+        B = p²/2 and A = p(1 - p) times e^(-y/s)/s, and x = y or y + min: the variance within is
+        s²/4 for both signs of y, that between s²/4 AB/(A + B).  For y < 0 the feature may be off,
+        with odds A/B, and the mean s/2 is in doubt.
+        """
+        alone, both = p * (1 - p), p * p / 2
+        between = alone * both / (alone + both)
+        bayes = scale**2 * (2 * both / 4 + between / 4 + between / 4)
+        # The oracle knows that the feature is on, not whether the partner is.
+        oracle = scale**2 * (2 * both / 4 + between / 4)
+        for kind, expected in (("bayes", bayes), ("oracle", oracle)):
+            law = rt.Exponential(scale)
+            loss = rt.optimum_decoder(kind, p, 0.5, channel="antipodal", amplitude=law).loss
+            assert float(loss) == pytest.approx(expected, rel=1e-9)
+
+    @pytest.mark.parametrize("make", concrete(rt.Channel), ids=lambda x: x.__name__)
+    @pytest.mark.parametrize("law", CLOSED, ids=repr)
+    def test_affine_functions(self, law, make):
+        self.affine(law, make)
+
+    @pytest.mark.slow
+    @pytest.mark.parametrize("make", concrete(rt.Channel), ids=lambda x: x.__name__)
+    @pytest.mark.parametrize("law", AMPLITUDES, ids=repr)
+    def test_affine_functions_of_every_law(self, law, make):
+        self.affine(law, make)
+
+    @staticmethod
+    def affine(law, make):
+        """A function that is affine loses what the moments of x and ν say."""
+        for sigma, p in ((0.3, 0.9), (0.02, 0.01)):
+            channel, source = make(sigma), rt.SparseSource(p, law)
+            expected = rt.decoder_loss(rt.Linear(1.1, -0.05), channel, source)
+            loss = rt.decoder_loss(lambda y: 1.1 * y - 0.05, channel, source)
+            assert float(loss) == pytest.approx(float(expected), rel=1e-9)
+
+
+class TestJumps:
+    @given(
+        st.floats(-0.5, 1.5),
+        st.floats(0.03, 0.5),
+        st.floats(-8, 0).map(lambda x: 10**x),
+        st.sampled_from(concrete(rt.Channel)),
+        st.sampled_from([rt.Constant(0.7), CLOSE]),
+    )
+    @settings(max_examples=30)
+    def test_of_functions(self, theta, sigma, p, make, law):
+        """Where a function jumps anywhere, its integral is that of the closed form."""
+        channel, source = make(sigma), rt.SparseSource(p, law)
+        expected = rt.decoder_loss(rt.JumpReLU(0.0, 0.8, theta), channel, source)
+        loss = rt.decoder_loss(lambda y: np.where(y > theta, 0.8, 0.0), channel, source)
+        assert float(loss) == pytest.approx(float(expected), rel=1e-9)
+
+    def test_of_one_that_never_rests(self):
+        with pytest.warns(RuntimeWarning, match="of the decoder may be off by"):
+            rt.decoder_loss(
+                lambda y: np.sin(1e9 * y), rt.GaussianChannel(0.3), rt.SparseSource(0.1)
+            )
+
+    @pytest.mark.parametrize(
+        ("decoder", "message"),
+        [
+            (lambda y: y[:3], "decoder must return one value a reading"),
+            (lambda y: y / 0 * 0, "values of the decoder must be finite"),
+        ],
+    )
+    def test_bad_functions(self, decoder, message):
+        with np.errstate(all="ignore"), pytest.raises(ValueError, match=message):
+            rt.decoder_loss(decoder, rt.GaussianChannel(0.3), rt.SparseSource(0.1))
 
 
 def gauss(points, order):

@@ -132,3 +132,12 @@ def test_regimes():
 def test_bad_values(make, message):
     with pytest.raises(ValueError, match=message):
         make()
+
+
+@pytest.mark.parametrize("kind", ["relu", "jumprelu", "gated", "topk"])
+def test_sparse_law_is_a_number_up_to_p_one(kind):
+    p, ratio = np.array([1e-12, 0.01, 0.9, 1 - 1e-9, 1 - 1e-15, 1.0]), 0.5
+    law = rt.sparse_law(kind, p, ratio)
+    assert np.all(np.isfinite(law)) and np.all(law > 0)
+    if kind == "topk":  # all are kept, and the noise is all that is lost
+        assert law[-1] == pytest.approx(float(rt.welch_sigma(1.0, ratio)) ** 2, rel=1e-12)

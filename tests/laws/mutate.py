@@ -102,7 +102,7 @@ MUTANTS = [
     ),
     Mutant(
         "readings missed by a jump", "decoder",
-        "alpha * gamma * m.v) + m.missed", "alpha * gamma * m.v)",
+        "* spread) + u**2 * special.ndtr(z)", "* spread)",
         "test_decoders.py::TestDecoders",
     ),
     Mutant(

@@ -1,13 +1,14 @@
 """Laws of decoders, pairs and structures."""
 
 import numpy as np
-from hypothesis import assume, given, settings
+import pytest
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from pytest import approx
 
 import rugtheory as rt
 
-from .domain import AMPLITUDE, RATIO, SCALED, SIGMA, A, B, P, few, some
+from .domain import AMPLITUDE, AMPLITUDES, RATIO, SCALED, SIGMA, A, B, P, few, some
 
 ORDERED = (
     ("linear", "relu"),
@@ -22,22 +23,40 @@ HALF = st.floats(1e-4, 0.5)
 MODERATE = st.floats(-6, 0).map(lambda x: 10**x)
 
 
+def ordered(p, ratio, law, channel):
+    """Losses of all kinds, none negative and all in order."""
+    table = rt.decoder_table([p], [ratio], channel=channel, amplitude=law).loss
+    loss = {str(kind): float(table.sel(decoder=kind)[0, 0]) for kind in table.decoder.values}
+    assert min(loss.values()) >= 0
+    for worse, better in ORDERED:
+        assert loss[better] <= loss[worse] * (1 + 1e-9), (worse, better)
+    assert loss["gated"] == loss["jumprelu"]
+    return loss
+
+
 class TestDecoders:
     """Decoders in the Gaussian channel"""
 
-    @given(P, RATIO)
+    @given(P, RATIO, AMPLITUDE)
     @some
-    def test_order(self, p, ratio):
+    def test_order(self, p, ratio, law):
         """linear ≥ ReLU ≥ JumpReLU = gated ≥ Bayes ≥ oracle; linear ≥ selection ≥ oracle."""
-        assume(rt.welch_sigma(p, ratio) > 1e-8)  # jumps and posteriors resolve no less
-        loss = {
-            kind: float(rt.optimum_decoder(kind, p, ratio).loss)
-            for kind in {x for pair in ORDERED for x in pair} | {"gated"}
-        }
-        for worse, better in ORDERED:
-            assert loss[better] <= loss[worse] * (1 + 1e-9), (worse, better)
-        assert loss["gated"] == loss["jumprelu"]
-        assert loss["linear"] == approx(float(rt.linear_loss(p, ratio)), rel=1e-12)
+        loss = ordered(p, ratio, law, "gaussian")
+        linear = float(rt.linear_loss(p, ratio, amplitude=law))
+        assert loss["linear"] == approx(linear, rel=1e-12)
+
+    @given(P, st.one_of(HALF, st.just(0.5)), st.sampled_from([AMPLITUDES[2], AMPLITUDES[6]]))
+    @few
+    def test_order_in_pairs(self, p, ratio, law):
+        """The same order in the antipodal channel."""
+        ordered(p, ratio, law, "antipodal")
+
+    @pytest.mark.slow
+    @given(P, st.one_of(HALF, st.just(0.5)), AMPLITUDE)
+    @some
+    def test_order_in_pairs_of_every_law(self, p, ratio, law):
+        """The same order in the antipodal channel, of laws with a density as well."""
+        ordered(p, ratio, law, "antipodal")
 
     @given(MODERATE, st.lists(st.floats(0.01, 0.99), min_size=2, max_size=2))
     @some

@@ -5,6 +5,7 @@ P(0 < y - ν < 1), and u, u² have the posterior averages that follow from the t
 """
 
 import mpmath as mp
+import numpy as np
 
 DIGITS = 30
 
@@ -60,3 +61,58 @@ def least_losses(sigma, p):
 
         points = _points(sigma, ())
         return mp.quad(bayes, points), mp.quad(oracle, points)
+
+
+def cases(u, weights, p, *, antipodal=False):
+    """x, centre of the reading and probability of each case of x and its partner, at atoms."""
+    weights = np.asarray(weights, float) / np.sum(weights)
+    atoms = [(0.0, 1 - p), *((float(x), p * w) for x, w in zip(u, weights, strict=True))]
+    partners = atoms if antipodal else [(0.0, 1.0)]
+    return [
+        (x, x - w, share * other, on > 0)
+        for on, (x, share) in enumerate(atoms)
+        for w, other in partners
+    ]
+
+
+def least_discrete_losses(u, weights, sigma, p, *, antipodal=False):
+    """Of E[x | y] and of E[x | y, on or off], for amplitudes at atoms.
+
+    Readings are a mixture of normal laws.  The trapezoidal rule is exact to rounding for integrands
+    that are analytic; its step resolves the widths σ²/Δ over which posteriors turn.
+    """
+    every = cases(u, weights, p, antipodal=antipodal)
+    low, high = (f(c for _, c, *_ in every) for f in (min, max))
+    step = min(sigma, sigma**2 / (high - low)) / 8
+    n = int((high - low + 24 * sigma) / step) + 1
+    bayes = oracle = 0.0
+    for k in range(0, n, 200_000):
+        y = low - 12 * sigma + step * np.arange(k, min(n, k + 200_000))
+        parts = [
+            (x, on, q / (sigma * np.sqrt(2 * np.pi)) * np.exp(-(((y - c) / sigma) ** 2) / 2))
+            for x, c, q, on in every
+        ]
+        absent = sum(part for _, on, part in parts if not on)
+        present = sum(part for _, on, part in parts if on)
+        # Around one of the amplitudes, so that the mean of one has no rounding.
+        shifted = sum((x - u[0]) * part for x, on, part in parts if on)
+        mean = shifted / np.maximum(present, 1e-320)
+        spread = sum(part * (x - u[0] - mean) ** 2 for x, on, part in parts if on)
+        doubt = present * absent / np.maximum(present + absent, 1e-320) * (u[0] + mean) ** 2
+        bayes, oracle = bayes + step * (spread + doubt).sum(), oracle + step * spread.sum()
+    return bayes, oracle
+
+
+def discrete_jump_loss(u, weights, sigma, p, a, b, theta, *, antipodal=False):
+    """Loss of a y + b above θ, else 0, for amplitudes at atoms: moments of normal laws cut off."""
+    with mp.workdps(400):
+        s, a, b, theta, total = *(mp.mpf(float(x)) for x in (sigma, a, b, theta)), mp.mpf(0)
+        for x, c, q, _ in cases(u, weights, p, antipodal=antipodal):
+            z = (theta - mp.mpf(c)) / s
+            above, density = mp.erfc(z / mp.sqrt(2)) / 2, mp.npdf(z)
+            first = s * density
+            second = s * s * (above + z * density)
+            level = mp.mpf(x) - a * mp.mpf(c) - b
+            error = level**2 * above - 2 * level * a * first + a * a * second
+            total += mp.mpf(q) * (error + mp.mpf(x) ** 2 * (1 - above))
+        return float(total)
