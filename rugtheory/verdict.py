@@ -27,11 +27,11 @@ from numpy.typing import ArrayLike, NDArray
 from . import _check
 from ._check import Array
 from .bounds import welch_sigma
+from ._sampling import dead_features
 from .exact import Row, model
 from .optimum import optimum
 from .source import Amplitude, SparseSource, Uniform
 from .structures import best_known
-from .symmetry import dead_features
 
 _RTOL = 1e-7
 

@@ -1,0 +1,334 @@
+r"""The least loss of an output over all a and b, with the interference it has.
+
+With ν = Z/W_ii and the decoder ReLU(a (u + ν - t)) the loss is a quadratic in a, so what is left is
+a function of the threshold t, and it may have many minima: kinks where the law of ν has atoms, a
+linear decoder far below, a constant far above.  So the whole range of t is scanned before any
+search.  a is not negative: a decoder that falls with its reading, which rises with x, has
+Cov(x, x̂) ≤ 0, and loses no less than the mean of x does.
+
+* Where the values of ν are few, as for discrete amplitudes, every piece of the function between two
+  readings is a quotient of two quadratics, and the best point of each is known in closed form.
+* Else the scan takes the moments of ReLU(u + ν - t) and of what it misses at all t at once, from one
+  set of values of the transform of ν for each of a few paths; and exact losses decide.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+import scipy
+
+from ._check import Array
+from ._inversion import Interference
+from .exact import Row, significant, support
+from .source import Amplitude, Complex, SparseSource
+
+# Paths of integration, in units of the inverse scale of the interference.
+_PATHS = (0.4, 1.2, 3.5, 10.0)
+_NODES = 512
+# Images of a midpoint rule are below exp of this.
+_LOG_IMAGES = 32.0
+# Minima of the scan that are compared by exact losses.
+_CANDIDATES = 4
+# How far scan and exact loss may be apart before the scan is not believed.
+_BELIEVED = 0.05
+# Of losses that are compared only.
+_COARSE = 1e-2
+_ZOOMS, _ZOOM = 3, 9
+_NO_THRESHOLD = 1e-300
+
+
+@dataclass(frozen=True)
+class Least:
+    """The least loss, and the diagonal a and threshold t that have it."""
+
+    loss: float
+    a: float
+    threshold: float
+
+
+def least_loss(weights: Array, source: SparseSource, rtol: float) -> Least:
+    """Least E(u - ReLU(a (u + ν - t)))² over a and t, ν = Σ weights_j x_j.
+
+    The answer depends on the arguments alone.  It is the loss at the `a` and `t` found, to `rtol`;
+    never above those of a constant and of the best linear decoder.
+    """
+    weights = weights[np.argsort(-np.abs(weights))]
+    variance, mean = source.variance, source.mean
+    if not variance > 0:  # a constant
+        return Least(0.0, 1.0, -mean)
+    noise = variance * float(weights @ weights)
+    if not noise > 0:
+        return Least(0.0, 1.0, 0.0)
+    best = _searched(weights, source, rtol)
+    # The linear decoder with a ReLU is as good at least, and the constant is its limit.
+    linear = mean * float(weights.sum()) - mean * noise / variance
+    for threshold in (linear,):
+        best = min(best, _exact(weights, threshold, source, rtol), key=lambda x: x.loss)
+    # A constant: no reading but b.
+    return best if best.loss <= variance else Least(variance, 0.0, -np.inf)
+
+
+def _searched(weights: Array, source: SparseSource, rtol: float) -> Least:
+    kept, shift, _ = significant(weights, 0.0, source, 1.0)
+    values = support(kept, source, source.amplitude.mean)
+    if values is not None and source.amplitude.atoms() is not None:
+        found = _discrete(shift + values[0], values[1], source)
+    else:
+        found = _scanned(weights, kept, shift, source)
+    some = [_exact(weights, t, source, rtol) for t in found]
+    best = min(some, key=lambda x: x.loss)
+    return best if values is not None else _polished(weights, best, source, rtol)
+
+
+def _exact(weights: Array, threshold: float, source: SparseSource, rtol: float) -> Least:
+    """The least loss over a at a threshold."""
+    a = 1.0
+    for _ in range(3):  # a quadratic; again where a first step was too long to be exact
+        row = Row(a, a * weights, -a * threshold, source, rtol)
+        loss, better = row.least(a, threshold)
+        near = abs(better - a) <= 0.1 * a
+        if not better > 0:
+            return Least(min(loss, source.second_moment), 0.0, threshold)
+        a = better
+        if near:
+            break
+    return Least(loss, a, threshold)
+
+
+def _polished(weights: Array, start: Least, source: SparseSource, rtol: float) -> Least:
+    """A minimum next to `start`, by inversion."""
+    a, middle = start.a, start.threshold
+    row = Row(a, a * weights, -a * middle, source, rtol)
+    best = start
+
+    def loss(threshold: float) -> float:
+        nonlocal best
+        value, better = row.least(a, threshold)
+        if value < best.loss:
+            best = Least(value, better, threshold)
+        return value
+
+    step = 0.01 * max(abs(middle), source.mean)
+    scipy.optimize.minimize_scalar(
+        loss, bracket=(middle - step, middle + step), options={"xtol": 1e-3, "maxiter": 12}
+    )
+    return best
+
+
+def _discrete(z: Array, probability: Array, source: SparseSource) -> list[float]:
+    """Thresholds at which the loss may be least, for ν with these values; best ones first."""
+    atoms = source.amplitude.atoms()
+    assert atoms is not None
+    p = source.p
+    nu = np.concatenate([z, *(z for _ in atoms[0])])
+    x = np.concatenate([0 * z, *(np.full_like(z, u) for u in atoms[0])])
+    share = np.concatenate([(1 - p) * probability, *(p * q * probability for q in atoms[1])])
+    v = x + nu
+    order = np.argsort(-v)
+    v, x, nu, share = v[order], x[order], nu[order], share[order]
+    # Of the readings above a threshold: sums of the error x - v = -ν, of v and of 1.
+    m, sv, sn = (np.cumsum(share * y) for y in (np.ones_like(v), v, nu))
+    svv, snv, snn = (np.cumsum(share * y) for y in (v * v, nu * v, nu * nu))
+    missed = np.cumsum((share * x * x)[::-1])[::-1]
+    missed = np.append(missed[1:], 0.0)
+    # Best line a v + c through what is above: with d = a - 1 the error is ν + d v + c.
+    with np.errstate(divide="ignore", invalid="ignore"):
+        spread = svv - sv * sv / m
+        d = -(snv - sn * sv / m) / spread
+        c = -(sn + d * sv) / m
+        inside = -c / (1 + d)
+        below = np.append(v[1:], -np.inf)
+        inner = np.where((d > -1) & (inside <= v) & (inside >= below), inside, np.nan)
+        thresholds = np.concatenate([inner, v[1:]])
+        loss = np.concatenate(
+            [
+                missed + snn + d * (2 * snv + d * svv) + c * (2 * sn + 2 * d * sv + c * m),
+                _through(v[1:], missed[:-1], *(y[:-1] for y in (m, sv, sn, svv, snv, snn))),
+            ]
+        )
+    loss = np.where(np.isfinite(thresholds) & np.isfinite(loss), loss, np.inf)
+    few = np.argsort(loss, kind="stable")[: 2 * _CANDIDATES]
+    return [float(thresholds[k]) for k in few if np.isfinite(loss[k])] or [float(v[-1])]
+
+
+def _through(
+    t: Array, missed: Array, m: Array, sv: Array, sn: Array, svv: Array, snv: Array, snn: Array
+) -> Array:
+    """Least loss over a at thresholds t, from the sums over the readings above."""
+    # x - a (v - t) = (t - ν) - d h, with h = v - t.
+    hh = svv - 2 * t * sv + t * t * m
+    eh = t * sv - snv - t * (t * m - sn)
+    ee = snn - 2 * t * sn + t * t * m
+    d = np.maximum(eh / hh, -1.0)
+    return np.asarray(missed + ee - 2 * d * eh + d * d * hh)
+
+
+def _scanned(weights: Array, kept: Array, shift: float, source: SparseSource) -> list[float]:
+    """Thresholds at which the loss may be least; a scan over all, zoomed."""
+    profile = Profile(Interference(kept, source.p, source.amplitude), source)
+    grid = thresholds(kept, source)
+    loss = profile(grid)
+    lowest = _minima(loss)
+    found = []
+    for k in lowest:
+        low, high = grid[max(k - 1, 0)], grid[min(k + 1, grid.size - 1)]
+        for _ in range(_ZOOMS):
+            t = np.linspace(low, high, _ZOOM)
+            at = int(np.argmin(profile(t)))
+            low, high = t[max(at - 1, 0)], t[min(at + 1, t.size - 1)]
+        found.append(float(t[at]) + 0.0)
+    told = profile(np.array(found[:1]))[0]
+    truth = _exact(kept, found[0], source, _COARSE).loss
+    if abs(told - truth) > _BELIEVED * truth:
+        loss = np.array([_exact(kept, t, source, _COARSE).loss for t in grid])
+        found += [float(grid[k]) for k in _minima(loss)]
+    return [t + shift for t in found]
+
+
+def _minima(loss: Array) -> list[int]:
+    """Local minima, the deepest first."""
+    padded = np.concatenate([[np.inf], loss, [np.inf]])
+    local = np.flatnonzero((loss <= padded[:-2]) & (loss <= padded[2:]))
+    return [int(k) for k in local[np.argsort(loss[local], kind="stable")][:_CANDIDATES]]
+
+
+def thresholds(weights: Array, source: SparseSource) -> Array:
+    """Where to look, ascending: all scales that the law of u + ν has."""
+    amplitude, p = source.amplitude, source.p
+    size, end = amplitude.mean, min(amplitude.end, 4 * amplitude.mean)
+    mean, noise = source.mean * float(weights.sum()), source.variance * float(weights @ weights)
+    sigma = np.sqrt(noise)
+    # Up to where the noise is as rare as the signal, and down to the linear decoder.
+    flank = np.sqrt(8 / 3 * np.log(1 / p)) + np.sqrt(2 * np.log1p(size / sigma)) + 3
+    linear = -source.mean * noise / source.variance
+    usual = source.mean * float(np.abs(weights).sum())
+    strong = weights[:8] * end
+    edges = np.append(0.0, [amplitude.start, end])
+    pieces = [
+        np.zeros(1),
+        mean + sigma * np.linspace(-4, 0, 9),
+        mean + sigma * flank * np.linspace(0.03, 1, 20),
+        mean + linear * np.geomspace(0.01, 1.5, 12),
+        size * np.linspace(0.05, 1.6, 16),
+        np.outer([-1, 1], usual * np.geomspace(0.05, 8, 10)).ravel(),
+        np.add.outer(strong, edges).ravel(),
+        edges,
+    ]
+    return np.unique(np.concatenate(pieces))
+
+
+class Profile:
+    """The least loss over a at many thresholds at once, for a scan.
+
+    Parameters
+    ----------
+    law : Interference
+    source : SparseSource
+    """
+
+    def __init__(self, law: Interference, source: SparseSource) -> None:
+        self.law, self.source = law, source
+
+    @cached_property
+    def _paths(self) -> dict[int, list[_Path]]:
+        """On either side of the imaginary axis."""
+        law, amplitude = self.law, self.source.amplitude
+        jump = float(np.abs(law.weights[0])) * min(amplitude.end, 4 * amplitude.mean)
+        scale = max(law.spread, jump / 2)
+        low, high = law.domain()
+        bounds = {1: min(high, amplitude.abscissa), -1: -low}
+        return {
+            side: [
+                _path(law, amplitude, side * min(x / scale, x / (1 + x) * bounds[side]))
+                for x in _PATHS
+            ]
+            for side in (1, -1)
+        }
+
+    def __call__(self, t: Array) -> Array:
+        source, law, p = self.source, self.law, self.source.p
+        amplitude = source.amplitude
+        m1, m2 = amplitude.mean, amplitude.second_moment
+        none, some = float(np.exp(law.log_none)), float(-np.expm1(law.log_none))
+        mean = source.mean * float(law.weights.sum())
+        square = source.variance * float(law.weights @ law.weights) + mean**2
+        first, second = mean - t * some, square - 2 * t * mean + t * t * some
+        (off,) = self._moments(1, t, ("off",))
+        missed, crossed = self._moments(-1, t, ("missed", "crossed"))
+        # Where nothing interferes, of e = u - h and h = ReLU(u - t).
+        kink = np.maximum(t, 0.0)
+        u, share = amplitude.resolving(kink, 1e-9 * kink + _NO_THRESHOLD)
+        h = np.maximum(u - t, 0.0)
+        e = u - h
+        ee, eh, hh = (none * np.sum(share * y, axis=0) for y in (e * e, e * h, h * h))
+        off = (1 - p) * (np.maximum(off, 0.0) + none * np.maximum(-t, 0.0) ** 2)
+        # The loss of a = 1 - d is q0 + q1 d + q2 d².
+        left = second - missed
+        q0 = p * (left - 2 * crossed + ee) + off
+        q1 = p * (-2 * m1 * first - 2 * left + 2 * crossed + 2 * eh) - 2 * off
+        q2 = p * (m2 * some + 2 * m1 * first + left + hh) + off
+        d = np.minimum(np.divide(-q1, 2 * q2, out=np.ones_like(t), where=q2 > 0), 1.0)
+        loss = q0 + d * (q1 + d * q2)
+        return np.asarray(np.clip(loss, 0.0, source.second_moment))
+
+    def _moments(self, side: int, t: Array, names: tuple[str, ...]) -> list[Array]:
+        """Each by the path whose integrand is least."""
+        paths = self._paths[side]
+        size = np.array([x.log_size - x.alpha * t for x in paths])
+        best = np.argmin(size, axis=0)
+        found = [np.zeros_like(t) for _ in names]
+        for k, path in enumerate(paths):
+            at = best == k
+            if at.any():
+                for y, name in zip(found, names, strict=True):
+                    y[at] = path.moment(name, t[at])
+        return found
+
+
+@dataclass(frozen=True)
+class _Path:
+    """Values of the transform of Z, without its atom at 0, along Re s = α; e^{log_size} is out."""
+
+    alpha: float
+    log_size: float
+    step: float
+    s: Complex
+    values: dict[str, Complex]
+
+    def moment(self, name: str, t: Array) -> Array:
+        with np.errstate(over="ignore", under="ignore"):
+            factor = np.exp(self.log_size - self.alpha * t)
+            phase = np.exp(np.outer(t, -1j * self.s.imag))
+            value = factor * (phase @ self.values[name]).real * self.step / np.pi
+        return np.asarray(np.where(np.isfinite(value), value, 0.0))
+
+
+def _path(law: Interference, amplitude: Amplitude, alpha: float) -> _Path:
+    step = 2 * np.pi * abs(alpha) / _LOG_IMAGES
+    y = (np.arange(_NODES) + 0.5) * step
+    s = np.asarray(alpha + 1j * y, np.complex128)
+    log_size = float(law.log_mgf(np.array([alpha]))[0])
+    if not np.isfinite(log_size):
+        nothing = np.zeros_like(s)
+        return _Path(alpha, np.inf, step, s, dict.fromkeys(("off", "missed", "crossed"), nothing))
+    transform, _ = law.mgf(s, np.full_like(s, -log_size))
+    # Flat over the first half, then smoothly down to zero.
+    x = np.clip(2 * (np.arange(_NODES) + 0.5) / _NODES - 1, 1e-9, 1 - 1e-9)
+    with np.errstate(over="ignore"):
+        transform = transform / (1 + np.exp(1 / (1 - x) - 1 / x))
+    with np.errstate(over="ignore", invalid="ignore"):
+        on, cross = (amplitude.transform(s, k) for k in (0, 1))
+    return _Path(
+        alpha,
+        log_size,
+        step,
+        s,
+        {
+            "off": 2 * transform / s**3,
+            "missed": -2 * transform * on / s**3,
+            "crossed": transform * cross / s**2,
+        },
+    )
