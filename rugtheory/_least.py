@@ -8,14 +8,14 @@ Cov(x, x̂) ≤ 0, and loses no less than the mean of x does.
 
 * Where the values of ν are few, as for discrete amplitudes, every piece of the function between two
   readings is a quotient of two quadratics, and the best point of each is known in closed form.
-* Else the scan takes the moments of ReLU(u + ν - t) and of what it misses at all t at once, from one
-  set of values of the transform of ν for each of a few paths; and exact losses decide.
+* Else the scan takes the moments of ReLU(u + ν - t) and of what it misses at all t at once, from
+  the transform of ν along a few paths, see `rugtheory._inversion`.  Exact losses check the scan and
+  decide between its minima.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import cached_property
 
 import numpy as np
 import scipy
@@ -26,18 +26,18 @@ from .exact import Row, significant, support
 from .source import Amplitude, Complex, SparseSource
 
 # Paths of integration, in units of the inverse scale of the interference.
-_PATHS = (0.4, 1.2, 3.5, 10.0)
-_NODES = 512
+_PATHS = (0.5, 2.0, 7.0)
+# Nodes of each path: more, where scan and exact losses differ by more than this part of them.
+_NODES, _BELIEVED = (256, 1024, 4096), 5e-3
 # Images of a midpoint rule are below exp of this.
 _LOG_IMAGES = 32.0
-# Minima of the scan that are compared by exact losses.
-_CANDIDATES = 4
-# How far scan and exact loss may be apart before the scan is not believed.
-_BELIEVED = 0.05
+# Minima of the scan that are compared by exact losses, if they are not above the least by more.
+_CANDIDATES, _FAR_ABOVE = 4, 1.2
 # Of losses that are compared only.
-_COARSE = 1e-2
+_COARSE = 1e-3
 _ZOOMS, _ZOOM = 3, 9
 _NO_THRESHOLD = 1e-300
+_STEPS = 10
 
 
 @dataclass(frozen=True)
@@ -62,60 +62,59 @@ def least_loss(weights: Array, source: SparseSource, rtol: float) -> Least:
     noise = variance * float(weights @ weights)
     if not noise > 0:
         return Least(0.0, 1.0, 0.0)
-    best = _searched(weights, source, rtol)
-    # The linear decoder with a ReLU is as good at least, and the constant is its limit.
-    linear = mean * float(weights.sum()) - mean * noise / variance
-    for threshold in (linear,):
-        best = min(best, _exact(weights, threshold, source, rtol), key=lambda x: x.loss)
-    # A constant: no reading but b.
+    kept, shift, _ = significant(weights, 0.0, source, 1.0)
+    values = None
+    if source.amplitude.atoms() is not None:
+        values = support(kept, source, source.amplitude.mean)
+    if values is not None:
+        found = _discrete(shift + values[0], values[1], source)
+        best = min((_at(weights, t, 1.0, source, rtol)[0] for t in found), key=lambda x: x.loss)
+    else:
+        threshold, a, width = _scanned(kept, source)
+        best = _polished(weights, threshold + shift, a, width, source, rtol)
+    if best.loss > variance * noise / (variance + noise):
+        # At this threshold a ReLU is no worse than the best linear decoder.
+        linear = mean * float(weights.sum()) - mean * noise / variance
+        start = variance / (variance + noise)
+        best = min(best, _at(weights, linear, start, source, rtol)[0], key=lambda x: x.loss)
+    # The limit of low thresholds is a constant.
     return best if best.loss <= variance else Least(variance, 0.0, -np.inf)
 
 
-def _searched(weights: Array, source: SparseSource, rtol: float) -> Least:
-    kept, shift, _ = significant(weights, 0.0, source, 1.0)
-    values = support(kept, source, source.amplitude.mean)
-    if values is not None and source.amplitude.atoms() is not None:
-        found = _discrete(shift + values[0], values[1], source)
-    else:
-        found = _scanned(weights, kept, shift, source)
-    some = [_exact(weights, t, source, rtol) for t in found]
-    best = min(some, key=lambda x: x.loss)
-    return best if values is not None else _polished(weights, best, source, rtol)
-
-
-def _exact(weights: Array, threshold: float, source: SparseSource, rtol: float) -> Least:
-    """The least loss over a at a threshold."""
-    a = 1.0
-    for _ in range(3):  # a quadratic; again where a first step was too long to be exact
+def _at(
+    weights: Array, threshold: float, a: float, source: SparseSource, rtol: float
+) -> tuple[Least, Row]:
+    """The least loss over a at a threshold, and the row that says so; `a` is where to start."""
+    for _ in range(3):  # a quadratic; again where the step was too long to be exact
         row = Row(a, a * weights, -a * threshold, source, rtol)
         loss, better = row.least(a, threshold)
-        near = abs(better - a) <= 0.1 * a
         if not better > 0:
-            return Least(min(loss, source.second_moment), 0.0, threshold)
-        a = better
+            return Least(source.second_moment, 0.0, threshold), row
+        near, a = abs(better - a) <= 0.3 * a, better
         if near:
             break
-    return Least(loss, a, threshold)
+    return Least(loss, a, threshold), row
 
 
-def _polished(weights: Array, start: Least, source: SparseSource, rtol: float) -> Least:
-    """A minimum next to `start`, by inversion."""
-    a, middle = start.a, start.threshold
-    row = Row(a, a * weights, -a * middle, source, rtol)
-    best = start
+def _polished(
+    weights: Array, threshold: float, a: float, width: float, source: SparseSource, rtol: float
+) -> Least:
+    """The minimum next to the threshold, by one inversion and what it says nearby."""
+    start, row = _at(weights, threshold, a, source, rtol)
+    if not start.a > 0:
+        return start
+    tried = [start]
 
-    def loss(threshold: float) -> float:
-        nonlocal best
-        value, better = row.least(a, threshold)
-        if value < best.loss:
-            best = Least(value, better, threshold)
+    def loss(t: float) -> float:
+        value, better = row.least(start.a, t)
+        tried.append(Least(value, better, float(t)))
         return value
 
-    step = 0.01 * max(abs(middle), source.mean)
+    step = max(width, 0.05 * abs(threshold))
     scipy.optimize.minimize_scalar(
-        loss, bracket=(middle - step, middle + step), options={"xtol": 1e-3, "maxiter": 12}
+        loss, bracket=(threshold, threshold + step), options={"xtol": 1e-3, "maxiter": _STEPS}
     )
-    return best
+    return min((x for x in tried if x.a > 0), key=lambda x: x.loss)
 
 
 def _discrete(z: Array, probability: Array, source: SparseSource) -> list[float]:
@@ -166,26 +165,36 @@ def _through(
     return np.asarray(missed + ee - 2 * d * eh + d * d * hh)
 
 
-def _scanned(weights: Array, kept: Array, shift: float, source: SparseSource) -> list[float]:
-    """Thresholds at which the loss may be least; a scan over all, zoomed."""
-    profile = Profile(Interference(kept, source.p, source.amplitude), source)
-    grid = thresholds(kept, source)
-    loss = profile(grid)
-    lowest = _minima(loss)
-    found = []
-    for k in lowest:
-        low, high = grid[max(k - 1, 0)], grid[min(k + 1, grid.size - 1)]
-        for _ in range(_ZOOMS):
-            t = np.linspace(low, high, _ZOOM)
-            at = int(np.argmin(profile(t)))
-            low, high = t[max(at - 1, 0)], t[min(at + 1, t.size - 1)]
-        found.append(float(t[at]) + 0.0)
-    told = profile(np.array(found[:1]))[0]
-    truth = _exact(kept, found[0], source, _COARSE).loss
-    if abs(told - truth) > _BELIEVED * truth:
-        loss = np.array([_exact(kept, t, source, _COARSE).loss for t in grid])
-        found += [float(grid[k]) for k in _minima(loss)]
-    return [t + shift for t in found]
+def _scanned(weights: Array, source: SparseSource) -> tuple[float, float, float]:
+    """The best threshold of a scan over all, zoomed; its best a; how well it is known."""
+    law = Interference(weights, source.p, source.amplitude)
+    grid = thresholds(weights, source)
+    known: dict[float, tuple[float, float, float]] = {}
+    for nodes in _NODES:
+        profile = Profile(law, source, nodes)
+        loss, _ = profile(grid)
+        believed = True
+        for k in _minima(loss):
+            if known and loss[k] > _FAR_ABOVE * min(known.values())[0]:
+                continue
+            at, width = _zoomed(profile, grid[max(k - 1, 0)], grid[min(k + 1, grid.size - 1)])
+            truth = _at(weights, at.threshold, at.a, source, _COARSE)[0]
+            known[at.threshold] = truth.loss, truth.a, width
+            believed &= abs(at.loss - truth.loss) <= _BELIEVED * truth.loss
+        if believed:
+            break
+    best = min(known, key=lambda t: known[t][0])
+    return best, *known[best][1:]
+
+
+def _zoomed(profile: Profile, low: float, high: float) -> tuple[Least, float]:
+    """A minimum between, and the distance of the points it is among."""
+    for _ in range(_ZOOMS):
+        t = np.linspace(low, high, _ZOOM)
+        loss, a = profile(t)
+        at = int(np.argmin(loss))
+        low, high = t[max(at - 1, 0)], t[min(at + 1, t.size - 1)]
+    return Least(float(loss[at]), float(a[at]), float(t[at])), float(t[1] - t[0])
 
 
 def _minima(loss: Array) -> list[int]:
@@ -204,7 +213,7 @@ def thresholds(weights: Array, source: SparseSource) -> Array:
     # Up to where the noise is as rare as the signal, and down to the linear decoder.
     flank = np.sqrt(8 / 3 * np.log(1 / p)) + np.sqrt(2 * np.log1p(size / sigma)) + 3
     linear = -source.mean * noise / source.variance
-    usual = source.mean * float(np.abs(weights).sum())
+    rare = min(source.mean * float(np.abs(weights).sum()), float(sigma))
     strong = weights[:8] * end
     edges = np.append(0.0, [amplitude.start, end])
     pieces = [
@@ -213,7 +222,7 @@ def thresholds(weights: Array, source: SparseSource) -> Array:
         mean + sigma * flank * np.linspace(0.03, 1, 20),
         mean + linear * np.geomspace(0.01, 1.5, 12),
         size * np.linspace(0.05, 1.6, 16),
-        np.outer([-1, 1], usual * np.geomspace(0.05, 8, 10)).ravel(),
+        np.outer([-1, 1], rare * np.geomspace(0.05, 8, 10)).ravel(),
         np.add.outer(strong, edges).ravel(),
         edges,
     ]
@@ -227,28 +236,31 @@ class Profile:
     ----------
     law : Interference
     source : SparseSource
+    nodes : int
+        Of each path.
     """
 
-    def __init__(self, law: Interference, source: SparseSource) -> None:
+    def __init__(self, law: Interference, source: SparseSource, nodes: int) -> None:
         self.law, self.source = law, source
+        self._paths = self._found(nodes)
 
-    @cached_property
-    def _paths(self) -> dict[int, list[_Path]]:
-        """On either side of the imaginary axis."""
+    def _found(self, nodes: int) -> dict[int, list[_Path]]:
+        """Paths on either side of the imaginary axis."""
         law, amplitude = self.law, self.source.amplitude
         jump = float(np.abs(law.weights[0])) * min(amplitude.end, 4 * amplitude.mean)
         scale = max(law.spread, jump / 2)
         low, high = law.domain()
-        bounds = {1: min(high, amplitude.abscissa), -1: -low}
+        bounds = {1: high, -1: -low}
         return {
             side: [
-                _path(law, amplitude, side * min(x / scale, x / (1 + x) * bounds[side]))
+                _path(law, amplitude, side * min(x / scale, x / (1 + x) * bounds[side]), nodes)
                 for x in _PATHS
             ]
             for side in (1, -1)
         }
 
-    def __call__(self, t: Array) -> Array:
+    def __call__(self, t: Array) -> tuple[Array, Array]:
+        """The losses and the best a, which is positive."""
         source, law, p = self.source, self.law, self.source.p
         amplitude = source.amplitude
         m1, m2 = amplitude.mean, amplitude.second_moment
@@ -256,8 +268,8 @@ class Profile:
         mean = source.mean * float(law.weights.sum())
         square = source.variance * float(law.weights @ law.weights) + mean**2
         first, second = mean - t * some, square - 2 * t * mean + t * t * some
-        (off,) = self._moments(1, t, ("off",))
-        missed, crossed = self._moments(-1, t, ("missed", "crossed"))
+        (off,) = self._moments(1, t)
+        missed, crossed = self._moments(-1, t)
         # Where nothing interferes, of e = u - h and h = ReLU(u - t).
         kink = np.maximum(t, 0.0)
         u, share = amplitude.resolving(kink, 1e-9 * kink + _NO_THRESHOLD)
@@ -272,63 +284,52 @@ class Profile:
         q2 = p * (m2 * some + 2 * m1 * first + left + hh) + off
         d = np.minimum(np.divide(-q1, 2 * q2, out=np.ones_like(t), where=q2 > 0), 1.0)
         loss = q0 + d * (q1 + d * q2)
-        return np.asarray(np.clip(loss, 0.0, source.second_moment))
+        return np.clip(loss, 0.0, source.second_moment), np.maximum(1 - d, 1e-6)
 
-    def _moments(self, side: int, t: Array, names: tuple[str, ...]) -> list[Array]:
+    def _moments(self, side: int, t: Array) -> Array:
         """Each by the path whose integrand is least."""
         paths = self._paths[side]
-        size = np.array([x.log_size - x.alpha * t for x in paths])
-        best = np.argmin(size, axis=0)
-        found = [np.zeros_like(t) for _ in names]
+        best = np.argmin([x.log_size - x.alpha * t for x in paths], axis=0)
+        found = np.zeros((1 if side > 0 else 2, t.size))
         for k, path in enumerate(paths):
-            at = best == k
-            if at.any():
-                for y, name in zip(found, names, strict=True):
-                    y[at] = path.moment(name, t[at])
+            found[:, best == k] = path.moments(t[best == k])
         return found
 
 
 @dataclass(frozen=True)
 class _Path:
-    """Values of the transform of Z, without its atom at 0, along Re s = α; e^{log_size} is out."""
+    """Integrands along Re s = α, but for e^{-st} and e^{log_size}.
+
+    On the right E(Z - t)₊², on the left E(t - u - Z)₊² and E u (t - u - Z)₊, without Z = 0.
+    """
 
     alpha: float
     log_size: float
     step: float
     s: Complex
-    values: dict[str, Complex]
+    values: Complex
 
-    def moment(self, name: str, t: Array) -> Array:
-        with np.errstate(over="ignore", under="ignore"):
-            factor = np.exp(self.log_size - self.alpha * t)
-            phase = np.exp(np.outer(t, -1j * self.s.imag))
-            value = factor * (phase @ self.values[name]).real * self.step / np.pi
+    def moments(self, t: Array) -> Array:
+        with np.errstate(over="ignore", under="ignore", invalid="ignore"):
+            factor = np.exp(self.log_size - self.alpha * t) * self.step / np.pi
+            phase = np.exp(np.multiply.outer(-1j * self.s.imag, t))
+            value = factor * (self.values @ phase).real
         return np.asarray(np.where(np.isfinite(value), value, 0.0))
 
 
-def _path(law: Interference, amplitude: Amplitude, alpha: float) -> _Path:
+def _path(law: Interference, amplitude: Amplitude, alpha: float, nodes: int) -> _Path:
     step = 2 * np.pi * abs(alpha) / _LOG_IMAGES
-    y = (np.arange(_NODES) + 0.5) * step
-    s = np.asarray(alpha + 1j * y, np.complex128)
+    x = (np.arange(nodes) + 0.5) / nodes
+    s = np.asarray(alpha + 1j * nodes * x * step, np.complex128)
     log_size = float(law.log_mgf(np.array([alpha]))[0])
     if not np.isfinite(log_size):
-        nothing = np.zeros_like(s)
-        return _Path(alpha, np.inf, step, s, dict.fromkeys(("off", "missed", "crossed"), nothing))
+        return _Path(alpha, np.inf, step, s, np.zeros((1 if alpha > 0 else 2, nodes), complex))
     transform, _ = law.mgf(s, np.full_like(s, -log_size))
     # Flat over the first half, then smoothly down to zero.
-    x = np.clip(2 * (np.arange(_NODES) + 0.5) / _NODES - 1, 1e-9, 1 - 1e-9)
+    x = np.clip(2 * x - 1, 1e-9, 1 - 1e-9)
     with np.errstate(over="ignore"):
         transform = transform / (1 + np.exp(1 / (1 - x) - 1 / x))
-    with np.errstate(over="ignore", invalid="ignore"):
-        on, cross = (amplitude.transform(s, k) for k in (0, 1))
-    return _Path(
-        alpha,
-        log_size,
-        step,
-        s,
-        {
-            "off": 2 * transform / s**3,
-            "missed": -2 * transform * on / s**3,
-            "crossed": transform * cross / s**2,
-        },
-    )
+    if alpha > 0:
+        return _Path(alpha, log_size, step, s, (2 * transform / s**3)[None])
+    on, cross = (amplitude.transform(s, k) for k in (0, 1))
+    return _Path(alpha, log_size, step, s, transform * np.stack([-2 * on / s, cross]) / s**2)

@@ -2,9 +2,10 @@ r"""Which outputs of a model to look at, and what they say of all the others.
 
 The loss of an output is dear, but its diagonal a, bias b, and the mean and deviation of its
 interference are had for all outputs at once, and with them its loss if the interference were
-Gaussian.  Outputs that are dead or unlike the rest in these columns are all taken, as far as half of
-the budget goes.  Where they are more, the farthest are taken and some of the others are drawn.  Of
-the outputs that are like most some are drawn at random, and the loss is regressed on the columns,
+Gaussian.  Outputs that are dead or unlike the rest in these columns are all taken, as far as half
+of the budget goes.  Where they are more, the farthest are taken, and others are drawn from strata
+of about the same Gaussian loss.  Of the outputs that are like most some are drawn at random, and
+the loss is regressed on the columns,
 
 .. math:: \hat Y = \bar y + β·(X - \bar x) = Σ_i w_i y_i , \qquad
     \mathrm{se}^2 = (1 - f) Σ_i w_i^2 \frac{(1 - 1/m) e_i^2}{(1 - h_i)^2} ,

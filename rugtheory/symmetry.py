@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
+import scipy
 from numpy.typing import ArrayLike, NDArray
 
 from . import _check
@@ -18,7 +19,7 @@ from .source import Amplitude, SparseSource, Uniform
 _BLOCK = 256
 # W_ij/W_ii of partners is below this, both ways.
 _PARTNER = -0.5
-# Factors kept in float32 make W_ij uncertain by 2⁻²³ |w_out_i| |w_in_j| at most; this is 8 times it.
+# Factors kept in float32 make W_ij uncertain by 2⁻²³ |w_out_i| |w_in_j| at most; 8 times that.
 _ROUNDING = 2.0**-20
 # Singular values below this part of the largest are rounding, of float32 too.
 _NO_RANK = 1e-6
@@ -266,8 +267,8 @@ def _welch_variance(source: SparseSource, n_dense: int, alive: int) -> float:
 def _singular_values(w_in: Array, w_out: Array) -> Array:
     """Of W_out W_in, n_dense of them, descending, to rounding of the largest."""
     # W = Q₂ (R₂ R₁ᵀ) Q₁ᵀ, where Gram matrices would lose half of the digits.
-    r1, r2 = (np.linalg.qr(factor, mode="r") for factor in (w_in.T, w_out))
-    values = np.linalg.svd(r2 @ r1.T, compute_uv=False)
+    (r1,), (r2,) = (scipy.linalg.qr(factor, mode="r") for factor in (w_in.T, w_out))
+    values = scipy.linalg.svdvals(r2[: len(w_in)] @ r1[: len(w_in)].T)
     return np.pad(values, (0, len(w_in) - values.size))
 
 
