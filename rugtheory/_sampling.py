@@ -8,13 +8,14 @@ of about the same Gaussian loss.  Of the outputs that are like most some are dra
 the loss is regressed on the columns,
 
 .. math:: \hat Y = \bar y + β·(X - \bar x) = Σ_i w_i y_i , \qquad
-    \mathrm{se}^2 = (1 - f) Σ_i w_i^2 \frac{(1 - 1/m) e_i^2}{(1 - h_i)^2} ,
+    \mathrm{se}^2 = (1 - f) Σ_i w_i^2 \frac{e_i^2}{(1 - h_i)^2} ,
 
 with bars for means over the m that are drawn, X the means of the columns over all, f the fraction
-drawn, e_i the residuals and h_i their leverages, which make it an estimate that leaves one out
-(Särndal, Swensson and Wretman, Model Assisted Survey Sampling, 1992, chapters 6 and 7).  Without
-columns this is the textbook's s²/m.  The estimate is linear in y, so that one set of weights serves
-for all that is asked of the outputs.
+drawn, e_i the residuals and h_i their leverages: each output is judged by the fit without it
+(Särndal, Swensson and Wretman, Model Assisted Survey Sampling, 1992, chapters 6 and 7; MacKinnon and
+White, J. Econometrics 29, 305, 1985).  Without columns this is s²/(m - 1), more than the
+textbook's s²/m where few are drawn, which have too small a variance too often.  The estimate is
+linear in y, so that one set of weights serves for all that is asked of the outputs.
 """
 
 from __future__ import annotations
@@ -38,7 +39,9 @@ _LEAST_SPREAD = 1e-3
 # An output is unlike the rest if it is so many usual spreads away in one of the columns.
 _UNLIKE = 4.0
 # So many outputs are drawn for each column of a regression, at least.
-_FOR_EACH_COLUMN = 8
+_FOR_EACH_COLUMN = 12
+# Outputs drawn of each stratum, at least.
+_OF_EACH = 2
 # Differences in these units that are nothing but rounding, and columns that depend on others.
 _ALIKE, _DEPENDENT = 1e-6, 1e-6
 # Fewer outputs are drawn from features alive and dead in proportion.
@@ -85,7 +88,7 @@ class Part:
             leverage += np.sum(basis**2, axis=1)
         # A row of leverage 1 has no residual to tell anything.
         left = np.maximum(1 - leverage, 1e-3)
-        square = (1 - 1 / m) * (self.weights * residual / left) ** 2
+        square = (self.weights * residual / left) ** 2
         return float((1 - m / self.size) * square.sum())
 
 
@@ -237,18 +240,17 @@ def _strata(members: Indices, loss: Array, count: int) -> list[tuple[Indices, in
     """Members in strata of about the same `loss`, and how many to draw of each, `count` in all."""
     strata = [members[np.argsort(loss[members], kind="stable")]]
     while count < members.size:
-        # What two drawn of each leave uncertain.
-        costs = [x.size**2 * float(np.var(loss[x])) if x.size > 2 else 0.0 for x in strata]
+        costs = [x.size**2 * float(np.var(loss[x])) if x.size > _OF_EACH else 0.0 for x in strata]
         worst = int(np.argmax(costs))
         if costs[worst] <= _ALIKE**2:
             break
         parts = np.split(strata[worst], [_best_cut(loss[strata[worst]])])
         cut = [*strata[:worst], *parts, *strata[worst + 1 :]]
-        if sum(min(x.size, 2) for x in cut) > count:
+        if sum(min(x.size, _OF_EACH) for x in cut) > count:
             break
         strata = cut
     sizes = np.array([x.size for x in strata])
-    number = np.minimum(sizes, min(count, 2))
+    number = np.minimum(sizes, min(count, _OF_EACH))
     for _ in range(count - int(number.sum())):
         number[np.argmax(np.where(number < sizes, sizes / number, 0.0))] += 1
     return list(zip(strata, number.tolist(), strict=True))
