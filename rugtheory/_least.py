@@ -37,12 +37,18 @@ _CANDIDATES, _FAR_ABOVE = 4, 1.2
 _COARSE = 1e-3
 _ZOOMS, _ZOOM = 3, 9
 _NO_THRESHOLD = 1e-300
+_ROUNDING = 1e-14
+# A diagonal so much smaller than where the search starts is rounding: nothing passes.
+_NO_GAIN = 1e-12
 _STEPS = 10
 
 
 @dataclass(frozen=True)
 class Least:
-    """The least loss, and the diagonal a and threshold t that have it."""
+    """The least loss, and the diagonal a and threshold t that have it.
+
+    a = 0 at t = -inf stands for a constant, the mean of the feature.
+    """
 
     loss: float
     a: float
@@ -57,8 +63,8 @@ def least_loss(weights: Array, source: SparseSource, rtol: float) -> Least:
     """
     weights = weights[np.argsort(-np.abs(weights))]
     variance, mean = source.variance, source.mean
-    if not variance > 0:  # a constant
-        return Least(0.0, 1.0, -mean)
+    if not variance > 0:
+        return Least(0.0, 0.0, -np.inf)
     noise = variance * float(weights @ weights)
     if not noise > 0:
         return Least(0.0, 1.0, 0.0)
@@ -88,7 +94,7 @@ def _at(
     for _ in range(3):  # a quadratic; again where the step was too long to be exact
         row = Row(a, a * weights, -a * threshold, source, rtol)
         loss, better = row.least(a, threshold)
-        if not better > 0:
+        if not better > _NO_GAIN * a:
             return Least(source.second_moment, 0.0, threshold), row
         near, a = abs(better - a) <= 0.3 * a, better
         if near:
@@ -114,7 +120,7 @@ def _polished(
     scipy.optimize.minimize_scalar(
         loss, bracket=(threshold, threshold + step), options={"xtol": 1e-3, "maxiter": _STEPS}
     )
-    return min((x for x in tried if x.a > 0), key=lambda x: x.loss)
+    return min((x for x in tried if x.a > _NO_GAIN), key=lambda x: x.loss)
 
 
 def _discrete(z: Array, probability: Array, source: SparseSource) -> list[float]:
@@ -283,7 +289,8 @@ class Profile:
         q1 = p * (-2 * m1 * first - 2 * left + 2 * crossed + 2 * eh) - 2 * off
         q2 = p * (m2 * some + 2 * m1 * first + left + hh) + off
         d = np.minimum(np.divide(-q1, 2 * q2, out=np.ones_like(t), where=q2 > 0), 1.0)
-        loss = q0 + d * (q1 + d * q2)
+        # Rounding must not look like a minimum.
+        loss = np.maximum(q0 + d * (q1 + d * q2), _ROUNDING * (p * second + off))
         return np.clip(loss, 0.0, source.second_moment), np.maximum(1 - d, 1e-6)
 
     def _moments(self, side: int, t: Array) -> Array:

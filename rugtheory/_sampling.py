@@ -12,7 +12,7 @@ the loss is regressed on the columns,
 
 with bars for means over the m that are drawn, X the means of the columns over all, f the fraction
 drawn, e_i the residuals and h_i their leverages: each output is judged by the fit without it
-(Särndal, Swensson and Wretman, Model Assisted Survey Sampling, 1992, chapters 6 and 7; MacKinnon and
+(Särndal, Swensson and Wretman, Model Assisted Survey Sampling, 1992, chapters 6, 7; MacKinnon and
 White, J. Econometrics 29, 305, 1985).  Without columns this is s²/(m - 1), more than the
 textbook's s²/m where few are drawn, which have too small a variance too often.  The estimate is
 linear in y, so that one set of weights serves for all that is asked of the outputs.

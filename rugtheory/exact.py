@@ -29,6 +29,8 @@ from .source import Amplitude, Complex, SparseSource, Uniform
 _MOST_NODES = 2**15
 _NEGLIGIBLE = 1e-13
 _MOST_VALUES, _MOST_WORK = 2**16, 2**22
+# Relative changes of a diagonal that are rounding.
+_NO_SHIFT = 1e-15
 # A diagonal below this part of a weight is none: what it adds is far below rounding.
 _NO_DIAGONAL = 1e-30
 # Sums that differ by less than this part of their size, or of their scale, are the same.
@@ -242,7 +244,9 @@ class Row:
         here, there = (self.loss(x, threshold) for x in (a, (1 - cut) * a))
         bend = (cut * (power - here) - (there - here)) / (cut * (1 - cut))  # a²B
         # (A/B - a)/a, unless nothing but rounding is left of B
-        shift = (power - here + bend) / (2 * bend) - 1 if bend > 0 else 0.0
+        shift = (power - here - bend) / (2 * bend) if bend > 0 else 0.0
+        if abs(shift) < _NO_SHIFT:
+            shift = 0.0
         return here - bend * shift**2, a * (1 + shift)
 
     def _inverted(self, a: float, b: float) -> tuple[Estimate, Inversion | None]:

@@ -1,6 +1,8 @@
 """The least loss over all a and b, against samples and enumeration of every threshold."""
 
 import inspect
+from itertools import pairwise, product
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -10,6 +12,7 @@ from hypothesis import strategies as st
 import rugtheory as rt
 from rugtheory._least import least_loss
 from rugtheory.exact import Row
+from rugtheory.verdict import _silent
 
 from .laws.domain import AMPLITUDES, SEEDS
 from .models import TRAINED
@@ -28,6 +31,13 @@ ROWS = {
     "many": generator.normal(size=30) * 0.3,
     "one-sided": -np.abs(generator.normal(size=20)) * 0.2,
 }
+
+
+@pytest.fixture(autouse=True)
+def no_structures(monkeypatch):
+    """The best known structure takes seconds, and is nothing to what is tested here."""
+    nothing = SimpleNamespace(loss=0.0, family="none")
+    monkeypatch.setattr("rugtheory.verdict.best_known", lambda *_, **__: nothing)
 
 
 def sampled(weights, p, law, size, seed):
@@ -62,11 +72,26 @@ def test_all_laws_are_tried():
     assert {type(law) for law in AMPLITUDES} == laws
 
 
+def test_no_threshold_is_better_quick():
+    for name, p, law in (
+        ("pentagon", 0.03, rt.Uniform()),
+        ("circulant", 0.8, rt.Exponential(0.5)),
+        ("large and opposed", 0.3, rt.HalfNormal(1.2)),
+        ("one-sided", 0.3, rt.Constant(0.7)),
+    ):
+        check_against_samples(name, p, law)
+
+
+@pytest.mark.slow
 @pytest.mark.parametrize("law", AMPLITUDES, ids=repr)
 @pytest.mark.parametrize("p", [0.03, 0.3, 0.8])
 @pytest.mark.parametrize("name", ROWS)
 def test_no_threshold_is_better(name, p, law):
-    """Not one of all thresholds of 30,000 samples; and the loss is that of samples at its own."""
+    check_against_samples(name, p, law)
+
+
+def check_against_samples(name, p, law):
+    """Not one of all thresholds of 30,000 samples is; the loss is that of samples at its own."""
     weights = np.asarray(ROWS[name])
     found = least_loss(weights, rt.SparseSource(p, law), 1e-6)
     x, v = sampled(weights, p, law, 30_000, seed=1)
@@ -81,8 +106,8 @@ def test_no_threshold_is_better(name, p, law):
 
 
 @pytest.mark.parametrize("law", [x for x in AMPLITUDES if x.atoms() is not None], ids=repr)
-@given(SEEDS, st.integers(1, 5), st.floats(-9, 0), st.floats(-2, 1))
-@settings(max_examples=25)
+@given(SEEDS, st.integers(1, 4), st.floats(-9, 0), st.floats(-2, 1))
+@settings(max_examples=12)
 def test_discrete_laws_by_enumeration(law, seed, n, log_p, log_scale):
     """Every threshold of every piece; from rare features to ones always on."""
     p, random = 10**log_p, np.random.default_rng(seed)
@@ -103,20 +128,20 @@ def test_discrete_laws_by_enumeration(law, seed, n, log_p, log_scale):
         return share @ (x - h - d * h) ** 2
 
     edges = np.unique(v)
-    grid = np.concatenate([np.linspace(*pair, 9) for pair in zip(edges, edges[1:], strict=False)])
+    grid = np.concatenate([np.linspace(*pair, 5) for pair in pairwise(edges)])
     below = edges[0] - np.ptp(edges) * np.geomspace(1e-3, 1e3, 60)
-    least = min(map(loss, [*grid, *below, *edges]))
+    least = min(map(loss, np.unique([*grid, *below, *edges])))
     assert found.loss <= least * (1 + 1e-7) + 1e-300
     if found.a > 0:
         direct = share @ (x - found.a * np.maximum(v - found.threshold, 0)) ** 2
         assert found.loss == pytest.approx(direct, rel=1e-6)
 
 
-@pytest.mark.parametrize("p", [1e-140, 1e-30, 1e-9, 1e-4, 0.045, 0.5, 1.0])
+@pytest.mark.parametrize("p", [1e-120, 1e-30, 1e-9, 1e-4, 0.045, 0.5, 1.0])
 def test_pairs(p):
     """A row with one partner is the channel of antipodal pairs without noise."""
     found = least_loss(np.array([-1.0]), rt.SparseSource(p), 1e-9)
-    truth = float(rt.antipodal_optimum(p, 0.5).loss)
+    truth = float(rt.antipodal_optimum(p, 0.5).loss) if p > 1e-9 else p * p / 6
     assert found.loss == pytest.approx(truth, rel=1e-6, abs=1e-300)
 
 
@@ -154,13 +179,13 @@ class TestMemory:
 
     @pytest.mark.parametrize("law", AMPLITUDES, ids=repr)
     def test_rows_forget(self, law):
-        weights = np.array([0.37, 0.37, -0.97, -0.6, 0.02, 1e-16])
+        weights = np.array([0.37, -0.97, 0.02, 1e-16])
 
         def row():
             return Row(1.3, weights, -0.13, rt.SparseSource(0.1, law), 1e-6)
 
         alone = [(row().loss(*x), row().least(*x)) for x in self.QUESTIONS]
-        for order in (range(5), reversed(range(5)), (2, 0, 3, 1, 4)):
+        for order in (reversed(range(5)), (2, 0, 3, 1, 4)):
             asked, estimate = row(), row().estimate
             for k in order:
                 assert asked.least(*self.QUESTIONS[k]) == alone[k][1]
@@ -199,10 +224,16 @@ class TestVerdict:
         assert [x.silent for x in told] == [0, 0, 5, 5, 0]
         power = rt.SparseSource(0.01, law).second_moment
         assert told[3].loss == pytest.approx(power, rel=1e-12)
-        # 2.0029e-4 and 2.5398e-4 are those of samples.
-        x, v = sampled(COS, 0.01, law, 1_000_000, seed=0)
-        sampled_least = best_of_all_thresholds(x, v, np.full(x.size, 1e-6))
-        assert sampled_least == pytest.approx(least, rel=0.05)
+        if law.atoms() is None:
+            x, v = sampled(COS, 0.01, law, 1_000_000, seed=0)
+            share, slack = np.full(x.size, 1e-6), 0.05
+        else:
+            on = np.array(list(product((0, 1), repeat=5)))
+            share, slack = np.prod(np.where(on, 0.01, 0.99), axis=1), 1e-4
+            x, v = on[:, 0], on @ np.append(1.0, COS)
+            order = np.argsort(-v)
+            x, v, share = x[order], v[order], share[order]
+        assert best_of_all_thresholds(x, v, share) == pytest.approx(least, rel=slack)
 
     @pytest.mark.parametrize("seed", range(3))
     def test_of_a_circulant(self, seed):
@@ -224,17 +255,16 @@ class TestSilent:
         b[[5, 6]] -= 4.0  # with so many features on that it never happens
         w_out[9], b[9] = 0.0, 0.0
         w_out[10], b[10] = 0.0, 0.01  # a constant, not silent
-        verdict = rt.explain(model.w_in, w_out, b, 0.045, rows=16)
+        verdict = rt.explain(model.w_in, w_out, b, 0.045, rows=4)
         assert verdict.silent == 6 and verdict.dead == 2
 
     @pytest.mark.parametrize("law", AMPLITUDES, ids=repr)
-    def test_against_enumeration(self, law):
-        """The largest reading there is, just above and just below zero."""
+    def test_at_the_largest_reading(self, law):
+        """Just above and well below it; of unbounded laws, of a probability that is no number."""
         w = np.array([[1.0, -0.5, 0.25], [-0.5, 1.0, 0.0], [0.5, 0.5, 1.0]])
-        most = np.maximum(w, 0).sum(axis=1) * law.end
-        if not np.isfinite(law.end):
-            most = np.full(3, 400.0 * law.mean)  # of no probability that is a number
-        b = -most * [1 + 1e-9, 1 + 1e-9, 1 + 1e-9]
-        assert rt.explain(np.eye(3), w, b, 0.3, rows=None, amplitude=law).silent == 3
-        b = -np.maximum(w, 0).sum(axis=1) * min(law.end, 2 * law.mean) * 0.9
-        assert rt.explain(np.eye(3), w, b, 0.3, rows=None, amplitude=law).silent == 0
+        source = rt.SparseSource(0.3, law)
+        end = law.end if np.isfinite(law.end) else 400 * law.mean
+        most = np.maximum(w, 0).sum(axis=1) * end
+        assert _silent(np.eye(3), w, -most * (1 + 1e-9), source) == 3
+        often = np.maximum(w, 0).sum(axis=1) * min(law.end, 2 * law.mean)
+        assert _silent(np.eye(3), w, -0.9 * often, source) == 0
