@@ -78,6 +78,9 @@ def read_weights(path: str | Path) -> Weights:
     """
     path = _check.path("path", path)
     tensors = _load(path)
+    biases = [name for name in _BIASES if name in tensors]
+    if len(biases) > 1:
+        raise ValueError(f"{path} holds more than one bias of the outputs: {', '.join(biases)}")
     bias_name, b = _find(tensors, _BIASES, path)
     used = {bias_name}
     if b.ndim != 1:

