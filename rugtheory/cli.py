@@ -502,8 +502,10 @@ def _show_weights(model: Weights, options: argparse.Namespace) -> None:
         for name, value in found.summary().items():
             print(f"{name:32} {value:.6g}")
         print(f"{'loss':32} {verdict.loss:.6g} (standard error {verdict.standard_error:.1g})")
+        print(f"{'outputs that never fire':32} {verdict.silent}")
+        print("above the next step by")
         for name, value in verdict.terms.items():
-            print(f"  - {name:28} {value:+.6g}")
+            print(f"  {name:30} {value:+.6g}")
         print(f"{'best known, ' + verdict.family:32} {verdict.best:.6g}")
         print(f"{'Gaussian rug':32} {verdict.rug:.6g}")
     if options.figure is not None:

@@ -10,16 +10,19 @@ from numpy.typing import ArrayLike, NDArray
 
 from . import _check
 from ._check import Array
+from ._sampling import dead_features, each_row
 from .bounds import welch_sigma
 from .channel import RowChannel
 from .exact import model
 from .source import Amplitude, SparseSource, Uniform
 
 _BLOCK = 256
-# A feature is dead if its diagonal is less than this part of the typical one of those alive.
-_DEAD = 0.25
 # W_ij/W_ii of partners is below this, both ways.
 _PARTNER = -0.5
+# Factors kept in float32 make W_ij uncertain by 2⁻²³ |w_out_i| |w_in_j| at most; 8 times that.
+_ROUNDING = 2.0**-20
+# Singular values below this part of the largest are rounding, of float32 too.
+_NO_RANK = 1e-6
 
 
 @dataclass(frozen=True)
@@ -48,20 +51,24 @@ class Symmetry:
     cubes : ndarray
         Σ_{j≠i} (W_ij/W_ii)³, on average at least -1 for symmetric semidefinite W.
     partner : ndarray of int
-        The j with the most negative W_ij/W_ii, if that is below -½ both ways; else -1.
+        The j with the most negative W_ij/W_ii, if there is only one such j, and if it is below -½
+        both ways; else -1.  What lies within the rounding of float32 weights counts as equal, so
+        that features in threes, all at -½, have no partner.
     dimensionality : ndarray
         |w_i|² / Σ_j (ŵ_i·w_j)² with w_i column i of W_in, the fraction of a dimension that the
         feature has (Elhage et al., Toy Models of Superposition, 2022); adds up to n_dense or less.
     capacity : ndarray
         W_ii²/Σ_j W_ij², the part of a reading that is signal.
     welch_variance : float
-        The bound on the average of `variance` for all n_sparse features, equation (6).
+        The bound on the average of `variance`, equation (6), for the features that are alive: those
+        that are dead cannot lower it.  It is v(p) (n_alive/n_dense - 1), 0 if n_alive ≤ n_dense.
     singular_values : ndarray, shape (n_dense,)
         Of W, descending.
     asymmetry : float
         ‖W - Wᵀ‖ / (√2 ‖W‖), Frobenius; 0 for symmetric W.
     projector_distance : float
-        min_c ‖W - cP‖ / ‖W‖ with P the projector on the column space of W; 0 for rugs.
+        min_c ‖W - cP‖ / ‖W‖ with P the projector on the column space of W; 0 for rugs.  Singular
+        values below 1e-6 of the largest count as zero.
     rows : ndarray of int
         The rows, alive, whose law was inverted.
     distances : ndarray
@@ -93,7 +100,11 @@ class Symmetry:
     distance_error: float
 
     def summary(self) -> dict[str, float]:
-        """The numbers that say most, over the features that are alive."""
+        """The numbers that say most, over the features that are alive.
+
+        "variance over Welch bound" is left out where the bound is 0, with no more features alive
+        than hidden units.
+        """
         alive = ~self.dead
         if not alive.any():
             return {"n_sparse": self.n_sparse, "n_dense": self.n_dense, "dead": self.n_sparse}
@@ -104,6 +115,7 @@ class Symmetry:
         def mean(x: Array) -> float:
             return float(np.mean(x[alive]))
 
+        bound = self.welch_variance
         return {
             "n_sparse": self.n_sparse,
             "n_dense": self.n_dense,
@@ -115,7 +127,7 @@ class Symmetry:
             "bias spread": spread(self.bias),
             "variance mean": mean(self.variance),
             "variance spread": spread(self.variance),
-            "variance over Welch bound": _over(mean(self.variance), self.welch_variance),
+            **({"variance over Welch bound": mean(self.variance) / bound} if bound else {}),
             "Lyapunov mean": mean(self.lyapunov),
             "Lyapunov worst": float(np.max(self.lyapunov[alive])),
             "skewness mean": mean(self.skewness),
@@ -178,8 +190,9 @@ def symmetry(
     n_dense, n = w_in.shape
     diagonal = np.einsum("ik,ki->i", w_out, w_in)
     dead = dead_features(diagonal)
-    first, second, third, cube, least = (np.empty(n) for _ in range(5))
-    lowest = np.empty(n, np.int64)
+    first, second, third, cube = (np.empty(n) for _ in range(4))
+    lowest, close = np.empty(n, np.int64), np.empty(n, bool)
+    reads, written = np.sqrt(np.sum(w_out**2, axis=1)), np.sqrt(np.sum(w_in**2, axis=0))
     for start in range(0, n, _BLOCK):
         block = slice(start, min(start + _BLOCK, n))
         w = w_out[block] @ w_in
@@ -190,11 +203,15 @@ def symmetry(
         cube[block] = np.einsum("ij,ij->i", squares, w)
         third[block] = np.einsum("ij,ij->i", squares, np.abs(w))
         sign = np.where(diagonal[block] < 0, -1.0, 1.0)[:, None]
-        lowest[block] = np.argmin(sign * w, axis=1)
-        least[block] = (sign * w)[own, lowest[block]]
+        w *= sign
+        lowest[block] = np.argmin(w, axis=1)
+        least = w[own, lowest[block]]
+        slack = _ROUNDING * reads[block] * (written[lowest[block]] + written[block])
+        w[own, lowest[block]] = np.inf
+        alone = w.min(axis=1) > least + slack
+        close[block] = alone & (least < _PARTNER * np.abs(diagonal[block]) - slack)
     alive = np.where(dead, np.nan, diagonal)
-    with np.errstate(invalid="ignore"):
-        close = least / np.abs(alive) < _PARTNER
+    close &= ~dead
     mutual = close & close[lowest] & (lowest[lowest] == np.arange(n))
     variance = source.variance * second / alive**2
     noisy = second > 0
@@ -205,13 +222,15 @@ def symmetry(
     if chosen.size > rows:
         chosen = np.sort(_check.rng(seed).choice(chosen, rows, replace=False))
     distances = [
-        RowChannel(np.delete(w_out[i] @ w_in, i), source.p, amplitude).distance_from_gaussian()
-        for i in chosen
+        RowChannel(others, source.p, amplitude).distance_from_gaussian()
+        for _, others in each_row(w_in, w_out, chosen)
     ]
     total = float(np.sum(second + diagonal**2))
     gram = w_in @ w_in.T
     inner = w_in @ w_out
     symmetric = float(np.sum(inner * inner.T))
+    singular = _singular_values(w_in, w_out)
+    rank = int(np.sum(singular > _NO_RANK * singular[0]))
     lengths = np.einsum("ki,ki->i", w_in, w_in)
     overlaps = np.einsum("ki,ki->i", w_in, gram @ w_in)
     return Symmetry(
@@ -229,38 +248,29 @@ def symmetry(
         partner=np.where(mutual, lowest, -1),
         dimensionality=np.divide(lengths**2, overlaps, out=np.zeros(n), where=overlaps > 0),
         capacity=diagonal**2 / np.maximum(second + diagonal**2, 1e-300),
-        welch_variance=float(welch_sigma(source.p, min(n_dense / n, 1.0), amplitude=amplitude))
-        ** 2,
-        singular_values=_singular_values(gram, w_out.T @ w_out),
+        welch_variance=_welch_variance(source, n_dense, n - int(dead.sum())),
+        singular_values=singular,
         asymmetry=float(np.sqrt(max(1 - symmetric / total, 0.0))) if total else 0.0,
-        projector_distance=_from_projector(np.trace(inner), n_dense, total),
+        projector_distance=_from_projector(np.trace(inner), rank, total),
         rows=chosen,
         distances=np.array([d.value for d in distances]),
         distance_error=max((d.error for d in distances), default=0.0),
     )
 
 
-def dead_features(diagonal: Array) -> NDArray[np.bool_]:
-    """Which features are not represented; see `Symmetry`."""
-    d = np.maximum(diagonal, 0.0)
-    typical = np.sum(d**3) / np.sum(d**2) if d.any() else 1.0
-    return np.asarray(diagonal < _DEAD * typical)
+def _welch_variance(source: SparseSource, n_dense: int, alive: int) -> float:
+    if alive <= n_dense:
+        return 0.0
+    return float(welch_sigma(source.p, n_dense / alive, amplitude=source.amplitude)) ** 2
 
 
-def _singular_values(gram_in: Array, gram_out: Array) -> Array:
-    """Of W_out W_in, by the eigenvalues of √G_in G_out √G_in."""
-    try:
-        root = scipy.linalg.cholesky(gram_in, lower=True)
-    except scipy.linalg.LinAlgError:  # of less than full rank
-        values, vectors = scipy.linalg.eigh(gram_in)
-        root = vectors * np.sqrt(np.maximum(values, 0))
-    squares = scipy.linalg.eigvalsh(root.T @ gram_out @ root)
-    return np.asarray(np.sqrt(np.maximum(squares, 0))[::-1])
+def _singular_values(w_in: Array, w_out: Array) -> Array:
+    """Of W_out W_in, n_dense of them, descending, to rounding of the largest."""
+    # W = Q₂ (R₂ R₁ᵀ) Q₁ᵀ, where Gram matrices would lose half of the digits.
+    (r1,), (r2,) = (scipy.linalg.qr(factor, mode="r") for factor in (w_in.T, w_out))
+    values = scipy.linalg.svdvals(r2[: len(w_in)] @ r1[: len(w_in)].T)
+    return np.pad(values, (0, len(w_in) - values.size))
 
 
 def _from_projector(trace: float, rank: int, total: float) -> float:
-    return float(np.sqrt(max(1 - trace**2 / (rank * total), 0.0))) if total else 0.0
-
-
-def _over(x: float, y: float) -> float:
-    return x / y if y > 0 else np.inf if x > 0 else 1.0
+    return float(np.sqrt(max(1 - trace**2 / (rank * total), 0.0))) if rank and total else 0.0

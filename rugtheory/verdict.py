@@ -1,7 +1,7 @@
 r"""Why a trained model has the loss it has: the way down from it to the best structure known.
 
-Let f be the fraction of features that are alive, L_i the exact loss of output i, L_i* the least
-that any a_i, b_i would give with the interference ν_i it has, G(σ) the least loss with Gaussian
+Let f be the fraction of features that are alive, L_i the exact loss of output i, L_i* the least of
+all a_i ≥ 0 and all b_i with the interference ν_i it has, G(σ) the least loss with Gaussian
 interference, σ_i² = Var ν_i, σ̄² its mean, L_rug and L_best the losses of the Gaussian rug and of
 the best known structure at the model's ratio r.  Angle brackets are means over features alive.
 
@@ -21,19 +21,21 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
 import numpy as np
-import scipy
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 
 from . import _check
 from ._check import Array
+from ._least import least_loss
+from ._sampling import columns_of, drawn, each_row, whole
 from .bounds import welch_sigma
-from .exact import Row, model
+from .exact import model, row_loss
 from .optimum import optimum
 from .source import Amplitude, SparseSource, Uniform
 from .structures import best_known
-from .symmetry import dead_features
 
 _RTOL = 1e-7
+# Of p: outputs that fire with less probability never fire.
+_SILENT = 1e-6
 
 
 @dataclass(frozen=True)
@@ -43,7 +45,8 @@ class Verdict:
     Attributes
     ----------
     loss : float
-        Exact loss per feature: over all features if all rows were taken, else an estimate.
+        Exact loss per feature: over all features if all rows were taken, else an estimate for all,
+        that of `exact_loss` for as many rows and the same seed.
     standard_error : float
         Of `loss`, from taking some of the rows.
     numerical_error : float
@@ -52,8 +55,9 @@ class Verdict:
         What to take from `loss` to arrive at `best`, in that order; ``loss - sum(terms) == best``
         to rounding.  The keys are those of the formula in `rugtheory.verdict`: "own a and b",
         "non-Gaussian interference", "spread between rows", "variance above the Welch bound",
-        "dropped features", "structure".  Negative terms are what the model does better than the
-        next step.
+        "dropped features", "structure".  A positive term is loss that the model has above the next
+        step, a negative one what it does better.  Means over outputs are estimates for all, from
+        the rows taken, but for the Gaussian losses, which are of all.
     rug : float
         Loss of the Gaussian rug at the model's ratio.
     best : float
@@ -61,9 +65,13 @@ class Verdict:
     family : str
         See `BestKnown`.
     dead : int
-        Number of dead features.
+        Number of dead features, of which the diagonal is too small.
     rows : int
         Number of rows inverted.
+    silent : int
+        Number of outputs, of features dead or alive, that never fire: the probability of a
+        positive reading is 0, or by Chernoff's inequality below 1e-6 of `p`.  Such an output
+        loses E x², and "own a and b" has what better a and b would save.
     """
 
     loss: float
@@ -75,6 +83,7 @@ class Verdict:
     family: str
     dead: int
     rows: int
+    silent: int = 0
 
 
 def explain(
@@ -98,7 +107,8 @@ def explain(
     p : float in (0, 1]
         Probability that a feature is on.
     rows : int or None
-        How many rows to invert, of features alive and dead in proportion; None for all.
+        How many rows to invert, drawn as by `exact_loss`, but two at least of features alive and
+        two of dead ones; None for all.
     amplitude : Amplitude
         Law of a feature that is on.
     seed : int or Generator
@@ -129,97 +139,90 @@ def explain(
     p, (n_dense, n) = source.p, w_in.shape
     if n_dense > n:
         raise ValueError(f"n_dense must be at most n_sparse = {n}, got {n_dense}")
+    columns, dead = columns_of(w_in, w_out, b, source)
     diagonal = np.einsum("ik,ki->i", w_out, w_in)
-    dead = dead_features(diagonal)
     alive = np.flatnonzero(~dead)
     f, variance = alive.size / n, source.variance
-
-    generator = _check.rng(seed)
-    share = 1.0 if rows is None else min(_check.integer("rows", rows, 1), n) / n
-    chosen = np.sort(
-        np.concatenate([_some(x, share, generator) for x in (np.flatnonzero(dead), alive)])
-    )
+    if rows is None:
+        sample = whole(n)
+    else:
+        count = min(_check.integer("rows", rows, 1), n)
+        count = max(count, min(2, alive.size) + min(2, n - alive.size))
+        sample = drawn(count, columns, dead, _check.rng(seed))
+    chosen = sample.rows
     own, least, error = np.empty((3, chosen.size))
-    start: tuple[float, float] | None = None
+    every = each_row(w_in, w_out, chosen)
     for k in progress(range(chosen.size)):
-        i = chosen[k]
-        w = w_out[i] @ w_in
-        row = Row(w[i], np.delete(w, i), b[i], source, _RTOL)
-        own[k], error[k] = row.estimate
-        if dead[i]:
-            least[k] = variance
-        else:
-            a, threshold = start or (w[i], -b[i] / w[i])
-            least[k], *at = _least(row, a, threshold)
-            start = at[0], at[1]
+        a, others = next(every)
+        own[k], error[k] = row_loss(a, others, float(b[chosen[k]]), source, _RTOL)
+        least[k] = variance
+        if not dead[chosen[k]]:
+            least[k] = least_loss(others / a, source, _RTOL).loss
 
     rug = float(optimum(p, n_dense / n, amplitude=amplitude).loss)
     best = best_known(p, n_dense / n, amplitude=amplitude)
-    lost = dead[chosen]
-    terms = {"own a and b": 0.0, "non-Gaussian interference": 0.0, "spread between rows": 0.0}
+    terms = {"own a and b": float(sample.weights @ (own - least))}
+    terms |= {"non-Gaussian interference": 0.0, "spread between rows": 0.0}
     terms |= {"variance above the Welch bound": 0.0}
     reached = (1 - f) * variance
-    squared_error = 0.0
-    if dead.any():
-        terms["own a and b"] += (1 - f) * float(np.mean(own[lost] - variance))
-        squared_error += _squared_error(own[lost], n - alive.size) * (1 - f) ** 2
     if alive.size:
         second = np.einsum("ik,ik->i", w_out[alive] @ (w_in @ w_in.T), w_out[alive])
         a = diagonal[alive]
         sigma = np.sqrt(variance * np.maximum(second - a * a, 0.0)) / a
-        taken = sigma[np.searchsorted(alive, chosen[~lost])]
-        gaussian = optimum(p, sigma=taken, amplitude=amplitude).loss
+        gaussian = optimum(p, sigma=sigma, amplitude=amplitude).loss
         typical = float(np.sqrt(np.mean(sigma**2)))
         bound = welch_sigma(p, min(n_dense / alive.size, 1.0), amplitude=amplitude)
         mean, at_bound = optimum(p, sigma=[typical, float(bound)], amplitude=amplitude).loss
-        terms["own a and b"] += f * float(np.mean(own[~lost] - least[~lost]))
-        terms["non-Gaussian interference"] = f * float(np.mean(least[~lost] - gaussian))
+        reachable = float(sample.weights @ np.where(dead[chosen], 0.0, least))
+        terms["non-Gaussian interference"] = reachable - f * float(np.mean(gaussian))
         terms["spread between rows"] = f * float(np.mean(gaussian) - mean)
         terms["variance above the Welch bound"] = f * float(mean - at_bound)
         reached += f * float(at_bound)
-        squared_error += _squared_error(own[~lost], alive.size) * f**2
     terms["dropped features"] = reached - rug
     terms["structure"] = rug - float(best.loss)
     return Verdict(
         loss=float(best.loss) + sum(terms.values()),
-        standard_error=float(np.sqrt(squared_error)),
-        numerical_error=float(error.mean()),
+        standard_error=sample.standard_error(own),
+        numerical_error=float(np.abs(sample.weights) @ error),
         terms=terms,
         rug=rug,
         best=float(best.loss),
         family=str(best.family),
         dead=int(dead.sum()),
         rows=chosen.size,
+        silent=_silent(w_in, w_out, b, source),
     )
 
 
-def _some(of: NDArray[np.int64], share: float, generator: np.random.Generator) -> NDArray[np.int64]:
-    count = min(of.size, max(2, round(share * of.size)))
-    return of if count == of.size else generator.choice(of, count, replace=False)
+def _silent(w_in: Array, w_out: Array, b: Array, source: SparseSource) -> int:
+    """How many outputs never fire."""
+    diagonal = np.einsum("ik,ki->i", w_out, w_in)
+    mean = source.mean * (w_out @ w_in.sum(axis=1) - diagonal)
+    # With its own feature on, or off if that is better, such an output is off on average.
+    usual = b + mean + source.amplitude.mean * np.maximum(diagonal, 0.0)
+    rounding = 1e-12 * (np.abs(b) + np.abs(mean) + np.abs(diagonal) * source.amplitude.mean)
+    some = np.flatnonzero(usual <= rounding)
+    every = each_row(w_in, w_out, some)
+    return sum(
+        _never_fires(np.append(others, a), float(b[i]), source)
+        for i, (a, others) in zip(some, every, strict=True)
+    )
 
 
-def _squared_error(x: Array, total: int) -> float:
-    """Of the mean of `x` for that of a finite population of size `total`."""
-    return float(np.var(x, ddof=1)) / x.size * (1 - x.size / total) if x.size > 1 else 0.0
-
-
-def _least(row: Row, a: float, threshold: float) -> tuple[float, float, float]:
-    """Least loss over a and b of a row; the best a and -b/a.
-
-    `a` and `threshold` are where to start.
-    """
-    if not row.source.variance > 0:  # a constant is told without any weights
-        return 0.0, a, threshold
-    best = (np.inf, a, threshold)
-
-    def loss(threshold: float) -> float:
-        nonlocal best
-        least, a = row.least(best[1], threshold)
-        if least < best[0]:
-            best = (least, a, threshold)
-        return least
-
-    step = 0.03 * abs(threshold) + 0.003 * row.source.amplitude.mean
-    bracket = (threshold, threshold + step)
-    scipy.optimize.minimize_scalar(loss, bracket=bracket, options={"xtol": 1e-3, "maxiter": 20})
-    return best
+def _never_fires(weights: Array, b: float, source: SparseSource) -> bool:
+    """If P(Σ weights_j x_j + b > 0) is 0, or surely below a small part of p."""
+    amplitude = source.amplitude
+    up = weights[weights > 0]
+    if b + amplitude.end * float(up.sum()) <= 0 if up.size else b <= 0:
+        return True
+    if not up.size:
+        return False
+    size = float(np.sqrt(source.second_moment * (weights @ weights))) + float(up.max())
+    steep = np.geomspace(0.01, 1e4, 60) / (size * amplitude.mean)
+    steep = steep[steep * float(up.max()) < 0.99 * amplitude.abscissa]
+    t = np.multiply.outer(steep, weights).astype(complex)
+    with np.errstate(over="ignore", invalid="ignore", divide="ignore"):
+        mgf = amplitude.transform(t, 0).real
+        log = np.sum(np.log1p(source.p * (mgf - 1)), axis=1) + steep * b
+    log = log[np.isfinite(log)]
+    return bool(log.size and log.min() < np.log(_SILENT * source.p))

@@ -20,6 +20,10 @@ _PAIRS = (
 )
 _TIED = ("W", "w")
 _BIASES = ("b", "bias", "b_final", "final_layer.bias")
+# Biases of the hidden units.
+_HIDDEN_BIASES = ("b_in", "initial_layer.bias")
+# What `Rug.save` writes beside the weights, which follow from it.
+_RUG_ROWS = "rows"
 _TORCH = (".pt", ".pth", ".bin", ".ckpt")
 
 
@@ -57,7 +61,7 @@ def read_weights(path: str | Path) -> Weights:
     ------
     ValueError
         If the file is not what its name says, a tensor is missing, has a wrong shape or is not
-        finite, or if orientation cannot be told.
+        finite, if orientation cannot be told, or if the file holds anything that is not used.
     ImportError
         Without the package that reads the format.
 
@@ -67,10 +71,18 @@ def read_weights(path: str | Path) -> Weights:
     weights are tied, W_out = W_inᵀ.  The bias is b, bias, b_final or final_layer.bias.  Its length
     is n_sparse, which tells rows from columns; square matrices are only understood by the names of
     layers, whose weights PyTorch stores as (outputs, inputs).
+
+    A bias of the hidden units, b_in or initial_layer.bias, is folded in: the `b` returned is then
+    b + W_out b_in.  The `rows` of a rug saved by `Rug.save` are passed over.  Any other tensor is
+    an error that names it, since a model that has it is not ReLU(W_out W_in x + b).
     """
     path = _check.path("path", path)
     tensors = _load(path)
+    biases = [name for name in _BIASES if name in tensors]
+    if len(biases) > 1:
+        raise ValueError(f"{path} holds more than one bias of the outputs: {', '.join(biases)}")
     bias_name, b = _find(tensors, _BIASES, path)
+    used = {bias_name}
     if b.ndim != 1:
         raise ValueError(f"{path}: {bias_name} must be a vector, got shape {b.shape}")
     for in_name, out_name in _PAIRS:
@@ -80,20 +92,55 @@ def read_weights(path: str | Path) -> Weights:
             layers = in_name.startswith("initial")
             w_in = _oriented(path, in_name, w_in, b.size, 1, known=layers)
             w_out = _oriented(path, out_name, w_out, b.size, 0, known=layers)
+            used |= {in_name, out_name}
             break
     else:
         name, w = _find(tensors, _TIED, path)
         in_name, out_name = name, f"{name} transposed"
         w_in = _oriented(path, name, w, b.size, 1, known=False)
         w_out = w_in.T
+        used.add(name)
     if w_in.shape != w_out.shape[::-1]:
         raise ValueError(
             f"{path}: {in_name} {w_in.shape} and {out_name} {w_out.shape} do not fit together"
         )
-    for name, x in ((in_name, w_in), (out_name, w_out), (bias_name, b)):
+    parts = [(in_name, w_in), (out_name, w_out), (bias_name, b)]
+    hidden_name = next((name for name in _HIDDEN_BIASES if name in tensors), None)
+    if hidden_name is not None:
+        _, hidden = _find(tensors, (hidden_name,), path)
+        if hidden.shape != w_in.shape[:1]:
+            raise ValueError(
+                f"{path}: {hidden_name} must be a vector of length {len(w_in)}, the number of "
+                f"hidden units, got shape {hidden.shape}"
+            )
+        parts.append((hidden_name, hidden))
+        used.add(hidden_name)
+    _check_unused(path, tensors, used, w_in)
+    for name, x in parts:
         if not np.isfinite(x).all():
             raise ValueError(f"{path}: {name} must be finite, got {x[~np.isfinite(x)][0]}")
-    return Weights(w_in, w_out, b)
+    return Weights(w_in, w_out, b if hidden_name is None else b + w_out @ parts[-1][1])
+
+
+def _check_unused(path: Path, tensors: Mapping[str, Any], used: set[str], w_in: Array) -> None:
+    """Raise ValueError if there is anything beside what is used, and the rows of a rug."""
+    unused = set(tensors) - used
+    if path.suffix == ".safetensors" and _RUG_ROWS in unused:
+        rows = np.asarray(tensors[_RUG_ROWS])
+        if rows.dtype.kind in "iu" and rows.shape == w_in.shape[:1]:
+            unused.remove(_RUG_ROWS)
+    if unused:
+        found = ", ".join(_described(name, tensors[name]) for name in sorted(unused))
+        raise ValueError(
+            f"{path}: nothing is known about {found}; a model ReLU(W_out W_in x + b) has only "
+            f"{', '.join(sorted(used))} here"
+        )
+
+
+def _described(name: str, value: Any) -> str:
+    shape = getattr(value, "shape", None)
+    kind = type(value).__name__ if shape is None else f"shape {tuple(shape)}"
+    return f"{name} ({kind})"
 
 
 def _load(path: Path) -> Mapping[str, Any]:
@@ -109,10 +156,14 @@ def _load(path: Path) -> Mapping[str, Any]:
 
     try:
         state = torch.load(path, map_location="cpu", weights_only=True)
+        beside = [k for k, v in state.items() if "state_dict" in state and torch.is_tensor(v)]
         state = state.get("state_dict", state)
-        return {k: v.detach().double().numpy() for k, v in state.items() if hasattr(v, "detach")}
+        tensors = {k: v.detach().double().numpy() for k, v in state.items() if torch.is_tensor(v)}
     except Exception as error:
         raise ValueError(f"{path} cannot be read as {path.suffix[1:]}: {error}") from error
+    if beside:
+        raise ValueError(f"{path}: nothing is known about {', '.join(beside)} beside state_dict")
+    return {str(k): tensors.get(k, v) for k, v in state.items()}
 
 
 def _find(tensors: Mapping[str, Any], names: tuple[str, ...], path: Path) -> tuple[str, Array]:
@@ -122,9 +173,8 @@ def _find(tensors: Mapping[str, Any], names: tuple[str, ...], path: Path) -> tup
             if x.dtype.kind not in "iuf":
                 raise ValueError(f"{path}: {name} must be real, got dtype {x.dtype}")
             return name, x.astype(np.float64)
-    raise ValueError(
-        f"{path} has no {' or '.join(names)}; it holds {', '.join(tensors) or 'nothing'}"
-    )
+    held = ", ".join(_described(name, x) for name, x in tensors.items())
+    raise ValueError(f"{path} has no {' or '.join(names)}; it holds {held or 'nothing'}")
 
 
 def _oriented(path: Path, name: str, w: Array, n_sparse: int, axis: int, *, known: bool) -> Array:

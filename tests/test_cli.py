@@ -170,6 +170,13 @@ class TestWeights:
         assert main(["weights", str(file), "--p", "0.05", "--rows", "2"]) == 0
         out = capsys.readouterr().out
         assert "distance from Gaussian" in out and "best known, precedence" in out
+        assert "outputs that never fire          0" in out
+        # Terms have the signs of the verdict, which add up to the gap: no minus sign before them.
+        model = rt.read_weights(file)
+        verdict = rt.explain(model.w_in, model.w_out, model.b, 0.05, rows=2)
+        for name, value in verdict.terms.items():
+            assert f"\n  {name:30} {value:+.6g}\n" in out
+        assert sum(verdict.terms.values()) == pytest.approx(verdict.loss - verdict.best)
 
     def test_bad_input(self, file, capsys, tmp_path):
         for arguments in (

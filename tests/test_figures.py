@@ -321,6 +321,9 @@ class TestWeights:
         assert dropped.get_x() == 1.0 and dropped.get_width() == pytest.approx(0.1)
         end = structure.get_x() + structure.get_width()
         assert end == pytest.approx(best.get_width()) == pytest.approx(0.7)
+        # Numbers are the terms, as in text and JSON: positive goes down, to the left.
+        told = [text.get_text().strip() for text in ax.texts][:4]
+        assert told == ["1", "-0.1", "+0.4", "0.7"]
 
 
 class TestTrained:

@@ -1,5 +1,7 @@
 """Statistics and verdict of given weights."""
 
+import dataclasses
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -92,6 +94,39 @@ class TestStatistics:
         assert found.summary()["dead"] == 10
         assert found.rows.size == 3 and np.all(found.rows >= 10)
 
+    @pytest.mark.parametrize("dead", [0, 5, 25])
+    def test_bound_of_what_is_alive(self, dead):
+        """Never below the Welch-type bound, of trained and of random weights with dead features."""
+        generator = np.random.default_rng(dead)
+        w_in = generator.normal(size=(16, 64)) / 4
+        w_out = w_in.T + 0.05 * generator.normal(size=(64, 16))
+        models = [(w_in, w_out)]
+        for path in TRAINED.values():
+            model = rt.read_weights(path)
+            models.append((model.w_in, model.w_out))
+        rug = rt.hadamard_rug(64, 16, seed=0)
+        models.append((rug.w_in, rug.w_out(1.3)))
+        for w_in, w_out in models:
+            w_in, w_out = w_in.copy(), w_out.copy()
+            kind = generator.choice(len(w_out), dead, replace=False)
+            w_out[kind[::2]] = 0
+            w_in[:, kind[1::2]] = 0
+            found = rt.symmetry(w_in, w_out, 0.0, P, rows=1)
+            alive = ~found.dead
+            assert found.dead.sum() >= dead
+            ratio = len(w_in) / alive.sum()
+            bound = float(rt.welch_sigma(P, ratio)) ** 2
+            assert found.welch_variance == pytest.approx(bound, rel=1e-12)
+            over = found.summary()["variance over Welch bound"]
+            assert over == pytest.approx(found.variance[alive].mean() / bound)
+            assert over >= 1 - 1e-9
+
+    def test_no_bound_where_hidden_units_are_enough(self):
+        w_in = np.hstack([np.eye(3), np.zeros((3, 2))])
+        found = rt.symmetry(w_in, w_in.T, 0.0, P, rows=1)
+        assert found.welch_variance == 0
+        assert "variance over Welch bound" not in found.summary()
+
     def test_all_dead(self):
         found = rt.symmetry(np.zeros((2, 4)), np.zeros((4, 2)), 0.0, P)
         assert found.summary() == {"n_sparse": 4, "n_dense": 2, "dead": 4}
@@ -106,6 +141,96 @@ class TestStatistics:
         assert 1 < found["variance over Welch bound"] < 1.1
         assert -0.8 < found["skewness mean"] < -0.7
         assert 0.04 < found["distance from Gaussian, mean"] < 0.07
+
+
+# Its sums are enumerated.
+QUICK = rt.Constant(1.0)
+SPARE = {
+    "a hidden unit of zeros": lambda w_in, w_out: (
+        np.vstack([w_in, 0 * w_in[:1]]),
+        np.hstack([w_out, 0 * w_out[:, :1]]),
+    ),
+    "a unit nobody reads": lambda w_in, w_out: (
+        np.vstack([w_in, np.cos(np.arange(w_in.shape[1]))]),
+        np.hstack([w_out, 0 * w_out[:, :1]]),
+    ),
+    "a unit split in two": lambda w_in, w_out: (
+        np.vstack([w_in, w_in[:1]]),
+        np.hstack([w_out[:, :1] * 0.3, w_out[:, 1:], w_out[:, :1] * 0.7]),
+    ),
+    "a combination of others, in float32": lambda w_in, w_out: (
+        np.vstack([w_in, w_in[0] + w_in[1]]).astype("f4"),
+        np.hstack([w_out - 0.5 * np.eye(1, w_out.shape[1]), 0.5 + 0 * w_out[:, :1]]).astype("f4"),
+    ),
+}
+
+
+@pytest.mark.parametrize("spare", SPARE)
+@pytest.mark.parametrize("dtype", ["f4", "f8"])
+def test_spare_hidden_units_change_nothing(spare, dtype):
+    """Whatever does not change W changes no statistic of W: all fields but those of W_in alone."""
+    rug = rt.hadamard_rug(32, 9, seed=1)
+    w_in, w_out = rug.w_in.astype(dtype), rug.w_out(1.3).astype(dtype)
+    more_in, more_out = SPARE[spare](w_in, w_out)
+    # Where the unit takes part in W, compare with that W.
+    w = more_out.astype(float) @ more_in.astype(float)
+    u, s, vt = np.linalg.svd(w)
+    same = rt.symmetry(s[:9, None] * vt[:9], u[:, :9], -0.1, P, rows=1)
+    padded = rt.symmetry(more_in, more_out, -0.1, P, rows=1)
+    for field in dataclasses.fields(same):
+        x, y = getattr(same, field.name), getattr(padded, field.name)
+        if field.name in ("n_dense", "dimensionality", "welch_variance", "distance_error"):
+            continue  # of the factors, not of W
+        if field.name == "singular_values":
+            assert y.size == 10 and y[-1] <= 1e-6 * y[0]
+            y = y[:9]
+        assert y == pytest.approx(x, rel=1e-5, abs=1e-5, nan_ok=True), field.name
+    if "combination" not in spare:  # W is still that of the rug
+        assert padded.projector_distance < 1e-5
+
+
+def frames(copies):
+    """`copies` triangles, each in a plane of its own: W_ij/W_ii = -½ for two others."""
+    angle = 2 * np.pi * np.arange(3) / 3
+    return np.kron(np.eye(copies), np.array([np.cos(angle), np.sin(angle)]))
+
+
+class TestPartners:
+    @staticmethod
+    def partners(w_in, a=1.0):
+        return rt.symmetry(w_in, a * w_in.T, 0.0, P, rows=1, amplitude=QUICK).partner
+
+    @pytest.mark.parametrize("dtype", ["f4", "f8"])
+    @pytest.mark.parametrize("copies", [1, 4])
+    def test_triangles_have_none(self, copies, dtype):
+        """At -½, both ways and twice, whatever rounding says: over many rotations."""
+        for seed in range(40):
+            turn = np.linalg.qr(np.random.default_rng(seed).normal(size=(2 * copies,) * 2))[0]
+            turned = (turn @ frames(copies)).astype(dtype)
+            assert np.all(self.partners(turned, dtype_of(dtype, 1.3)) == -1)
+
+    @pytest.mark.parametrize("dtype", ["f4", "f8"])
+    def test_ties_favour_none(self, dtype):
+        """Of a pentagon two others are equally far below -½, and none of them is the partner."""
+        angle = 2 * np.pi * np.arange(5) / 5
+        for seed in range(40):
+            turn = np.linalg.qr(np.random.default_rng(seed).normal(size=(2, 2)))[0]
+            pentagon = (turn @ [np.cos(angle), np.sin(angle)]).astype(dtype)
+            assert np.all(self.partners(pentagon) == -1)
+
+    @pytest.mark.parametrize("dtype", ["f4", "f8"])
+    def test_clear_pairs_are_found(self, dtype):
+        for seed in range(20):
+            generator = np.random.default_rng(seed)
+            turn = np.linalg.qr(generator.normal(size=(6, 6)))[0]
+            pairs = (turn @ np.hstack([np.eye(6), -0.999 * np.eye(6)])).astype(dtype)
+            order = generator.permutation(12)
+            found = self.partners(pairs[:, order])
+            assert np.array_equal(order[found], (order + 6) % 12)
+
+
+def dtype_of(dtype, x):
+    return np.dtype(dtype).type(x)
 
 
 @given(

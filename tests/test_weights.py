@@ -99,8 +99,8 @@ def test_rugs_are_models(tmp_path):
     ("tensors", "message"),
     [
         ({"W_in": W_IN, "W_out": W_OUT}, "has no b or bias or b_final or final_layer.bias"),
-        ({"W_in": W_IN, "b": B}, "has no W_out; it holds W_in, b"),
-        ({"weights": W_IN, "b": B}, "has no W or w; it holds weights, b"),
+        ({"W_in": W_IN, "b": B}, r"has no W_out; it holds W_in \(shape \(3, 7\)\), b"),
+        ({"weights": W_IN, "b": B}, r"has no W or w; it holds weights \(shape \(3, 7\)\), b"),
         (
             {"W_in": W_IN, "W_out": W_OUT, "b": B[:5]},
             "W_in must be a matrix with an axis of length 5",
@@ -142,3 +142,123 @@ def test_no_code_is_run_from_a_file(tmp_path):
     np.savez(tmp_path / "m.npz", W_in=np.array([{}], dtype=object), W_out=W_OUT, b=B)
     with pytest.raises(ValueError, match="cannot be read"):
         rt.read_weights(tmp_path / "m.npz")
+
+
+LAYERS = {"initial_layer.weight": W_IN, "final_layer.weight": W_OUT}
+LAYOUTS = {
+    "pair": {"W_in": W_IN, "W_out": W_OUT, "b": B},
+    "turned": {"W_in": W_IN.T, "W_out": W_OUT.T, "bias": B},
+    "small letters": {"w_in": W_IN, "w_out": W_OUT, "b_final": B},
+    "layers": LAYERS | {"final_layer.bias": B},
+    "tied": {"W": W_IN, "b": B},
+}
+# Names of tensors found in the state dicts of toy models, and of what else they hold.
+EXTRA = (
+    "b_in",
+    "initial_layer.bias",
+    "b_enc",
+    "b_dec",
+    "bias",
+    "b",
+    "b_final",
+    "final_layer.bias",
+    "W",
+    "w",
+    "w_in",
+    "W_in",
+    "initial_layer.weight",
+    "final_layer.weight",
+    "layers.0.weight",
+    "layers.0.bias",
+    "middle_layer.weight",
+    "norm.weight",
+    "scale",
+    "importance",
+    "rows",
+)
+SHAPES = [(), (1,), (3,), (7,), (3, 7), (7, 3), (3, 3), (7, 7)]
+
+
+def forward(tensors, x):
+    """What a torch module with these tensors does, as far as their names tell."""
+    t = {name: torch.tensor(value) for name, value in tensors.items()}
+    w_in = next(t[k] for k in ("W_in", "w_in", "initial_layer.weight", "W") if k in t)
+    w_in = w_in if w_in.shape == (3, 7) else w_in.T
+    w_out = next((t[k] for k in ("W_out", "w_out", "final_layer.weight") if k in t), w_in.T)
+    w_out = w_out if w_out.shape == (7, 3) else w_out.T
+    hidden = next((t[k] for k in ("b_in", "initial_layer.bias") if k in t), None)
+    b = next(t[k] for k in ("b", "bias", "b_final", "final_layer.bias") if k in t)
+    h = torch.nn.functional.linear(torch.tensor(x), w_in, hidden)
+    return torch.relu(torch.nn.functional.linear(h, w_out, b)).numpy()
+
+
+@pytest.mark.parametrize("layout", LAYOUTS)
+@pytest.mark.parametrize("name", WRITERS)
+def test_nothing_is_dropped(tmp_path, layout, name):
+    """Any tensor more is folded in exactly, or an error that names it and its shape."""
+    x, folded = np.random.default_rng(1).random((20, 7)), set()
+    for extra in EXTRA:
+        if extra in LAYOUTS[layout]:
+            continue
+        for shape in SHAPES:
+            value = np.random.default_rng(2).normal(size=shape)
+            if shape == (1,) and extra == "rows":
+                value = np.array([5])
+            tensors = LAYOUTS[layout] | {extra: value}
+            WRITERS[name](tmp_path / name, **tensors)
+            try:
+                got = rt.read_weights(tmp_path / name)
+            except ValueError as error:
+                said = str(error)
+                assert extra in said or "must be a vector" in said, said
+                continue
+            folded.add((extra, shape))
+            told = np.maximum(x @ got.w_in.T @ got.w_out.T + got.b, 0)
+            np.testing.assert_allclose(told, forward(tensors, x), atol=1e-12)
+    assert folded == {("b_in", (3,)), ("initial_layer.bias", (3,))}
+
+
+def test_a_torch_module_with_a_bias_of_its_hidden_units(tmp_path):
+    """Its exact loss is that of samples of the module, not of what is left without the bias."""
+
+    class Model(torch.nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.initial_layer = torch.nn.Linear(7, 3)
+            self.final_layer = torch.nn.Linear(3, 7)
+
+        def forward(self, x):
+            return torch.relu(self.final_layer(self.initial_layer(x)))
+
+    torch.manual_seed(0)
+    module = Model().double()
+    torch.save(module.state_dict(), tmp_path / "m.pt")
+    weights = rt.read_weights(tmp_path / "m.pt")
+    x = rt.SparseSource(0.3).sample((200_000, 7), seed=0)
+    with torch.no_grad():
+        losses = np.mean((module(torch.tensor(x)).numpy() - x) ** 2, axis=1)
+    exact = rt.exact_loss(weights.w_in, weights.w_out, weights.b, 0.3)
+    assert abs(exact.mean - losses.mean()) < 4 * losses.std() / np.sqrt(losses.size)
+
+
+def test_what_is_no_tensor_is_named(tmp_path):
+    path = tmp_path / "m.pt"
+    state = {name: torch.tensor(x) for name, x in LAYOUTS["pair"].items()}
+    torch.save(state | {"temperature": 0.5}, path)
+    with pytest.raises(ValueError, match=r"nothing is known about temperature \(float\)"):
+        rt.read_weights(path)
+    torch.save({"state_dict": state, "W_ema": torch.ones(3)}, path)
+    with pytest.raises(ValueError, match="nothing is known about W_ema beside state_dict"):
+        rt.read_weights(path)
+    torch.save({"state_dict": state, "epoch": 3, "optimizer": {"lr": 0.1}}, path)
+    assert_same(rt.read_weights(path))
+
+
+def test_rows_of_a_rug_are_passed_over_only_if_they_are_rows(tmp_path):
+    path = tmp_path / "m.safetensors"
+    safetensors(path, **LAYOUTS["pair"], rows=np.arange(3))
+    assert_same(rt.read_weights(path))
+    for rows in (np.arange(4), np.ones(3), np.ones((3, 3), int)):
+        safetensors(path, **LAYOUTS["pair"], rows=rows)
+        with pytest.raises(ValueError, match="nothing is known about rows"):
+            rt.read_weights(path)

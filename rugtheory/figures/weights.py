@@ -157,7 +157,11 @@ def draw_lyapunov(statistics: xr.Dataset, ax: Axes | None = None) -> list[Any]:
 
 
 def draw_waterfall(verdict: Verdict, ax: Axes | None = None) -> list[Any]:
-    """From the loss of a model down to that of the best structure known, term by term."""
+    """From the loss of a model down to that of the best structure known, term by term.
+
+    Numbers are `verdict.terms`: positive where the model is above the next step, so that the bar
+    goes down to it.
+    """
     ax = axes(ax)
     names = ["model", *verdict.terms, f"best known ({verdict.family})"]
     left = verdict.loss
@@ -173,8 +177,8 @@ def draw_waterfall(verdict: Verdict, ax: Axes | None = None) -> list[Any]:
             span = max(span, left)
         artists.append(ax.barh(y, width, left=start, color=colour))
         end = max(start, start + width)
-        sign = "" if y in (0, len(names) - 1) else "+"
-        artists.append(ax.text(end, y, f" {width + 0.0:{sign}.3g}", va="center", fontsize="small"))
+        value = f"{verdict.terms[name] + 0.0:+.3g}" if name in verdict.terms else f"{width:.3g}"
+        artists.append(ax.text(end, y, f" {value}", va="center", fontsize="small"))
     artists.append(ax.axvline(verdict.rug, color="0.6", linestyle=":", linewidth=1, zorder=0))
     artists.append(
         ax.text(verdict.rug, -0.6, "Gaussian rug", ha="center", color="0.4", fontsize="small")
