@@ -42,7 +42,7 @@ _GRID = 28
 _FIRST_NODES = 32
 _FAR = 1e3
 # Nodes of a tail: so many at least, and as many as keep nodes times points below the second number.
-_TAIL_NODES, _TAIL_WORK, _MOST_TAIL_NODES = 2**13, 2**23, 2**16
+_TAIL_NODES, _TAIL_WORK, _MOST_TAIL_NODES = 2**12, 2**21, 2**16
 # Weights within this factor are of one size.
 _ONE_SIZE = 30.0
 # Terms that decay like 1/k add up to the same over every octave, those of k^{-3/2} to .7.
@@ -295,7 +295,7 @@ class Integral:
         self.noise += float(np.sum((error + rounding) * np.abs(r)))
 
         factor = np.exp(self.log_scale) * 2 / self.period
-        full, cut_off = _cut(terms)
+        full, cut_off = _cut(np.einsum("wk,k->w", _windows(terms.size), terms))
         missing = float(cut_off) + self.noise
         if self.law.amplitude.atoms() is not None:
             missing += self._revival()
@@ -322,18 +322,18 @@ class Integral:
         return float(np.mean(np.abs(value * self.kernel(s)) * y) * np.log(_FAR) * density)
 
 
-def _cut(terms: Array) -> tuple[Array, Array]:
-    """Sum of `terms` along axis 0 to infinity, cut off smoothly, and an estimate of the error.
+def _cut(sums: Array) -> tuple[Array, Array]:
+    """The first of sums cut off at different lengths, see `_windows`, and an estimate of its error.
 
     An error that decays with the number of terms changes with it: sums cut off earlier tell by how
     much, and more than two of them that no coincidence hides it.
     """
-    full, *others = np.einsum("wk,k...->w...", _windows(len(terms)), terms)
-    return full, _SAFETY * np.max([np.abs(full - x) for x in others], axis=0)
+    return sums[0], _SAFETY * np.max(np.abs(sums[1:] - sums[0]), axis=0)
 
 
 @lru_cache(maxsize=32)
 def _windows(size: int) -> Array:
+    """Factors that cut off sums of `size` terms smoothly, the first of them at the end."""
     return np.stack([_window(size, x) for x in (1.0, *_CUTS)])
 
 
@@ -420,10 +420,11 @@ def _summed(terms: Array, step: float, t: Array) -> tuple[Array, Array]:
     """Σ_k terms_k e^{-i (k + ½) step t}, real part, and its error."""
     full, missing = np.empty_like(t), np.empty_like(t)
     wave, length = (np.arange(terms.size) + 0.5) * step, max(1, _CHUNK // terms.size)
+    even, odd = (_windows(terms.size) * x for x in (terms.real, terms.imag))
     for start in range(0, t.size, length):
         part = slice(start, start + length)
-        phase = np.exp(-1j * np.outer(wave, t[part]))
-        full[part], missing[part] = _cut((phase * terms[:, None]).real)
+        phase = np.outer(wave, t[part])
+        full[part], missing[part] = _cut(even @ np.cos(phase) + odd @ np.sin(phase))
     return full, missing
 
 

@@ -28,7 +28,7 @@ from ._search import bracket_minimum, find_minimum
 from .loss import arguments, parts
 from .moments import off_moments, on_moments
 from .rug import Rug
-from .source import Amplitude, FromQuadrature, SparseSource, Uniform, check_amplitude
+from .source import Amplitude, FromQuadrature, SparseSource, Uniform, on_law
 
 _BLOCK = 64
 # Evaluations that are held at a time: of thresholds, and of nodes of a feature without noise.
@@ -180,15 +180,15 @@ def antipodal_optimum(
     >>> print(f"{best.loss:.10f}")  # of the rug 0.0048557981
     0.0035841705
     """
-    check_amplitude(amplitude)
-    p = _check.probability("p", p, least=_check.LEAST_P)
+    given = _check.probability("p", p)
+    p, amplitude = on_law(p, amplitude, least=_check.LEAST_P)
     ratio = _check.probability("ratio", ratio)
     _check.broadcastable(p=p, ratio=ratio)
-    p, ratio = np.broadcast_arrays(p, ratio)
+    given, p, ratio = np.broadcast_arrays(given, p, ratio)
     sigma = antipodal_sigma(p, np.minimum(ratio, 0.5), amplitude=amplitude)
     a, b, loss = _over_blocks(lambda s, q: _optimise(amplitude, s, q, np.ones_like(q)), sigma, p)
     paired = np.minimum(2 * (1 - ratio), 1.0)
-    return AntipodalOptimum(p, ratio, sigma, a, b, paired, paired * loss)
+    return AntipodalOptimum(given, ratio, sigma, a, b, paired, paired * loss)
 
 
 @dataclass(frozen=True)
@@ -256,11 +256,11 @@ def uneven_pairs(p: ArrayLike, *, amplitude: Amplitude = Uniform()) -> UnevenPai
     >>> print(f"{best.coupling:.4f} {best.loss / (1e-12 / 6) * 27:.4f}")
     0.3333 25.0000
     """
-    check_amplitude(amplitude)
-    p = _check.probability("p", p, least=_check.LEAST_P)
+    given = _check.probability("p", p)
+    p, amplitude = on_law(p, amplitude, least=_check.LEAST_P)
     found = np.array([_uneven(float(q), amplitude) for q in p.ravel()]).reshape(-1, 6)
     coupling, a1, a2, b1, b2, loss = (x.reshape(p.shape) for x in found.T)
-    return UnevenPairs(p, coupling, np.stack([a1, a2]), np.stack([b1, b2]), loss)
+    return UnevenPairs(given, coupling, np.stack([a1, a2]), np.stack([b1, b2]), loss)
 
 
 @lru_cache(maxsize=4096)

@@ -26,6 +26,8 @@ from .source import Amplitude, Complex, SparseSource, Uniform
 
 _POINTS = 400
 _SPREAD = 6.0
+# Error aimed at in Kolmogorov's distance.
+_DISTANCE = 1e-6
 
 
 @dataclass(frozen=True, eq=False)
@@ -149,7 +151,7 @@ class RowChannel:
         best, error = 0.0, 0.0
         for _ in range(3):
             t = np.unique(np.append(t, [0.0, -1e-12 * self.std]))
-            tail, error = self._tail(t, 1e-7)
+            tail, error = self._tail(t, _DISTANCE)
             gap = np.abs(tail - ndtr((self.mean - t) / self.std))
             k = int(np.argmax(gap))
             best = max(best, float(gap[k]))

@@ -51,7 +51,7 @@ from .posterior import (
     posterior,
     reading,
 )
-from .source import Amplitude, SparseSource, Uniform, check_amplitude
+from .source import Amplitude, SparseSource, Uniform, check_amplitude, on_law
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -741,13 +741,16 @@ def optimum_decoder(
     bayes 0.004480
     """
     _check.choice("kind", kind, KINDS)
-    p = _check.probability("p", p, least=_check.LEAST_P)
+    given = _check.probability("p", p)
+    p, amplitude = on_law(p, amplitude, least=_check.LEAST_P)
     ratio = _check.probability("ratio", ratio)
     keep = p if keep is None else _check.probability("keep", keep)
     _check.broadcastable(p=p, ratio=ratio, keep=keep)
-    p, ratio, keep = np.broadcast_arrays(p, ratio, keep)
+    given, p, ratio, keep = np.broadcast_arrays(given, p, ratio, keep)
     found = _optima((kind,), p, ratio, channel, amplitude, keep)[kind]
-    return DecoderOptimum(kind, p, ratio, found.sigma, found.loss, found.a, found.b, found.theta)
+    return DecoderOptimum(
+        kind, given, ratio, found.sigma, found.loss, found.a, found.b, found.theta
+    )
 
 
 class _Found(NamedTuple):
@@ -919,11 +922,11 @@ def decoder_table(
     import xarray as xr
 
     p, ratio = (_check.axis(name, x) for name, x in (("p", p), ("ratio", ratio)))
-    rows, columns = np.broadcast_arrays(p[:, None], ratio)
-    _check.probability("p", p, least=_check.LEAST_P)
     _check.probability("ratio", ratio)
+    on, law = on_law(p, amplitude, least=_check.LEAST_P)
+    rows, columns = np.broadcast_arrays(on[:, None], ratio)
     kinds = tuple(kind for kind in KINDS if kind != "gated")
-    optima = _optima(kinds, rows, columns, channel, amplitude, rows)
+    optima = _optima(kinds, rows, columns, channel, law, rows)
     found = {kind: optima[kind].loss for kind in kinds}
     found["gated"] = found["jumprelu"]
     loss = np.stack([found[kind] for kind in KINDS])

@@ -35,7 +35,7 @@ from . import _check
 from ._check import Array
 from .antipodal import gaussian_fit
 from .exact import row_loss
-from .source import Amplitude, SparseSource, Uniform, check_amplitude
+from .source import Amplitude, SparseSource, Uniform, on_law
 
 _THETA = 2
 # n, k and 1 + g
@@ -249,11 +249,11 @@ def graph_optimum(p: ArrayLike, name: str, *, amplitude: Amplitude = Uniform()) 
     0.62
     """
     _check.choice("name", name, GRAPHS)
-    check_amplitude(amplitude)
-    p = _check.probability("p", p, least=_check.LEAST_P)
+    given = _check.probability("p", p)
+    p, amplitude = on_law(p, amplitude, least=_check.LEAST_P)
     found = [_optimum(name, float(q), amplitude) for q in p.ravel()]
     a, b, lift, loss = np.array(found).reshape(-1, 4).T.reshape(4, *p.shape)
-    return GraphOptimum(p, graph_ratio(name), a, b, lift, loss)
+    return GraphOptimum(given, graph_ratio(name), a, b, lift, loss)
 
 
 @lru_cache(maxsize=2048)

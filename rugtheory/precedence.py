@@ -32,7 +32,7 @@ from numpy.typing import ArrayLike
 
 from . import _check
 from ._check import Array
-from .source import Amplitude, SparseSource, Uniform, check_amplitude
+from .source import Amplitude, SparseSource, Uniform, on_law
 
 LEAST = 4
 _LOG_RANGE = 300 * np.log(10)
@@ -149,8 +149,8 @@ def precedence_loss(
     >>> print(f"{rt.precedence_loss(1e-6, 6) / 1e-12:.4f}")
     0.5000
     """
-    check_amplitude(amplitude)
-    p, n = _check.probability("p", p), _check.integers("n_sparse", n_sparse)
+    p, amplitude = on_law(p, amplitude)
+    n = _check.integers("n_sparse", n_sparse)
     if np.any(n < LEAST):
         raise ValueError(f"n_sparse must be at least {LEAST}, got {n[n < LEAST].flat[0]}")
     sizes = n.astype(float)

@@ -27,7 +27,7 @@ from ._check import Array
 from ._search import find_minimum
 from .antipodal import AntipodalOptimum, antipodal_optimum, rough_loss, uneven_pairs
 from .optimum import Optimum, optimum
-from .source import Amplitude, SparseSource, Uniform, check_amplitude
+from .source import Amplitude, SparseSource, Uniform, on_law
 
 _SCAN = 48
 # So many p are searched at a time: fewer points than would change how `optimum` starts.
@@ -104,8 +104,7 @@ def critical_ratio(p: ArrayLike, *, amplitude: Amplitude = Uniform()) -> Array:
     >>> print(f"{rt.critical_ratio(0.045) / 0.045:.2f}")
     3.61
     """
-    check_amplitude(amplitude)
-    p = _check.probability("p", p, least=_check.LEAST_P)
+    p, amplitude = on_law(p, amplitude, least=_check.LEAST_P)
     q, where = np.unique(p, return_inverse=True)
     found = [_touching(q[k : k + _TOGETHER], amplitude) for k in range(0, q.size, _TOGETHER)]
     return np.asarray(np.concatenate([*found, []])[where].reshape(p.shape))
@@ -188,7 +187,8 @@ def best_known(p: ArrayLike, ratio: ArrayLike, *, amplitude: Amplitude = Uniform
     >>> best.fraction.round(2).tolist()
     [0.75, 1.0, 1.0, 1.0]
     """
-    check_amplitude(amplitude)
+    given = _check.probability("p", p)
+    p, amplitude = on_law(p, amplitude, least=_check.LEAST_P)
     p, ratio = _p_and_ratio(p, ratio)
     loss, fraction, a, b = np.empty((4, p.size))
     family = np.empty(p.size, "U40")
@@ -198,7 +198,7 @@ def best_known(p: ArrayLike, ratio: ArrayLike, *, amplitude: Amplitude = Uniform
         loss[here], family[here], fraction[here], a[here], b[here] = found
     shape = p.shape
     return BestKnown(
-        p,
+        np.broadcast_to(given, shape),
         ratio,
         loss.reshape(shape),
         family.reshape(shape),

@@ -30,7 +30,7 @@ from ._sampling import columns_of, drawn, each_row, whole
 from .bounds import welch_sigma
 from .exact import model, row_loss
 from .optimum import optimum
-from .source import Amplitude, SparseSource, Uniform
+from .source import Amplitude, SparseSource, Uniform, on_law
 from .structures import best_known
 
 _RTOL = 1e-7
@@ -134,7 +134,8 @@ def explain(
     True
     """
     w_in, w_out, b = model("w_in", w_in, "w_out", w_out, b)
-    source = SparseSource(_check.scalar_probability(p), amplitude)
+    on, amplitude = on_law(_check.scalar_probability(p), amplitude)
+    source = SparseSource(float(on), amplitude)
     _check.function("progress", progress)
     p, (n_dense, n) = source.p, w_in.shape
     if n_dense > n:
