@@ -25,6 +25,7 @@ from . import _check
 from ._check import Array
 from ._expect import blockwise
 from ._search import bracket_minimum, find_minimum
+from ._value import ByValue
 from .loss import arguments, parts
 from .moments import off_moments, on_moments
 from .rug import Rug
@@ -116,8 +117,8 @@ def antipodal_loss(
     return _over_blocks(at, a, b, sigma, p)[0]
 
 
-@dataclass(frozen=True)
-class AntipodalOptimum:
+@dataclass(frozen=True, eq=False)
+class AntipodalOptimum(ByValue):
     """Best ReLU decoder of a rug of pairs; arrays of one shape.
 
     ``loss == paired * antipodal_loss(a, b, sigma, p)`` to rounding, with the same `amplitude`.
@@ -191,8 +192,8 @@ def antipodal_optimum(
     return AntipodalOptimum(given, ratio, sigma, a, b, paired, paired * loss)
 
 
-@dataclass(frozen=True)
-class UnevenPairs:
+@dataclass(frozen=True, eq=False)
+class UnevenPairs(ByValue):
     """Two features in one hidden unit, W = [[a₁, -a₁c], [-a₂/c, a₂]].
 
     Attributes

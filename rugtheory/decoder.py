@@ -34,6 +34,7 @@ from ._check import Array
 from ._expect import blockwise
 from ._quadrature import Index, Panels, integrate
 from ._readings import Fields, Problems, Reader, Readings
+from ._value import ByValue
 from .antipodal import antipodal_loss, antipodal_optimum, antipodal_sigma, partner_nodes
 from .bounds import welch_sigma
 from .loss import reduced_loss
@@ -65,8 +66,8 @@ _BLOCK = 128
 _AT_A_TIME = 400_000
 
 
-@dataclass(frozen=True)
-class Channel(ABC):
+@dataclass(frozen=True, eq=False)
+class Channel(ByValue, ABC):
     """The law of the interference ν in a reading y = x + ν, independent of x.
 
     A channel of your own is a subclass with the methods `off` and `edges`.  All that decoders lose
@@ -360,7 +361,7 @@ def _problems(channel: Channel, amplitude: Amplitude, sigma: Array, p: Array) ->
     return Problems(channel._reader(amplitude, sigma, p), sigma, p, amplitude.mean, exact)
 
 
-class _Parameters:
+class _Parameters(ByValue):
     """Fields that are real numbers or arrays."""
 
     def __post_init__(self) -> None:
@@ -369,7 +370,7 @@ class _Parameters:
             object.__setattr__(self, name, value if value.ndim else float(value))
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Linear(_Parameters):
     """a y + b."""
 
@@ -380,7 +381,7 @@ class Linear(_Parameters):
         return np.asarray(self.a * _check.real("y", y) + self.b)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class ReLU(_Parameters):
     """ReLU(a y + b)."""
 
@@ -391,7 +392,7 @@ class ReLU(_Parameters):
         return np.asarray(np.maximum(self.a * _check.real("y", y) + self.b, 0))
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class JumpReLU(_Parameters):
     """a y + b where y > threshold, else 0."""
 
@@ -404,7 +405,7 @@ class JumpReLU(_Parameters):
         return np.asarray(np.where(y > self.threshold, self.a * y + self.b, 0))
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Gated(_Parameters):
     """ReLU(a y + b) where y > threshold, else 0."""
 
@@ -660,8 +661,8 @@ def _any_loss(
 ChannelOf = Callable[[Array, Array, Amplitude], Channel]
 
 
-@dataclass(frozen=True)
-class DecoderOptimum:
+@dataclass(frozen=True, eq=False)
+class DecoderOptimum(ByValue):
     """Best decoder of a kind; arrays of one shape.
 
     Attributes

@@ -23,6 +23,7 @@ from . import _check
 from ._check import Array
 from ._inversion import Estimate, Integral, Interference
 from ._sampling import Sample, columns_of, drawn, each_row, given, whole
+from ._value import ByValue
 from .loss import parts
 from .source import Amplitude, Complex, SparseSource, Uniform
 
@@ -39,8 +40,8 @@ _SAME = 1e-14
 _ROUNDING = 4e-15
 
 
-@dataclass(frozen=True)
-class ExactLoss:
+@dataclass(frozen=True, eq=False)
+class ExactLoss(ByValue):
     """Losses of the outputs of a model.
 
     Attributes

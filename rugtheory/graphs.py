@@ -33,6 +33,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from . import _check
 from ._check import Array
+from ._value import ByValue
 from .antipodal import gaussian_fit
 from .exact import row_loss
 from .source import Amplitude, SparseSource, Uniform, on_law
@@ -106,8 +107,8 @@ class GraphCode:
         return np.asarray(a / (1 + lift) * w @ self.w_in.T)
 
 
-@dataclass(frozen=True)
-class GraphOptimum:
+@dataclass(frozen=True, eq=False)
+class GraphOptimum(ByValue):
     """The best parameters of a graph code, as arrays of one shape.
 
     Attributes

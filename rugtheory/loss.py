@@ -25,6 +25,7 @@ from numpy.typing import ArrayLike, NDArray
 from . import _check
 from ._check import Array
 from ._expect import REACH, SHORT, blockwise, distance, expect, kink_of
+from ._value import ByValue
 from .moments import off_moments, on_moments
 from .rectified import Tails, tails
 from .source import Amplitude, Uniform, check_amplitude
@@ -33,8 +34,8 @@ _AT_ZERO = tails(np.array(0.0))
 _NO_NOISE = 1e-60
 
 
-@dataclass(frozen=True)
-class LossParts:
+@dataclass(frozen=True, eq=False)
+class LossParts(ByValue):
     """Loss given that the feature is on, given that it is off, and in all.
 
     ``total = p * on + (1 - p) * off``; all are mean squared errors per feature.
@@ -45,8 +46,8 @@ class LossParts:
     total: Array
 
 
-@dataclass(frozen=True)
-class LossGradient:
+@dataclass(frozen=True, eq=False)
+class LossGradient(ByValue):
     """Partial derivatives of the total loss."""
 
     a: Array

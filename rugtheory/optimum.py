@@ -32,6 +32,7 @@ from . import _check
 from ._check import Array
 from ._expect import blockwise
 from ._search import find_root
+from ._value import ByValue
 from .bounds import welch_sigma
 from .loss import parts
 from .moments import off_moments, on_moments
@@ -54,8 +55,8 @@ _TABLE_P = (np.log(1e-13), np.log(1e6), 96)
 _TABLE_SIGNAL = (np.log(0.05), np.log(1e5), 96)
 
 
-@dataclass(frozen=True)
-class Optimum:
+@dataclass(frozen=True, eq=False)
+class Optimum(ByValue):
     """Best ReLU decoder in the Gaussian channel; arrays of one shape.
 
     Attributes

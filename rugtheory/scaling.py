@@ -30,6 +30,7 @@ from scipy import special
 from . import _check
 from ._check import Array
 from ._search import find_minimum, find_root
+from ._value import ByValue
 from .bounds import linear_loss, welch_sigma
 from .loss import loss_gradient, loss_parts
 from .optimum import optimum
@@ -44,8 +45,8 @@ _WITHIN_ONE = float(special.erf(np.sqrt(0.5)))
 _VARIANCE_WITHIN_ONE = 1 - 2 * float(normal_density(np.array(1.0))) / _WITHIN_ONE
 
 
-@dataclass(frozen=True)
-class SparseConstants:
+@dataclass(frozen=True, eq=False)
+class SparseConstants(ByValue):
     """L = p σ² (leading + next σ) for the ReLU decoder as σ → 0.
 
     Attributes
@@ -225,8 +226,8 @@ def lower_bound(p: ArrayLike, ratio: ArrayLike) -> Array:
     return np.asarray(p * sigma**2 * constant * np.maximum(1 - 2 * sigma, 0.0))
 
 
-@dataclass(frozen=True)
-class Exponents:
+@dataclass(frozen=True, eq=False)
+class Exponents(ByValue):
     """Local exponents of the least loss of the Gaussian rug.
 
     Attributes
@@ -283,8 +284,8 @@ def local_exponents(
     )
 
 
-@dataclass(frozen=True)
-class Regime:
+@dataclass(frozen=True, eq=False)
+class Regime(ByValue):
     """Which law holds where.
 
     Attributes

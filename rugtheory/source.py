@@ -21,6 +21,7 @@ from scipy import special
 
 from . import _beta, _check
 from ._check import Array
+from ._value import ByValue
 from .rectified import SQRT_2PI, normal_density
 
 Complex = NDArray[np.complex128]
@@ -474,8 +475,8 @@ class Beta(Density):
         return _beta.breaks(self.alpha, self.beta), _beta.breaks(self.beta, self.alpha)
 
 
-@dataclass(frozen=True)
-class SparseSource:
+@dataclass(frozen=True, eq=False)
+class SparseSource(ByValue):
     """One feature: x = 0 with probability 1 - p, otherwise x = u ~ `amplitude`.
 
     Parameters

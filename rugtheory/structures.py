@@ -25,6 +25,7 @@ from scipy.special import expit, logit
 from . import _check, precedence
 from ._check import Array
 from ._search import find_minimum
+from ._value import ByValue
 from .antipodal import AntipodalOptimum, antipodal_optimum, rough_loss, uneven_pairs
 from .optimum import Optimum, optimum
 from .source import Amplitude, SparseSource, Uniform, on_law
@@ -46,8 +47,8 @@ _EVEN = 1e-6
 _SURELY = 1e-12
 
 
-@dataclass(frozen=True)
-class BestKnown:
+@dataclass(frozen=True, eq=False)
+class BestKnown(ByValue):
     """The best structure known, as arrays of one shape.
 
     Attributes

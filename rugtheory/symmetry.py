@@ -11,6 +11,7 @@ from numpy.typing import ArrayLike, NDArray
 from . import _check
 from ._check import Array
 from ._sampling import dead_features, each_row
+from ._value import ByValue
 from .bounds import welch_sigma
 from .channel import RowChannel
 from .exact import model
@@ -25,8 +26,8 @@ _ROUNDING = 2.0**-20
 _NO_RANK = 1e-6
 
 
-@dataclass(frozen=True)
-class Symmetry:
+@dataclass(frozen=True, eq=False)
+class Symmetry(ByValue):
     """Statistics of W = W_out W_in; arrays have one entry a feature.
 
     What is relative to W_ii is NaN for dead features; means and spreads leave them out.

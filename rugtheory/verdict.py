@@ -27,6 +27,7 @@ from . import _check
 from ._check import Array
 from ._least import least_loss
 from ._sampling import columns_of, drawn, each_row, whole
+from ._value import ByValue
 from .bounds import welch_sigma
 from .exact import model, row_loss
 from .optimum import optimum
@@ -38,8 +39,8 @@ _RTOL = 1e-7
 _SILENT = 1e-6
 
 
-@dataclass(frozen=True)
-class Verdict:
+@dataclass(frozen=True, eq=False)
+class Verdict(ByValue):
     """The loss of a model and what separates it from the best structure known.
 
     Attributes

@@ -12,6 +12,7 @@ import numpy as np
 from . import _check
 from ._check import Array
 from ._files import read_tensors
+from ._value import ByValue
 
 _PAIRS = (
     ("W_in", "W_out"),
@@ -27,8 +28,8 @@ _RUG_ROWS = "rows"
 _TORCH = (".pt", ".pth", ".bin", ".ckpt")
 
 
-@dataclass(frozen=True)
-class Weights:
+@dataclass(frozen=True, eq=False)
+class Weights(ByValue):
     """Weights of x̂ = ReLU(W_out W_in x + b), float64.
 
     Attributes

@@ -218,21 +218,37 @@ def alike(function, one, two):
         np.testing.assert_allclose(two[name], value, rel, rel * scale, err_msg=name)
 
 
-@pytest.mark.parametrize(("function", "arguments"), list(taking_amplitude()))
-class TestEveryFunction:
-    @pytest.mark.parametrize("law", [rt.Uniform(), rt.Exponential(), rt.Constant()], ids=repr)
-    def test_copies_of_a_law(self, function, arguments, law):
-        """A law known by its abstract methods alone gives what ours gives."""
-        given = [called(function, arguments, 0.1, x) for x in (law, copied(law))]
-        alike(function, *given)
+# They take long for laws with a density.
+_LONG = {
+    rt.antipodal_optimum, rt.best_known, rt.critical_ratio, rt.explain, rt.graph_optimum,
+    rt.mixture_loss, rt.represented_fraction, rt.symmetry, rt.uneven_pairs,
+}  # fmt: skip
 
-    def test_an_atom_at_zero(self, function, arguments):
-        """p = 0.4 with amplitudes that are 0 in three of four cases is p = 0.1 without."""
-        given = [
-            called(function, arguments, 0.1, rt.FromQuadrature([0.5, 1.0], [1.0, 2.0])),
-            called(function, arguments, 0.4, rt.FromQuadrature([0.0, 0.5, 1.0], [9.0, 1.0, 2.0])),
-        ]
-        alike(function, *given)
+
+def copies():
+    """Every call with a law of each kind."""
+    for call in taking_amplitude():
+        for law in (rt.Uniform(), rt.Exponential(), rt.Constant()):
+            slow = call.values[0] in _LONG and law.atoms() is None
+            marks = [pytest.mark.slow] if slow else []
+            yield pytest.param(*call.values, law, id=f"{call.id}-{law}", marks=marks)
+
+
+@pytest.mark.parametrize(("function", "arguments", "law"), list(copies()))
+def test_copies_of_a_law(function, arguments, law):
+    """A law known by its abstract methods alone gives what ours gives."""
+    given = [called(function, arguments, 0.1, x) for x in (law, copied(law))]
+    alike(function, *given)
+
+
+@pytest.mark.parametrize(("function", "arguments"), list(taking_amplitude()))
+def test_an_atom_at_zero(function, arguments):
+    """p = 0.4 with amplitudes that are 0 in three of four cases is p = 0.1 without."""
+    given = [
+        called(function, arguments, 0.1, rt.FromQuadrature([0.5, 1.0], [1.0, 2.0])),
+        called(function, arguments, 0.4, rt.FromQuadrature([0.0, 0.5, 1.0], [9.0, 1.0, 2.0])),
+    ]
+    alike(function, *given)
 
 
 # Of what a search finds the loss is known far better than where it is.

@@ -20,12 +20,13 @@ from numpy.typing import ArrayLike
 
 from .. import _check
 from .._check import Array
+from .._value import ByValue
 from ..source import Amplitude, SparseSource, Uniform, check_amplitude
 from .decomposition import Decomposition, Scores, decompose
 
 
-@dataclass(frozen=True)
-class Bench:
+@dataclass(frozen=True, eq=False)
+class Bench(ByValue):
     """Activations, reconstructions and their parts.
 
     Attributes
@@ -165,8 +166,8 @@ def _population(c_x: Array, shared: Array, introduced: Array, mean: Array) -> Sc
     )
 
 
-@dataclass(frozen=True)
-class BenchTable:
+@dataclass(frozen=True, eq=False)
+class BenchTable(ByValue):
     """Estimates of the dense and the introduced part against their truth.
 
     Attributes

@@ -19,10 +19,11 @@ from numpy.typing import ArrayLike
 
 from .. import _check
 from .._check import Array
+from .._value import ByValue
 
 
-@dataclass(frozen=True)
-class MaskedError:
+@dataclass(frozen=True, eq=False)
+class MaskedError(ByValue):
     """Error of a reconstruction that is exact but for absent features; arrays of one shape.
 
     Attributes

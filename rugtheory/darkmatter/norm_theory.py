@@ -31,6 +31,7 @@ from numpy.typing import ArrayLike
 
 from .. import _check
 from .._check import Array
+from .._value import ByValue
 from ..source import SparseSource
 
 _EPS = float(np.finfo(float).eps)
@@ -38,8 +39,8 @@ _EPS = float(np.finfo(float).eps)
 _MOST_RATE = 1e24
 
 
-@dataclass(frozen=True)
-class WeightLaw:
+@dataclass(frozen=True, eq=False)
+class WeightLaw(ByValue):
     """Law of independent weights, as far as the norm prediction test sees it.
 
     Attributes
@@ -164,8 +165,8 @@ class WeightLaw:
         return total
 
 
-@dataclass(frozen=True)
-class NormProbe:
+@dataclass(frozen=True, eq=False)
+class NormProbe(ByValue):
     """Best linear prediction of ‖x‖² from x = F w, for infinitely many samples.
 
     Attributes

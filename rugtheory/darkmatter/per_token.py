@@ -8,11 +8,12 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from .. import _check
+from .._value import ByValue
 from .regression import Regression, regress, scatter
 
 
-@dataclass(frozen=True)
-class PerToken:
+@dataclass(frozen=True, eq=False)
+class PerToken(ByValue):
     """Predictions of ‖E₂‖, the error norm of a larger decoder on each row.
 
     Attributes

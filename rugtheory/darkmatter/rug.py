@@ -44,6 +44,7 @@ from numpy.typing import ArrayLike
 from .. import _check
 from .._check import Array
 from .._expect import blockwise, distance, kink_of
+from .._value import ByValue
 from ..bounds import welch_sigma
 from ..optimum import optimum
 from ..rectified import tails
@@ -55,8 +56,8 @@ _BLOCK = 2048
 _Triple = tuple[float, float, float]
 
 
-@dataclass(frozen=True)
-class RugDarkMatter:
+@dataclass(frozen=True, eq=False)
+class RugDarkMatter(ByValue):
     """Error of a rug as an autoencoder of its hidden layer, n_s → ∞; arrays of one shape.
 
     Fractions are of the variance of the hidden layer.
