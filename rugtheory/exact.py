@@ -49,13 +49,13 @@ class ExactLoss(ByValue):
     rows : ndarray of int64, shape (m,)
         The outputs taken, ascending.
     loss, error : ndarray, shape (m,)
-        Their mean squared errors, and bounds on the numerical error of each.
+        Their mean squared errors, and estimates of the numerical error of each, meant as bounds.
     mean : float
         The loss per feature of the model: over all outputs if `rows` are all of them, and else an
         estimate for all.  If rows were drawn, it is not ``loss.mean()``: outputs that are unlike
         the others are drawn more often and count less.  If rows were given, it is.
     mean_error : float
-        Bound on the numerical error of `mean`.
+        Mean of `error`, of the same kind.
     standard_error : float
         Standard error of `mean` as an estimate for all outputs; 0 if it is over all, infinite if
         it is of one among more.  For rows that were given it is that of rows drawn at random, and
@@ -117,7 +117,9 @@ def exact_loss(
 
     Notes
     -----
-    The reported error has been larger than the true one in every case that could be enumerated.
+    The error is an estimate: rounding and the images of the midpoint rule are bounded, but what is
+    cut off is judged by comparing sums cut off at seven lengths.  The tests compare it with closed
+    forms of hard rows of one to three interferers, 3150 in the slow suite: none was further off.
     Where `rtol` is out of reach, as for readings at a kink of a discrete law, it says so.
 
     The standard error has been measured on trained models and on such with outputs silenced and
