@@ -657,6 +657,7 @@ def _any_loss(
     return float(loss[0])
 
 
+_NAMED = ("gaussian", "antipodal")
 # The channel of p, ratio and amplitude.
 ChannelOf = Callable[[Array, Array, Amplitude], Channel]
 
@@ -773,11 +774,11 @@ def _optima(
     """The best decoders of several kinds, the densities of readings integrated once."""
     check_amplitude(amplitude)
     plain = None
-    if callable(channel):
+    if callable(channel) and not isinstance(channel, type):
         law = channel(p, ratio, amplitude)
         _check.instance("what channel returns", law, Channel)
     else:
-        _check.choice("channel", channel, ("gaussian", "antipodal"))
+        _check.choice("channel", channel, _NAMED)
         antipodal = channel == "antipodal"
         sigma = (antipodal_sigma if antipodal else welch_sigma)(p, ratio, amplitude=amplitude)
         law = (AntipodalChannel if antipodal else GaussianChannel)(sigma)
@@ -801,6 +802,9 @@ def _optima(
         elif kind == "relu" and plain is not None:
             found[kind] = plain._replace(theta=nothing)
     rest = tuple(kind for kind in kinds if kind not in found)
+    if not p.size:
+        found |= dict.fromkeys(rest, _Found(sigma, nothing, nothing, nothing, nothing))
+        return found
     if not rest:
         return found
     shape, flat = p.shape, [x.ravel() for x in (sigma, p, keep)]
@@ -910,7 +914,8 @@ def decoder_table(
     Returns
     -------
     xarray.Dataset
-        Dimensions decoder, p and ratio; variables loss, over_bayes and over_oracle.
+        Dimensions decoder, p and ratio; variables loss, over_bayes and over_oracle, the last two 1
+        where nothing is lost.
 
     Examples
     --------
@@ -932,7 +937,11 @@ def decoder_table(
     found["gated"] = found["jumprelu"]
     loss = np.stack([found[kind] for kind in KINDS])
     with np.errstate(divide="ignore", invalid="ignore"):
-        over = {f"over_{kind}": loss / found[kind] for kind in ("bayes", "oracle")}
+        over = {
+            # Where neither loses anything, neither does better.
+            f"over_{kind}": np.where((loss == 0) & (found[kind] == 0), 1.0, loss / found[kind])
+            for kind in ("bayes", "oracle")
+        }
     dimensions = ("decoder", "p", "ratio")
     return xr.Dataset(
         {name: (dimensions, values) for name, values in ({"loss": loss} | over).items()},

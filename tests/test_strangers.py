@@ -135,6 +135,10 @@ class TestChannels:
         ):
             assert np.all(table.sel(decoder=better) <= table.sel(decoder=worse) * (1 + 1e-9))
 
+    def test_no_points(self):
+        for kind in KINDS:
+            assert rt.optimum_decoder(kind, [], 0.5).loss.shape == (0,)
+
     def test_bad_channels(self):
         with pytest.raises(TypeError, match="what channel returns must be of type Channel"):
             rt.optimum_decoder("bayes", 0.1, 0.5, channel=lambda p, ratio, amplitude: 1.0)
