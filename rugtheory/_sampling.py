@@ -1,11 +1,11 @@
 r"""Which outputs of a model to look at, and what they say of all the others.
 
-The loss of an output is dear, but its diagonal a, bias b, and the mean and deviation of its
-interference are had for all outputs at once, and with them its loss if the interference were
-Gaussian.  Outputs that are dead or unlike the rest in these columns are all taken, as far as half
-of the budget goes.  Where they are more, the farthest are taken, and others are drawn from strata
-of about the same Gaussian loss.  Of the outputs that are like most some are drawn at random, and
-the loss is regressed on the columns,
+The loss of an output is dear, but its diagonal a, bias b, and the mean, deviation and third
+cumulant of its interference are had for all outputs at once, and with them its loss if the
+interference were Gaussian.  Outputs that are dead or unlike the rest in these columns are all
+taken, as far as half of the budget goes.  Where they are more, the farthest are taken, and others
+are drawn from strata of about the same Gaussian loss.  Of the outputs that are like most some are
+drawn at random, and the loss is regressed on the columns,
 
 .. math:: \hat Y = \bar y + β·(X - \bar x) = Σ_i w_i y_i , \qquad
     \mathrm{se}^2 = (1 - f) Σ_i w_i^2 \frac{e_i^2}{(1 - h_i)^2} ,
@@ -39,7 +39,7 @@ _LEAST_SPREAD = 1e-3
 # An output is unlike the rest if it is so many usual spreads away in one of the columns.
 _UNLIKE = 4.0
 # So many outputs are drawn for each column of a regression, at least.
-_FOR_EACH_COLUMN = 12
+_FOR_EACH_COLUMN = 8
 # Outputs drawn of each stratum, at least.
 _OF_EACH = 2
 # Differences in these units that are nothing but rounding, and columns that depend on others.
@@ -47,6 +47,10 @@ _ALIKE, _DEPENDENT = 1e-6, 1e-6
 # Fewer outputs are drawn from features alive and dead in proportion.
 _FEW = 8
 _BLOCK = 64
+# Interference below this part of the diagonal, with a minus sign, is mostly rectified away.
+_SCREENED = 0.25
+# So many multiplications for the product W_out W_in are worth it.
+_WHOLE = 2**35
 
 
 @dataclass(frozen=True)
@@ -265,25 +269,54 @@ def _best_cut(x: Array) -> int:
 def columns_of(
     w_in: Array, w_out: Array, b: Array, source: SparseSource, decoder: str = "relu"
 ) -> tuple[Array, NDArray[np.bool_]]:
-    """What is known of all outputs without their rows of W, and which features are dead.
+    """What is known of all outputs without inversions, and which features are dead.
 
     Columns: loss in the Gaussian channel, a, b, deviation and mean of the interference; each over
-    its mean size, those of a reading over that of a reading.
+    its mean size, those of a reading over that of a reading.  A partner, which the ReLU screens,
+    shows in the shape of the interference only.  So where the whole product W is not too much work,
+    the loss is without interference below -¼ a, and Σ_{j≠i} W_ij³ comes after it.
     """
     a = np.einsum("ik,ki->i", w_out, w_in)
-    second = np.einsum("ik,ik->i", w_out @ (w_in @ w_in.T), w_out)
-    spread = np.sqrt(source.variance * np.maximum(second - a * a, 0.0))
-    mean = source.mean * (w_out @ w_in.sum(axis=1) - a)
+    dead = dead_features(a)
+    first = w_out @ w_in.sum(axis=1) - a
+    second = np.einsum("ik,ik->i", w_out @ (w_in @ w_in.T), w_out) - a * a
+    spread = np.sqrt(source.variance * np.maximum(second, 0.0))
+    mean = source.mean * first
+    reading = np.abs(a) * source.amplitude.mean + np.abs(b) + spread
     if decoder == "identity":
         loss = source.variance * (1 - a) ** 2 + spread**2 + (b + mean - (1 - a) * source.mean) ** 2
-    else:
-        # A reading without its own feature is one of a feature far below the noise.
-        own = np.where(np.abs(a) > 1e-12 * spread, a, 1e-12 * spread)
-        noise = np.divide(spread, np.abs(own), out=np.zeros_like(a), where=own != 0)
-        loss = reduced_loss(own, b + mean, noise, source.p, amplitude=source.amplitude)
-    reading = np.abs(a) * source.amplitude.mean + np.abs(b) + spread
-    sizes = [float(np.mean(np.abs(x))) or 1.0 for x in (loss, a, reading, reading, reading)]
-    return np.column_stack([loss, a, b, spread, mean]) / sizes, dead_features(a)
+        return _scaled([loss], a, [b, spread, mean], reading), dead
+    if b.size**2 * len(w_in) > _WHOLE:
+        loss = _gaussian(a, b + mean, spread, source)
+        return _scaled([loss], a, [b, spread, mean], reading), dead
+    heard, squares, cubes = np.empty((3, b.size))
+    for start in range(0, b.size, _BLOCK):
+        block = slice(start, start + _BLOCK)
+        w = w_out[block] @ w_in
+        own = np.arange(len(w))
+        w[own, start + own] = 0.0
+        cubes[block] = np.einsum("ij,ij,ij->i", w, w, w)
+        w[w < -_SCREENED * np.abs(a[block, None])] = 0.0
+        heard[block], squares[block] = w.sum(axis=1), np.einsum("ij,ij->i", w, w)
+    left = np.sqrt(source.variance * squares)
+    loss = _gaussian(a, b + source.mean * heard, left, source)
+    shape = cubes / (float(np.mean(np.abs(a))) or 1.0) ** 3
+    return _scaled([loss, shape], a, [b, spread, mean], reading), dead
+
+
+def _gaussian(a: Array, b: Array, spread: Array, source: SparseSource) -> Array:
+    """Losses if the interference were Gaussian of this deviation, its mean in b."""
+    # A reading without its own feature is one of a feature far below the noise.
+    own = np.where(np.abs(a) > 1e-12 * spread, a, 1e-12 * spread)
+    noise = np.divide(spread, np.abs(own), out=np.zeros_like(a), where=own != 0)
+    return reduced_loss(own, b, noise, source.p, amplitude=source.amplitude)
+
+
+def _scaled(first: list[Array], a: Array, readings: list[Array], reading: Array) -> Array:
+    """Columns over their mean sizes, those of a reading over that of a reading."""
+    sizes = [float(np.mean(np.abs(x))) or 1.0 for x in (*first[:1], a, reading)]
+    columns = [first[0] / sizes[0], *first[1:], a / sizes[1], *(x / sizes[2] for x in readings)]
+    return np.column_stack(columns)
 
 
 def dead_features(diagonal: Array) -> NDArray[np.bool_]:
