@@ -27,6 +27,7 @@ from ._check import Array
 from ._search import find_minimum
 from ._value import ByValue
 from .antipodal import AntipodalOptimum, antipodal_optimum, rough_loss, uneven_pairs
+from .bounds import welch_sigma
 from .optimum import Optimum, optimum
 from .source import Amplitude, SparseSource, Uniform, on_law
 
@@ -41,6 +42,11 @@ _NEAR = 0.15
 _GAP = 0.02
 # The two ends of a chord are moved in turn so many times; each time squares the error.
 _TURNS = 4
+# A rug loses p v(p) (1/r - 1) at least near ratio 1, which is less than what pairs lose beside
+# singles by the part p of it at most, and further away codes are far better: below this p, where
+# that part is rounding, there are no rugs.
+_RARE = 1e-15
+_LEAST_SIGMA = 1e-13
 # Pairs that are even to this part are called so.
 _EVEN = 1e-6
 # A curve is below the hull where rounding does not make it so.
@@ -256,7 +262,7 @@ def _hull(p: float, amplitude: Amplitude) -> tuple[_Segment, ...]:
         return (_Segment(_Node(0.0, 0.0, "rug"), _Node(1.0, 0.0, "rug"), False),)
     points = _points(p, variance, amplitude)
     chain = _chain(points, {}, p, amplitude)
-    curves = {"rug": _rug_curve(p, chain, amplitude)}
+    curves = {"rug": _rug_curve(p, chain, amplitude)} if p > _RARE else {}
     even = _even_curve(p, variance, chain, amplitude)
     if even is not None:
         curves["antipodal"] = even
@@ -294,6 +300,8 @@ def _rug_curve(p: float, chain: tuple[_Segment, ...], amplitude: Amplitude) -> _
         [np.geomspace(0.02 * p, 0.5, 100)[:-1], 1 - np.geomspace(0.5, 2**-50, 120)]
     )
     ratio = np.unique(ratio)
+    # Below such a σ there is no telling the optimum of discrete laws.
+    ratio = ratio[welch_sigma(p, ratio, amplitude=amplitude) > _LEAST_SIGMA * amplitude.mean]
     loss = optimum(p, ratio, amplitude=amplitude).loss
     return _Curve(ratio, loss, loss < _on_hull(chain, p, ratio, amplitude)[0])
 
@@ -411,15 +419,14 @@ def _lowest_code(node: _Node, other: _Node, p: float, amplitude: Amplitude) -> _
     least, largest = precedence.LEAST + 1.0, float(precedence.critical_size(np.array(p), amplitude))
     low, high = least, largest
     while True:
+        # Sizes beyond 2⁵³ come in steps of floating point.
         sizes = np.unique(np.rint(np.geomspace(low, high, 64)))
         loss = precedence.limit(np.array(p), sizes, amplitude)
         k = int(np.argmin((loss - other.loss) / np.abs(2 / sizes - other.ratio)))
-        low, high = sizes[max(k - 1, 0)], sizes[min(k + 1, sizes.size - 1)]
-        if high - low <= 2:
-            sizes = np.arange(low, high + 1)
-            loss = precedence.limit(np.array(p), sizes, amplitude)
-            rises = (loss - other.loss) / np.abs(2 / sizes - other.ratio)
-            return _code(p, float(sizes[np.argmin(rises)]), amplitude)
+        last = low, high
+        low, high = float(sizes[max(k - 1, 0)]), float(sizes[min(k + 1, sizes.size - 1)])
+        if (low, high) == last or high - low <= 1e-14 * high:
+            return _code(p, float(sizes[k]), amplitude)
 
 
 def _missed(

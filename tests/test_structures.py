@@ -117,6 +117,15 @@ def test_continuous_in_p(p):
     assert two == pytest.approx(one, rel=1e-6)
 
 
+@pytest.mark.parametrize("p", [1.1e-15, 1e-40, 1e-140])
+@pytest.mark.parametrize("law", [rt.Uniform(), rt.Constant(0.7)], ids=repr)
+def test_rare_features(p, law):
+    """Eight features lose 5/2 p² E u², at any p that there may be; uneven pairs E min²."""
+    best = rt.best_known(p, [0.25, 0.75], amplitude=law)
+    pairs = 25 / 81 * 3 / 4 if law == rt.Uniform() else 1 / 4
+    assert best.loss / p**2 / law.second_moment == pytest.approx([2.5, pairs], rel=1e-6)
+
+
 def test_gain_at_small_ratio():
     """By how much dropping improves the Gaussian rug at most."""
     for p, gain in ((0.045, 0.06), (1e-5, 0.15)):
