@@ -276,9 +276,9 @@ class Integral:
             periods = excess / np.abs(alpha - alpha[best])
         self.period = float(max(periods[:best].min(), periods[best + 1 :].min()))
         self.alpha, self.log_scale = float(alpha[best]), float(chernoff[best])
-        with np.errstate(over="ignore"):
-            scale = np.exp(self.alpha * self.shift - self.log_scale)
-        self.accuracy = float(scale * self.law.accuracy(self.alpha))
+        accuracy = self.law.accuracy(self.alpha)
+        log_scale = self.alpha * self.shift - self.log_scale
+        self.accuracy = float(np.exp(log_scale + np.log(accuracy))) if accuracy > 0 else 0.0
         self.refine()
 
     def refine(self) -> None:

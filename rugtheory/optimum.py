@@ -42,6 +42,8 @@ from .source import Amplitude, Uniform, on_law
 _LINEAR = 7.0
 _SURELY_LINEAR = 40.0
 _SCAN = 48
+# Of an amplitude that is constant to this part, so little noise is screened to rounding.
+_CONSTANT, _CLEAR = 1e-15, 1e-14
 # Sizes of amplitudes told apart, if they make this part of the power.
 _SIZES, _MATTERS = 8, 1e-4
 
@@ -112,8 +114,7 @@ def optimum(
     ValueError, TypeError
         If an argument is outside its range, or not exactly one of `ratio` and `sigma` is given.
     RuntimeError
-        If no root is found, which happens for a discrete law whose σ is below 1e-15 of the
-        amplitudes.
+        If no root is found, which was not seen.
 
     Notes
     -----
@@ -211,11 +212,23 @@ def _solve(amplitude: Amplitude, sigma: Array, p: Array) -> tuple[Array, Array, 
     complement = noise / total
     b = p * amplitude.mean * complement
     rest = (noise > 0) & (_linear_threshold(amplitude, sigma, p) < _SURELY_LINEAR)
+    if amplitude.variance <= _CONSTANT * amplitude.second_moment:
+        clear = rest & (sigma < _CLEAR * amplitude.mean)
+        a[clear], complement[clear], b[clear] = _screened(amplitude, sigma[clear])
+        rest &= ~clear
     if np.any(rest):
         s, q = sigma[rest], p[rest]
         start = _interpolated if isinstance(amplitude, Uniform) and s.size > _FEW else _bracketed
         a[rest], complement[rest], b[rest] = _polished(amplitude, s, q, start(amplitude, s, q))
     return a, b, parts(amplitude, a, b, sigma, p, complement)[2]
+
+
+def _screened(amplitude: Amplitude, sigma: Array) -> tuple[Array, Array, Array]:
+    """a, 1 - a and b that pass no noise: a shift costs nothing if amplitudes are all the same."""
+    m1, beta = amplitude.mean, -_SURELY_LINEAR * sigma
+    square = (m1 + beta) ** 2 + sigma * sigma
+    a = m1 * (m1 + beta) / square
+    return a, (beta * (m1 + beta) + sigma * sigma) / square, a * beta
 
 
 def _polished(

@@ -187,9 +187,20 @@ def test_sparsity_inside_the_law():
 def test_rarest_features(law):
     """Down to p = 1e-140 there is an optimum, and it is a stationary point: twice it loses E x²."""
     p = np.array([1e-12, 4e-17, 1.79e-19, 1e-30, 1e-80, 1e-139])[:, None]
-    sigma = law.mean * np.array([1e-4, 0.1, 0.3, 1.0, 3.0, 30.0])
+    sigma = law.mean * np.array([1e-60, 1e-15, 1e-13, 1e-4, 0.1, 0.3, 1.0, 3.0, 30.0])
     best = rt.optimum(p, sigma=sigma, amplitude=law)
     variance = rt.SparseSource(p, law).variance
     assert np.all(best.loss <= variance * (1 + 1e-14)) and np.all(best.a > 0)
     doubled = rt.reduced_loss(2 * best.a, 2 * best.b, sigma, p, amplitude=law)
     assert np.allclose(doubled, p * law.second_moment, rtol=1e-9)
+
+
+@pytest.mark.parametrize(
+    "law", [rt.Constant(0.7), rt.FromQuadrature([0.3, 0.7], [1.0, 1.0])], ids=repr
+)
+def test_hardly_any_noise(law):
+    """As σ → 0 the loss of a discrete law is pσ²Λ, with Λ = 1 where a shift costs nothing."""
+    p, sigma = 0.1, law.mean * np.array([1e-60, 3e-16, 1e-15, 3e-14, 1e-12])
+    best = rt.optimum(p, sigma=sigma, amplitude=law)
+    leading = rt.sparse_constants(p, amplitude=law).leading
+    assert best.loss / (p * sigma**2) == pytest.approx(float(leading), rel=1e-9)
