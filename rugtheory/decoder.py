@@ -338,7 +338,7 @@ def _start(
     breaks = amplitude.breakpoints()
     breaks = np.unique(np.concatenate([breaks, anchors[0] + breaks]))
     # Posteriors turn sharply between atoms, of the feature or of its interference.
-    turns = discrete(amplitude) is not None or type(channel)._anchors is Channel._anchors
+    turns = discrete(amplitude) is not None or type(channel)._reader is Channel._reader
     found = [
         _readings.panels(
             anchors,
