@@ -50,6 +50,7 @@ _FAST = 0.8
 _CHUNK = 2**18
 # Of the scale of all values: below this part of it there is none on one side.
 _NOTHING = 1e-30
+_LOG_NOTHING = -640.0
 # Where sums are cut off to be compared with the whole, and the factor on their largest difference.
 _CUTS, _SAFETY = (0.85, 0.7, 0.6, 0.5, 0.4, 0.3), 3.0
 
@@ -264,7 +265,8 @@ class Integral:
             alpha = side * grid[:-1]
             with np.errstate(over="ignore", invalid="ignore", divide="ignore"):
                 chernoff = alpha * shift + law.log_mgf(alpha) + np.log(bound(alpha))
-            known = np.isfinite(chernoff)
+            # What is as small as this is nothing, and its inverse still a number.
+            known = np.isfinite(chernoff) & (chernoff > _LOG_NOTHING)
             if known.sum() >= _GRID // 2:
                 break
             reach = grid[known.sum()]

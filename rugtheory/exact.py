@@ -15,6 +15,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -272,9 +273,12 @@ class Row:
             z, probability = values
             on, off, losses = _quiet_parts(a, shifted + z, source)
             value = float(probability @ losses)
-            terms = abs(shifted) + source.amplitude.end * float(np.abs(w).sum() + abs(a))
-            roots = source.p * np.sqrt(on) + (1 - source.p) * np.sqrt(off)
-            moved = 2 * roots * _ROUNDING * terms + (_ROUNDING * terms) ** 2
+            # Rounding of readings, of which that without interference is exact.
+            sums = np.where(z == 0, 0.0, np.abs(z) + source.amplitude.end * np.abs(w).sum())
+            missed = abs(1 - a) * source.amplitude.end + abs(shifted) + sums
+            moved = source.p * _moved(on, _ROUNDING * missed)
+            passed = np.where(z == 0, 0.0, abs(shifted) + sums)
+            moved += (1 - source.p) * _moved(off, _ROUNDING * passed)
             error = _ROUNDING * value + float(probability @ moved)
         error += _moved(value, dropped)
         return Estimate(float(value), float(error)), inversion
@@ -288,9 +292,9 @@ def _linear_row(a: float, weights: Array, b: float, source: SparseSource) -> Est
     return Estimate(value, _ROUNDING * noise + _moved(offset**2, _ROUNDING * terms))
 
 
-def _moved(loss: float, reading: float) -> float:
+def _moved(loss: Any, reading: Any) -> Any:
     """At most what an error of that size in the reading changes a loss by."""
-    return float(2 * np.sqrt(max(loss, 0.0)) * reading + reading**2)
+    return 2 * np.sqrt(np.maximum(loss, 0.0)) * reading + reading**2
 
 
 def significant(w: Array, b: float, source: SparseSource, a: float) -> tuple[Array, float, float]:
