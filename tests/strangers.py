@@ -23,9 +23,14 @@ def passing_on(base, name):
     return lambda self, *args, **kwargs: getattr(self.of, name)(*args, **kwargs)
 
 
-def copied_law(law):
-    """A law that derives from `Amplitude` alone, all of its abstract methods passed on."""
-    methods = {x: passing_on(rt.Amplitude, x) for x in rt.Amplitude.__abstractmethods__}
+def copied_law(law, *more):
+    """A law that derives from `Amplitude` alone, all of its abstract methods passed on.
+
+    An unbounded law also has to say how fast it falls; `more` may name other methods.
+    """
+    names = {*rt.Amplitude.__abstractmethods__, *more}
+    names |= set() if np.isfinite(law.end) else {"abscissa"}
+    methods = {x: passing_on(rt.Amplitude, x) for x in names}
     copy = type(f"Copy{type(law).__name__}", (rt.Amplitude,), methods)()
     copy.of = law
     return copy
