@@ -41,8 +41,9 @@ _CONCENTRATED = 1e-13
 _GRID = 28
 _FIRST_NODES = 32
 _FAR = 1e3
+_FAR_OUT = 30.0
 # Nodes of a tail: so many at least, and as many as keep nodes times points below the second number.
-_TAIL_NODES, _TAIL_WORK, _MOST_TAIL_NODES = 2**12, 2**21, 2**16
+_TAIL_NODES, _TAIL_WORK, _MOST_TAIL_NODES = 2**11, 2**20, 2**16
 # Weights within this factor are of one size.
 _ONE_SIZE = 30.0
 # Terms that decay like 1/k add up to the same over every octave, those of k^{-3/2} to .7.
@@ -292,7 +293,8 @@ class Integral:
         value, error = self.law.mgf(s, s * self.shift - self.log_scale)
         self.nodes, self.values = np.append(self.nodes, s), np.append(self.values, value)
         self.terms = terms = np.append(terms, (value * r).real)
-        turns = np.abs(s) * (abs(self.shift) + self.law.spread)
+        # Values of Z that are many times 1/α away count for nothing, or are the result.
+        turns = np.abs(s) * (abs(self.shift) + min(self.law.spread, _FAR_OUT / abs(self.alpha)))
         rounding = _EPS * (4 + turns) * np.abs(value) + self.accuracy
         self.noise += float(np.sum((error + rounding) * np.abs(r)))
 

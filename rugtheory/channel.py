@@ -27,7 +27,7 @@ from .source import Amplitude, Complex, SparseSource, Uniform
 _POINTS = 400
 _SPREAD = 6.0
 # Error aimed at in Kolmogorov's distance.
-_DISTANCE = 1e-6
+_DISTANCE = 1e-5
 
 
 @dataclass(frozen=True, eq=False)

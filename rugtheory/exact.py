@@ -28,7 +28,8 @@ from ._value import ByValue
 from .loss import parts
 from .source import Amplitude, Complex, SparseSource, Uniform
 
-_MOST_NODES = 2**15
+# Of a discrete law, whose transform never decays, more nodes tell little.
+_MOST_NODES, _MOST_NODES_DISCRETE = 2**17, 2**15
 _NEGLIGIBLE = 1e-13
 _MOST_VALUES, _MOST_WORK = 2**16, 2**22
 # Relative changes of a diagonal that are rounding.
@@ -264,21 +265,24 @@ class Row:
             a = 0.0
         if shifted > source.amplitude.reach * (abs(a) + np.abs(w).sum()):  # the ReLU never closes
             return _linear_row(a, weights, b, source), None
-        values = support(w, source, abs(a) * source.amplitude.mean + abs(shifted))
+        values = _support(w, source, abs(a) * source.amplitude.mean + abs(shifted))
         if values is None:
             law = Interference(w, source.p, source.amplitude)
             inversion = Inversion(a, b, shifted - b, law, source, self.rtol)
             value, error = inversion.estimate
         else:
-            z, probability = values
+            z, probability, size = values
             on, off, losses = _quiet_parts(a, shifted + z, source)
             value = float(probability @ losses)
-            # Rounding of readings, of which that without interference is exact.
-            sums = np.where(z == 0, 0.0, np.abs(z) + source.amplitude.end * np.abs(w).sum())
-            missed = abs(1 - a) * source.amplitude.end + abs(shifted) + sums
-            moved = source.p * _moved(on, _ROUNDING * missed)
-            passed = np.where(z == 0, 0.0, abs(shifted) + sums)
-            moved += (1 - source.p) * _moved(off, _ROUNDING * passed)
+            # Rounding of readings: none that a closed ReLU does not see, or of one without a sum.
+            amplitude, sums = source.amplitude, np.where(size > 0, abs(shifted) + size, 0.0)
+            missed = _ROUNDING * (
+                abs(1 - a) * np.sqrt(amplitude.second_moment) + abs(shifted) + size
+            )
+            largest = a * amplitude.end if a > 0 else a * amplitude.start
+            missed[shifted + z + largest < -missed] = 0.0
+            passed = np.where(shifted + z < -_ROUNDING * sums, 0.0, _ROUNDING * sums)
+            moved = source.p * _moved(on, missed) + (1 - source.p) * _moved(off, passed)
             error = _ROUNDING * value + float(probability @ moved)
         error += _moved(value, dropped)
         return Estimate(float(value), float(error)), inversion
@@ -321,11 +325,20 @@ def support(
 ) -> tuple[Array, Array] | None:
     """The values of Z, ascending, and their probabilities, if they are few: few weights, a lattice.
 
-    Sums that rounding tells apart count as one, but for differences that matter at `resolution`.
+    Sums that differ only by rounding are merged, but for differences that matter at `resolution`.
     """
-    z, probability = np.zeros(1), np.ones(1)
+    found = _support(w, source, resolution)
+    return None if found is None else found[:2]
+
+
+# Values, ascending, their probabilities, and the mean of Σ|terms| in each.
+_Sums = tuple[Array, Array, Array]
+
+
+def _support(w: Array, source: SparseSource, resolution: float) -> _Sums | None:
+    total: _Sums = np.zeros(1), np.ones(1), np.zeros(1)
     if not w.size:
-        return z, probability
+        return total
     atoms = source.amplitude.atoms()
     if atoms is None:
         return None
@@ -335,33 +348,42 @@ def support(
     work = 0
     for weight, count in zip(*np.unique(w, return_counts=True), strict=True):
         # The law of `count` equal terms, by doubling.
-        terms, joint = weight * values, shares
+        terms: _Sums = weight * values, shares, np.abs(weight) * values
         while True:
             if count & 1:
-                work += z.size * terms.size
+                work += total[0].size * terms[0].size
                 if work > _MOST_WORK:
                     return None
-                z, probability = _sum(z, probability, terms, joint, scale)
+                total = _sum(total, terms, scale)
             count >>= 1
             if not count:
                 break
-            work += terms.size**2
+            work += terms[0].size ** 2
             if work > _MOST_WORK:
                 return None
-            terms, joint = _sum(terms, joint, terms, joint, scale)
-        if z.size > _MOST_VALUES:
+            terms = _sum(terms, terms, scale)
+        if total[0].size > _MOST_VALUES:
             return None
-    return z, probability
+    return total
 
 
-def _sum(x: Array, p: Array, y: Array, q: Array, scale: float) -> tuple[Array, Array]:
-    """Values, ascending, and probabilities of a sum of two."""
+def _sum(one: _Sums, two: _Sums, scale: float) -> _Sums:
+    """The same of a sum of two."""
+    (x, p, size_x), (y, q, size_y) = one, two
     sums = np.add.outer(x, y).ravel()
     order = np.argsort(sums)
     sums = sums[order]
     new = np.diff(sums, prepend=-np.inf) > _SAME * np.maximum(np.abs(sums), scale)
     joint = np.multiply.outer(p, q).ravel()[order]
-    return sums[new], np.add.reduceat(joint, np.flatnonzero(new))
+    first = np.flatnonzero(new)
+    probability = np.add.reduceat(joint, first)
+    sizes = np.add.reduceat(joint * np.add.outer(size_x, size_y).ravel()[order], first)
+    some = probability > 0
+    return (
+        sums[new],
+        probability,
+        np.divide(sizes, probability, out=np.zeros_like(sizes), where=some),
+    )
 
 
 class Inversion:
@@ -433,12 +455,14 @@ class Inversion:
         return _ROUNDING * positive
 
     def _refined(self, known: float, rounding: float, rtol: float) -> Estimate:
+        discrete = self.law.amplitude.atoms() is not None
+        most = _MOST_NODES_DISCRETE if discrete else _MOST_NODES
         while True:
             value = known + sum(share * x.estimate.value for share, x in self.integrals)
             errors = [share * x.estimate.error for share, x in self.integrals]
             error = sum(errors) + rounding
             _, worst = self.integrals[int(np.argmax(errors))]
-            if error <= rtol * value or worst.terms.size >= _MOST_NODES:
+            if error <= rtol * value or worst.terms.size >= most:
                 return Estimate(value, error)
             worst.refine()
 

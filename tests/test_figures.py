@@ -459,6 +459,7 @@ def test_without_axes_the_current_ones_are_taken():
         plt.close("all")
 
 
+@pytest.mark.slow
 def test_a_label_looks_the_same_everywhere_in_a_figure(run_of_all):
     """In all figures of the command, and no two labels look the same."""
     found = run_of_all[2]

@@ -20,7 +20,9 @@ LAWS = [
 probabilities = st.floats(-12, 0).map(lambda x: 10**x)
 
 
-@pytest.mark.parametrize("law", LAWS, ids=repr)
+@pytest.mark.parametrize(
+    "law", [LAWS[0], *(pytest.param(x, marks=pytest.mark.slow) for x in LAWS[1:])], ids=repr
+)
 def test_no_decoder_found_by_a_general_optimiser_is_better(law):
     rng = np.random.default_rng(5)
     for p, sigma in zip(10 ** rng.uniform(-5, 0, 12), 10 ** rng.uniform(-2, 1, 12), strict=True):

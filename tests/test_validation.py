@@ -623,6 +623,7 @@ class TestWorkers:
         assert not any(map(alive, workers))
 
 
+@pytest.mark.slow
 def test_dask_with_a_worker_killed(tmp_path):
     """A real scheduler and two workers on loopback; one dies, its work moves to the other."""
     distributed = pytest.importorskip("distributed")

@@ -235,6 +235,7 @@ class TestStructures:
         if "and singles" in str(best.family):
             assert ratio > 0.5
 
+    @pytest.mark.slow
     @given(st.sampled_from(SCALED[:2]), st.floats(0.1, 10), MODERATE)
     @settings(max_examples=3)
     def test_units(self, make, c, p):
