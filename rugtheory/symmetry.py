@@ -181,7 +181,7 @@ def symmetry(
     --------
     >>> import rugtheory as rt
     >>> rug = rt.hadamard_rug(64, 16, seed=0)
-    >>> found = rt.symmetry(rug.w_in, rug.w_out(), 0.0, 0.1)
+    >>> found = rt.symmetry(rug.w_in, rug.w_out(), 0.0, 0.1, rows=1)
     >>> round(found.summary()["variance over Welch bound"], 12)
     1.0
     """
