@@ -6,6 +6,7 @@ what the same command wrote there before, and if the new one holds all that went
 
 from __future__ import annotations
 
+import argparse
 import hashlib
 import json
 import os
@@ -271,3 +272,12 @@ def _tensor(name: str, view: dict[str, Any]) -> NDArray[Any]:
     raw = np.frombuffer(view["data"], dtype=_SAFETENSORS[view["dtype"]]).reshape(view["shape"])
     # bfloat16 is the upper half of float32.
     return (raw.astype("<u4") << 16).view("<f4") if view["dtype"] == "BF16" else raw
+
+
+def add_overwrite(parser: argparse.ArgumentParser) -> None:
+    """Give a command the flag that lifts the rule of `writing`."""
+    parser.add_argument(
+        "--overwrite",
+        action="store_true",
+        help="replace files that this command with these inputs did not write",
+    )

@@ -14,7 +14,7 @@ from typing import Any, NoReturn
 import numpy as np
 
 from . import __version__, _check, darkmatter
-from ._files import digest, replacing, writing
+from ._files import add_overwrite, digest, replacing, writing
 from .bounds import linear_loss
 from .channel import RowChannel
 from .curves import FIGURE_2_P, PAPER_GRID, loss_curves, save_curves, simulated_curves
@@ -110,7 +110,7 @@ def _parser() -> argparse.ArgumentParser:
     curves.add_argument("--n-sparse", type=int, default=4096, help="their size (4096)")
     curves.add_argument("--seed", type=int, default=0, help="their seed (0)")
     curves.add_argument("--out", type=Path, default=Path("curves"), help="folder (curves)")
-    _add_overwrite(curves)
+    add_overwrite(curves)
     _add_amplitude(curves)
 
     best = commands.add_parser("optimum", help="best a and b, and the least loss")
@@ -129,7 +129,7 @@ def _parser() -> argparse.ArgumentParser:
     decoders.add_argument("--channel", choices=["gaussian", "antipodal"], default="gaussian")
     decoders.add_argument("--json", action="store_true", help="a list of objects, all digits")
     decoders.add_argument("--figure", type=Path, help="picture for the first ratio")
-    _add_overwrite(decoders)
+    add_overwrite(decoders)
     _add_amplitude(decoders)
 
     scaling = commands.add_parser("scaling", help="loss against p and ratio, with the laws")
@@ -139,7 +139,7 @@ def _parser() -> argparse.ArgumentParser:
     scaling.add_argument("--points", type=int, default=60, help="points of each curve (60)")
     scaling.add_argument("--json", action="store_true", help="the curves, all digits")
     scaling.add_argument("--figure", type=Path, help="picture to write")
-    _add_overwrite(scaling)
+    add_overwrite(scaling)
 
     figures = commands.add_parser("figures", help="the figures of the paper, and more")
     figures.set_defaults(run=_figures)
@@ -149,7 +149,7 @@ def _parser() -> argparse.ArgumentParser:
     figures.add_argument("--weights", type=Path, metavar="FILE", help="a trained model")
     figures.add_argument("--p", type=float, default=0.045, help="p it is trained for (0.045)")
     figures.add_argument("--format", choices=["png", "svg", "pdf"], default="png")
-    _add_overwrite(figures)
+    add_overwrite(figures)
 
     rug = commands.add_parser("rug", help="weights of a Persian rug")
     rug.set_defaults(run=_rug)
@@ -159,7 +159,7 @@ def _parser() -> argparse.ArgumentParser:
     rug.add_argument("--p", type=float, help="optimise a and b for this p (else a = 1, b = 0)")
     rug.add_argument("--out", type=Path, help="safetensors file to write")
     rug.add_argument("--figure", type=Path, help="picture of W to write")
-    _add_overwrite(rug)
+    add_overwrite(rug)
     _add_amplitude(rug)
 
     weights = commands.add_parser("weights", help="what the weights of a trained model really do")
@@ -170,7 +170,7 @@ def _parser() -> argparse.ArgumentParser:
     weights.add_argument("--seed", type=int, default=0, help="for the choice of rows (0)")
     weights.add_argument("--json", action="store_true")
     weights.add_argument("--figure", type=Path, help="picture to write")
-    _add_overwrite(weights)
+    add_overwrite(weights)
     _add_amplitude(weights)
 
     dark = commands.add_parser("darkmatter", help="what sparse autoencoders leave unexplained")
@@ -196,16 +196,8 @@ def _parser() -> argparse.ArgumentParser:
     dark.add_argument("--pursuit", action="store_true", help="try gradient pursuit; slow")
     dark.add_argument("--align", action="store_true", help="compare norm probe and latents; slow")
     dark.add_argument("--seed", type=int, default=0, help="of split and bootstrap (0)")
-    _add_overwrite(dark)
+    add_overwrite(dark)
     return parser
-
-
-def _add_overwrite(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument(
-        "--overwrite",
-        action="store_true",
-        help="replace files that this command with these inputs did not write",
-    )
 
 
 def _add_amplitude(parser: argparse.ArgumentParser) -> None:

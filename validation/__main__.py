@@ -18,7 +18,7 @@ from safetensors.numpy import save_file
 from tqdm import tqdm
 
 import rugtheory as rt
-from rugtheory._files import digest, replacing, writing
+from rugtheory._files import add_overwrite, digest, replacing, writing
 
 from .fit import fit
 from .path import follow
@@ -54,7 +54,7 @@ def _parser() -> argparse.ArgumentParser:
     one.add_argument("--threads", type=int, default=1)
     one.add_argument("--half", action="store_true", help="store float16")
     one.add_argument("--out", type=Path, help="safetensors file")
-    _add_overwrite(one)
+    add_overwrite(one)
 
     many = commands.add_parser("sweep", help="train what is missing of a grid of models")
     many.set_defaults(run=_sweep)
@@ -69,7 +69,7 @@ def _parser() -> argparse.ArgumentParser:
     table.set_defaults(run=_collect)
     table.add_argument("folder", type=Path)
     table.add_argument("--out", type=Path, required=True)
-    _add_overwrite(table)
+    add_overwrite(table)
 
     path = commands.add_parser("path", help="loss and statistics against the number of steps")
     path.set_defaults(run=_path)
@@ -81,7 +81,7 @@ def _parser() -> argparse.ArgumentParser:
     path.add_argument("--device", default="auto")
     path.add_argument("--threads", type=int, default=1)
     path.add_argument("--out", type=Path, required=True, help="folder for netCDF files")
-    _add_overwrite(path)
+    add_overwrite(path)
 
     fitted = commands.add_parser("fit", help="fit a and b alone on a fixed rug")
     fitted.set_defaults(run=_fit)
@@ -98,7 +98,7 @@ def _parser() -> argparse.ArgumentParser:
     report.add_argument("data", type=Path, help="netCDF file, or the folder of a sweep")
     report.add_argument("--paths", type=Path, nargs="+", help="netCDF files of the command path")
     report.add_argument("--out", type=Path, default=Path("report"))
-    _add_overwrite(report)
+    add_overwrite(report)
 
     dark = commands.add_parser("darkmatter", help="activations of a transformer, SAEs, report")
     dark.set_defaults(run=_darkmatter)
@@ -109,16 +109,8 @@ def _parser() -> argparse.ArgumentParser:
     dark.add_argument("--seed", type=int, default=0)
     dark.add_argument("--threads", type=int, default=1, help="of the transformer")
     dark.add_argument("--workers", type=int, default=os.cpu_count(), help="processes of the SAEs")
-    _add_overwrite(dark)
+    add_overwrite(dark)
     return parser
-
-
-def _add_overwrite(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument(
-        "--overwrite",
-        action="store_true",
-        help="replace files that this command with these inputs did not write",
-    )
 
 
 def _device(name: str) -> str:
