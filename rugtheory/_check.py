@@ -32,8 +32,10 @@ def real(name: str, value: ArrayLike) -> Array:
         array = raw.astype(np.float64)
     except (TypeError, ValueError, RuntimeError):
         raise TypeError(f"{name} must be a real number or array, got {_show(value)}") from None
-    _require(name, array, np.isfinite(array), "be finite")
-    return _require(name, array, np.abs(array) <= LARGEST, f"lie in [-{LARGEST}, {LARGEST}]")
+    if not np.all(np.abs(array) <= LARGEST):
+        _require(name, array, np.isfinite(array), "be finite")
+        _require(name, array, np.abs(array) <= LARGEST, f"lie in [-{LARGEST}, {LARGEST}]")
+    return array
 
 
 def complex_array(name: str, value: ArrayLike) -> NDArray[np.complex128]:
@@ -53,7 +55,8 @@ def complex_array(name: str, value: ArrayLike) -> NDArray[np.complex128]:
 def probability(name: str, value: ArrayLike, *, least: float = LEAST) -> Array:
     """`value` as an array in (0, 1], no less than `least`."""
     array = real(name, value)
-    _require(name, array, (array > 0) & (array <= 1), "lie in (0, 1]")
+    if not (np.all(array >= least) and np.all(array <= 1)):
+        _require(name, array, (array > 0) & (array <= 1), "lie in (0, 1]")
     return _require(name, array, array >= least, f"be at least {least} here")
 
 

@@ -47,8 +47,19 @@ def expect(
     return value
 
 
+def either(mask: NDArray[np.bool_], x: Array | float, y: Array | float) -> Array:
+    """`x` where `mask`, else `y`, both finite: what ``numpy.where`` gives, at random masks faster.
+
+    It branches at every element, and a processor that guesses wrong half of the time loses more by
+    it than a product and a sum take.
+    """
+    return np.asarray(mask * x + ~mask * y)
+
+
 def distance(reading: Array, deviation: Array) -> Array:
     """`reading` / `deviation`; without noise infinite of the same sign, negative at 0."""
+    if np.all(deviation > 1e-200):
+        return np.asarray(reading / deviation)
     far = np.where(reading > 0, np.inf, -np.inf)
     with np.errstate(over="ignore"):
         return np.divide(reading, deviation, out=far, where=deviation > 0)
@@ -56,6 +67,8 @@ def distance(reading: Array, deviation: Array) -> Array:
 
 def kink_of(a: Array, b: Array) -> Array:
     """The u at which au + b changes sign; a = 0 counts as rising."""
+    if np.all(np.abs(a) > 1e-200):
+        return np.asarray(-b / a)
     never = np.where(b > 0, -np.inf, np.inf)
     with np.errstate(over="ignore"):
         return np.divide(-b, a, out=never, where=a != 0)

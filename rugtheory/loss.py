@@ -24,7 +24,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from . import _check
 from ._check import Array
-from ._expect import REACH, SHORT, blockwise, distance, expect, kink_of
+from ._expect import REACH, SHORT, blockwise, distance, either, expect, kink_of
 from ._value import ByValue
 from .moments import off_moments, on_moments
 from .rectified import Tails, tails
@@ -209,81 +209,58 @@ def _error_at(u: Array, a: Array, b: Array, sigma: Array, complement: Array) -> 
 def _error(u: Array, missed: Array, a: Array, sigma: Array, reading: _Reading) -> Array:
     """The same from the reading and from u - (au + b)."""
     g, active, e = reading.g, reading.z > 0, np.abs(a) * sigma
-    base = np.where(active, missed, u)
+    base = either(active, missed, u)
     return base * (base - 2 * e * g.g1) + e * e * (2 * g.g2 + active * (1 - 2 * g.g0))
 
 
 def _error_uniform(
     at_zero: _Reading, law: Uniform, a: Array, b: Array, sigma: Array, complement: Array
 ) -> tuple[Array, NDArray[np.bool_]]:
-    """The average of `_error_at` over Uniform[low, high], in closed form."""
-    # The kink u = -b/a splits the interval into a part with positive mean reading, up to `top`,
-    # and one with negative, down to `bottom`; both are walked away from the kink.
+    r"""The average of `_error_at` over Uniform[low, high], in closed form.
+
+    Away from the kink, in steps of σ, z grows by one and the error without noise, base, by a slope
+    times σ, while the integral of :math:`G_n` is :math:`G_{n+1}`.  What noise adds beyond a point
+    is therefore
+
+    .. math:: R = 2σe\,[e\,(G_3 - G_1 1_{c>0}) - \mathrm{base}\,G_2 - \mathrm{slope}\,σ\,G_3] ,
+
+    and -2σe · base/2 at a kink u = -b/a, on its two sides together.
+    """
     at_low = at_zero if law.low == 0 else _reading(np.full_like(a, law.low), a, b, sigma)
     at_high = _reading(np.full_like(a, law.high), a, b, sigma)
     rising = a >= 0
-    low, high = np.where(rising, law.low, law.high), np.where(rising, law.high, law.low)
-    z_bottom, g_bottom = _choose(rising, at_low, at_high)
-    z_top, g_top = _choose(rising, at_high, at_low)
+    direction = either(rising, 1.0, -1.0)
     kink = np.clip(kink_of(a, b), law.low, law.high)
+    top, bottom = either(rising, law.high, law.low), either(rising, law.low, law.high)
 
     e = np.abs(a) * sigma
-    direction = np.where(rising, 1.0, -1.0)
-    active = _error_part(
-        np.where(z_bottom > 0, complement * kink - b, kink),
-        direction * complement,
-        np.abs(high - kink),
-        e,
-        sigma,
-        _beyond(z_bottom > 0, g_bottom),
-        _beyond(z_top > 0, g_top),
-        passing=True,
+    noise = _beyond(law.low, at_low, direction, a, b, sigma, complement) - _beyond(
+        law.high, at_high, direction, a, b, sigma, complement
     )
-    inactive = _error_part(
-        kink,
-        -direction,
-        np.abs(kink - low),
-        e,
-        sigma,
-        _beyond(z_top < 0, g_top),
-        _beyond(z_bottom < 0, g_bottom),
-        passing=False,
-    )
+    inside = (at_low.z > 0) != (at_high.z > 0)
+    noise -= sigma * inside * kink
+    passing, missed = np.abs(top - kink), complement * (0.5 * (top + kink)) - b
+    active = passing * (missed * missed + (complement * passing) ** 2 / 12 + e * e)
+    silent, middle = np.abs(kink - bottom), 0.5 * (kink + bottom)
+    inactive = silent * (middle * middle + silent * silent / 12)
     width = law.high - law.low
-    near = np.minimum(np.abs(z_top), np.abs(z_bottom)) < REACH
-    return (active + inactive) / width, near & (width < SHORT * sigma)
+    near = np.minimum(np.abs(at_low.z), np.abs(at_high.z)) < REACH
+    return (active + inactive + e * noise) / width, near & (width < SHORT * sigma)
 
 
-def _error_part(
-    base: Array,
-    slope: Array,
-    length: Array,
-    e: Array,
+def _beyond(
+    u: float,
+    reading: _Reading,
+    direction: Array,
+    a: Array,
+    b: Array,
     sigma: Array,
-    near: Tails,
-    far: Tails,
-    *,
-    passing: bool,
+    complement: Array,
 ) -> Array:
-    """Integral of `_error_at` from the end near the kink over `length`, base + slope * distance."""
-    rise = slope * length
-    d3 = near.g3 - far.g3
-    square = length * ((base + rise / 2) ** 2 + rise * rise / 12)
-    cross = sigma * (base * near.g2 - (base + rise) * far.g2 + slope * sigma * d3)
-    noise = 2 * sigma * d3
-    if passing:
-        noise += length - 2 * sigma * (near.g1 - far.g1)
-    return square - 2 * e * cross + e * e * noise
-
-
-def _choose(mask: NDArray[np.bool_], x: _Reading, y: _Reading) -> _Reading:
-    if np.all(mask):
-        return x
-    g = Tails(*(np.where(mask, *pair) for pair in zip(x.g, y.g, strict=True)))
-    return _Reading(np.where(mask, x.z, y.z), g)
-
-
-def _beyond(mask: NDArray[np.bool_], g: Tails) -> Tails:
-    """G₁ … G₃ where the end lies on this side of the kink, else their values at the kink."""
-    at_kink = (np.where(mask, x, zero) for x, zero in zip(g[2:], _AT_ZERO[2:], strict=True))
-    return Tails(g.phi, g.g0, *at_kink)
+    """R/e of `_error_uniform` at `u`, negative where the kink lies above `u`."""
+    g, active = reading.g, reading.z > 0
+    base = either(active, complement * u - b, u)
+    slope = active * (1 + complement) - 1
+    e = np.abs(a) * sigma
+    beyond = direction * (e * (g.g3 - active * g.g1) - base * g.g2) - sigma * slope * g.g3
+    return np.asarray(2 * sigma * either(active, 1.0, -1.0) * beyond)

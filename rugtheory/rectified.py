@@ -29,6 +29,8 @@ from ._check import Array
 _SCALE = 4.5
 _DEGREE = 32
 
+_FURTHEST = 37.5
+
 SQRT_2PI = float(np.sqrt(2 * np.pi))
 
 
@@ -43,8 +45,12 @@ class Tails(NamedTuple):
 
 
 def normal_density(z: Array) -> Array:
-    """Standard normal density."""
-    return np.asarray(np.exp(-0.5 * z * z) / SQRT_2PI)
+    """Standard normal density; zero where it is below 1e-307, beyond z = 37.5.
+
+    Exponentials and products below that are many times slower than others.
+    """
+    near = np.minimum(np.abs(z), _FURTHEST)
+    return np.asarray(np.exp(-0.5 * near * near) * ((near < _FURTHEST) / SQRT_2PI))
 
 
 def tails(z: Array) -> Tails:
@@ -54,19 +60,23 @@ def tails(z: Array) -> Tails:
     z ≤ 8; further out the rounding of z²/2 in the exponential rules (260 eps at z = 37).
     """
     z = np.minimum(z, 1e6)  # far past underflow, and keeps inf - inf out of the recurrence
-    g0, g1, g2, g3 = ratios(z)
     phi = normal_density(z)
-    return Tails(phi, g0 * phi, g1 * phi, g2 * phi, g3 * phi)
+    return Tails(phi, *_climb(z, phi))
 
 
 def ratios(z: Array) -> tuple[Array, Array, Array, Array]:
     """G₀/φ … G₃/φ at finite `z` ≥ 0, without underflow."""
+    return _climb(z, 1.0)
+
+
+def _climb(z: Array, phi: Array | float) -> tuple[Array, Array, Array, Array]:
+    """G₀ … G₃ from the value of G₋₁."""
     scaled = z + _SCALE
-    rho = _horner((z - _SCALE) / scaled, _ratio_coefficients()) / scaled
-    g1 = z + 3 * rho
+    g3 = _horner((z - _SCALE) / scaled, _ratio_coefficients()) / scaled
+    g1 = z + 3 * g3
     g0 = 2 + z * g1
-    g2 = 1 / (g1 + z * g0)
-    return g0 * g2, g1 * g2, g2, rho * g2
+    g2 = phi / (g1 + z * g0)
+    return g0 * g2, g1 * g2, np.asarray(g2), g3 * g2
 
 
 def signed_tails(z: Array) -> Tails:
