@@ -3,8 +3,8 @@
 import json
 from pathlib import Path
 
+from rugtheory._style import save
 from rugtheory.darkmatter import figures
-from rugtheory.figures._style import save
 
 HERE = Path(__file__).parent
 KEPT = HERE.parent / "validation" / "data" / "darkmatter.json"

@@ -6,39 +6,54 @@ Everything public is here: ``import rugtheory as rt``.
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
-from .antipodal import (
+from .channel.base import Channel
+from .channel.gaussian import GaussianChannel
+from .channel.pair import AntipodalChannel
+from .channel.row import RowChannel
+from .decoder.bayes import Bayes
+from .decoder.gated import Gated
+from .decoder.jumprelu import JumpReLU
+from .decoder.linear import Linear
+from .decoder.loss import decoder_loss
+from .decoder.optimum import DecoderOptimum, optimum_decoder
+from .decoder.relu import ReLU
+from .decoder.table import decoder_table
+from .model.exact import ExactLoss, exact_loss
+from .model.reading import Weights, read_weights
+from .model.statistics import Symmetry, symmetry
+from .model.verdict import Verdict, explain
+from .numerics.hadamard import fwht
+from .source.amplitude import Amplitude
+from .source.beta import Beta
+from .source.discrete import Constant, FromQuadrature
+from .source.exponential import Exponential
+from .source.half_normal import HalfNormal
+from .source.sparse import SparseSource
+from .source.uniform import Uniform
+from .structure.antipodal import antipodal_rug
+from .structure.best import (
+    BestKnown,
+    best_known,
+    critical_ratio,
+    mixture_loss,
+    represented_fraction,
+)
+from .structure.curves import loss_curves, save_curves, simulated_curves
+from .structure.graphs import GRAPHS, GraphCode, GraphOptimum, graph_code, graph_optimum
+from .structure.precedence import PrecedenceCode, precedence_code, precedence_loss
+from .structure.rug import Rug, SimulatedLoss, hadamard_rug, simulate
+from .theory.bounds import cubic_sum, least_skewness, linear_loss, welch_sigma
+from .theory.loss import LossGradient, LossParts, loss_gradient, loss_parts, reduced_loss
+from .theory.optimum import Optimum, optimum
+from .theory.pairs import (
     AntipodalOptimum,
     UnevenPairs,
     antipodal_loss,
     antipodal_optimum,
-    antipodal_rug,
     antipodal_sigma,
     uneven_pairs,
 )
-from .bounds import cubic_sum, least_skewness, linear_loss, welch_sigma
-from .channel import RowChannel
-from .curves import loss_curves, save_curves, simulated_curves
-from .decoder import (
-    AntipodalChannel,
-    Bayes,
-    Channel,
-    DecoderOptimum,
-    Gated,
-    GaussianChannel,
-    JumpReLU,
-    Linear,
-    ReLU,
-    decoder_loss,
-    decoder_table,
-    optimum_decoder,
-)
-from .exact import ExactLoss, exact_loss
-from .graphs import GRAPHS, GraphCode, GraphOptimum, graph_code, graph_optimum
-from .loss import LossGradient, LossParts, loss_gradient, loss_parts, reduced_loss
-from .optimum import Optimum, optimum
-from .precedence import PrecedenceCode, precedence_code, precedence_loss
-from .rug import Rug, SimulatedLoss, fwht, hadamard_rug, simulate
-from .scaling import (
+from .theory.scaling import (
     Exponents,
     Regime,
     SparseConstants,
@@ -50,20 +65,6 @@ from .scaling import (
     sparse_law,
     upper_bound,
 )
-from .source import (
-    Amplitude,
-    Beta,
-    Constant,
-    Exponential,
-    FromQuadrature,
-    HalfNormal,
-    SparseSource,
-    Uniform,
-)
-from .structures import BestKnown, best_known, critical_ratio, mixture_loss, represented_fraction
-from .symmetry import Symmetry, symmetry
-from .verdict import Verdict, explain
-from .weights import Weights, read_weights
 
 if TYPE_CHECKING:
     from . import darkmatter

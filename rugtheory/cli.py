@@ -15,17 +15,22 @@ import numpy as np
 
 from . import __version__, _check, darkmatter
 from ._files import add_overwrite, digest, replacing, writing
-from .bounds import linear_loss
-from .channel import RowChannel
-from .curves import FIGURE_2_P, PAPER_GRID, loss_curves, save_curves, simulated_curves
+from .channel.row import RowChannel
 from .darkmatter.present import PICTURES
-from .decoder import decoder_table
-from .optimum import optimum
-from .rug import Rug, hadamard_rug
-from .source import Amplitude, Beta, Constant, Exponential, HalfNormal, Uniform
-from .symmetry import Symmetry, symmetry
-from .verdict import Verdict, explain
-from .weights import Weights, read_weights
+from .decoder.table import decoder_table
+from .model.reading import Weights, read_weights
+from .model.statistics import Symmetry, symmetry
+from .model.verdict import Verdict, explain
+from .source.amplitude import Amplitude
+from .source.beta import Beta
+from .source.discrete import Constant
+from .source.exponential import Exponential
+from .source.half_normal import HalfNormal
+from .source.uniform import Uniform
+from .structure.curves import FIGURE_2_P, PAPER_GRID, loss_curves, save_curves, simulated_curves
+from .structure.rug import Rug, hadamard_rug
+from .theory.bounds import linear_loss
+from .theory.optimum import optimum
 
 _CITATION = f"""\
 @article{{cowsik2024persian,
@@ -239,7 +244,7 @@ def _writing(
     """Checks all outputs that are asked for before the work, pictures for their suffix too."""
     given = {path: made for path, made in outputs.items() if path is not None}
     if getattr(options, "figure", None) is not None:
-        from .figures._style import check_suffix
+        from ._style import check_suffix
 
         check_suffix(options.figure)
     return writing(given, overwrite=options.overwrite, folders=folders)
@@ -622,7 +627,7 @@ def _holds_decoder(folder: Path) -> bool:
 
 
 def _draw(path: Path, draw: Any, panels: tuple[int, int] = (1, 1)) -> None:
-    from .figures._style import save
+    from ._style import save
 
     size = (2 + 5 * panels[1], 1.2 + 4 * panels[0])
     save(path, lambda figure: draw(figure.subplots(*panels)), size)

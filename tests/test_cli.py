@@ -10,7 +10,7 @@ import xarray as xr
 import rugtheory as rt
 from rugtheory._files import RECORD
 from rugtheory.cli import main
-from rugtheory.curves import FIGURE_2_P, PAPER_GRID
+from rugtheory.structure.curves import FIGURE_2_P, PAPER_GRID
 
 
 def rows_of(folder):

@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import rugtheory as rt
-from rugtheory.exact import Row
+from rugtheory.channel.row_loss import Row
 
 from .models import TRAINED, monte_carlo
 from .oracle import rows

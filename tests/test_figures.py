@@ -17,9 +17,9 @@ from scipy.linalg import hadamard
 import rugtheory as rt
 from rugtheory import figures
 from rugtheory._files import RECORD
+from rugtheory._style import styles
 from rugtheory.cli import main
 from rugtheory.figures import gallery, numbers
-from rugtheory.figures._style import styles
 
 from .models import TRAINED
 from .test_evidence import DATA

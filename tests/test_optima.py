@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 import rugtheory as rt
-from rugtheory.decoder import KINDS
+from rugtheory.decoder.optimum import KINDS
 
 from .laws.domain import AMPLITUDES
 

@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import rugtheory as rt
-from rugtheory.posterior import posterior
+from rugtheory.channel.posterior import posterior
 
 
 @given(

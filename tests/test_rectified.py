@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rugtheory.rectified import signed_tails, tails
+from rugtheory.numerics.rectified import signed_tails, tails
 
 EPS = np.finfo(float).eps
 

@@ -10,8 +10,8 @@ import pandas as pd
 import xarray as xr
 
 from rugtheory._files import replacing
+from rugtheory._style import save
 from rugtheory.figures import draw_map, draw_paths, draw_trained
-from rugtheory.figures._style import save
 from rugtheory.figures.numbers import theory_beside
 
 POINT = ["n_sparse", "n_dense", "ratio", "p", "protocol", "tied"]

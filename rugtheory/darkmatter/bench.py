@@ -21,7 +21,9 @@ from numpy.typing import ArrayLike
 from .. import _check
 from .._check import Array
 from .._value import ByValue
-from ..source import Amplitude, SparseSource, Uniform, check_amplitude
+from ..source.amplitude import Amplitude, check_amplitude
+from ..source.sparse import SparseSource
+from ..source.uniform import Uniform
 from .decomposition import Decomposition, Scores, decompose
 
 

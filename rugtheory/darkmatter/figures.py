@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ..figures._style import COLOURS, axes
+from .._style import COLOURS, axes
 from .report import PARTS
 
 if TYPE_CHECKING:

@@ -32,7 +32,7 @@ from numpy.typing import ArrayLike
 from .. import _check
 from .._check import Array
 from .._value import ByValue
-from ..source import SparseSource
+from ..source.sparse import SparseSource
 
 _EPS = float(np.finfo(float).eps)
 # Its square is a curvature within range.

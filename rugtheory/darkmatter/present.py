@@ -204,7 +204,7 @@ def _middle(found: Mapping[str, Any], groups: Sequence[str]) -> str:
 
 
 def _save(path: Path, panels: Sequence[Callable[..., Any]]) -> Path:
-    from ..figures._style import save
+    from .._style import save
 
     columns = min(len(panels), 3 if len(panels) != 4 else 2)
     rows = -(-len(panels) // columns)

@@ -43,13 +43,15 @@ from numpy.typing import ArrayLike
 
 from .. import _check
 from .._check import Array
-from .._expect import blockwise, distance, kink_of
 from .._value import ByValue
-from ..bounds import welch_sigma
-from ..optimum import optimum
-from ..rectified import tails
-from ..rug import Rug
-from ..source import Amplitude, SparseSource, Uniform, check_amplitude
+from ..numerics.rectified import tails
+from ..source.amplitude import Amplitude, check_amplitude
+from ..source.expect import blockwise, distance, kink_of
+from ..source.sparse import SparseSource
+from ..source.uniform import Uniform
+from ..structure.rug import Rug
+from ..theory.bounds import welch_sigma
+from ..theory.optimum import optimum
 
 _BLOCK = 2048
 

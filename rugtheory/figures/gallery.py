@@ -13,15 +13,16 @@ import numpy as np
 
 from .._check import Array
 from .._files import replacing
-from ..antipodal import antipodal_optimum, antipodal_rug
-from ..channel import RowChannel
-from ..curves import FIGURE_2_P, PAPER_GRID, loss_curves, simulated_curves
-from ..decoder import decoder_table
-from ..optimum import optimum
-from ..rug import Rug, hadamard_rug
-from ..weights import Weights
+from .._style import save
+from ..channel.row import RowChannel
+from ..decoder.table import decoder_table
+from ..model.reading import Weights
+from ..structure.antipodal import antipodal_rug
+from ..structure.curves import FIGURE_2_P, PAPER_GRID, loss_curves, simulated_curves
+from ..structure.rug import Rug, hadamard_rug
+from ..theory.optimum import optimum
+from ..theory.pairs import antipodal_optimum
 from . import numbers
-from ._style import save
 from .theory import (
     draw_curves,
     draw_dark_matter,

@@ -11,15 +11,15 @@ from scipy.special import ndtr
 
 from .. import _check
 from .._check import Array
-from ..antipodal import antipodal_optimum
-from ..bounds import linear_loss
-from ..channel import RowChannel
-from ..curves import loss_curves
+from ..channel.row import RowChannel
 from ..darkmatter import rug_dark_matter
-from ..optimum import optimum
-from ..rug import hadamard_rug
-from ..scaling import local_exponents, regime, sparse_law
-from ..structures import critical_ratio
+from ..structure.best import critical_ratio
+from ..structure.curves import loss_curves
+from ..structure.rug import hadamard_rug
+from ..theory.bounds import linear_loss
+from ..theory.optimum import optimum
+from ..theory.pairs import antipodal_optimum
+from ..theory.scaling import local_exponents, regime, sparse_law
 
 if TYPE_CHECKING:
     import xarray as xr

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ._style import COLOURS, PROBABILITY, RATIO, RELATIVE_LOSS, axes, colour_bar, styles
+from .._style import COLOURS, PROBABILITY, RATIO, RELATIVE_LOSS, axes, colour_bar, styles
 
 if TYPE_CHECKING:
     import xarray as xr

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ..bounds import least_skewness
-from ._style import RELATIVE_LOSS, axes, colour_bar, styles
+from .._style import RELATIVE_LOSS, axes, colour_bar, styles
+from ..theory.bounds import least_skewness
 
 if TYPE_CHECKING:
     import xarray as xr

@@ -6,10 +6,10 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ..rug import Rug
-from ..symmetry import Symmetry
-from ..verdict import Verdict
-from ._style import COLOURS, axes, colour_bar, styles
+from .._style import COLOURS, axes, colour_bar, styles
+from ..model.statistics import Symmetry
+from ..model.verdict import Verdict
+from ..structure.rug import Rug
 
 if TYPE_CHECKING:
     import xarray as xr

@@ -1,0 +1,444 @@
+r"""Expectations of rectified sums by inversion of the moment generating function.
+
+For α > 0, ReLU(v)² = (1/2πi) ∫ 2 s⁻³ e^{sv} ds and ReLU(v) = (1/2πi) ∫ s⁻² e^{sv} ds along
+Re s = α, and for α < 0 the same integrals are -ReLU(-v)² and ReLU(-v).  So for independent
+features an expectation is one integral of a product,
+
+.. math:: \frac1{2πi} \int e^{sb}\, E[e^{sZ}]\, R(s)\, ds, \qquad Z = Σ_j w_j x_j .
+
+What makes it exact to rounding:
+
+* The event that no x_j is on is an atom of Z, the only one if amplitudes have a density.  It is
+  left out here, E[e^{sZ}; Z ≠ 0] = (1-p)^n expm1(Q), for the caller to add in closed form.
+* α is where the integrand is least on the real axis, so that it is about as small as the result.
+  Large weights on the side that is rectified away do not keep it from being large.
+* The midpoint rule of step h is exact but for images of the result, shifted by multiples of 2π/h,
+  which Chernoff's inequality bounds.
+* A smooth window, flat over its first half, cuts the integral off.  The result is thereby averaged
+  over shifts b of about the inverse cut-off, without error where it is smooth in b.
+* Most weights of a row are small, and Q, a sum of a smooth function over the weights, is as good as
+  a sum over a few Chebyshev nodes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
+from functools import cached_property, lru_cache
+from typing import NamedTuple
+
+import numpy as np
+from numpy.polynomial import chebyshev
+
+from .._check import Array
+from ..source.amplitude import Amplitude, Complex
+
+_EPS = float(np.finfo(float).eps)
+# Images of the midpoint rule, relative to the integrand on the real axis.
+_LOG_IMAGES = float(np.log(1e-15))
+# Error allowed in Q where the integrand is largest.
+_CONCENTRATED = 1e-13
+_GRID = 28
+_FIRST_NODES = 32
+_FAR = 1e3
+_FAR_OUT = 30.0
+# Nodes of a tail: so many at least, and as many as keep nodes times points below the second number.
+_TAIL_NODES, _TAIL_WORK, _MOST_TAIL_NODES = 2**11, 2**20, 2**16
+# Weights within this factor are of one size.
+_ONE_SIZE = 30.0
+# Terms that decay like 1/k add up to the same over every octave, those of k^{-3/2} to .7.
+_FAST = 0.8
+_CHUNK = 2**18
+# Of the scale of all values: below this part of it there is none on one side.
+_NOTHING = 1e-30
+_LOG_NOTHING = -640.0
+# Where sums are cut off to be compared with the whole, and the factor on their largest difference.
+_CUTS, _SAFETY = (0.85, 0.7, 0.6, 0.5, 0.4, 0.3), 3.0
+
+
+class Estimate(NamedTuple):
+    """A value and an estimate of its error, meant as a bound."""
+
+    value: float
+    error: float
+
+
+@dataclass(frozen=True)
+class Interference:
+    """The law of Z = Σ_j w_j x_j for independent x_j = c_j u_j, without the event that all are off.
+
+    Attributes
+    ----------
+    weights : ndarray, shape (n,)
+        None of them zero, by decreasing modulus.
+    p : float
+        Probability that a feature is on.
+    amplitude : Amplitude
+        Law of the feature when it is on.
+    """
+
+    weights: Array
+    p: float
+    amplitude: Amplitude
+
+    @cached_property
+    def _counted(self) -> tuple[Array, Array]:
+        """Weights, each once, and how often they are there."""
+        distinct, counts = np.unique(self.weights, return_counts=True)
+        return distinct, counts.astype(float)
+
+    @property
+    def log_none(self) -> float:
+        """Log of the probability that all are off."""
+        if not self.weights.size:
+            return 0.0
+        return self.weights.size * float(np.log1p(-self.p)) if self.p < 1 else -np.inf
+
+    @property
+    def log_all_off(self) -> float:
+        """What `exponent` leaves out of the log of E e^{sZ}."""
+        return self.log_none if self.p < 1 else 0.0
+
+    def accuracy(self, s: float) -> float:
+        """Error of E e^{sZ} on the line through real `s` from that of the amplitude's transform."""
+        if not self.amplitude.transform_error:
+            return 0.0
+        with np.errstate(over="ignore", invalid="ignore"):
+            m = self.amplitude.transform((s * self.weights).astype(complex), 0).real
+            terms = 1 - self.p + self.p * m
+            whole = float(np.exp(np.log(terms).sum()) * (self.p * m / terms).sum())
+        return self.amplitude.transform_error * whole
+
+    @property
+    def spread(self) -> float:
+        """Root mean square of Σ_j w_j (x_j - E x_j), but for a factor of at most 2."""
+        second = self.amplitude.second_moment
+        return float(np.sqrt(self.p * second * (self.weights @ self.weights)))
+
+    def domain(self) -> tuple[float, float]:
+        """The real s, an open interval, at which E e^{sZ} is finite."""
+        edge = self.amplitude.abscissa
+        low = max((edge / w for w in self.weights[self.weights < 0][:1]), default=-np.inf)
+        high = min((edge / w for w in self.weights[self.weights > 0][:1]), default=np.inf)
+        return low, high
+
+    def log_mgf(self, s: Array) -> Array:
+        """Log E[e^{sZ}; Z ≠ 0] at real `s`, by increasing modulus; +inf where it overflows."""
+        q = self.exponent(s.astype(complex))[0].real
+        if self.p == 1:
+            return q
+        with np.errstate(over="ignore", invalid="ignore"):
+            log = self.log_none + np.where(q < 30, np.log(np.expm1(q)), q)
+        return np.where(np.isfinite(log), log, np.inf)
+
+    def mgf(self, s: Complex, log_factor: Complex) -> tuple[Complex, Array]:
+        """E[e^{sZ}; Z ≠ 0] e^{log_factor} and its error, at `s` by increasing modulus."""
+        q, error = self.exponent(s)
+        if self.p == 1:
+            value = np.exp(q + log_factor)
+            return value, error * np.abs(value)
+        rest = log_factor + self.log_none
+        large = np.exp(q + rest)
+        near = np.abs(q) < 1
+        value = large - np.exp(rest)
+        value[near] = np.expm1(q[near]) * np.exp(rest[near])
+        return value, error * np.abs(large)
+
+    def exponent(self, s: Complex) -> tuple[Complex, Array]:
+        """Q = Σ_j log(1 + p E[e^{s w_j u}] / (1 - p)), for p = 1 Σ_j log E[e^{s w_j u}]; its error.
+
+        Up to multiples of 2πi; `s` by increasing modulus.
+        """
+        probes = s[[0, -1]]
+        direct = self._sum(probes, *self._counted)
+        # Rounding is relative to the terms, which are largest next to the real axis.
+        rounding = 4 * _EPS * np.abs(direct[0])
+        for kept, order in self._splits(s):
+            strong, weak = self.weights[:kept], self.weights[kept:]
+            nodes, counts = _concentrate(weak, order)
+            q = self._sum(s, strong) + self._sum(s, nodes, counts)
+            first, last = np.abs(q[[0, -1]] - direct)
+            if first < _CONCENTRATED and last < 1e3 * _CONCENTRATED:
+                return q, first + 4 * last * np.abs(s / s[-1]) + rounding
+        return self._sum(s, *self._counted), np.broadcast_to(rounding, s.shape)
+
+    def _splits(self, s: Complex) -> Iterator[tuple[int, int]]:
+        """Numbers of weights kept, and of nodes for the others, worth trying."""
+        n, distinct = self.weights.size, self._counted[0].size
+        if distinct < _FIRST_NODES or self.p >= 0.5:
+            return  # from p = ½ on the logarithm has branch points among small weights
+        kept = np.unique(np.minimum(np.append(0, 2 ** np.arange(12)), n - 1))
+        edge = np.abs(self.weights[kept])
+        end = self.amplitude.end if np.isfinite(self.amplitude.end) else 4 * self.amplitude.mean
+        # None either where p E[e^{s w u}] / (1 - p) stays below 1 along the whole line.
+        odds, abscissa = self.p / (1 - self.p), self.amplitude.abscissa
+        real = np.minimum(edge * np.abs(s.real).max(), 0.999 * abscissa)
+        with np.errstate(over="ignore", invalid="ignore"):
+            regular = odds * self.amplitude.transform(real.astype(complex), 0).real < 0.9
+        order = np.ceil(0.6 * edge * end * np.abs(s[-1]) + 16)
+        for factor in (1.0, 1.6, 2.6, 4.0):
+            cost = np.where(regular, kept + factor * order, np.inf)
+            best = int(np.argmin(cost))
+            if cost[best] < 0.5 * distinct:
+                yield int(kept[best]), int(factor * order[best])
+
+    def _sum(self, s: Complex, weights: Array, counts: Array | None = None) -> Complex:
+        """Σ_j counts_j log(…w_j…), in chunks."""
+        total = np.empty_like(s)
+        size = max(1, _CHUNK // max(weights.size, 1))
+        for start in range(0, s.size, size):
+            part = slice(start, start + size)
+            logs = self._log_term(s[part, None] * weights)
+            # einsum takes no threads, which cost more than products this small.
+            ones = np.ones(weights.size) if counts is None else counts
+            total[part] = np.einsum("sj,j->s", logs, ones)
+        return total
+
+    def _log_term(self, t: Complex) -> Complex:
+        with np.errstate(over="ignore", invalid="ignore", divide="ignore"):
+            mgf = self.amplitude.transform(t, 0)
+            return np.asarray(np.log(mgf)) if self.p == 1 else _log1p(self.p / (1 - self.p) * mgf)
+
+
+def _log1p(z: Complex) -> Complex:
+    # numpy's log1p of a complex number loses its real part near zero.
+    x, y = z.real, z.imag
+    log = np.empty_like(z)
+    log.real = 0.5 * np.log1p(x * (2 + x) + y * y)
+    log.imag = np.arctan2(y, 1 + x)
+    return log
+
+
+def _concentrate(weights: Array, order: int) -> tuple[Array, Array]:
+    """Chebyshev nodes and counts with Σ_j f(w_j) = Σ_k counts_k f(node_k) for smooth f."""
+    width = np.abs(weights).max()
+    x = chebyshev.chebpts1(order)
+    sums = chebyshev.chebvander(weights / width, order - 1).sum(axis=0) * (2 / order)
+    sums[0] /= 2
+    return width * x, np.einsum("kj,j->k", chebyshev.chebvander(x, order - 1), sums)
+
+
+class Integral:
+    """(1/2πi) ∫ e^{s·shift} E[e^{sZ}; Z ≠ 0] kernel(s) ds on Re s > 0 (`side` = 1) or < 0 (-1).
+
+    Parameters
+    ----------
+    kernel : callable
+        R(s).
+    bound : callable
+        At real s: such that bound(s) e^{sv} is no less than the modulus of what R stands for at v.
+    domain : (float, float)
+        The real s at which `kernel` is finite.
+    extent : float
+        Scale of the values of v, to look for α between its inverse and far more.
+    beyond : float
+        The same of the values on the side looked at, less where those on the other are far away.
+    """
+
+    def __init__(
+        self,
+        law: Interference,
+        shift: float,
+        kernel: Callable[[Complex], Complex],
+        bound: Callable[[Array], Array],
+        side: int,
+        domain: tuple[float, float] = (-np.inf, np.inf),
+        *,
+        extent: float,
+        beyond: float,
+    ) -> None:
+        self.law, self.shift, self.kernel = law, shift, kernel
+        self.terms, self.noise = np.empty(0), 0.0
+        self.nodes, self.values = np.empty((2, 0), np.complex128)
+        self.estimate = Estimate(0.0, 0.0)
+        low, high = (f(x, y) for f, x, y in zip((max, min), law.domain(), domain, strict=True))
+        edge = high if side > 0 else -low
+        # Chernoff's bound on the result, from far below to far above where a sum of that extent, or
+        # a Gaussian of that spread around the shift, has it least.
+        reach = max(200 / extent, 40 / law.spread, 4 * abs(shift) / law.spread**2)
+        if beyond > _NOTHING * extent:
+            reach = max(reach, 20 / beyond)
+        reach = min(reach, edge)
+        while True:
+            start = 0.02 * min(1 / extent, reach)
+            points = _GRID + max(0, round(2 * np.log(reach / start / 1e5)))
+            grid = np.geomspace(start, reach, points + 1)
+            alpha = side * grid[:-1]
+            with np.errstate(over="ignore", invalid="ignore", divide="ignore"):
+                chernoff = alpha * shift + law.log_mgf(alpha) + np.log(bound(alpha))
+            # What is as small as this is nothing, and its inverse still a number.
+            known = np.isfinite(chernoff) & (chernoff > _LOG_NOTHING)
+            if known.sum() >= _GRID // 2:
+                break
+            reach = grid[known.sum()]
+        alpha, chernoff = alpha[known], chernoff[known]
+        best = int(np.clip(np.argmin(chernoff), 2, alpha.size - 3))
+        # At period T = 2π/h the images are at most C(α') exp(-|α' - α| T), whatever α'.
+        excess = chernoff - chernoff[best] - _LOG_IMAGES
+        with np.errstate(divide="ignore"):
+            periods = excess / np.abs(alpha - alpha[best])
+        self.period = float(max(periods[:best].min(), periods[best + 1 :].min()))
+        self.alpha, self.log_scale = float(alpha[best]), float(chernoff[best])
+        accuracy = self.law.accuracy(self.alpha)
+        log_scale = self.alpha * self.shift - self.log_scale
+        self.accuracy = float(np.exp(log_scale + np.log(accuracy))) if accuracy > 0 else 0.0
+        self.refine()
+
+    def refine(self) -> None:
+        """Twice as many nodes, twice as far up."""
+        known, terms = self.terms.size, self.terms
+        y = (np.arange(known, max(2 * known, _FIRST_NODES)) + 0.5) * (2 * np.pi / self.period)
+        s = np.asarray(self.alpha + 1j * y, np.complex128)
+        r = self.kernel(s)
+        value, error = self.law.mgf(s, s * self.shift - self.log_scale)
+        self.nodes, self.values = np.append(self.nodes, s), np.append(self.values, value)
+        self.terms = terms = np.append(terms, (value * r).real)
+        # Values of Z that are many times 1/α away count for nothing, or are the result.
+        turns = np.abs(s) * (abs(self.shift) + min(self.law.spread, _FAR_OUT / abs(self.alpha)))
+        rounding = _EPS * (4 + turns) * np.abs(value) + self.accuracy
+        self.noise += float(np.sum((error + rounding) * np.abs(r)))
+
+        factor = np.exp(self.log_scale) * 2 / self.period
+        full, cut_off = _cut(np.einsum("wk,k->w", _windows(terms.size), terms))
+        missing = float(cut_off) + self.noise
+        if self.law.amplitude.atoms() is not None:
+            missing += self._revival()
+        images = 4 * np.exp(self.log_scale + _LOG_IMAGES)
+        self.estimate = Estimate(factor * full, float(factor * missing + images))
+
+    def scaled(self, by: float, shift: float, kernel: Callable[[Complex], Complex]) -> float:
+        """The same for by·Z, another shift and kernel, from the values of the transform known.
+
+        As good as the estimate unless α (shift/by - self.shift) is far from zero.
+        """
+        values = self.values * np.exp(self.nodes * (shift / by - self.shift))
+        terms = (values * kernel(self.nodes / by)).real
+        factor = np.exp(self.log_scale) * 2 / (self.period * by)
+        return float(factor * (_window(terms.size, 1.0) @ terms))
+
+    def _revival(self) -> float:
+        """What the terms of a discrete law, whose sums nearly repeat, add up to further out."""
+        last = self.terms.size * 2 * np.pi / self.period
+        y = last * np.geomspace(1, _FAR, 4 * _FIRST_NODES + 1)[1:]
+        s = np.asarray(self.alpha + 1j * y, np.complex128)
+        value, _ = self.law.mgf(s, s * self.shift - self.log_scale)
+        density = self.period / (2 * np.pi)
+        return float(np.mean(np.abs(value * self.kernel(s)) * y) * np.log(_FAR) * density)
+
+
+def _cut(sums: Array) -> tuple[Array, Array]:
+    """The first of sums cut off at different lengths, see `_windows`, and an estimate of its error.
+
+    An error that decays with the number of terms changes with it: sums cut off earlier tell by how
+    much, and more than two of them that no coincidence hides it.
+    """
+    return sums[0], _SAFETY * np.max(np.abs(sums[1:] - sums[0]), axis=0)
+
+
+@lru_cache(maxsize=32)
+def _windows(size: int) -> Array:
+    """Factors that cut off sums of `size` terms smoothly, the first of them at the end."""
+    return np.stack([_window(size, x) for x in (1.0, *_CUTS)])
+
+
+def _window(size: int, cut: float) -> Array:
+    """One up to cut/2, zero from `cut` on, all derivatives continuous; the nodes fill [0, 1]."""
+    x = np.clip(((np.arange(size) + 0.5) / (size * cut) - 0.5) * 2, 1e-9, 1 - 1e-9)
+    with np.errstate(over="ignore"):
+        return np.asarray(1 / (1 + np.exp(1 / (1 - x) - 1 / x)))
+
+
+def tail_probability(law: Interference, t: Array, atol: float) -> tuple[Array, Array]:
+    """P(Z > t; Z ≠ 0) at all `t`, and estimates of the errors, aiming at `atol`."""
+    value, error = np.zeros_like(t), np.zeros_like(t)
+    weights, quiet = law.weights, 1.0
+    # Values of very different size take nodes of their own each: of weights of one size some are
+    # on, the larger ones off.
+    while weights.size:
+        if quiet < 0.1 * atol:
+            return value, error + quiet
+        equal = np.abs(weights) > np.abs(weights[0]) / _ONE_SIZE if law.p < 1 else weights != 0
+        strong, weak = (replace(law, weights=weights[x]) for x in (equal, ~equal))
+        some, missing = np.empty_like(t), np.empty_like(t)
+        # Each tail is inverted on the side where it decays.
+        for below in (False, True):
+            side = (t < 0) == below
+            if side.any():
+                sign = -1.0 if below else 1.0
+                one, two = (replace(x, weights=sign * x.weights) for x in (strong, weak))
+                some[side], missing[side] = _tail_of(one, two, sign * t[side], atol / quiet)
+        some = np.where(t < 0, -np.expm1(strong.log_none) - some, some)
+        value, error = value + quiet * some, error + quiet * missing
+        weights, quiet = weak.weights, quiet * float(np.exp(strong.log_none))
+    return value, np.minimum(error, 1.0)
+
+
+def _tail_of(
+    strong: Interference, weak: Interference, t: Array, atol: float
+) -> tuple[Array, Array]:
+    """P(Z > t; some of the strong are on), Z the sum of both, at `t` ≥ 0."""
+
+    def log_mgf(s: Array) -> Array:
+        return strong.log_mgf(s) + weak.exponent(s.astype(complex))[0].real + weak.log_all_off
+
+    both = replace(strong, weights=np.append(strong.weights, weak.weights))
+    _, high = both.domain()
+    size = float(np.abs(both.weights[0])) * min(both.amplitude.end, 4 * both.amplitude.mean)
+    alpha = min(1 / max(both.spread, size / 4), high / 4)
+    # Images: to the right at most e^{-αT}, to the left by Chernoff's inequality.
+    steeper = np.geomspace(1.5, 20, 12) * alpha
+    steeper = steeper[steeper < 0.99 * high]
+    excess = log_mgf(steeper) - steeper * t.min() - _LOG_IMAGES
+    period = max(-_LOG_IMAGES / alpha, float(np.min(excess / (steeper - alpha))))
+    step, terms, noise = 2 * np.pi / period, np.empty(0, complex), 0.0
+    scale = np.exp(-alpha * t) * 2 / period
+    accuracy = both.accuracy(alpha)
+    most_nodes = min(max(_TAIL_WORK // t.size, _TAIL_NODES), _MOST_TAIL_NODES)
+    while True:
+        y = (np.arange(terms.size, max(2 * terms.size, _FIRST_NODES)) + 0.5) * step
+        s = np.asarray(alpha + 1j * y, np.complex128)
+        q, inexact = weak.exponent(s)
+        value, error = strong.mgf(s, q + weak.log_all_off)
+        terms = np.append(terms, value / s)
+        error = error + inexact * np.abs(value) + 8 * _EPS * np.abs(value) + accuracy
+        noise += float(np.sum(error / np.abs(s)))
+        last = terms.size >= most_nodes
+        full, missing = _summed(terms, step, t)
+        error = scale * (missing + noise) + 2 * np.exp(_LOG_IMAGES)
+        if (last or error.max() <= atol) and not _decaying(terms):
+            # Jumps narrower than the shortest wave look like slopes.  P(Z > t) falls from one end
+            # of a wave to the other by no less than the error between, and a jump adds a fifth
+            # of its height to the moduli in every octave.
+            wave = period / terms.size
+            before, after = (
+                np.exp(-alpha * at) * 2 / period * _summed(terms, step, at)[0]
+                for at in (t - wave, t + wave)
+            )
+            most = 4 * scale * np.max(_octaves(terms))
+            error = np.maximum(error, np.minimum(np.abs(before - after), most))
+        if last or error.max() <= atol:
+            return scale * full, error
+
+
+def _summed(terms: Array, step: float, t: Array) -> tuple[Array, Array]:
+    """Σ_k terms_k e^{-i (k + ½) step t}, real part, and its error."""
+    full, missing = np.empty_like(t), np.empty_like(t)
+    wave, length = (np.arange(terms.size) + 0.5) * step, max(1, _CHUNK // terms.size)
+    even, odd = (_windows(terms.size) * x for x in (terms.real, terms.imag))
+    for start in range(0, t.size, length):
+        part = slice(start, start + length)
+        phase = np.outer(wave, t[part])
+        full[part], missing[part] = _cut(even @ np.cos(phase) + odd @ np.sin(phase))
+    return full, missing
+
+
+def _octaves(terms: Array) -> tuple[float, float]:
+    """Sums of the moduli of the terms over the last octave but one, and the last."""
+    size, n = np.abs(terms), terms.size
+    return float(size[n // 4 : n // 2].sum()), float(size[n // 2 :].sum())
+
+
+def _decaying(terms: Array) -> bool:
+    """Whether the moduli of the terms have a finite sum."""
+    before, last = _octaves(terms)
+    return last < _FAST * before

@@ -1,0 +1,345 @@
+r"""The least loss of an output over all a and b, with the interference it has.
+
+With ν = Z/W_ii and the decoder ReLU(a (u + ν - t)) the loss is a quadratic in a, so what is left is
+a function of the threshold t, and it may have many minima: kinks where the law of ν has atoms, a
+linear decoder far below, a constant far above.  So the whole range of t is scanned before any
+search.  a is not negative: a decoder that falls with its reading, which rises with x, has
+Cov(x, x̂) ≤ 0, and loses no less than the mean of x does.
+
+* Where the values of ν are few, as for discrete amplitudes, every piece of the function between two
+  readings is a quotient of two quadratics, and the best point of each is known in closed form.
+* Else the scan takes the moments of ReLU(u + ν - t) and of what it misses at all t at once, from
+  the transform of ν along a few paths, see `rugtheory.channel.inversion`.  Exact losses check the
+  scan and decide between its minima.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import scipy
+
+from .._check import Array
+from ..source.amplitude import Amplitude, Complex
+from ..source.sparse import SparseSource
+from .inversion import Interference
+from .row_loss import Row, significant
+from .support import support
+
+# Paths of integration, in units of the inverse scale of the interference.
+_PATHS = (0.7, 4.0)
+# Nodes of each path: more, where scan and exact losses differ by more than this part of them.
+_NODES, _BELIEVED = (128, 512, 2048, 8192), 5e-3
+# Images of a midpoint rule are below exp of this.
+_LOG_IMAGES = 24.0
+# Minima of the scan that are compared by exact losses, if they are not above the least by more.
+_CANDIDATES, _FAR_ABOVE = 4, 1.2
+# Of losses that are compared only.
+_COARSE = 1e-3
+_ZOOMS, _ZOOM = 3, 9
+_NO_THRESHOLD = 1e-300
+_ROUNDING = 1e-14
+# A diagonal so much smaller than where the search starts is rounding: nothing passes.
+_NO_GAIN = 1e-12
+_STEPS = 10
+
+
+@dataclass(frozen=True)
+class Least:
+    """The least loss, and the diagonal a and threshold t that have it.
+
+    a = 0 at t = -inf stands for a constant, the mean of the feature.
+    """
+
+    loss: float
+    a: float
+    threshold: float
+
+
+def least_loss(weights: Array, source: SparseSource, rtol: float) -> Least:
+    """Least E(u - ReLU(a (u + ν - t)))² over a and t, ν = Σ weights_j x_j.
+
+    The answer depends on the arguments alone.  It is the loss at the `a` and `t` found, to `rtol`;
+    never above those of a constant and of the best linear decoder.
+    """
+    weights = weights[np.argsort(-np.abs(weights))]
+    variance, mean = source.variance, source.mean
+    if not variance > 0:
+        return Least(0.0, 0.0, -np.inf)
+    noise = variance * float(weights @ weights)
+    if not noise > 0:
+        return Least(0.0, 1.0, 0.0)
+    kept, shift, _ = significant(weights, 0.0, source, 1.0)
+    values = None
+    if source.amplitude.atoms() is not None:
+        values = support(kept, source, source.amplitude.mean)
+    if values is not None:
+        found = _discrete(shift + values[0], values[1], source)
+        best = min((_at(weights, t, 1.0, source, rtol)[0] for t in found), key=lambda x: x.loss)
+    else:
+        threshold, a, width = _scanned(kept, source)
+        best = _polished(weights, threshold + shift, a, width, source, rtol)
+    if best.loss > variance * noise / (variance + noise):
+        # At this threshold a ReLU is no worse than the best linear decoder.
+        linear = mean * float(weights.sum()) - mean * noise / variance
+        start = variance / (variance + noise)
+        best = min(best, _at(weights, linear, start, source, rtol)[0], key=lambda x: x.loss)
+    # The limit of low thresholds is a constant.
+    return best if best.loss <= variance else Least(variance, 0.0, -np.inf)
+
+
+def _at(
+    weights: Array, threshold: float, a: float, source: SparseSource, rtol: float
+) -> tuple[Least, Row]:
+    """The least loss over a at a threshold, and the row that says so; `a` is where to start."""
+    for _ in range(3):  # a quadratic; again where the step was too long to be exact
+        row = Row(a, a * weights, -a * threshold, source, rtol)
+        loss, better = row.least(a, threshold)
+        if not better > _NO_GAIN * a:
+            return Least(source.second_moment, 0.0, threshold), row
+        near, a = abs(better - a) <= 0.3 * a, better
+        if near:
+            break
+    return Least(loss, a, threshold), row
+
+
+def _polished(
+    weights: Array, threshold: float, a: float, width: float, source: SparseSource, rtol: float
+) -> Least:
+    """The minimum next to the threshold, by one inversion and what it says nearby."""
+    start, row = _at(weights, threshold, a, source, rtol)
+    if not start.a > 0:
+        return start
+    tried = [start]
+
+    def loss(t: float) -> float:
+        value, better = row.least(start.a, t)
+        tried.append(Least(value, better, float(t)))
+        return value
+
+    step = max(width, 0.05 * abs(threshold))
+    scipy.optimize.minimize_scalar(
+        loss, bracket=(threshold, threshold + step), options={"xtol": 1e-3, "maxiter": _STEPS}
+    )
+    return min((x for x in tried if x.a > _NO_GAIN), key=lambda x: x.loss)
+
+
+def _discrete(z: Array, probability: Array, source: SparseSource) -> list[float]:
+    """Thresholds at which the loss may be least, for ν with these values; best ones first."""
+    atoms = source.amplitude.atoms()
+    assert atoms is not None
+    p = source.p
+    nu = np.concatenate([z, *(z for _ in atoms[0])])
+    x = np.concatenate([0 * z, *(np.full_like(z, u) for u in atoms[0])])
+    share = np.concatenate([(1 - p) * probability, *(p * q * probability for q in atoms[1])])
+    v = x + nu
+    order = np.argsort(-v)
+    v, x, nu, share = v[order], x[order], nu[order], share[order]
+    # Of the readings above a threshold: sums of the error x - v = -ν, of v and of 1.
+    m, sv, sn = (np.cumsum(share * y) for y in (np.ones_like(v), v, nu))
+    svv, snv, snn = (np.cumsum(share * y) for y in (v * v, nu * v, nu * nu))
+    missed = np.cumsum((share * x * x)[::-1])[::-1]
+    missed = np.append(missed[1:], 0.0)
+    # Best line a v + c through what is above: with d = a - 1 the error is ν + d v + c.
+    with np.errstate(divide="ignore", invalid="ignore"):
+        spread = svv - sv * sv / m
+        d = -(snv - sn * sv / m) / spread
+        c = -(sn + d * sv) / m
+        inside = -c / (1 + d)
+        below = np.append(v[1:], -np.inf)
+        inner = np.where((d > -1) & (inside <= v) & (inside >= below), inside, np.nan)
+        thresholds = np.concatenate([inner, v[1:]])
+        loss = np.concatenate(
+            [
+                missed + snn + d * (2 * snv + d * svv) + c * (2 * sn + 2 * d * sv + c * m),
+                _through(v[1:], missed[:-1], *(y[:-1] for y in (m, sv, sn, svv, snv, snn))),
+            ]
+        )
+    loss = np.where(np.isfinite(thresholds) & np.isfinite(loss), loss, np.inf)
+    few = np.argsort(loss, kind="stable")[: 2 * _CANDIDATES]
+    return [float(thresholds[k]) for k in few if np.isfinite(loss[k])] or [float(v[-1])]
+
+
+def _through(
+    t: Array, missed: Array, m: Array, sv: Array, sn: Array, svv: Array, snv: Array, snn: Array
+) -> Array:
+    """Least loss over a at thresholds t, from the sums over the readings above."""
+    # x - a (v - t) = (t - ν) - d h, with h = v - t.
+    hh = svv - 2 * t * sv + t * t * m
+    eh = t * sv - snv - t * (t * m - sn)
+    ee = snn - 2 * t * sn + t * t * m
+    d = np.maximum(eh / hh, -1.0)
+    return np.asarray(missed + ee - 2 * d * eh + d * d * hh)
+
+
+def _scanned(weights: Array, source: SparseSource) -> tuple[float, float, float]:
+    """The best threshold of a scan over all, zoomed; its best a; how well it is known."""
+    law = Interference(weights, source.p, source.amplitude)
+    grid = thresholds(weights, source)
+    known: dict[float, tuple[float, float, float]] = {}
+    for nodes in _NODES:
+        profile = Profile(law, source, nodes)
+        loss, _ = profile(grid)
+        believed = True
+        for k in _minima(loss):
+            if known and loss[k] > _FAR_ABOVE * min(known.values())[0]:
+                continue
+            at, width = _zoomed(profile, grid[max(k - 1, 0)], grid[min(k + 1, grid.size - 1)])
+            truth = _at(weights, at.threshold, at.a, source, _COARSE)[0]
+            known[at.threshold] = truth.loss, truth.a, width
+            believed &= abs(at.loss - truth.loss) <= _BELIEVED * truth.loss
+        if believed:
+            break
+    best = min(known, key=lambda t: known[t][0])
+    return best, *known[best][1:]
+
+
+def _zoomed(profile: Profile, low: float, high: float) -> tuple[Least, float]:
+    """A minimum between, and the distance of the points it is among."""
+    for _ in range(_ZOOMS):
+        t = np.linspace(low, high, _ZOOM)
+        loss, a = profile(t)
+        at = int(np.argmin(loss))
+        low, high = t[max(at - 1, 0)], t[min(at + 1, t.size - 1)]
+    return Least(float(loss[at]), float(a[at]), float(t[at])), float(t[1] - t[0])
+
+
+def _minima(loss: Array) -> list[int]:
+    """Local minima, the deepest first."""
+    padded = np.concatenate([[np.inf], loss, [np.inf]])
+    local = np.flatnonzero((loss <= padded[:-2]) & (loss <= padded[2:]))
+    return [int(k) for k in local[np.argsort(loss[local], kind="stable")][:_CANDIDATES]]
+
+
+def thresholds(weights: Array, source: SparseSource) -> Array:
+    """Where to look, ascending: all scales that the law of u + ν has."""
+    amplitude, p = source.amplitude, source.p
+    size, end = amplitude.mean, min(amplitude.end, 4 * amplitude.mean)
+    mean, noise = source.mean * float(weights.sum()), source.variance * float(weights @ weights)
+    sigma = np.sqrt(noise)
+    # Up to where the noise is as rare as the signal, and down to the linear decoder.
+    flank = np.sqrt(8 / 3 * np.log(1 / p)) + np.sqrt(2 * np.log1p(size / sigma)) + 3
+    linear = -source.mean * noise / source.variance
+    rare = min(source.mean * float(np.abs(weights).sum()), float(sigma))
+    strong = weights[:8] * end
+    edges = np.append(0.0, [amplitude.start, end])
+    pieces = [
+        np.zeros(1),
+        mean + sigma * np.linspace(-4, 0, 9),
+        mean + sigma * flank * np.linspace(0.03, 1, 20),
+        mean + linear * np.geomspace(0.01, 1.5, 12),
+        size * np.linspace(0.05, 1.6, 16),
+        np.outer([-1, 1], rare * np.geomspace(0.05, 8, 10)).ravel(),
+        np.add.outer(strong, edges).ravel(),
+        edges,
+    ]
+    return np.unique(np.concatenate(pieces))
+
+
+class Profile:
+    """The least loss over a at many thresholds at once, for a scan.
+
+    Parameters
+    ----------
+    law : Interference
+    source : SparseSource
+    nodes : int
+        Of each path.
+    """
+
+    def __init__(self, law: Interference, source: SparseSource, nodes: int) -> None:
+        self.law, self.source = law, source
+        self._paths = self._found(nodes)
+
+    def _found(self, nodes: int) -> dict[int, list[_Path]]:
+        """Paths on either side of the imaginary axis."""
+        law, amplitude = self.law, self.source.amplitude
+        jump = float(np.abs(law.weights[0])) * min(amplitude.end, 4 * amplitude.mean)
+        scale = max(law.spread, jump / 2)
+        low, high = law.domain()
+        bounds = {1: high, -1: -low}
+        return {
+            side: [
+                _path(law, amplitude, side * min(x / scale, x / (1 + x) * bounds[side]), nodes)
+                for x in _PATHS
+            ]
+            for side in (1, -1)
+        }
+
+    def __call__(self, t: Array) -> tuple[Array, Array]:
+        """The losses and the best a, which is positive."""
+        source, law, p = self.source, self.law, self.source.p
+        amplitude = source.amplitude
+        m1, m2 = amplitude.mean, amplitude.second_moment
+        none, some = float(np.exp(law.log_none)), float(-np.expm1(law.log_none))
+        mean = source.mean * float(law.weights.sum())
+        square = source.variance * float(law.weights @ law.weights) + mean**2
+        first, second = mean - t * some, square - 2 * t * mean + t * t * some
+        (off,) = self._moments(1, t)
+        missed, crossed = self._moments(-1, t)
+        # Where nothing interferes, of e = u - h and h = ReLU(u - t).
+        kink = np.maximum(t, 0.0)
+        u, share = amplitude.resolving(kink, 1e-9 * kink + _NO_THRESHOLD)
+        h = np.maximum(u - t, 0.0)
+        e = u - h
+        ee, eh, hh = (none * np.sum(share * y, axis=0) for y in (e * e, e * h, h * h))
+        off = (1 - p) * (np.maximum(off, 0.0) + none * np.maximum(-t, 0.0) ** 2)
+        # The loss of a = 1 - d is q0 + q1 d + q2 d².
+        left = second - missed
+        q0 = p * (left - 2 * crossed + ee) + off
+        q1 = p * (-2 * m1 * first - 2 * left + 2 * crossed + 2 * eh) - 2 * off
+        q2 = p * (m2 * some + 2 * m1 * first + left + hh) + off
+        d = np.minimum(np.divide(-q1, 2 * q2, out=np.ones_like(t), where=q2 > 0), 1.0)
+        # Rounding must not look like a minimum.
+        loss = np.maximum(q0 + d * (q1 + d * q2), _ROUNDING * (p * second + off))
+        return np.clip(loss, 0.0, source.second_moment), np.maximum(1 - d, 1e-6)
+
+    def _moments(self, side: int, t: Array) -> Array:
+        """Each by the path whose integrand is least."""
+        paths = self._paths[side]
+        best = np.argmin([x.log_size - x.alpha * t for x in paths], axis=0)
+        found = np.zeros((1 if side > 0 else 2, t.size))
+        for k, path in enumerate(paths):
+            found[:, best == k] = path.moments(t[best == k])
+        return found
+
+
+@dataclass(frozen=True)
+class _Path:
+    """Integrands along Re s = α, but for e^{-st} and e^{log_size}.
+
+    On the right E(Z - t)₊², on the left E(t - u - Z)₊² and E u (t - u - Z)₊, without Z = 0.
+    """
+
+    alpha: float
+    log_size: float
+    step: float
+    s: Complex
+    values: Complex
+
+    def moments(self, t: Array) -> Array:
+        with np.errstate(over="ignore", under="ignore", invalid="ignore"):
+            factor = np.exp(self.log_size - self.alpha * t) * self.step / np.pi
+            phase = np.exp(np.multiply.outer(-1j * self.s.imag, t))
+            # A product this small needs no threads.
+            value = factor * np.einsum("kn,nt->kt", self.values, phase).real
+        return np.asarray(np.where(np.isfinite(value), value, 0.0))
+
+
+def _path(law: Interference, amplitude: Amplitude, alpha: float, nodes: int) -> _Path:
+    step = 2 * np.pi * abs(alpha) / _LOG_IMAGES
+    x = (np.arange(nodes) + 0.5) / nodes
+    s = np.asarray(alpha + 1j * nodes * x * step, np.complex128)
+    log_size = float(law.log_mgf(np.array([alpha]))[0])
+    if not np.isfinite(log_size):
+        return _Path(alpha, np.inf, step, s, np.zeros((1 if alpha > 0 else 2, nodes), complex))
+    transform, _ = law.mgf(s, np.full_like(s, -log_size))
+    # Flat over the first half, then smoothly down to zero.
+    x = np.clip(2 * x - 1, 1e-9, 1 - 1e-9)
+    with np.errstate(over="ignore"):
+        transform = transform / (1 + np.exp(1 / (1 - x) - 1 / x))
+    if alpha > 0:
+        return _Path(alpha, log_size, step, s, (2 * transform / s**3)[None])
+    on, cross = (amplitude.transform(s, k) for k in (0, 1))
+    return _Path(alpha, log_size, step, s, transform * np.stack([-2 * on / s, cross]) / s**2)

@@ -1,0 +1,1 @@
+"""Functions of a reading, a file each, their losses in channels, and the best of each kind."""

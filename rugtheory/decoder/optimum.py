@@ -1,0 +1,281 @@
+r"""Decoders x̂ = f(y) of a reading y = x + ν, and their losses E(x - f(x + ν))².
+
+========== ==================================================================================
+linear     a y + b
+relu       ReLU(a y + b)
+jumprelu   (a y + b) where y > θ, else 0; also called TRec
+gated      ReLU(a y + b) where y > θ, else 0: one affine reading opens, another gives the value
+topk       (a y + b) for the k largest of n readings
+selection  a y + b where the feature is on, else 0: support known, value affine
+oracle     E[x | y, on or off]: support known
+bayes      E[x | y], the best of all functions of y
+========== ==================================================================================
+
+In the limit of many features the k-th largest of n readings is the quantile of their law that k/n
+lie above, by the law of large numbers, so TopK is a threshold there.  With the best
+threshold, a JumpReLU either is a ReLU or jumps to 2E[x | y = θ] > 0 there, so the ReLU of a gate
+changes nothing: gated and jumprelu have the same optimum in a scalar channel.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from .. import _check
+from .._check import Array
+from .._value import ByValue
+from ..channel import readings as _readings
+from ..channel.base import NO_NOISE, Channel, problems_of, start_panels
+from ..channel.gaussian import GaussianChannel
+from ..channel.pair import AntipodalChannel
+from ..channel.readings import Readings
+from ..source.amplitude import Amplitude, check_amplitude
+from ..source.sparse import SparseSource, on_law
+from ..source.uniform import Uniform
+from ..theory.bounds import welch_sigma
+from ..theory.optimum import optimum
+from ..theory.pairs import antipodal_optimum, antipodal_sigma
+from .loss import BLOCK
+
+KINDS = ("linear", "relu", "jumprelu", "gated", "topk", "selection", "oracle", "bayes")
+_NAMED = ("gaussian", "antipodal")
+# The channel of p, ratio and amplitude.
+ChannelOf = Callable[[Array, Array, Amplitude], Channel]
+
+
+@dataclass(frozen=True, eq=False)
+class DecoderOptimum(ByValue):
+    """Best decoder of a kind; arrays of one shape.
+
+    Attributes
+    ----------
+    kind : str
+    p, ratio, sigma : ndarray
+        σ is that of the Gaussian part of the channel.
+    loss : ndarray
+    a, b, threshold : ndarray
+        Of the value a y + b and of the threshold on y, NaN where the kind has none.
+    """
+
+    kind: str
+    p: Array
+    ratio: Array
+    sigma: Array
+    loss: Array
+    a: Array
+    b: Array
+    threshold: Array
+
+
+def optimum_decoder(
+    kind: str,
+    p: ArrayLike,
+    ratio: ArrayLike,
+    *,
+    channel: str | ChannelOf = "gaussian",
+    amplitude: Amplitude = Uniform(),
+    keep: ArrayLike | None = None,
+) -> DecoderOptimum:
+    """The best decoder of a kind in the channel of a rug or of an antipodal rug.
+
+    Parameters
+    ----------
+    kind : str
+        "linear", "relu", "jumprelu", "gated", "topk", "selection", "oracle" or "bayes".
+    p : array_like in (0, 1]
+        Probability that a feature is on, at least 1e-140.
+    ratio : array_like in (0, 1)
+        n_dense / n_sparse; at most ½ for the antipodal channel.
+    channel : "gaussian", "antipodal" or callable
+        A function of p, ratio (arrays of one shape) and amplitude that returns the `Channel`.
+    amplitude : Amplitude
+        Law of a feature that is on.
+    keep : array_like in (0, 1], optional
+        k/n of "topk"; p by default, as many as there are features on.
+
+    Returns
+    -------
+    DecoderOptimum
+
+    Raises
+    ------
+    ValueError, TypeError
+        If an argument is outside its range.
+
+    Notes
+    -----
+    Where σ is 0, at ratio 1 or for pairs at ratio ½, it counts as 1e-100 of the mean amplitude.
+
+    Worst relative errors of the losses measured for discrete laws, at 120 points in both channels,
+    p from 1e-6 to 1 and σ from 0.03 to 3: 1e-14, of "bayes" and "oracle" against the trapezoidal
+    rule, of "relu", "jumprelu" and "topk" (at the a, b and threshold returned) against moments at
+    400 digits; for Uniform[0, 1], of "bayes" and "oracle" against mpmath: 3e-15.  The order linear
+    ≥ relu ≥ jumprelu = gated ≥ bayes ≥ oracle holds to a relative 1e-9 in the tests, for p from
+    1e-12 and ratios to 1 - 1e-9.  Laws without closed form of the posterior, as `Beta`, take
+    seconds for a point of the antipodal channel.
+
+    Examples
+    --------
+    >>> import rugtheory as rt
+    >>> for kind in ("relu", "jumprelu", "bayes"):
+    ...     print(kind, f"{rt.optimum_decoder(kind, 0.045, 0.25).loss:.6f}")
+    relu 0.004856
+    jumprelu 0.004856
+    bayes 0.004480
+    """
+    _check.choice("kind", kind, KINDS)
+    given = _check.probability("p", p)
+    p, amplitude = on_law(p, amplitude, least=_check.LEAST_P)
+    ratio = _check.probability("ratio", ratio)
+    keep = p if keep is None else _check.probability("keep", keep)
+    _check.broadcastable(p=p, ratio=ratio, keep=keep)
+    given, p, ratio, keep = np.broadcast_arrays(given, p, ratio, keep)
+    found = _optima((kind,), p, ratio, channel, amplitude, keep)[kind]
+    return DecoderOptimum(
+        kind, given, ratio, found.sigma, found.loss, found.a, found.b, found.theta
+    )
+
+
+class _Found(NamedTuple):
+    sigma: Array
+    loss: Array
+    a: Array
+    b: Array
+    theta: Array
+
+
+def _optima(
+    kinds: tuple[str, ...],
+    p: Array,
+    ratio: Array,
+    channel: str | ChannelOf,
+    amplitude: Amplitude,
+    keep: Array,
+) -> dict[str, _Found]:
+    """The best decoders of several kinds, the densities of readings integrated once."""
+    check_amplitude(amplitude)
+    plain = None
+    if callable(channel) and not isinstance(channel, type):
+        law = channel(p, ratio, amplitude)
+        _check.instance("what channel returns", law, Channel)
+    else:
+        _check.choice("channel", channel, _NAMED)
+        antipodal = channel == "antipodal"
+        sigma = (antipodal_sigma if antipodal else welch_sigma)(p, ratio, amplitude=amplitude)
+        law = (AntipodalChannel if antipodal else GaussianChannel)(sigma)
+        if {"relu", "jumprelu", "gated"} & set(kinds):
+            best = (antipodal_optimum if antipodal else optimum)(p, ratio, amplitude=amplitude)
+            with np.errstate(divide="ignore", invalid="ignore"):
+                bend = np.where(best.a == 0, np.nan, -best.b / best.a)
+            plain = _Found(sigma, best.loss, best.a, best.b, bend)
+    sigma = np.asarray(law.sigma, float)
+    try:
+        sigma = np.broadcast_to(sigma, p.shape)
+    except ValueError:
+        raise ValueError(
+            f"sigma of the channel must have the shape {p.shape} of p and ratio, got {sigma.shape}"
+        ) from None
+    nothing = np.full(p.shape, np.nan)
+    found = {}
+    for kind in kinds:
+        if kind in ("linear", "selection"):
+            found[kind] = _affine(kind, law, SparseSource(p, amplitude), sigma)
+        elif kind == "relu" and plain is not None:
+            found[kind] = plain._replace(theta=nothing)
+    rest = tuple(kind for kind in kinds if kind not in found)
+    if not p.size:
+        found |= dict.fromkeys(rest, _Found(sigma, nothing, nothing, nothing, nothing))
+        return found
+    if not rest:
+        return found
+    shape, flat = p.shape, [x.ravel() for x in (sigma, p, keep)]
+    blocks = [
+        _from_readings(rest, law, amplitude, *(x[k : k + BLOCK] for x in flat))
+        for k in range(0, p.size, BLOCK)
+    ]
+    for kind in rest:
+        columns = zip(*(block[kind] for block in blocks), strict=True)
+        found[kind] = _Found(sigma, *(np.concatenate(x).reshape(shape) for x in columns))
+        if plain is not None and kind in ("jumprelu", "gated"):
+            # Where a decoder without a jump is the best, it is a ReLU.
+            better = plain.loss <= found[kind].loss
+            pairs = zip(plain, found[kind], strict=True)
+            found[kind] = _Found(*(np.where(better, x, y) for x, y in pairs))
+    return found
+
+
+def _affine(kind: str, law: Channel, source: SparseSource, sigma: Array) -> _Found:
+    """Regression of x on y, of all readings or of those of a feature that is on."""
+    p, amplitude = np.broadcast_to(source.p, sigma.shape), source.amplitude
+    mean, variance = source.mean, source.variance
+    if kind == "selection":
+        mean, variance = amplitude.mean + 0 * p, amplitude.variance + 0 * p
+    noise = law.variance(source)
+    total = variance + noise
+    a = np.divide(variance, total, out=np.ones_like(total), where=total > 0)
+    b = mean - a * (mean + law.mean(source))
+    loss = (p if kind == "selection" else 1.0) * a * noise
+    return _Found(sigma, loss, a, b, np.full(sigma.shape, np.nan))
+
+
+def _from_readings(
+    kinds: tuple[str, ...],
+    law: Channel,
+    amplitude: Amplitude,
+    sigma: Array,
+    p: Array,
+    keep: Array,
+) -> dict[str, tuple[Array, Array, Array, Array]]:
+    """Loss, a, b and threshold of each kind, on flat arrays."""
+    clean = sigma == 0
+    sigma = np.maximum(sigma, NO_NOISE * amplitude.mean)
+    readings = Readings.of(
+        problems_of(law, amplitude, sigma, p), start_panels(law, amplitude, sigma, p)
+    )
+    every, nothing = np.arange(p.size), np.full(p.shape, np.nan)
+    found = {}
+    for kind in kinds:
+        a, b, theta = nothing, nothing, nothing
+        if kind == "oracle":
+            loss = readings.oracle
+        elif kind == "bayes":
+            loss = readings.bayes
+        elif kind == "relu":
+            a, b, loss = _best_relu(readings, amplitude.mean)
+        elif kind == "topk":
+            theta = readings.kept(keep)
+            a, b, loss = readings.affine(every, theta)
+        else:
+            refined, end = readings.best(_readings.with_jump)
+            first, second = readings.affine(every, refined), readings.affine(every, end)
+            pairs = zip((refined, *first), (end, *second), strict=True)
+            theta, a, b, loss = (np.where(first[2] <= second[2], *pair) for pair in pairs)
+        # Without noise nothing is lost to the little that stands for it.
+        loss = np.where(clean & (loss <= p * (10 * sigma) ** 2), 0.0, loss)
+        found[kind] = loss, a, b, theta
+    return found
+
+
+def _best_relu(readings: Readings, mean: float) -> tuple[Array, Array, Array]:
+    """a, b and loss: the best of all bends, or the affine one if it bends below all readings."""
+    every = np.arange(readings.problems.p.size)
+
+    def added(above: _readings.Moments, below: _readings.Moments, theta: Array) -> Array:
+        return np.asarray(_readings.ramp(above, theta, mean).rest + below.tt[1])
+
+    bend, _ = readings.best(added)
+    above, below = readings.moments(every, bend)
+    fit = _readings.ramp(above, bend, mean)
+    a, b, loss = fit.a, -fit.a * bend, readings.bayes + fit.rest + below.tt[1]
+    lowest = readings.integral.panels[np.searchsorted(readings.integral.panels.problem, every)]
+    start = lowest.anchor + lowest.left
+    slope, level, affine = readings.affine(every, start)
+    straight = (slope > 0) & (slope * start + level >= 0) & (affine < loss)
+    pairs = ((slope, a), (level, b), (affine, loss))
+    a, b, loss = (np.where(straight, x, y) for x, y in pairs)
+    return a, b, loss

@@ -1,0 +1,24 @@
+"""The rectified linear decoder."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from .. import _check
+from .._check import Array
+from .base import Parameters
+
+
+@dataclass(frozen=True, eq=False)
+class ReLU(Parameters):
+    """ReLU(a y + b)."""
+
+    a: Any
+    b: Any
+
+    def __call__(self, y: ArrayLike) -> Array:
+        return np.asarray(np.maximum(self.a * _check.real("y", y) + self.b, 0))

@@ -1,0 +1,1 @@
+"""Weights as given: reading files, exact losses, statistics, and what explains a loss."""

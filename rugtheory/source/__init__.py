@@ -1,0 +1,1 @@
+"""What is emitted: amplitude laws, a file each, and the law of one feature."""

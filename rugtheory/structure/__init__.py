@@ -1,0 +1,1 @@
+"""Weights by construction, each with its loss, and the best structure known."""

@@ -1,0 +1,1 @@
+"""What can be said without weights: loss, optimum, bounds, pairs, scaling."""

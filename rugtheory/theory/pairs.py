@@ -1,0 +1,521 @@
+r"""Antipodal rugs: features in pairs v, -v, whose interference a ReLU mostly screens.
+
+If all rows S of a rug lie in one coset of an index-2 subgroup, here all have the highest bit set,
+φ_S is antisymmetric, φ_S(i XOR n_sparse/2) = -φ_S(i): features i and i + n_sparse/2 are partners
+with W_ij = -1.  W is as far from the identity as for any rug, so for ratio r the interference of
+feature 1 is
+
+.. math:: ν = -x_2 + N(0, v(p)(1/r - 2)), \qquad r ≤ ½ ,
+
+Gaussian but for the partner as n_sparse grows.  The partner pushes the reading down, where the
+ReLU does not see it unless both are on.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from .. import _check
+from .._check import Array
+from .._value import ByValue
+from ..numerics.search import bracket_minimum, find_minimum
+from ..source.amplitude import Amplitude
+from ..source.discrete import FromQuadrature
+from ..source.expect import blockwise
+from ..source.sparse import SparseSource, on_law
+from ..source.uniform import Uniform
+from .loss import arguments, parts
+from .moments import off_moments, on_moments
+
+_BLOCK = 64
+# Evaluations that are held at a time: of thresholds, and of nodes of a feature without noise.
+_TOGETHER, _QUIET = 512, 2**18
+# Nodes of the rule that takes the place of a density in the scan.
+_RULE = 20
+# Laws of so few atoms have all their kinks among the thresholds.
+_FEW_ATOMS = 8
+# So many minima are refined, of those within this factor of the least.
+_STARTS, _NEAR = 3, 1.1
+_LOG_C = np.append(np.linspace(np.log(1e-8), -4.5, 8), np.linspace(-4.0, 0.0, 33))
+
+
+def antipodal_sigma(p: ArrayLike, ratio: ArrayLike, *, amplitude: Amplitude = Uniform()) -> Array:
+    """Standard deviation of the interference of an antipodal rug without the partner's.
+
+    σ² = v(p) (1/r - 2), for ratio r in (0, ½]; shapes and errors are those of `welch_sigma`.
+    """
+    p, ratio = _check.probability("p", p), _check.probability("ratio", ratio)
+    _check.broadcastable(p=p, ratio=ratio)
+    if np.any(ratio > 0.5):
+        raise ValueError(f"ratio must lie in (0, 1/2] for pairs, got {ratio[ratio > 0.5].flat[0]}")
+    source = SparseSource(p, amplitude)
+    return np.asarray(np.sqrt(source.variance * ((1 - 2 * ratio) / ratio)))
+
+
+def antipodal_loss(
+    a: ArrayLike,
+    b: ArrayLike,
+    sigma: ArrayLike,
+    p: ArrayLike,
+    *,
+    amplitude: Amplitude = Uniform(),
+) -> Array:
+    """Loss per feature E(x₁ - ReLU(a(x₁ - x₂ + ν) + b))² with a partner x₂, ν ~ N(0, σ²).
+
+    Parameters, errors and result are those of `reduced_loss`, which is averaged over the partner.
+
+    Examples
+    --------
+    Pairs without other interference, r = ½, lose p²/6.
+
+    >>> import rugtheory as rt
+    >>> abs(float(rt.antipodal_loss(1.0, 0.0, 0.0, 0.3)) - 0.3**2 / 6) < 1e-16
+    True
+    """
+    a, b, sigma, p = np.broadcast_arrays(*arguments(a, b, sigma, p, amplitude))
+
+    def at(a: Array, b: Array, sigma: Array, p: Array) -> tuple[Array]:
+        return (_loss(amplitude, a, b, sigma, p, 1 - a, np.ones_like(a)),)
+
+    return _over_blocks(at, a, b, sigma, p)[0]
+
+
+@dataclass(frozen=True, eq=False)
+class AntipodalOptimum(ByValue):
+    """Best ReLU decoder of a rug of pairs; arrays of one shape.
+
+    ``loss == paired * antipodal_loss(a, b, sigma, p)`` to rounding, with the same `amplitude`.
+
+    Attributes
+    ----------
+    p : ndarray
+        Probability that a feature is on.
+    ratio : ndarray
+        n_dense / n_sparse.
+    sigma : ndarray
+        Standard deviation of the interference per unit diagonal, without the partner's.
+    a, b : ndarray
+        Best diagonal and bias of the features in pairs.  The channel has the partner in it, and so
+        its mean -E x: `b` is the bias of a model whose weights are an `antipodal_rug`, and
+        ``rug.bias(b, a, p)`` leaves it as it is.
+    paired : ndarray
+        Share of the features that are in pairs; the others have a hidden unit each and no loss.
+    loss : ndarray
+        Least loss per feature, over all features.
+    """
+
+    p: Array
+    ratio: Array
+    sigma: Array
+    a: Array
+    b: Array
+    paired: Array
+    loss: Array
+
+
+def antipodal_optimum(
+    p: ArrayLike, ratio: ArrayLike, *, amplitude: Amplitude = Uniform()
+) -> AntipodalOptimum:
+    """The a and b that minimise `antipodal_loss` at its σ, and the least loss.
+
+    Parameters
+    ----------
+    p : array_like in (0, 1]
+        Probability that a feature is on, at least 1e-140.
+    ratio : array_like in (0, 1]
+        n_dense / n_sparse.  Above ½ a part 2(1 - r) of the features are in pairs of ratio ½ and
+        the others have a hidden unit each and no loss; a and b are those of the pairs.
+    amplitude : Amplitude
+        Law of a feature that is on.
+
+    Returns
+    -------
+    AntipodalOptimum
+
+    Raises
+    ------
+    ValueError, TypeError
+        If an argument is outside its range.
+
+    Examples
+    --------
+    >>> import rugtheory as rt
+    >>> best = rt.antipodal_optimum(0.045, 0.25)
+    >>> print(f"{best.loss:.10f}")  # of the rug 0.0048557981
+    0.0035841705
+    """
+    given = _check.probability("p", p)
+    p, amplitude = on_law(p, amplitude, least=_check.LEAST_P)
+    ratio = _check.probability("ratio", ratio)
+    _check.broadcastable(p=p, ratio=ratio)
+    given, p, ratio = np.broadcast_arrays(given, p, ratio)
+    sigma = antipodal_sigma(p, np.minimum(ratio, 0.5), amplitude=amplitude)
+    a, b, loss = _over_blocks(lambda s, q: _optimise(amplitude, s, q, np.ones_like(q)), sigma, p)
+    paired = np.minimum(2 * (1 - ratio), 1.0)
+    return AntipodalOptimum(given, ratio, sigma, a, b, paired, paired * loss)
+
+
+@dataclass(frozen=True, eq=False)
+class UnevenPairs(ByValue):
+    """Two features in one hidden unit, W = [[a₁, -a₁c], [-a₂/c, a₂]].
+
+    Attributes
+    ----------
+    p : ndarray
+    coupling : ndarray
+        c in [1e-8, 1].
+    a, b : ndarray, shape (2, ...)
+        Diagonal and bias of the first and the second feature.
+    loss : ndarray
+        Mean loss of the two.
+    """
+
+    p: Array
+    coupling: Array
+    a: Array
+    b: Array
+    loss: Array
+
+
+def uneven_pairs(p: ArrayLike, *, amplitude: Amplitude = Uniform()) -> UnevenPairs:
+    """The best pair of features in one hidden unit, ratio ½: not v, -v but uneven.
+
+    With weights 1 and -c the first feature is disturbed by -c x₂ and the second by -x₁/c, which the
+    ReLU of either screens unless both are on.  At a = 1, b = 0 and for Uniform[0, 1] the first then
+    loses E min(u, cw)² = c²/3 - c³/6 and the second 1/3 - c/6.  Their mean is stationary at c = 1,
+    where it is *greatest* and makes p²/6, and at c = 1/3, where it is 25/27 of that.
+
+    For laws that keep away from zero the loss may fall with c all the way.  Its limit is then that
+    of the `precedence_code` of four, p² E u²/2, and is reached to rounding at the least coupling
+    that is tried, 1e-8.
+
+    Parameters
+    ----------
+    p : array_like in (0, 1]
+        Probability that a feature is on, at least 1e-140.
+    amplitude : Amplitude
+        Law of a feature that is on.
+
+    Returns
+    -------
+    UnevenPairs
+
+    Raises
+    ------
+    ValueError, TypeError
+        If `p` is outside its range.
+
+    Notes
+    -----
+    For all c and for the threshold b/a of either feature, a scan over many magnitudes comes first,
+    for which a density is replaced by its Gauss rule, then every local minimum near the best is
+    refined with the law itself.  The decoders a = 1, b = 0 and the linear one compete always, so
+    that the loss is at most p² E u²/2, and at most v(p)/2.  A new p takes some tenths of a second,
+    for densities other than Uniform some seconds, which are remembered.
+
+    Examples
+    --------
+    >>> import rugtheory as rt
+    >>> best = rt.uneven_pairs(1e-6)
+    >>> print(f"{best.coupling:.4f} {best.loss / (1e-12 / 6) * 27:.4f}")
+    0.3333 25.0000
+    """
+    given = _check.probability("p", p)
+    p, amplitude = on_law(p, amplitude, least=_check.LEAST_P)
+    found = np.array([_uneven(float(q), amplitude) for q in p.ravel()]).reshape(-1, 6)
+    coupling, a1, a2, b1, b2, loss = (x.reshape(p.shape) for x in found.T)
+    return UnevenPairs(given, coupling, np.stack([a1, a2]), np.stack([b1, b2]), loss)
+
+
+@lru_cache(maxsize=4096)
+def _uneven(p: float, amplitude: Amplitude) -> tuple[float, ...]:
+    """c, a and b of both features, and their mean loss."""
+
+    def best(amplitude: Amplitude, log_c: Array) -> tuple[Array, ...]:
+        # The loss does not tell c from 1/c: it is even in its logarithm.
+        c = np.exp(np.stack([-np.abs(log_c), np.abs(log_c)]))
+        q, quiet = np.full_like(c, p), np.zeros_like(c)
+        return _over_blocks(lambda s, q, c: _optimise(amplitude, s, q, c), quiet, q, c)
+
+    def loss(log_c: Array) -> Array:
+        return np.asarray(best(amplitude, log_c)[2].mean(axis=0))
+
+    grid = np.concatenate([_LOG_C[:-1], [0.0, -_LOG_C[-2]]])
+    scanned = best(_gauss_rule(amplitude), grid)[2].mean(axis=0)
+    middle = np.arange(1, grid.size - 1)
+    low = (scanned[1:-1] <= scanned[:-2]) & (scanned[1:-1] <= scanned[2:])
+    cells = middle[low & (scanned[1:-1] <= _NEAR * scanned.min())]
+    cells = cells[np.argsort(scanned[cells], kind="stable")[:_STARTS]]
+    tried = np.append(grid[[0, -2]], grid[cells])
+    if cells.size:
+        start = tuple(grid[cells + k] for k in (-1, 0, 1))
+        tried = np.append(tried, _minimum(loss, start, (), xatol=1e-9))
+    losses = loss(tried)
+    # Of equals the most even pair.
+    log_c = -np.abs(tried)
+    k = np.lexsort((-log_c, losses))[0]
+    a, b, both = (x[:, 0] for x in best(amplitude, log_c[k : k + 1]))
+    return (float(np.exp(log_c[k])), *a.tolist(), *b.tolist(), float(both.mean()))
+
+
+def partner_nodes(
+    amplitude: Amplitude, beta: Array, sigma: Array, coupling: Array | float = 1.0
+) -> tuple[Array, Array]:
+    """Nodes and weights for the partner: kinks where its interference just silences x₁.
+
+    They lie where the reading x₁ - c x₂ + β vanishes at x₁ = 0 and at the ends of its amplitudes.
+    """
+    ends = {0.0, amplitude.start, amplitude.end} - {np.inf}
+    kinks = np.stack([(beta + end) / coupling for end in sorted(ends)])
+    return amplitude.resolving(kinks, sigma / coupling)
+
+
+def _loss(
+    amplitude: Amplitude,
+    a: Array,
+    b: Array,
+    sigma: Array,
+    p: Array,
+    complement: Array,
+    coupling: Array,
+) -> Array:
+    with np.errstate(over="ignore"):
+        beta = np.divide(b, a, out=np.zeros_like(b), where=a != 0)
+    u, weights = partner_nodes(amplitude, beta, sigma, coupling)
+
+    def at(bias: Array) -> Array:
+        return blockwise(parts, amplitude, a, bias, sigma, p, complement)[2]
+
+    return np.asarray((1 - p) * at(b) + p * _total(weights * at(b - a * coupling * u)))
+
+
+class _Moments(NamedTuple):
+    """Averages over a feature of h = ReLU(x - t + ν), all over p.
+
+    The best multiple of h has a = E xh / E h², and 1 - a = E h(h - x) / E h² to all digits.
+    """
+
+    xh: Array
+    hh: Array
+    excess: Array  # E h(h - x)
+    error: Array  # E (h - x)²
+
+
+def _fit(
+    amplitude: Amplitude, beta: Array, sigma: Array, p: Array, coupling: Array
+) -> tuple[Array, Array, Array]:
+    """a and 1 - a of the best a·ReLU(x₁ - c x₂ + ν + β), equation (16), and its loss over p.
+
+    All arrays are flat, and either none or all of σ are zero.
+    """
+    u, weights = _without_zeros(*partner_nodes(amplitude, beta, sigma, coupling))
+    moments = _noisy if sigma.any() else _quiet
+    alone = moments(amplitude, -beta, sigma, p)
+    shape = np.broadcast_shapes(u.shape, beta.shape)
+    flat = (np.broadcast_to(x, shape).ravel() for x in (coupling * u - beta, sigma, p))
+    both = (x.reshape(shape) for x in moments(amplitude, *flat))
+    xh, hh, excess, error = (
+        (1 - p) * x + p * _total(weights * y) for x, y in zip(alone, both, strict=True)
+    )
+    active = hh > 0
+    a = np.divide(xh, hh, out=np.zeros_like(xh), where=active)
+    complement = np.divide(excess, hh, out=np.ones_like(xh), where=active)
+    # Of two forms that are equal the one that does not cancel.
+    near = active & (a > 0.5)
+    loss = np.where(near, error - excess * complement, amplitude.second_moment - a * xh)
+    return np.where(near, 1 - complement, a), np.where(near, complement, 1 - a), loss
+
+
+def gaussian_fit(source: SparseSource, beta: float, sigma: float) -> float:
+    """The best a of a·ReLU(x + ν + β) in Gaussian noise; 1 where nothing passes."""
+    moments = _noisy if sigma > 0 else _quiet
+    at = (np.array([float(x)]) for x in (-beta, sigma, source.p))
+    xh, hh, *_ = moments(source.amplitude, *at)
+    return float(xh[0] / hh[0]) if hh[0] > 0 and xh[0] > 0 else 1.0
+
+
+def _noisy(amplitude: Amplitude, t: Array, sigma: Array, p: Array) -> _Moments:
+    def moments(amplitude: Amplitude, t: Array, sigma: Array, p: Array) -> tuple[Array, ...]:
+        one, odds = np.ones_like(t), (1 - p) / p
+        on, off = on_moments(amplitude, one, -t, sigma), off_moments(one, -t, sigma)
+        error = parts(amplitude, one, -t, sigma, p, 0 * one)
+        noise = odds * off.vv
+        excess = sigma * sigma * on.passed - t * on.v + noise
+        return on.uv, on.vv + noise, excess, error[0] + odds * error[1]
+
+    return _Moments(*blockwise(moments, amplitude, t, sigma, p))
+
+
+def _quiet(amplitude: Amplitude, t: Array, sigma: Array, p: Array) -> _Moments:
+    """The same without ν."""
+    off = (1 - p) / p * np.maximum(-t, 0) ** 2
+    if isinstance(amplitude, Uniform):
+        low, high = amplitude.low, amplitude.high
+        at = np.clip(t, low, high)
+        width, top = high - low, high - at
+        below = low - np.minimum(t, low)  # by how much all readings exceed what is clipped
+        h = top * top / (2 * width) + below
+        hh = top**3 / (3 * width) + below * (width + below)
+        error = ((at - low) * (at * at + at * low + low * low) / 3 + at * at * top) / width
+        error = np.where(t < low, t * t, error)
+    else:
+        h, hh, error = np.empty((3, t.size))
+        size = max(1, _QUIET // max(1, len(amplitude.resolving(t[:1], sigma[:1])[0])))
+        for k in range(0, t.size, size):
+            part = slice(k, k + size)
+            u, weights = _without_zeros(*amplitude.resolving(t[part], sigma[part]))
+            above = np.maximum(u - t[part], 0)
+            h[part], hh[part] = _total(weights * above), _total(weights * above**2)
+            error[part] = _total(weights * np.minimum(u, t[part]) ** 2)
+    return _Moments(hh + t * h, hh + off, off - t * h, error + off)
+
+
+def _total(x: Array) -> Array:
+    """Sum along axis 0, in one order whatever the number of columns."""
+    # numpy adds up a single column in pairs.
+    return np.asarray(x.sum(axis=0) if x.shape[1] > 1 else np.repeat(x, 2, axis=1).sum(axis=0)[:1])
+
+
+def _without_zeros(nodes: Array, weights: Array) -> tuple[Array, Array]:
+    """A rule without what nodes of weight zero in all columns can be had."""
+    zero = weights == 0
+    if not zero.any():
+        return nodes, weights
+    nodes, weights = np.broadcast_arrays(nodes, weights)
+    order = np.argsort(zero, axis=0, kind="stable")[: int((~zero).sum(axis=0).max())]
+    return np.take_along_axis(nodes, order, axis=0), np.take_along_axis(weights, order, axis=0)
+
+
+def _gauss_rule(amplitude: Amplitude) -> Amplitude:
+    """A discrete law for the first scan."""
+    atoms = amplitude.atoms()
+    if atoms is not None and atoms[0].size <= _RULE:
+        return amplitude
+    return FromQuadrature(*(tuple(x.tolist()) for x in amplitude.quadrature(_RULE)))
+
+
+def _linear(amplitude: Amplitude, sigma: Array, p: Array, coupling: Array) -> Array:
+    """β of the linear decoder: E x (c + c² + σ²/v)."""
+    variance = amplitude.variance + (1 - p) * amplitude.mean**2  # v/p
+    noise = np.divide(sigma * sigma, variance, out=np.zeros_like(sigma), where=variance > 0)
+    return np.asarray(amplitude.mean * (p * (coupling + coupling**2) + noise))
+
+
+def _thresholds(amplitude: Amplitude, sigma: Array, p: Array, coupling: Array) -> Array:
+    """A grid of β, ascending along axis 0: all scales of noise, features and partners."""
+    size = np.full_like(sigma, amplitude.mean)
+    partner = size * coupling
+    many = np.geomspace(1e-3, 4, 14)[:, None]
+    grid = [-size * many, partner * many, -np.minimum(partner, size) * many]
+    grid += [_linear(amplitude, sigma, p, coupling) * np.linspace(0.1, 1.25, 9)[:, None]]
+    if sigma.any():
+        grid += [sigma * np.linspace(-8, 6, 18)[:, None]]
+    atoms = amplitude.atoms()
+    if atoms is not None and atoms[0].size <= _FEW_ATOMS:
+        # Between kinks there is one minimum at most.
+        values = np.append(0.0, atoms[0])
+        kinks = np.concatenate([values[:, None] * coupling - x for x in values])
+        kinks = np.sort(kinks, axis=0)
+        grid += [kinks, (kinks[1:] + kinks[:-1]) / 2]
+    every = np.sort(np.concatenate([*grid, 0 * size[None]]), axis=0)
+    # Those that coincide go where the linear decoder is left behind.
+    step = np.diff(every, axis=0, prepend=-np.inf)
+    same = step <= 1e-9 * np.abs(every) + 1e-12 * np.minimum(partner, size)
+    beyond = every[-1] + (size + np.abs(every[-1])) * np.cumsum(same, axis=0)
+    return np.sort(np.where(same, beyond, every), axis=0)
+
+
+def _optimise(
+    amplitude: Amplitude, sigma: Array, p: Array, coupling: Array
+) -> tuple[Array, Array, Array]:
+    """a, b and loss on flat arrays."""
+    found = np.empty((3, sigma.size))
+    for quiet in (True, False):
+        part = (sigma == 0) == quiet
+        if part.any():
+            found[:, part] = _searched(amplitude, sigma[part], p[part], coupling[part])
+    return found[0], found[1], found[2]
+
+
+def _searched(amplitude: Amplitude, sigma: Array, p: Array, coupling: Array) -> tuple[Array, ...]:
+    """The least loss over a grid of thresholds, then refined."""
+    problem = sigma, p, coupling
+    grid = _thresholds(amplitude, *problem)
+    scanned = _scan(_gauss_rule(amplitude), grid, *problem)
+    inner = scanned[1:-1]
+    low = (inner < scanned[:-2]) & (inner <= scanned[2:]) & (inner <= _NEAR * inner.min(axis=0))
+    ranks = np.argsort(np.where(low, inner, np.inf), axis=0, kind="stable")[:_STARTS]
+    cell, owner = np.nonzero(np.take_along_axis(low, ranks, axis=0))
+    cell = ranks[cell, owner] + 1
+
+    # Thresholds are measured by their scale, for one tolerance.
+    scale = amplitude.mean * np.minimum(coupling, 1) + sigma
+
+    def loss(x: Array, scale: Array, *problem: Array) -> Array:
+        return _fit(amplitude, x * scale, *problem)[2]
+
+    tried = [np.zeros_like(sigma), _linear(amplitude, *problem)]
+    owners = [np.arange(sigma.size)] * 2
+    if cell.size:
+        own = scale[owner]
+        start = tuple(grid[cell + k, owner] / own for k in (-1, 0, 1))
+        refined = _minimum(loss, start, (own, *(x[owner] for x in problem)), xatol=1e-12)
+        tried, owners = [*tried, refined * own, grid[cell, owner]], [*owners, owner, owner]
+    beta, whose = np.concatenate(tried), np.concatenate(owners)
+    a, complement, losses = _fit(amplitude, beta, *(x[whose] for x in problem))
+    order = np.argsort(-losses, kind="stable")
+    best = np.empty(sigma.size, int)
+    best[whose[order]] = order  # of several with one owner the last, least loss, stays
+    a, b, complement = a[best], (a * beta)[best], complement[best]
+    return a, b, _loss(amplitude, a, b, sigma, p, complement, coupling)
+
+
+def _scan(amplitude: Amplitude, grid: Array, *problem: Array) -> Array:
+    """Losses over p at the thresholds of a grid, each with the best a."""
+    together = max(1, _TOGETHER // grid.shape[1])
+    parts = (grid[k : k + together] for k in range(0, len(grid), together))
+    return np.concatenate(
+        [
+            _fit(amplitude, part.ravel(), *(np.tile(x, len(part)) for x in problem))[2].reshape(
+                part.shape
+            )
+            for part in parts
+        ]
+    )
+
+
+def rough_loss(p: float, ratio: Array, amplitude: Amplitude) -> Array:
+    """Least loss of `antipodal_optimum` to a few percent, for ratios in (0, ½)."""
+    sigma = antipodal_sigma(p, ratio, amplitude=amplitude)
+    problem = sigma, np.full_like(sigma, p), np.ones_like(sigma)
+    grid = _thresholds(amplitude, *problem)
+    return np.asarray(p * _scan(_gauss_rule(amplitude), grid, *problem).min(axis=0))
+
+
+def _minimum(
+    f: Callable[..., Array], start: tuple[Array, ...], args: tuple[Array, ...], xatol: float
+) -> Array:
+    """Local minima of `f` from left, middle and right; the middle where there is none."""
+    left, middle, right = start
+    found = bracket_minimum(f, middle, xl0=left, xr0=right, args=args)
+    ok = found.success
+    result = middle.copy()
+    if ok.any():
+        bracket = tuple(x[ok] for x in found.bracket)
+        result[ok] = find_minimum(f, bracket, args=tuple(x[ok] for x in args), xatol=xatol).x
+    return result
+
+
+def _over_blocks(function: Callable[..., tuple[Array, ...]], *arrays: Array) -> tuple[Array, ...]:
+    """`function` on flat blocks of `arrays` of one shape."""
+    flat = [x.ravel() for x in arrays]
+    blocks = [
+        function(*(x[k : k + _BLOCK] for x in flat)) for k in range(0, max(flat[0].size, 1), _BLOCK)
+    ]
+    return tuple(np.concatenate(x).reshape(arrays[0].shape) for x in zip(*blocks, strict=True))
