@@ -374,7 +374,7 @@ def test_hostile_commands(name, tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr("rugtheory.model.verdict.best_known", cache(rt.best_known))
     # Slow, and not the question.
-    monkeypatch.setattr("rugtheory.cli._draw", lambda *_: None)
+    monkeypatch.setattr("rugtheory._style.save", lambda *_: None)
     monkeypatch.setattr("rugtheory.figures.gallery.save", lambda *_: None)
     monkeypatch.setattr("rugtheory.darkmatter.save_figures", lambda *_: [])
     np.savez("model.npz", W_in=np.ones((1, 3)), W_out=np.ones((3, 1)), b=np.zeros(3))

@@ -58,7 +58,10 @@ FOLDERS = {name for name in WRITING if RUNS[name][1].get("--out") == "out"}
 
 def commands():
     """All commands of both programs, with their options."""
-    for program, parser in {"rugtheory": cli._parser(), "validation": validation._parser()}.items():
+    for program, parser in {
+        "rugtheory": cli.make_parser(),
+        "validation": validation._parser(),
+    }.items():
         for action in parser._actions:
             if isinstance(action, argparse._SubParsersAction):
                 for name, sub in action.choices.items():
@@ -97,13 +100,15 @@ def place(inputs, tmp_path, monkeypatch):
     shutil.copytree(folder, tmp_path, dirs_exist_ok=True)
     monkeypatch.chdir(tmp_path)
     verdict = rt.Verdict(1.0, 0.0, 0.0, {"structure": 0.3}, 1.1, 0.7, "antipodal", 0, 3)
-    monkeypatch.setattr(cli, "explain", lambda *_, **__: verdict)
-    monkeypatch.setattr(cli, "decoder_table", remembered(cli.decoder_table))
+    monkeypatch.setattr(cli.weights, "explain", lambda *_, **__: verdict)
+    monkeypatch.setattr(cli.decoders, "decoder_table", remembered(cli.decoders.decoder_table))
     for name in ("draw_curves", "draw_decoders", "draw_scaling", "draw_rug"):
         monkeypatch.setattr(f"rugtheory.figures.{name}", lambda *_: [])
-    monkeypatch.setattr(cli, "symmetry", lambda *_, **__: argparse.Namespace(summary=dict))
+    monkeypatch.setattr(cli.weights, "symmetry", lambda *_, **__: argparse.Namespace(summary=dict))
     monkeypatch.setattr(
-        cli, "_draw_weights", lambda *given: cli._draw(given[-1].figure, lambda ax: None)
+        cli.weights,
+        "_draw_weights",
+        lambda *given: cli.shared.draw_file(given[-1].figure, lambda ax: None),
     )
     numbers = importlib.import_module("rugtheory.figures.numbers")
     monkeypatch.setattr(numbers, "scaling_curves", remembered(numbers.scaling_curves))
@@ -331,10 +336,10 @@ class TestCurves:
         shutil.rmtree("out")
         with pytest.raises(KeyboardInterrupt):
             run("rugtheory curves", capsys, *given)
-        assert cli._simulated(Path("out/curves.nc")) == 1
+        assert cli.curves._simulated(Path("out/curves.nc")) == 1
         monkeypatch.setattr("tqdm.tqdm", lambda points, **_: points)
         assert run("rugtheory curves", capsys, *given)[0] == 0
-        assert cli._simulated(Path("out/curves.nc")) == 2
+        assert cli.curves._simulated(Path("out/curves.nc")) == 2
 
 
 class TestWriting:

@@ -1,0 +1,96 @@
+"""The command `rugtheory curves`."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from .. import __version__
+from .._files import add_overwrite
+from ..structure.curves import FIGURE_2_P, PAPER_GRID, loss_curves, save_curves, simulated_curves
+from .shared import add_amplitude, draw_file, output, settings
+
+
+def add(commands: Any) -> None:
+    """The command curves."""
+    parser = commands.add_parser("curves", help="loss against ratio, as netCDF, CSV and figure")
+    parser.set_defaults(run=run)
+    parser.add_argument("--p", type=float, nargs="+", help="default: those of the paper's Fig. 2")
+    parser.add_argument("--ratio", type=float, nargs="+", help="default: the 20 of the paper")
+    parser.add_argument("--grid", choices=["paper"], help="the 20 by 20 grid of the paper")
+    parser.add_argument("--simulate", type=int, metavar="N", help="simulate rugs with N samples")
+    parser.add_argument("--n-sparse", type=int, default=4096, help="their size (4096)")
+    parser.add_argument("--seed", type=int, default=0, help="their seed (0)")
+    parser.add_argument("--out", type=Path, default=Path("curves"), help="folder (parser)")
+    add_overwrite(parser)
+    add_amplitude(parser)
+
+
+def run(options: argparse.Namespace) -> None:
+    from tqdm import tqdm
+
+    from ..figures import draw_curves, draw_grid
+
+    if options.grid and (options.p or options.ratio):
+        raise ValueError("--grid paper fixes p and ratio; give it without --p and --ratio")
+    p = PAPER_GRID if options.grid else np.unique(options.p or FIGURE_2_P)
+    ratio = np.unique(options.ratio) if options.ratio else PAPER_GRID
+    curves = loss_curves(p, ratio, amplitude=options.amplitude)
+    curves.attrs["rugtheory"] = __version__
+    made = settings("curves", options, "grid", "amplitude") | {"p": list(p), "ratio": list(ratio)}
+    if options.simulate is not None:
+        made |= settings("curves", options, "simulate", "n_sparse", "seed")
+    paths = [options.out / f"curves.{suffix}" for suffix in ("nc", "csv", "png")]
+    draw = draw_grid if options.grid else draw_curves
+    with output(options, dict.fromkeys(paths, made), [options.out]):
+        if options.simulate is not None:
+            already = 0 if options.overwrite else _simulated(paths[0])
+
+            def checkpoint(known: Any) -> None:
+                # An earlier run may have come further.
+                if int(known["simulated_loss"].notnull().sum()) > already:
+                    save_curves(known, options.out)
+
+            curves = simulated_curves(
+                curves,
+                options.simulate,
+                n_sparse=options.n_sparse,
+                seed=options.seed,
+                amplitude=options.amplitude,
+                progress=lambda points: tqdm(points, desc="simulating", unit="rug"),
+                checkpoint=checkpoint,
+            )
+        save_curves(curves, options.out)
+        draw_file(paths[-1], lambda ax: draw(curves, ax))
+    _summarise(curves)
+    print("\n".join(f"wrote {path}" for path in paths))
+
+
+def _simulated(path: Path) -> int:
+    """Number of simulated points in a file of curves."""
+    import xarray as xr
+
+    if not path.exists():
+        return 0
+    with xr.open_dataset(path) as known:
+        return int(known["simulated_loss"].notnull().sum()) if "simulated_loss" in known else 0
+
+
+def _summarise(curves: Any) -> None:
+    some = np.unique(np.linspace(0, curves.sizes["ratio"] - 1, 4).astype(int))
+    ratios = curves["ratio"].values[some]
+    print("loss of the rug over v(p)" + "".join(f"  r={r:<8.3g}" for r in ratios))
+    relative = (curves["loss"] / curves["floor"]).values[:, some]
+    for p, row in zip(curves["p"].values, relative, strict=True):
+        print(f"p = {p:<21.4g}" + "".join(f"  {x:<10.4g}" for x in row))
+    if "simulated_loss" in curves:
+        gap = (curves["simulated_loss"] - curves["simulated_theory"]) / curves["standard_error"]
+        for p, row in zip(curves["p"].values, gap.values, strict=True):
+            row = row[curves["simulated_theory"].sel(p=p).values > 0]
+            print(
+                f"p = {p:.4g}: simulated - theory in standard errors: mean {row.mean():+.2f}, "
+                f"rms {np.sqrt(np.mean(row**2)):.2f}, at {row.size} ratios"
+            )

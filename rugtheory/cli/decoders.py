@@ -1,0 +1,61 @@
+"""The command `rugtheory decoders`."""
+
+from __future__ import annotations
+
+import argparse
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from .._files import add_overwrite
+from ..decoder.table import decoder_table
+from .shared import add_amplitude, draw_file, output, settings
+
+
+def add(commands: Any) -> None:
+    """The command decoders."""
+    parser = commands.add_parser("decoders", help="losses of decoders beyond ReLU")
+    parser.set_defaults(run=run)
+    parser.add_argument("--p", type=float, nargs="+", required=True)
+    parser.add_argument("--ratio", type=float, nargs="+", required=True)
+    parser.add_argument("--channel", choices=["gaussian", "antipodal"], default="gaussian")
+    parser.add_argument("--json", action="store_true", help="a list of objects, all digits")
+    parser.add_argument("--figure", type=Path, help="picture for the first ratio")
+    add_overwrite(parser)
+    add_amplitude(parser)
+
+
+def run(options: argparse.Namespace) -> None:
+    made = settings("decoders", options, "p", "ratio", "channel", "amplitude")
+    with output(options, {options.figure: made}):
+        _show_decoders(options)
+
+
+def _show_decoders(options: argparse.Namespace) -> None:
+    table = decoder_table(
+        np.unique(options.p),
+        np.unique(options.ratio),
+        channel=options.channel,
+        amplitude=options.amplitude,
+    )
+    frame = table.to_dataframe().reset_index()
+    frame = frame[["p", "ratio", "decoder", "loss", "over_bayes", "over_oracle"]]
+    frame = frame.sort_values(["p", "ratio"], kind="stable")
+    if options.json:
+        print(json.dumps(frame.to_dict("records"), indent=1))
+    else:
+        print(frame.to_string(index=False, float_format=lambda x: f"{x:.6g}"))
+    if options.figure is not None:
+        from ..figures import draw_decoders
+
+        ratio = options.ratio[0]
+
+        def draw(ax: Any) -> None:
+            draw_decoders(table.sel(ratio=ratio), ax)
+            ax.set_title(
+                f"{options.channel.capitalize()} channel, ratio {ratio:g}", fontsize="medium"
+            )
+
+        draw_file(options.figure, draw)

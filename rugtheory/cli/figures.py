@@ -1,0 +1,41 @@
+"""The command `rugtheory figures`."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+from typing import Any
+
+from .. import _check
+from .._files import add_overwrite
+from ..model.reading import read_weights
+from .shared import output, settings
+
+
+def add(commands: Any) -> None:
+    """The command figures."""
+    parser = commands.add_parser("figures", help="the figures of the paper, and more")
+    parser.set_defaults(run=run)
+    parser.add_argument("--out", type=Path, required=True, help="folder")
+    parser.add_argument("--only", nargs="+", metavar="NAME", help="these figures only")
+    parser.add_argument("--data", type=Path, metavar="FILE", help="netCDF file of trained models")
+    parser.add_argument("--weights", type=Path, metavar="FILE", help="a trained model")
+    parser.add_argument("--p", type=float, default=0.045, help="p it is trained for (0.045)")
+    parser.add_argument("--format", choices=["png", "svg", "pdf"], default="png")
+    add_overwrite(parser)
+
+
+def run(options: argparse.Namespace) -> None:
+    from ..figures.gallery import TRAINED, Given, chosen, read_trained, write_figures
+
+    trained = None if options.data is None else read_trained(options.data)
+    model = None if options.weights is None else read_weights(options.weights)
+    given = Given(_check.scalar("p", _check.probability("p", options.p)), trained, model)
+    outputs: dict[Path | None, dict[str, Any]] = {}
+    for name in chosen(given, options.only):
+        made = settings("figures", options, "p", "weights", *(["data"] if name in TRAINED else []))
+        for suffix in ("nc", options.format):
+            outputs[options.out / f"{name}.{suffix}"] = made | {"figure": name}
+    with output(options, outputs, [options.out]):
+        for line in write_figures(options.out, given, only=options.only, suffix=options.format):
+            print(line, flush=True)

@@ -1,0 +1,65 @@
+"""The command `rugtheory rug`."""
+
+from __future__ import annotations
+
+import argparse
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any
+
+from .._files import add_overwrite, replacing
+from ..structure.rug import Rug, hadamard_rug
+from ..theory.optimum import optimum
+from .shared import add_amplitude, draw_file, output, settings
+
+
+def add(commands: Any) -> None:
+    """The command rug."""
+    parser = commands.add_parser("rug", help="weights of a Persian rug")
+    parser.set_defaults(run=run)
+    parser.add_argument("--n-sparse", type=int, required=True, help="a power of two")
+    parser.add_argument("--n-dense", type=int, required=True)
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--p", type=float, help="optimise a and b for this p (else a = 1, b = 0)")
+    parser.add_argument("--out", type=Path, help="safetensors file to write")
+    parser.add_argument("--figure", type=Path, help="picture of W to write")
+    add_overwrite(parser)
+    add_amplitude(parser)
+
+
+def run(options: argparse.Namespace) -> None:
+    rug = hadamard_rug(options.n_sparse, options.n_dense, seed=options.seed)
+    made = settings("rug", options, "n_sparse", "n_dense", "seed")
+    ab = made | settings("rug", options, "p", "amplitude")
+    if options.out is not None and options.out == options.figure:
+        raise ValueError(f"--out and --figure must be different files, got {options.out} twice")
+    with output(options, {options.out: ab, options.figure: made}):
+        _write_rug(rug, options)
+
+
+def _write_rug(rug: Rug, options: argparse.Namespace) -> None:
+    lines = [
+        f"n_sparse {rug.n_sparse}, n_dense {rug.n_dense}, ratio {rug.ratio:.6g}",
+        f"row sum {rug.row_sum:.6g}, Lyapunov statistic {rug.lyapunov:.6g}",
+    ]
+    a, b = 1.0, 0.0
+    if options.p is not None:
+        law = options.amplitude
+        best = optimum(options.p, rug.ratio, amplitude=law)
+        a, b = float(best.a), rug.bias(float(best.b), float(best.a), options.p, amplitude=law)
+        lines += [
+            f"at p = {options.p:g}: sigma {rug.sigma(options.p, amplitude=law):.10g}, "
+            f"skewness {rug.skewness(options.p, amplitude=law):.4g}",
+            f"a {a:.10g}, bias {b:.10g}, loss in theory {float(best.loss):.10g}",
+        ]
+    # Both files appear, or none does.
+    with ExitStack() as both:
+        if options.out is not None:
+            rug.save(both.enter_context(replacing(options.out)), a=a, b=b, seed=options.seed)
+            lines.append(f"wrote {options.out}")
+        if options.figure is not None:
+            from ..figures import draw_rug
+
+            draw_file(both.enter_context(replacing(options.figure)), lambda ax: draw_rug(rug, ax))
+            lines.append(f"wrote {options.figure}")
+    print("\n".join(lines))

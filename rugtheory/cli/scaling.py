@@ -1,0 +1,77 @@
+"""The command `rugtheory scaling`."""
+
+from __future__ import annotations
+
+import argparse
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from .. import _check
+from .._files import add_overwrite
+from .shared import draw_file, output, settings
+
+
+def add(commands: Any) -> None:
+    """The command scaling."""
+    parser = commands.add_parser("scaling", help="loss against p and ratio, with the laws")
+    parser.set_defaults(run=run)
+    parser.add_argument("--power", type=float, default=0.5, help="s in r = p^s (0.5)")
+    parser.add_argument("--p", type=float, default=0.01, help="p of the curve against r (0.01)")
+    parser.add_argument("--points", type=int, default=60, help="points of each curve (60)")
+    parser.add_argument("--json", action="store_true", help="the curves, all digits")
+    parser.add_argument("--figure", type=Path, help="picture to write")
+    add_overwrite(parser)
+
+
+def run(options: argparse.Namespace) -> None:
+    made = settings("scaling", options, "power", "p", "points")
+    with output(options, {options.figure: made}):
+        _show_scaling(options)
+
+
+def _show_scaling(options: argparse.Namespace) -> None:
+    from ..figures.numbers import scaling_curves
+
+    power = _check.scalar("power", options.power)
+    points = _check.count("points", options.points, 2)
+    _check.probability("p", options.p)
+    p = np.geomspace(1e-8, 0.3, points)
+    r = np.geomspace(options.p / 100, 0.95, points)
+    curves = {
+        f"r = p^{power:g}": (scaling_curves(p, p**power), "p"),
+        f"p = {options.p:g}": (scaling_curves(options.p, r), "ratio"),
+    }
+    if options.json:
+        report = {
+            name: {"x": curve[x].values.tolist(), "exact": curve["exact"].values.tolist()}
+            | {str(law): curve["law"].sel(name=law).values.tolist() for law in curve["name"].values}
+            | {
+                "exponent of p": curve["exponent_p"].values.tolist(),
+                "exponent of r": curve["exponent_ratio"].values.tolist(),
+            }
+            for name, (curve, x) in curves.items()
+        }
+        print(json.dumps(report, indent=1, ensure_ascii=False))
+    else:
+        for name, (curve, x) in curves.items():
+            laws = ", ".join(map(str, curve["name"].values))
+            print(f"{name}; laws over exact: {laws}; exponents of p and r")
+            for k in np.unique(np.linspace(0, points - 1, 9).astype(int)):
+                at = curve.isel(point=k)
+                ratios = "  ".join(f"{ratio:10.5g}" for ratio in (at["law"] / at["exact"]).values)
+                print(
+                    f"{float(at[x]):10.3e} {float(at['exact']):12.5e}  {ratios}  "
+                    f"{float(at['exponent_p']):6.3f} {float(at['exponent_ratio']):7.3f}"
+                )
+    if options.figure is not None:
+        from ..figures import draw_scaling
+
+        def draw(axes: Any) -> None:
+            for k, (name, (curve, x)) in enumerate(curves.items()):
+                draw_scaling(curve, x, axes[:, k])
+                axes[0, k].set_title(name, fontsize="medium")
+
+        draw_file(options.figure, draw, panels=(2, 2))

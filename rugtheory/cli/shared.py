@@ -1,0 +1,83 @@
+"""What commands share: options, the record of their settings, and how they write."""
+
+from __future__ import annotations
+
+import argparse
+import re
+from collections.abc import Callable, Iterable, Mapping
+from contextlib import AbstractContextManager
+from pathlib import Path
+from typing import Any, NoReturn
+
+from .._files import digest, writing
+from ..source.amplitude import Amplitude
+from ..source.beta import Beta
+from ..source.discrete import Constant
+from ..source.exponential import Exponential
+from ..source.half_normal import HalfNormal
+from ..source.uniform import Uniform
+
+_LAWS: dict[str, Callable[..., Amplitude]] = {
+    "uniform": Uniform,
+    "constant": Constant,
+    "exponential": Exponential,
+    "halfnormal": HalfNormal,
+    "beta": Beta,
+}
+
+
+class Parser(argparse.ArgumentParser):
+    def error(self, message: str) -> NoReturn:
+        self.exit(2, f"{self.prog}: error: {message}\n")
+
+
+def add_amplitude(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--amplitude",
+        type=_amplitude,
+        default=Uniform(),
+        metavar="LAW",
+        help="uniform:0,1 (default), constant:1, exponential:1, halfnormal:1 or beta:2,3",
+    )
+
+
+def _amplitude(text: str) -> Amplitude:
+    match = re.fullmatch(r"(\w+)(?::([^:]+))?", text)
+    if match is None or match[1] not in _LAWS:
+        raise argparse.ArgumentTypeError(f"must be one of {', '.join(_LAWS)}, got {text!r}")
+    try:
+        return _LAWS[match[1]](*(float(x) for x in (match[2] or "").split(",") if x))
+    except (TypeError, ValueError) as error:
+        raise argparse.ArgumentTypeError(f"{text!r}: {error}") from None
+
+
+def settings(command: str, options: argparse.Namespace, *names: str) -> dict[str, Any]:
+    """What goes into a result: the settings of these names, and the contents of files."""
+    found: dict[str, Any] = {"command": f"rugtheory {command}"}
+    for name in names:
+        value = getattr(options, name)
+        if isinstance(value, Path):
+            value = digest(value)
+        found[name] = repr(value) if isinstance(value, Amplitude) else value
+    return found
+
+
+def output(
+    options: argparse.Namespace,
+    outputs: Mapping[Path | None, Mapping[str, Any]],
+    folders: Iterable[Path] = (),
+) -> AbstractContextManager[None]:
+    """Checks all outputs that are asked for before the work, pictures for their suffix too."""
+    given = {path: made for path, made in outputs.items() if path is not None}
+    if getattr(options, "figure", None) is not None:
+        from .._style import check_suffix
+
+        check_suffix(options.figure)
+    return writing(given, overwrite=options.overwrite, folders=folders)
+
+
+def draw_file(path: Path, draw: Any, panels: tuple[int, int] = (1, 1)) -> None:
+    from .._style import save
+
+    size = (2 + 5 * panels[1], 1.2 + 4 * panels[0])
+    save(path, lambda figure: draw(figure.subplots(*panels)), size)

@@ -1,0 +1,86 @@
+"""The command `rugtheory weights`."""
+
+from __future__ import annotations
+
+import argparse
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from .._files import add_overwrite
+from ..channel.row import RowChannel
+from ..model.reading import Weights, read_weights
+from ..model.statistics import Symmetry, symmetry
+from ..model.verdict import Verdict, explain
+from .shared import add_amplitude, draw_file, output, settings
+
+
+def add(commands: Any) -> None:
+    """The command weights."""
+    parser = commands.add_parser("weights", help="what the weights of a trained model really do")
+    parser.set_defaults(run=run)
+    parser.add_argument("file", type=Path, help=".safetensors, .npz or PyTorch state dict")
+    parser.add_argument("--p", type=float, required=True, help="p that the features are on with")
+    parser.add_argument("--rows", type=int, default=32, help="rows to invert (32); 0 for all")
+    parser.add_argument("--seed", type=int, default=0, help="for the choice of rows (0)")
+    parser.add_argument("--json", action="store_true")
+    parser.add_argument("--figure", type=Path, help="picture to write")
+    add_overwrite(parser)
+    add_amplitude(parser)
+
+
+def run(options: argparse.Namespace) -> None:
+    model = read_weights(options.file)
+    made = settings("weights", options, "file", "p", "rows", "seed", "amplitude")
+    with output(options, {options.figure: made}):
+        _show_weights(model, options)
+
+
+def _show_weights(model: Weights, options: argparse.Namespace) -> None:
+    from tqdm import tqdm
+
+    given = model.w_in, model.w_out, model.b, options.p
+    found = symmetry(*given, amplitude=options.amplitude, seed=options.seed)
+    verdict = explain(
+        *given,
+        rows=options.rows or None,
+        amplitude=options.amplitude,
+        seed=options.seed,
+        progress=lambda rows: tqdm(rows, desc="inverting", unit="row"),
+    )
+    if options.json:
+        print(json.dumps({"symmetry": found.summary(), "verdict": vars(verdict)}, indent=1))
+    else:
+        for name, value in found.summary().items():
+            print(f"{name:32} {value:.6g}")
+        print(f"{'loss':32} {verdict.loss:.6g} (standard error {verdict.standard_error:.1g})")
+        print(f"{'outputs that never fire':32} {verdict.silent}")
+        print("above the next step by")
+        for name, value in verdict.terms.items():
+            print(f"  {name:30} {value:+.6g}")
+        print(f"{'best known, ' + verdict.family:32} {verdict.best:.6g}")
+        print(f"{'Gaussian rug':32} {verdict.rug:.6g}")
+    if options.figure is not None:
+        _draw_weights(model, found, verdict, options)
+        if not options.json:
+            print(f"wrote {options.figure}")
+
+
+def _draw_weights(
+    model: Weights, found: Symmetry, verdict: Verdict, options: argparse.Namespace
+) -> None:
+    from ..figures import draw_corner, draw_diagonal, draw_row_law, draw_waterfall
+    from ..figures.numbers import row_law
+
+    def draw(axes: Any) -> None:
+        draw_corner(model.w_out[:30] @ model.w_in[:, :30], model.b[:30], axes[0, 0])
+        draw_diagonal(found, axes[0, 1])
+        if found.rows.size:
+            i = found.rows[0]
+            row = np.delete(model.w_out[i] @ model.w_in, i)
+            draw_row_law(row_law(RowChannel(row, options.p, options.amplitude)), axes[1, 0])
+        draw_waterfall(verdict, axes[1, 1])
+
+    draw_file(options.figure, draw, panels=(2, 2))
