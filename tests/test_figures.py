@@ -51,9 +51,12 @@ def sweep():
     return found.isel(point=found["n_sparse"].values <= 256)
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def run_of_all(tmp_path_factory):
-    """The folder of one run of the command, what it said, and the looks in each figure."""
+    """The folder of one run of the command, what it said, and the looks in each figure.
+
+    The map of phases has fewer p than that of a user: half the time of all figures.
+    """
     folder, said = tmp_path_factory.mktemp("figures"), io.StringIO()
     found = {}
 
@@ -64,14 +67,15 @@ def run_of_all(tmp_path_factory):
 
         gallery_save(path, drawn, *size)
 
-    gallery_save = gallery.save
+    gallery_save, phase_diagram = gallery.save, numbers.phase_diagram
     with contextlib.redirect_stdout(said), pytest.MonkeyPatch.context() as patch:
         patch.setattr(gallery, "save", save)
+        patch.setattr(numbers, "phase_diagram", lambda p, ratio: phase_diagram(p[::6], ratio))
         assert main(["figures", "--out", str(folder), "--data", str(DATA / "cpu.nc")]) == 0
     return folder, said.getvalue().splitlines(), found
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def written(run_of_all):
     return run_of_all[:2]
 
@@ -97,13 +101,13 @@ def looks(figure):
     return found
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def phases(written):
     kept = xr.load_dataset(written[0] / "phases.nc")
     return kept.sel(p=[0.01, 0.045, 0.2], method="nearest")
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def gain(written):
     kept = xr.load_dataset(written[0] / "pairs.nc")
     return kept.sel(p=[0.01, 0.9], ratio=[0.5, 0.9], method="nearest")

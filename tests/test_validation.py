@@ -401,6 +401,7 @@ class TestSweep:
     )
     def test_nothing_to_work_on(self, tmp_path, arguments, message, monkeypatch, capsys):
         monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+        monkeypatch.setattr("validation.__main__._PATIENCE", 1)
         (tmp_path / "s.toml").write_text("n_sparse = 16\nratio = 0.5\np = 0.1\nsteps = 1")
         out = tmp_path / "out"
         command = ["validation", "sweep", str(tmp_path / "s.toml"), "--out", str(out), *arguments]

@@ -137,6 +137,10 @@ def _sweep(options: argparse.Namespace) -> None:
         run(sweep, options.out, executor, device=options.device, group=group, progress=progress)
 
 
+# Seconds for a scheduler to answer.
+_PATIENCE = 10
+
+
 def _executor(options: argparse.Namespace) -> AbstractContextManager[Executor]:
     if options.dask is None:
         return Workers(
@@ -145,7 +149,7 @@ def _executor(options: argparse.Namespace) -> AbstractContextManager[Executor]:
     from distributed import Client
 
     try:
-        return Client(options.dask, timeout=10).get_executor()
+        return Client(options.dask, timeout=_PATIENCE).get_executor()
     except OSError as error:
         raise OSError(f"--dask {options.dask}: no scheduler answers there") from error
 

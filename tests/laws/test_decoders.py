@@ -209,7 +209,7 @@ class TestStructures:
     """Dropped features and the best known structure"""
 
     @given(MODERATE, st.floats(1e-4, 1.0))
-    @settings(max_examples=5)
+    @settings(max_examples=3)
     def test_mixture(self, p, ratio):
         """Dropping features is the best of all fractions, min(1, r/r_c), and linear in r < r_c."""
         loss, critical = float(rt.mixture_loss(p, ratio)), float(rt.critical_ratio(p))
