@@ -6,6 +6,9 @@ Everything public is here: ``import rugtheory as rt``.
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
+from .analysis.exact import ExactLoss, exact_loss
+from .analysis.statistics import Symmetry, symmetry
+from .analysis.verdict import Verdict, explain
 from .channel.base import Channel
 from .channel.gaussian import GaussianChannel
 from .channel.pair import AntipodalChannel
@@ -18,16 +21,20 @@ from .decoder.loss import decoder_loss
 from .decoder.optimum import DecoderOptimum, optimum_decoder
 from .decoder.relu import ReLU
 from .decoder.table import decoder_table
-from .model.exact import ExactLoss, exact_loss
-from .model.reading import Weights, read_weights
-from .model.statistics import Symmetry, symmetry
-from .model.verdict import Verdict, explain
+from .model.model import Model
+from .model.reading import read_weights
 from .numerics.hadamard import fwht
 from .source.amplitude import Amplitude
 from .source.beta import Beta
 from .source.discrete import Constant, FromQuadrature
 from .source.exponential import Exponential
 from .source.half_normal import HalfNormal
+from .source.features import Features, Scenario
+from .source.groups import Exclusive, Groups, Parent, Together
+from .source.identical import Identical
+from .source.independent import Independent, geometric, zipf
+from .source.latent import Latent
+from .source.pattern import Every, On, OneOf
 from .source.sparse import SparseSource
 from .source.uniform import Uniform
 from .structure.antipodal import antipodal_rug
@@ -72,6 +79,21 @@ if TYPE_CHECKING:
 __version__ = "0.1.0"
 
 __all__ = [
+    "OneOf",
+    "On",
+    "Every",
+    "Latent",
+    "zipf",
+    "geometric",
+    "Independent",
+    "Identical",
+    "Together",
+    "Parent",
+    "Groups",
+    "Exclusive",
+    "Scenario",
+    "Features",
+    "Model",
     "GRAPHS",
     "Amplitude",
     "AntipodalChannel",
@@ -108,7 +130,6 @@ __all__ = [
     "UnevenPairs",
     "Uniform",
     "Verdict",
-    "Weights",
     "antipodal_loss",
     "antipodal_optimum",
     "antipodal_rug",

@@ -100,6 +100,13 @@ def positive(name: str, value: ArrayLike) -> Array:
     return _require(name, array, array >= 1 / LARGEST, f"be at least {1 / LARGEST}")
 
 
+def nonzero(name: str, value: ArrayLike) -> Array:
+    """`value` as an array of which the moduli are in [1e-50, 1e50]."""
+    array = real(name, value)
+    _require(name, array, array != 0, "not be zero")
+    return _require(name, array, np.abs(array) >= 1 / LARGEST, f"be at least {1 / LARGEST} in size")
+
+
 def tolerance(name: str, value: ArrayLike) -> float:
     """`value` as a positive float."""
     return float(positive(name, scalar(name, value)))

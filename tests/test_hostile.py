@@ -313,7 +313,7 @@ def complaint(name, function, arguments, argument, value):
 @pytest.mark.parametrize("name", CALLS)
 def test_hostile_arguments(name, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr("rugtheory.model.verdict.best_known", cache(rt.best_known))
+    monkeypatch.setattr("rugtheory.analysis.verdict.best_known", cache(rt.best_known))
     RUG.save("rug.safetensors")
     np.savez("model.npz", W_in=np.ones((1, 3)), W_out=np.ones((3, 1)), b=np.zeros(3))
     np.save("acts.npy", X)
@@ -372,7 +372,7 @@ BROKEN = ("empty", "cut", "text", "folder", "missing")
 def test_hostile_commands(name, tmp_path, monkeypatch, capsys):
     """One line and exit code 2, or a result."""
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr("rugtheory.model.verdict.best_known", cache(rt.best_known))
+    monkeypatch.setattr("rugtheory.analysis.verdict.best_known", cache(rt.best_known))
     # Slow, and not the question.
     monkeypatch.setattr("rugtheory._style.save", lambda *_: None)
     monkeypatch.setattr("rugtheory.figures.gallery.save", lambda *_: None)

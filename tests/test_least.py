@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 import rugtheory as rt
 from rugtheory.channel.least import least_loss
 from rugtheory.channel.row_loss import Row
-from rugtheory.model.verdict import _silent
+from rugtheory.analysis.verdict import _silent
 
 from .laws.domain import AMPLITUDES, SEEDS
 from .models import TRAINED
@@ -37,7 +37,7 @@ ROWS = {
 def no_structures(monkeypatch):
     """The best known structure takes seconds, and is nothing to what is tested here."""
     nothing = SimpleNamespace(loss=0.0, family="none")
-    monkeypatch.setattr("rugtheory.model.verdict.best_known", lambda *_, **__: nothing)
+    monkeypatch.setattr("rugtheory.analysis.verdict.best_known", lambda *_, **__: nothing)
 
 
 def sampled(weights, p, law, size, seed):

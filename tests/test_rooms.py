@@ -10,11 +10,12 @@ ROOT = Path(rugtheory.__file__).parent
 ROOMS = (
     "numerics",
     "source",
+    "model",
     "theory",
     "channel",
     "decoder",
     "structure",
-    "model",
+    "analysis",
     "darkmatter",
     "figures",
     "cli",

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 import rugtheory as rt
-from rugtheory.model.sampling import columns_of, drawn, whole
+from rugtheory.analysis.sampling import columns_of, drawn, whole
 
 from .models import TRAINED
 
@@ -148,7 +148,7 @@ class TestSamples:
 
     def test_a_verdict_takes_the_same_rows(self, monkeypatch):
         nothing = SimpleNamespace(loss=0.0, family="none")
-        monkeypatch.setattr("rugtheory.model.verdict.best_known", lambda *_, **__: nothing)
+        monkeypatch.setattr("rugtheory.analysis.verdict.best_known", lambda *_, **__: nothing)
         parts, _ = damaged("trained_512_128", silenced, 5)
         verdict = rt.explain(*parts, P, rows=8, seed=3)
         exact = rt.exact_loss(*parts, P, rows=8, seed=3, rtol=1e-7)

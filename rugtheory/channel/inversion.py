@@ -22,22 +22,19 @@ What makes it exact to rounding:
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass, replace
-from functools import cached_property, lru_cache
+from collections.abc import Callable
+from functools import lru_cache
 from typing import NamedTuple
 
 import numpy as np
-from numpy.polynomial import chebyshev
 
 from .._check import Array
-from ..source.amplitude import Amplitude, Complex
+from ..source.amplitude import Complex
+from .interference import Interference
 
 _EPS = float(np.finfo(float).eps)
 # Images of the midpoint rule, relative to the integrand on the real axis.
 _LOG_IMAGES = float(np.log(1e-15))
-# Error allowed in Q where the integrand is largest.
-_CONCENTRATED = 1e-13
 _GRID = 28
 _FIRST_NODES = 32
 _FAR = 1e3
@@ -61,161 +58,6 @@ class Estimate(NamedTuple):
 
     value: float
     error: float
-
-
-@dataclass(frozen=True)
-class Interference:
-    """The law of Z = Σ_j w_j x_j for independent x_j = c_j u_j, without the event that all are off.
-
-    Attributes
-    ----------
-    weights : ndarray, shape (n,)
-        None of them zero, by decreasing modulus.
-    p : float
-        Probability that a feature is on.
-    amplitude : Amplitude
-        Law of the feature when it is on.
-    """
-
-    weights: Array
-    p: float
-    amplitude: Amplitude
-
-    @cached_property
-    def _counted(self) -> tuple[Array, Array]:
-        """Weights, each once, and how often they are there."""
-        distinct, counts = np.unique(self.weights, return_counts=True)
-        return distinct, counts.astype(float)
-
-    @property
-    def log_none(self) -> float:
-        """Log of the probability that all are off."""
-        if not self.weights.size:
-            return 0.0
-        return self.weights.size * float(np.log1p(-self.p)) if self.p < 1 else -np.inf
-
-    @property
-    def log_all_off(self) -> float:
-        """What `exponent` leaves out of the log of E e^{sZ}."""
-        return self.log_none if self.p < 1 else 0.0
-
-    def accuracy(self, s: float) -> float:
-        """Error of E e^{sZ} on the line through real `s` from that of the amplitude's transform."""
-        if not self.amplitude.transform_error:
-            return 0.0
-        with np.errstate(over="ignore", invalid="ignore"):
-            m = self.amplitude.transform((s * self.weights).astype(complex), 0).real
-            terms = 1 - self.p + self.p * m
-            whole = float(np.exp(np.log(terms).sum()) * (self.p * m / terms).sum())
-        return self.amplitude.transform_error * whole
-
-    @property
-    def spread(self) -> float:
-        """Root mean square of Σ_j w_j (x_j - E x_j), but for a factor of at most 2."""
-        second = self.amplitude.second_moment
-        return float(np.sqrt(self.p * second * (self.weights @ self.weights)))
-
-    def domain(self) -> tuple[float, float]:
-        """The real s, an open interval, at which E e^{sZ} is finite."""
-        edge = self.amplitude.abscissa
-        low = max((edge / w for w in self.weights[self.weights < 0][:1]), default=-np.inf)
-        high = min((edge / w for w in self.weights[self.weights > 0][:1]), default=np.inf)
-        return low, high
-
-    def log_mgf(self, s: Array) -> Array:
-        """Log E[e^{sZ}; Z ≠ 0] at real `s`, by increasing modulus; +inf where it overflows."""
-        q = self.exponent(s.astype(complex))[0].real
-        if self.p == 1:
-            return q
-        with np.errstate(over="ignore", invalid="ignore"):
-            log = self.log_none + np.where(q < 30, np.log(np.expm1(q)), q)
-        return np.where(np.isfinite(log), log, np.inf)
-
-    def mgf(self, s: Complex, log_factor: Complex) -> tuple[Complex, Array]:
-        """E[e^{sZ}; Z ≠ 0] e^{log_factor} and its error, at `s` by increasing modulus."""
-        q, error = self.exponent(s)
-        if self.p == 1:
-            value = np.exp(q + log_factor)
-            return value, error * np.abs(value)
-        rest = log_factor + self.log_none
-        large = np.exp(q + rest)
-        near = np.abs(q) < 1
-        value = large - np.exp(rest)
-        value[near] = np.expm1(q[near]) * np.exp(rest[near])
-        return value, error * np.abs(large)
-
-    def exponent(self, s: Complex) -> tuple[Complex, Array]:
-        """Q = Σ_j log(1 + p E[e^{s w_j u}] / (1 - p)), for p = 1 Σ_j log E[e^{s w_j u}]; its error.
-
-        Up to multiples of 2πi; `s` by increasing modulus.
-        """
-        probes = s[[0, -1]]
-        direct = self._sum(probes, *self._counted)
-        # Rounding is relative to the terms, which are largest next to the real axis.
-        rounding = 4 * _EPS * np.abs(direct[0])
-        for kept, order in self._splits(s):
-            strong, weak = self.weights[:kept], self.weights[kept:]
-            nodes, counts = _concentrate(weak, order)
-            q = self._sum(s, strong) + self._sum(s, nodes, counts)
-            first, last = np.abs(q[[0, -1]] - direct)
-            if first < _CONCENTRATED and last < 1e3 * _CONCENTRATED:
-                return q, first + 4 * last * np.abs(s / s[-1]) + rounding
-        return self._sum(s, *self._counted), np.broadcast_to(rounding, s.shape)
-
-    def _splits(self, s: Complex) -> Iterator[tuple[int, int]]:
-        """Numbers of weights kept, and of nodes for the others, worth trying."""
-        n, distinct = self.weights.size, self._counted[0].size
-        if distinct < _FIRST_NODES or self.p >= 0.5:
-            return  # from p = ½ on the logarithm has branch points among small weights
-        kept = np.unique(np.minimum(np.append(0, 2 ** np.arange(12)), n - 1))
-        edge = np.abs(self.weights[kept])
-        end = self.amplitude.end if np.isfinite(self.amplitude.end) else 4 * self.amplitude.mean
-        # None either where p E[e^{s w u}] / (1 - p) stays below 1 along the whole line.
-        odds, abscissa = self.p / (1 - self.p), self.amplitude.abscissa
-        real = np.minimum(edge * np.abs(s.real).max(), 0.999 * abscissa)
-        with np.errstate(over="ignore", invalid="ignore"):
-            regular = odds * self.amplitude.transform(real.astype(complex), 0).real < 0.9
-        order = np.ceil(0.6 * edge * end * np.abs(s[-1]) + 16)
-        for factor in (1.0, 1.6, 2.6, 4.0):
-            cost = np.where(regular, kept + factor * order, np.inf)
-            best = int(np.argmin(cost))
-            if cost[best] < 0.5 * distinct:
-                yield int(kept[best]), int(factor * order[best])
-
-    def _sum(self, s: Complex, weights: Array, counts: Array | None = None) -> Complex:
-        """Σ_j counts_j log(…w_j…), in chunks."""
-        total = np.empty_like(s)
-        size = max(1, _CHUNK // max(weights.size, 1))
-        for start in range(0, s.size, size):
-            part = slice(start, start + size)
-            logs = self._log_term(s[part, None] * weights)
-            # einsum takes no threads, which cost more than products this small.
-            ones = np.ones(weights.size) if counts is None else counts
-            total[part] = np.einsum("sj,j->s", logs, ones)
-        return total
-
-    def _log_term(self, t: Complex) -> Complex:
-        with np.errstate(over="ignore", invalid="ignore", divide="ignore"):
-            mgf = self.amplitude.transform(t, 0)
-            return np.asarray(np.log(mgf)) if self.p == 1 else _log1p(self.p / (1 - self.p) * mgf)
-
-
-def _log1p(z: Complex) -> Complex:
-    # numpy's log1p of a complex number loses its real part near zero.
-    x, y = z.real, z.imag
-    log = np.empty_like(z)
-    log.real = 0.5 * np.log1p(x * (2 + x) + y * y)
-    log.imag = np.arctan2(y, 1 + x)
-    return log
-
-
-def _concentrate(weights: Array, order: int) -> tuple[Array, Array]:
-    """Chebyshev nodes and counts with Σ_j f(w_j) = Σ_k counts_k f(node_k) for smooth f."""
-    width = np.abs(weights).max()
-    x = chebyshev.chebpts1(order)
-    sums = chebyshev.chebvander(weights / width, order - 1).sum(axis=0) * (2 / order)
-    sums[0] /= 2
-    return width * x, np.einsum("kj,j->k", chebyshev.chebvander(x, order - 1), sums)
 
 
 class Integral:
@@ -301,7 +143,7 @@ class Integral:
         factor = np.exp(self.log_scale) * 2 / self.period
         full, cut_off = _cut(np.einsum("wk,k->w", _windows(terms.size), terms))
         missing = float(cut_off) + self.noise
-        if self.law.amplitude.atoms() is not None:
+        if self.law.discrete:
             missing += self._revival()
         images = 4 * np.exp(self.log_scale + _LOG_IMAGES)
         self.estimate = Estimate(factor * full, float(factor * missing + images))
@@ -349,27 +191,27 @@ def _window(size: int, cut: float) -> Array:
 
 
 def tail_probability(law: Interference, t: Array, atol: float) -> tuple[Array, Array]:
-    """P(Z > t; Z ≠ 0) at all `t`, and estimates of the errors, aiming at `atol`."""
+    """P(Z > t; some on) at all `t`, and estimates of the errors, aiming at `atol`."""
     value, error = np.zeros_like(t), np.zeros_like(t)
-    weights, quiet = law.weights, 1.0
+    quiet = 1.0
     # Values of very different size take nodes of their own each: of weights of one size some are
     # on, the larger ones off.
-    while weights.size:
+    while law.parts:
         if quiet < 0.1 * atol:
             return value, error + quiet
-        equal = np.abs(weights) > np.abs(weights[0]) / _ONE_SIZE if law.p < 1 else weights != 0
-        strong, weak = (replace(law, weights=weights[x]) for x in (equal, ~equal))
+        limit = law.largest / _ONE_SIZE if np.isfinite(law.log_none) else 0.0
+        strong, weak = law.apart(limit)
         some, missing = np.empty_like(t), np.empty_like(t)
         # Each tail is inverted on the side where it decays.
         for below in (False, True):
             side = (t < 0) == below
             if side.any():
                 sign = -1.0 if below else 1.0
-                one, two = (replace(x, weights=sign * x.weights) for x in (strong, weak))
+                one, two = (x.scaled(sign) for x in (strong, weak))
                 some[side], missing[side] = _tail_of(one, two, sign * t[side], atol / quiet)
-        some = np.where(t < 0, -np.expm1(strong.log_none) - some, some)
+        some = np.where(t < 0, strong.some - some, some)
         value, error = value + quiet * some, error + quiet * missing
-        weights, quiet = weak.weights, quiet * float(np.exp(strong.log_none))
+        law, quiet = weak, quiet * float(np.exp(strong.log_none))
     return value, np.minimum(error, 1.0)
 
 
@@ -378,13 +220,16 @@ def _tail_of(
 ) -> tuple[Array, Array]:
     """P(Z > t; some of the strong are on), Z the sum of both, at `t` ≥ 0."""
 
-    def log_mgf(s: Array) -> Array:
-        return strong.log_mgf(s) + weak.exponent(s.astype(complex))[0].real + weak.log_all_off
+    def log_weak(s: Complex) -> tuple[Complex, Array]:
+        q, inexact = weak.exponent(s)
+        return q + weak.log_all_off + 0.5 * (weak.noise * s) ** 2, inexact
 
-    both = replace(strong, weights=np.append(strong.weights, weak.weights))
+    def log_mgf(s: Array) -> Array:
+        return strong.log_mgf(s) + log_weak(s.astype(complex))[0].real
+
+    both = strong + weak
     _, high = both.domain()
-    size = float(np.abs(both.weights[0])) * min(both.amplitude.end, 4 * both.amplitude.mean)
-    alpha = min(1 / max(both.spread, size / 4), high / 4)
+    alpha = min(1 / max(both.spread, both.jump / 4), high / 4)
     # Images: to the right at most e^{-αT}, to the left by Chernoff's inequality.
     steeper = np.geomspace(1.5, 20, 12) * alpha
     steeper = steeper[steeper < 0.99 * high]
@@ -397,8 +242,8 @@ def _tail_of(
     while True:
         y = (np.arange(terms.size, max(2 * terms.size, _FIRST_NODES)) + 0.5) * step
         s = np.asarray(alpha + 1j * y, np.complex128)
-        q, inexact = weak.exponent(s)
-        value, error = strong.mgf(s, q + weak.log_all_off)
+        q, inexact = log_weak(s)
+        value, error = strong.mgf(s, q)
         terms = np.append(terms, value / s)
         error = error + inexact * np.abs(value) + 8 * _EPS * np.abs(value) + accuracy
         noise += float(np.sum(error / np.abs(s)))

@@ -15,16 +15,17 @@ Cov(x, x̂) ≤ 0, and loses no less than the mean of x does.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import cache
 
 import numpy as np
 import scipy
+from numpy.polynomial import hermite_e
 
 from .._check import Array
 from ..source.amplitude import Amplitude, Complex
-from ..source.sparse import SparseSource
-from .inversion import Interference
-from .row_loss import Row, significant
+from .interference import Interference
+from .row_loss import Least, Row, RowLaw
 from .support import support
 
 # Paths of integration, in units of the inverse scale of the interference.
@@ -43,72 +44,58 @@ _ROUNDING = 1e-14
 # A diagonal so much smaller than where the search starts is rounding: nothing passes.
 _NO_GAIN = 1e-12
 _STEPS = 10
+_NORMAL_NODES = 24
 
 
-@dataclass(frozen=True)
-class Least:
-    """The least loss, and the diagonal a and threshold t that have it.
-
-    a = 0 at t = -inf stands for a constant, the mean of the feature.
-    """
-
-    loss: float
-    a: float
-    threshold: float
-
-
-def least_loss(weights: Array, source: SparseSource, rtol: float) -> Least:
-    """Least E(u - ReLU(a (u + ν - t)))² over a and t, ν = Σ weights_j x_j.
+def least_loss(law: RowLaw, rtol: float) -> Least:
+    """Least E(x - ReLU(a (x + ν - t)))² over a > 0 and t, ν what `law` says of a diagonal of 1.
 
     The answer depends on the arguments alone.  It is the loss at the `a` and `t` found, to `rtol`;
-    never above those of a constant and of the best linear decoder.
+    never above those of a constant and of the best linear decoder with a > 0.
     """
-    weights = weights[np.argsort(-np.abs(weights))]
-    variance, mean = source.variance, source.mean
-    if not variance > 0:
+    variance, mean = law.variance, law.p * law.amplitude.mean
+    # A constant output is no less than 0.
+    floor = Least(variance, 0.0, -np.inf) if mean >= 0 else Least(law.second_moment, 0.0, np.inf)
+    if not law.second_moment > 0 or not floor.loss > 0:
         return Least(0.0, 0.0, -np.inf)
-    noise = variance * float(weights @ weights)
-    if not noise > 0:
-        return Least(0.0, 1.0, 0.0)
-    kept, shift, _ = significant(weights, 0.0, source, 1.0)
-    values = None
-    if source.amplitude.atoms() is not None:
-        values = support(kept, source, source.amplitude.mean)
-    if values is not None:
-        found = _discrete(shift + values[0], values[1], source)
-        best = min((_at(weights, t, 1.0, source, rtol)[0] for t in found), key=lambda x: x.loss)
+    if not law.noise > 0 and law.amplitude.start >= 0:
+        return Least(0.0, 1.0, law.on.mean)
+    on, shift, _ = law.on.significant(law.amplitude.rms)
+    off = on
+    if law.off is not law.on:
+        off, shift = law.off, 0.0
+        on = law.on
+    kept = replace(law, on=on, off=off)
+    found = _discrete(kept)
+    if found:
+        best = min((_at(law, t + shift, 1.0, rtol)[0] for t in found), key=lambda x: x.loss)
     else:
-        threshold, a, width = _scanned(kept, source)
-        best = _polished(weights, threshold + shift, a, width, source, rtol)
-    if best.loss > variance * noise / (variance + noise):
+        threshold, a, width = _scanned(kept)
+        best = _polished(law, threshold + shift, a, width, rtol)
+    linear = law.linear
+    if linear.a > 0 and best.loss > linear.loss:
         # At this threshold a ReLU is no worse than the best linear decoder.
-        linear = mean * float(weights.sum()) - mean * noise / variance
-        start = variance / (variance + noise)
-        best = min(best, _at(weights, linear, start, source, rtol)[0], key=lambda x: x.loss)
+        best = min(best, _at(law, linear.threshold, linear.a, rtol)[0], key=lambda x: x.loss)
     # The limit of low thresholds is a constant.
-    return best if best.loss <= variance else Least(variance, 0.0, -np.inf)
+    return best if best.loss <= floor.loss else floor
 
 
-def _at(
-    weights: Array, threshold: float, a: float, source: SparseSource, rtol: float
-) -> tuple[Least, Row]:
+def _at(law: RowLaw, threshold: float, a: float, rtol: float) -> tuple[Least, Row]:
     """The least loss over a at a threshold, and the row that says so; `a` is where to start."""
     for _ in range(3):  # a quadratic; again where the step was too long to be exact
-        row = Row(a, a * weights, -a * threshold, source, rtol)
+        row = Row(a, law.scaled(a), -a * threshold, rtol)
         loss, better = row.least(a, threshold)
         if not better > _NO_GAIN * a:
-            return Least(source.second_moment, 0.0, threshold), row
+            return Least(law.second_moment, 0.0, threshold), row
         near, a = abs(better - a) <= 0.3 * a, better
         if near:
             break
     return Least(loss, a, threshold), row
 
 
-def _polished(
-    weights: Array, threshold: float, a: float, width: float, source: SparseSource, rtol: float
-) -> Least:
+def _polished(law: RowLaw, threshold: float, a: float, width: float, rtol: float) -> Least:
     """The minimum next to the threshold, by one inversion and what it says nearby."""
-    start, row = _at(weights, threshold, a, source, rtol)
+    start, row = _at(law, threshold, a, rtol)
     if not start.a > 0:
         return start
     tried = [start]
@@ -125,14 +112,19 @@ def _polished(
     return min((x for x in tried if x.a > _NO_GAIN), key=lambda x: x.loss)
 
 
-def _discrete(z: Array, probability: Array, source: SparseSource) -> list[float]:
-    """Thresholds at which the loss may be least, for ν with these values; best ones first."""
-    atoms = source.amplitude.atoms()
-    assert atoms is not None
-    p = source.p
-    nu = np.concatenate([z, *(z for _ in atoms[0])])
-    x = np.concatenate([0 * z, *(np.full_like(z, u) for u in atoms[0])])
-    share = np.concatenate([(1 - p) * probability, *(p * q * probability for q in atoms[1])])
+def _discrete(law: RowLaw) -> list[float]:
+    """Thresholds at which the loss may be least, best ones first; none unless values are few."""
+    atoms = law.amplitude.atoms()
+    if atoms is None or not (law.on.discrete and law.off.discrete) or law.on.noise:
+        return []
+    heard = support(law.on, law.amplitude.scale)
+    alone = heard if law.off is law.on else support(law.off, law.amplitude.scale)
+    if heard is None or alone is None:
+        return []
+    p, z = law.p, heard[0]
+    nu = np.concatenate([alone[0], *(z for _ in atoms[0])])
+    x = np.concatenate([0 * alone[0], *(np.full_like(z, u) for u in atoms[0])])
+    share = np.concatenate([(1 - p) * alone[1], *(p * q * heard[1] for q in atoms[1])])
     v = x + nu
     order = np.argsort(-v)
     v, x, nu, share = v[order], x[order], nu[order], share[order]
@@ -173,20 +165,19 @@ def _through(
     return np.asarray(missed + ee - 2 * d * eh + d * d * hh)
 
 
-def _scanned(weights: Array, source: SparseSource) -> tuple[float, float, float]:
+def _scanned(law: RowLaw) -> tuple[float, float, float]:
     """The best threshold of a scan over all, zoomed; its best a; how well it is known."""
-    law = Interference(weights, source.p, source.amplitude)
-    grid = thresholds(weights, source)
+    grid = thresholds(law)
     known: dict[float, tuple[float, float, float]] = {}
     for nodes in _NODES:
-        profile = Profile(law, source, nodes)
+        profile = Profile(law, nodes)
         loss, _ = profile(grid)
         believed = True
         for k in _minima(loss):
             if known and loss[k] > _FAR_ABOVE * min(known.values())[0]:
                 continue
             at, width = _zoomed(profile, grid[max(k - 1, 0)], grid[min(k + 1, grid.size - 1)])
-            truth = _at(weights, at.threshold, at.a, source, _COARSE)[0]
+            truth = _at(law, at.threshold, at.a, _COARSE)[0]
             known[at.threshold] = truth.loss, truth.a, width
             believed &= abs(at.loss - truth.loss) <= _BELIEVED * truth.loss
         if believed:
@@ -212,18 +203,16 @@ def _minima(loss: Array) -> list[int]:
     return [int(k) for k in local[np.argsort(loss[local], kind="stable")][:_CANDIDATES]]
 
 
-def thresholds(weights: Array, source: SparseSource) -> Array:
+def thresholds(law: RowLaw) -> Array:
     """Where to look, ascending: all scales that the law of u + ν has."""
-    amplitude, p = source.amplitude, source.p
-    size, end = amplitude.mean, min(amplitude.end, 4 * amplitude.mean)
-    mean, noise = source.mean * float(weights.sum()), source.variance * float(weights @ weights)
-    sigma = np.sqrt(noise)
+    amplitude, p, on = law.amplitude, law.p, law.on
+    size, end = amplitude.scale, amplitude.jump
+    mean, sigma = law.heard, np.sqrt(law.noise)
     # Up to where the noise is as rare as the signal, and down to the linear decoder.
     flank = np.sqrt(8 / 3 * np.log(1 / p)) + np.sqrt(2 * np.log1p(size / sigma)) + 3
-    linear = -source.mean * noise / source.variance
-    rare = min(source.mean * float(np.abs(weights).sum()), float(sigma))
-    strong = weights[:8] * end
-    edges = np.append(0.0, [amplitude.start, end])
+    linear = -p * amplitude.mean * law.noise / law.variance if law.variance > 0 else -size
+    rare = min(on.mean_size, float(sigma))
+    edges = np.append(0.0, [max(amplitude.start, -end), end])
     pieces = [
         np.zeros(1),
         mean + sigma * np.linspace(-4, 0, 9),
@@ -231,7 +220,7 @@ def thresholds(weights: Array, source: SparseSource) -> Array:
         mean + linear * np.geomspace(0.01, 1.5, 12),
         size * np.linspace(0.05, 1.6, 16),
         np.outer([-1, 1], rare * np.geomspace(0.05, 8, 10)).ravel(),
-        np.add.outer(strong, edges).ravel(),
+        np.add.outer(on.strongest(8), edges).ravel(),
         edges,
     ]
     return np.unique(np.concatenate(pieces))
@@ -242,49 +231,45 @@ class Profile:
 
     Parameters
     ----------
-    law : Interference
-    source : SparseSource
+    law : RowLaw
     nodes : int
         Of each path.
     """
 
-    def __init__(self, law: Interference, source: SparseSource, nodes: int) -> None:
-        self.law, self.source = law, source
-        self._paths = self._found(nodes)
+    def __init__(self, law: RowLaw, nodes: int) -> None:
+        self.law = law
+        self._paths = {side: self._found(side, nodes) for side in (1, -1)}
 
-    def _found(self, nodes: int) -> dict[int, list[_Path]]:
-        """Paths on either side of the imaginary axis."""
-        law, amplitude = self.law, self.source.amplitude
-        jump = float(np.abs(law.weights[0])) * min(amplitude.end, 4 * amplitude.mean)
-        scale = max(law.spread, jump / 2)
-        low, high = law.domain()
-        bounds = {1: high, -1: -low}
-        return {
-            side: [
-                _path(law, amplitude, side * min(x / scale, x / (1 + x) * bounds[side]), nodes)
-                for x in _PATHS
-            ]
-            for side in (1, -1)
-        }
+    def _found(self, side: int, nodes: int) -> list[_Path]:
+        """Paths right of the imaginary axis, for the feature off, or left of it, for it on."""
+        heard = self.law.off if side > 0 else self.law.on
+        low, high = heard.domain()
+        bound = high if side > 0 else -low
+        scale = max(heard.spread, heard.jump / 2)
+        if not scale > 0:
+            return []
+        alphas = (side * min(x / scale, x / (1 + x) * bound) for x in _PATHS)
+        return [_path(heard, self.law.amplitude, x, nodes) for x in alphas]
 
     def __call__(self, t: Array) -> tuple[Array, Array]:
         """The losses and the best a, which is positive."""
-        source, law, p = self.source, self.law, self.source.p
-        amplitude = source.amplitude
+        law, p, amplitude = self.law, self.law.p, self.law.amplitude
         m1, m2 = amplitude.mean, amplitude.second_moment
-        none, some = float(np.exp(law.log_none)), float(-np.expm1(law.log_none))
-        mean = source.mean * float(law.weights.sum())
-        square = source.variance * float(law.weights @ law.weights) + mean**2
-        first, second = mean - t * some, square - 2 * t * mean + t * t * some
+        on, some = law.on, law.on.some
+        square = on.variance + some * on.noise**2 + on.mean**2
+        first, second = on.mean - t * some, square - 2 * t * on.mean + t * t * some
         (off,) = self._moments(1, t)
         missed, crossed = self._moments(-1, t)
-        # Where nothing interferes, of e = u - h and h = ReLU(u - t).
+        # Where nothing interferes but noise, of e = u - h and h = ReLU(u + noise - t).
+        noise, chance = _normal(law.on.noise)
         kink = np.maximum(t, 0.0)
-        u, share = amplitude.resolving(kink, 1e-9 * kink + _NO_THRESHOLD)
-        h = np.maximum(u - t, 0.0)
-        e = u - h
-        ee, eh, hh = (none * np.sum(share * y, axis=0) for y in (e * e, e * h, h * h))
-        off = (1 - p) * (np.maximum(off, 0.0) + none * np.maximum(-t, 0.0) ** 2)
+        u, share = amplitude.resolving(kink, 1e-9 * np.abs(t) + on.noise + _NO_THRESHOLD)
+        h = np.maximum(u[..., None] + noise - t[..., None], 0.0)
+        e = u[..., None] - h
+        none = float(np.exp(on.log_none))
+        ee, eh, hh = (none * np.sum(share * (y @ chance), axis=0) for y in (e * e, e * h, h * h))
+        quiet = np.exp(law.off.log_none) * (np.maximum(noise - t[:, None], 0.0) ** 2 @ chance)
+        off = (1 - p) * (np.maximum(off, 0.0) + quiet)
         # The loss of a = 1 - d is q0 + q1 d + q2 d².
         left = second - missed
         q0 = p * (left - 2 * crossed + ee) + off
@@ -293,11 +278,13 @@ class Profile:
         d = np.minimum(np.divide(-q1, 2 * q2, out=np.ones_like(t), where=q2 > 0), 1.0)
         # Rounding must not look like a minimum.
         loss = np.maximum(q0 + d * (q1 + d * q2), _ROUNDING * (p * second + off))
-        return np.clip(loss, 0.0, source.second_moment), np.maximum(1 - d, 1e-6)
+        return np.clip(loss, 0.0, law.second_moment), np.maximum(1 - d, 1e-6)
 
     def _moments(self, side: int, t: Array) -> Array:
         """Each by the path whose integrand is least."""
         paths = self._paths[side]
+        if not paths:
+            return np.zeros((1 if side > 0 else 2, t.size))
         best = np.argmin([x.log_size - x.alpha * t for x in paths], axis=0)
         found = np.zeros((1 if side > 0 else 2, t.size))
         for k, path in enumerate(paths):
@@ -343,3 +330,12 @@ def _path(law: Interference, amplitude: Amplitude, alpha: float, nodes: int) -> 
         return _Path(alpha, log_size, step, s, (2 * transform / s**3)[None])
     on, cross = (amplitude.transform(s, k) for k in (0, 1))
     return _Path(alpha, log_size, step, s, transform * np.stack([-2 * on / s, cross]) / s**2)
+
+
+@cache
+def _normal(noise: float) -> tuple[Array, Array]:
+    """Nodes and weights of N(0, noise²)."""
+    if not noise:
+        return np.zeros(1), np.ones(1)
+    x, w = hermite_e.hermegauss(_NORMAL_NODES)
+    return noise * x, w / w.sum()

@@ -23,8 +23,8 @@ from ..source.amplitude import Amplitude, Complex
 from ..source.sparse import SparseSource
 from ..source.uniform import Uniform
 from ..theory.loss import reduced_loss
-from .inversion import Estimate, Interference, tail_probability
-from .row_loss import row_loss
+from .inversion import Estimate, tail_probability
+from .row_loss import RowLaw, row_loss
 from .support import support
 
 _POINTS = 400
@@ -78,6 +78,10 @@ class RowChannel:
     def source(self) -> SparseSource:
         """The law of one feature."""
         return SparseSource(self.p, self.amplitude)
+
+    @property
+    def _law(self) -> RowLaw:
+        return RowLaw.identical(self.weights, self.source)
 
     def cumulants(self) -> tuple[float, float, float, float]:
         """Cumulants of Z of order 1 to 4."""
@@ -133,12 +137,11 @@ class RowChannel:
         return probability.reshape(t.shape), error
 
     def _tail(self, t: Array, atol: float) -> tuple[Array, float]:
-        known = support(self.weights, self.source)
+        law = self._law.on
+        known = support(law)
         if known is not None:
             z, above = known[0], np.append(np.cumsum(known[1][::-1])[::-1], 0.0)
             return above[np.searchsorted(z, t, side="right")], 1e-13
-        weights = self.weights[np.argsort(-np.abs(self.weights))]
-        law = Interference(weights[weights != 0], self.p, self.amplitude)
         some, error = tail_probability(law, t, atol)
         return np.clip(some + np.exp(law.log_none) * (t < 0), 0.0, 1.0), float(error.max())
 
@@ -165,7 +168,7 @@ class RowChannel:
     def loss(self, a: float, b: float, *, rtol: float = 1e-8) -> Estimate:
         """Exact E(x - ReLU(a x + b + Z))², x independent of Z, with its error."""
         a, b = _check.scalar("a", a), _check.scalar("b", b)
-        return row_loss(a, self.weights, b, self.source, _check.tolerance("rtol", rtol))
+        return row_loss(a, self._law, b, _check.tolerance("rtol", rtol))
 
     def gaussian_loss(self, a: float, b: float) -> float:
         """The same for the Gaussian of the mean and variance of Z: `reduced_loss`."""
@@ -176,7 +179,8 @@ class RowChannel:
         a, b = _check.scalar("a", a), _check.scalar("b", b)
         order = _check.integer("order", order, 2, 4)
         if self.std == 0:
-            return row_loss(a, np.zeros(0), b + self.mean, self.source, 1e-8).value
+            alone = RowLaw.identical(np.zeros(0), self.source)
+            return row_loss(a, alone, b + self.mean, 1e-8).value
         b += self.mean
         a = a if abs(a) > 1e-30 * self.std else 0.0
         if a:

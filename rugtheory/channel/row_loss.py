@@ -14,20 +14,21 @@ no interferer is on adds its probability times the loss without noise.
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 
 from .._check import Array
-from ..source.amplitude import Complex
+from ..source.amplitude import Amplitude, Complex
 from ..source.sparse import SparseSource
 from ..theory.loss import parts
-from .inversion import Estimate, Integral, Interference
+from .interference import Interference
+from .inversion import Estimate, Integral
 from .support import support_with_sizes
 
 # Of a discrete law, whose transform never decays, more nodes tell little.
 _MOST_NODES, _MOST_NODES_DISCRETE = 2**17, 2**15
-_NEGLIGIBLE = 1e-13
 # Relative changes of a diagonal that are rounding.
 _NO_SHIFT = 1e-15
 # A diagonal below this part of a weight is none: what it adds is far below rounding.
@@ -36,13 +37,93 @@ _NO_DIAGONAL = 1e-30
 _ROUNDING = 4e-15
 
 
-def row_loss(a: float, weights: Array, b: float, source: SparseSource, rtol: float) -> Estimate:
-    """Loss of one output with diagonal `a` and interfering `weights`."""
-    return Row(a, weights, b, source, rtol).estimate
+@dataclass(frozen=True)
+class Least:
+    """The least loss, and the diagonal a and threshold t that have it.
+
+    a = 0 at t = -inf stands for a constant, the mean of the feature; at t = inf, for zero.
+    """
+
+    loss: float
+    a: float
+    threshold: float
+
+
+@dataclass(frozen=True)
+class RowLaw:
+    """A feature, and what its reading hears when it is on and when it is off.
+
+    Attributes
+    ----------
+    p : float in [0, 1]
+        Probability that the feature is on.
+    amplitude : Amplitude
+        Law of the feature when it is on.
+    on, off : Interference
+        One object if the feature is independent of the others.
+    """
+
+    p: float
+    amplitude: Amplitude
+    on: Interference
+    off: Interference
+
+    @classmethod
+    def identical(cls, weights: Array, source: SparseSource) -> RowLaw:
+        """Of identical features; `weights` are those of the others."""
+        weights = weights[weights != 0]
+        weights = weights[np.argsort(-np.abs(weights))]
+        heard = Interference.identical(weights, source.p, source.amplitude)
+        return cls(source.p, source.amplitude, heard, heard)
+
+    def scaled(self, by: float) -> RowLaw:
+        """What is heard times a factor."""
+        on = self.on.scaled(by)
+        return replace(self, on=on, off=on if self.off is self.on else self.off.scaled(by))
+
+    @property
+    def heard(self) -> float:
+        """E Z."""
+        return self.p * self.on.mean + (1 - self.p) * self.off.mean
+
+    @property
+    def noise(self) -> float:
+        """Var Z."""
+        inside = [x.variance + x.noise**2 for x in (self.on, self.off)]
+        gap = self.on.mean - self.off.mean
+        return self.p * inside[0] + (1 - self.p) * inside[1] + self.p * (1 - self.p) * gap**2
+
+    @property
+    def linear(self) -> Least:
+        """The best linear decoder, a (x + Z - t)."""
+        shared = self.p * (1 - self.p) * self.amplitude.mean * (self.on.mean - self.off.mean)
+        both, variance = self.variance + shared, self.variance
+        total = variance + 2 * shared + self.noise
+        if not both > 0:
+            return Least(variance, 0.0, -np.inf)
+        mean, a = self.p * self.amplitude.mean, both / total
+        # Var x Var y - Cov², without cancellation.
+        loss = max(variance * self.noise - shared**2, 0.0) / total
+        return Least(loss, a, mean + self.heard - mean / a)
+
+    @property
+    def second_moment(self) -> float:
+        """E x²."""
+        return self.p * self.amplitude.second_moment
+
+    @property
+    def variance(self) -> float:
+        """Var x."""
+        return self.p * self.amplitude.variance + self.p * (1 - self.p) * self.amplitude.mean**2
+
+
+def row_loss(a: float, law: RowLaw, b: float, rtol: float) -> Estimate:
+    """Loss of one output with diagonal `a` and bias `b`."""
+    return Row(a, law, b, rtol).estimate
 
 
 class Row:
-    """The output ReLU(a u + b + Z), Z = Σ weights_j x_j, and the same times any factor.
+    """The output ReLU(a u + b + Z), and the same with a and Z times any factor.
 
     Nothing is remembered of what was asked: answers depend on the arguments alone.
 
@@ -54,29 +135,29 @@ class Row:
         What is known of Z at this a and b, if the loss took an inversion.
     """
 
-    def __init__(
-        self, a: float, weights: Array, b: float, source: SparseSource, rtol: float
-    ) -> None:
-        self.a, self.source, self.rtol = a, source, rtol
-        self.weights = weights[np.argsort(-np.abs(weights))]
-        self.estimate, self.inversion = self._inverted(a, b)
+    def __init__(self, a: float, law: RowLaw, b: float, rtol: float) -> None:
+        self.a, self.law, self.rtol = a, law, rtol
+        self.estimate, self.inversion = _inverted(a, law, b, rtol)
 
     def loss(self, a: float, threshold: float) -> float:
-        """With weights scaled to the diagonal `a` and b = -a·threshold.
+        """With what is heard scaled to the diagonal `a` and b = -a·threshold.
 
         What is known of Z serves for any a, and for thresholds not far from that of the row; others
         take an inversion of their own.
         """
         b = -a * threshold
         known = self.inversion.at(a, b) if self.inversion else None
-        return self._inverted(a, b)[0].value if known is None else known
+        if known is not None:
+            return known
+        law = self.law if a == self.a else self.law.scaled(a / self.a)
+        return _inverted(a, law, b, self.rtol)[0].value
 
     def least(self, a: float, threshold: float) -> tuple[float, float]:
         """Least of these losses over a, and the best a.
 
         `a` is where to start: the loss is E u² - 2aA + a²B, and two values of it tell its minimum.
         """
-        power, cut = self.source.second_moment, 0.3
+        power, cut = self.law.second_moment, 0.3
         here, there = (self.loss(x, threshold) for x in (a, (1 - cut) * a))
         bend = (cut * (power - here) - (there - here)) / (cut * (1 - cut))  # a²B
         # (A/B - a)/a, unless nothing but rounding is left of B
@@ -85,44 +166,65 @@ class Row:
             shift = 0.0
         return here - bend * shift**2, a * (1 + shift)
 
-    def _inverted(self, a: float, b: float) -> tuple[Estimate, Inversion | None]:
-        source, weights, inversion = self.source, self.weights, None
-        if a != self.a:
-            weights = a / self.a * weights
-        w, shifted, dropped = significant(weights, b, source, abs(a))
-        if w.size and abs(a) < _NO_DIAGONAL * abs(w[0]):
-            a = 0.0
-        if shifted > source.amplitude.reach * (abs(a) + np.abs(w).sum()):  # the ReLU never closes
-            return linear_row(a, weights, b, source), None
-        values = support_with_sizes(w, source, abs(a) * source.amplitude.mean + abs(shifted))
-        if values is None:
-            law = Interference(w, source.p, source.amplitude)
-            inversion = Inversion(a, b, shifted - b, law, source, self.rtol)
-            value, error = inversion.estimate
-        else:
-            z, probability, size = values
-            on, off, losses = _quiet_parts(a, shifted + z, source)
-            value = float(probability @ losses)
-            # Rounding of readings: none that a closed ReLU does not see, or of one without a sum.
-            amplitude, sums = source.amplitude, np.where(size > 0, abs(shifted) + size, 0.0)
-            missed = _ROUNDING * (
-                abs(1 - a) * np.sqrt(amplitude.second_moment) + abs(shifted) + size
-            )
-            largest = a * amplitude.end if a > 0 else a * amplitude.start
-            missed[shifted + z + largest < -missed] = 0.0
-            passed = np.where(shifted + z < -_ROUNDING * sums, 0.0, _ROUNDING * sums)
-            change = source.p * moved(on, missed) + (1 - source.p) * moved(off, passed)
-            error = _ROUNDING * value + float(probability @ change)
-        error += moved(value, dropped)
-        return Estimate(float(value), float(error)), inversion
+
+def _inverted(a: float, law: RowLaw, b: float, rtol: float) -> tuple[Estimate, Inversion | None]:
+    unit = abs(a) * law.amplitude.rms
+    on, b_on, dropped = law.on.significant(unit)
+    off, b_off, others = (on, b_on, dropped)
+    if law.off is not law.on:
+        off, b_off, others = law.off.significant(unit)
+    heard, dropped = replace(law, on=on, off=off), max(dropped, others)
+    b_on, b_off = b + b_on, b + b_off
+    if abs(a) < _NO_DIAGONAL * max(on.largest, off.largest):
+        a = 0.0
+    reach = abs(a) * law.amplitude.reach
+    if b_on > on.reach + reach and b_off > off.reach:  # the ReLU never closes
+        return linear_row(a, law, b), None
+    size = abs(a) * law.amplitude.scale
+    listed = support_with_sizes(on, size + abs(b_on))
+    inversion = None
+    if listed is None or (off is not on and support_with_sizes(off, abs(b_off)) is None):
+        inversion = Inversion(a, b, (b_on - b, b_off - b), heard, rtol)
+        value, error = inversion.estimate
+    else:
+        value, error = _listed(a, heard, b_on, b_off, size)
+    return Estimate(float(value), float(error + moved(value, dropped))), inversion
 
 
-def linear_row(a: float, weights: Array, b: float, source: SparseSource) -> Estimate:
-    noise = source.variance * float(weights @ weights + (1 - a) ** 2)
-    offset = b + source.mean * (float(weights.sum()) - (1 - a))
-    terms = abs(b) + source.mean * (float(np.abs(weights).sum()) + abs(1 - a))
-    value = noise + offset**2
-    return Estimate(value, _ROUNDING * noise + moved(offset**2, _ROUNDING * terms))
+def _listed(a: float, law: RowLaw, b_on: float, b_off: float, size: float) -> Estimate:
+    """The loss where all values of Z are known."""
+    amplitude, noise = law.amplitude, law.on.noise
+    values = support_with_sizes(law.on, size + abs(b_on))
+    others = values if law.off is law.on else support_with_sizes(law.off, size + abs(b_off))
+    assert values is not None and others is not None
+    z, probability, terms = values
+    losses = _quiet_parts(a, b_on + z, law, noise)[0]
+    # Rounding of readings: none that a closed ReLU does not see, or of one without a sum.
+    missed = _ROUNDING * (abs(1 - a) * amplitude.rms + abs(b_on) + terms)
+    closed = b_on + z + max(a * amplitude.end if a else 0.0, a * amplitude.start) < -missed
+    missed[closed & (noise == 0)] = 0.0
+    on = float(probability @ losses)
+    error = law.p * (_ROUNDING * on + float(probability @ moved(losses, missed)))
+    z, probability, terms = others
+    losses = _quiet_parts(a, b_off + z, law, law.off.noise)[1]
+    sums = _ROUNDING * np.where(terms > 0, abs(b_off) + terms, 0.0)
+    passed = np.where((b_off + z < -sums) & (noise == 0), 0.0, sums)
+    off = float(probability @ losses)
+    error += (1 - law.p) * (_ROUNDING * off + float(probability @ moved(losses, passed)))
+    return Estimate(law.p * on + (1 - law.p) * off, error)
+
+
+def linear_row(a: float, law: RowLaw, b: float) -> Estimate:
+    """Loss of the output a u + b + Z without a ReLU."""
+    p, m1, on, off = law.p, law.amplitude.mean, law.on, law.off
+    # Var(x - a x - Z), by what it is given on and given off.
+    gap = (1 - a) * m1 - (on.mean - off.mean)
+    inside = (1 - a) ** 2 * law.amplitude.variance + on.variance + on.noise**2
+    noise = p * inside + (1 - p) * (off.variance + off.noise**2) + p * (1 - p) * gap**2
+    heard = p * on.mean + (1 - p) * off.mean
+    offset = b + heard - p * m1 * (1 - a)
+    terms = abs(b) + p * on.extent() + (1 - p) * off.extent() + abs(heard) + p * abs(m1 * (1 - a))
+    return Estimate(noise + offset**2, _ROUNDING * noise + moved(offset**2, _ROUNDING * terms))
 
 
 def moved(loss: Any, reading: Any) -> Any:
@@ -130,23 +232,13 @@ def moved(loss: Any, reading: Any) -> Any:
     return 2 * np.sqrt(np.maximum(loss, 0.0)) * reading + reading**2
 
 
-def significant(w: Array, b: float, source: SparseSource, a: float) -> tuple[Array, float, float]:
-    """The weights that matter, b with the mean of the others, and the deviation of the others.
-
-    A change of the reading moves the loss by at most 2√loss times its rms plus its square, and
-    large weights may all be screened: then small ones matter against the diagonal `a`.
-    """
-    size = np.sqrt(np.cumsum(w[::-1] ** 2))[::-1]
-    kept = size > _NEGLIGIBLE * np.minimum(size[:1], a or np.inf)
-    rest = w[~kept]
-    deviation = float(np.sqrt(source.variance * (rest @ rest)))
-    return w[kept], b + source.mean * float(rest.sum()), deviation
-
-
-def _quiet_parts(a: float, b: Array, source: SparseSource) -> tuple[Array, Array, Array]:
-    """Loss without noise at each of the biases `b`: of a feature on, off, and in all."""
+def _quiet_parts(a: float, b: Array, law: RowLaw, noise: float) -> tuple[Array, Array]:
+    """Loss at each of the biases `b`, with the noise alone: of a feature on, and off."""
+    if noise and abs(a) < _NO_DIAGONAL * noise:
+        a = _NO_DIAGONAL * noise  # the formula divides the noise by it
     one = np.ones_like(b)
-    return parts(source.amplitude, a * one, b, 0 * one, source.p * one, (1 - a) * one)
+    sigma = noise / abs(a) if noise else 0.0
+    return parts(law.amplitude, a * one, b, sigma * one, one, (1 - a) * one)[:2]
 
 
 class Inversion:
@@ -159,99 +251,112 @@ class Inversion:
     """
 
     def __init__(
-        self,
-        a: float,
-        b: float,
-        rest: float,
-        law: Interference,
-        source: SparseSource,
-        rtol: float,
+        self, a: float, b: float, rest: tuple[float, float], law: RowLaw, rtol: float
     ) -> None:
-        self.a, self.rest, self.law, self.source = a, rest, law, source
-        b += rest
-        amplitude, p, w = source.amplitude, source.p, law.weights
-        missed, silent = self._first(1.0, a, b)
+        self.a, self.rest, self.law = a, rest, law
+        amplitude, p, on, off = law.amplitude, law.p, law.on, law.off
+        biases = b_on, b_off = b + rest[0], b + rest[1]
+        missed, silent = self._first(1.0, a, b_on)
         self.side = -1 if missed < silent else 1
 
         def on_bound(s: Array) -> Array:
             square, cross = (amplitude.transform((a * s).astype(complex), k).real for k in (0, 1))
+            if amplitude.start < 0:
+                cross = amplitude.reach * square
             return 2 * (square / np.abs(s) + cross) / np.abs(s)
 
-        def scale(of: Array) -> float:
-            m1, m2 = amplitude.mean, amplitude.second_moment
-            return float(np.sqrt(of @ of * m2) + abs(b) + abs(a) * m1)
+        def scale(of: float, b: float) -> float:
+            return of + abs(b) + abs(a) * amplitude.scale
 
-        edge = amplitude.abscissa / a if a else np.inf
-        domain = (-np.inf, edge) if edge > 0 else (edge, np.inf)
-        extent, near, above = map(scale, (w, w[self.side * w > 0], w[w > 0]))
-        on, off = self._kernels(a)
-        first = Integral(law, b, on, on_bound, self.side, domain, extent=extent, beyond=near)
-        self.integrals = [(p, first)]
+        extent, near = scale(on.extent(), b_on), scale(on.extent(self.side), b_on)
+        on_kernel, off_kernel = self._kernels(a)
+        self.integrals: list[tuple[float, Integral]] = []
+        if p > 0:
+            domain = _domain(a, amplitude)
+            first = Integral(
+                on, b_on, on_kernel, on_bound, self.side, domain, extent=extent, beyond=near
+            )
+            self.integrals.append((p, first))
         if p < 1:
-            second = Integral(law, b, off, lambda s: 2 / s**2, 1, extent=extent, beyond=above)
+            extent, above = scale(off.extent(), b_off), scale(off.extent(1), b_off)
+            second = Integral(
+                off, b_off, off_kernel, lambda s: 2 / s**2, 1, extent=extent, beyond=above
+            )
             self.integrals.append((1 - p, second))
-        self.estimate = self._refined(self._known(1.0, a, b), self._rounding(a, b), rtol)
+        self.estimate = self._refined(self._known(1.0, a, biases), self._rounding(a, biases), rtol)
 
     def at(self, a: float, b: float) -> float | None:
-        """The loss with all weights scaled to the diagonal `a`; None where that needs new nodes."""
+        """The loss with what is heard scaled to the diagonal `a`; None if that takes new nodes."""
         if not a * self.a > 0:
             return None
         by = a / self.a
-        b += by * self.rest
-        if any(abs(x.alpha * (b / by - x.shift)) > 1 for _, x in self.integrals):
-            return None
-        value = self._known(by, a, b)
-        for (share, integral), kernel in zip(self.integrals, self._kernels(a), strict=False):
-            value += share * integral.scaled(by, b, kernel)
+        biases = b + by * self.rest[0], b + by * self.rest[1]
+        value = self._known(by, a, biases)
+        kernels = self._kernels(a)
+        of = [k for k, share in enumerate((self.law.p, 1 - self.law.p)) if share > 0]
+        for k, (share, integral) in zip(of, self.integrals, strict=True):
+            if abs(integral.alpha * (biases[k] / by - integral.shift)) > 1:
+                return None
+            value += share * integral.scaled(by, biases[k], kernels[k])
         return value
 
-    def _rounding(self, a: float, b: float) -> float:
+    def _rounding(self, a: float, biases: tuple[float, float]) -> float:
         """What cancellation may leave in the part without integrals."""
-        source, w = self.source, np.abs(self.law.weights)
-        positive = self._known(1.0, a, b)
+        positive = self._known(1.0, a, biases)
         if self.side < 0:  # the terms of the square of a sum, with positive signs
-            some = float(-np.expm1(self.law.log_none))
-            root = abs(a - 1) * np.sqrt(source.amplitude.second_moment) + abs(b)
-            mean = source.mean * w.sum()
-            size = some * root**2 + 2 * root * mean + mean**2 + source.variance * (w @ w)
-            positive += source.p * float(size)
+            law, on = self.law, self.law.on
+            root = abs(a - 1) * law.amplitude.rms + abs(biases[0])
+            mean = on.mean_size
+            size = on.some * (root**2 + on.noise**2) + 2 * root * mean + mean**2 + on.variance
+            positive += law.p * float(size)
         return _ROUNDING * positive
 
     def _refined(self, known: float, rounding: float, rtol: float) -> Estimate:
-        discrete = self.law.amplitude.atoms() is not None
-        most = _MOST_NODES_DISCRETE if discrete else _MOST_NODES
         while True:
             value = known + sum(share * x.estimate.value for share, x in self.integrals)
             errors = [share * x.estimate.error for share, x in self.integrals]
             error = sum(errors) + rounding
             _, worst = self.integrals[int(np.argmax(errors))]
+            most = _MOST_NODES_DISCRETE if worst.law.discrete else _MOST_NODES
             if error <= rtol * value or worst.terms.size >= most:
                 return Estimate(value, error)
             worst.refine()
 
-    def _known(self, by: float, a: float, b: float) -> float:
-        """The part without integrals; the weights are `by` times those of the law."""
-        quiet = _quiet_parts(a, np.array([b]), self.source)[2][0]
-        missed, silent = self._first(by, a, b)
-        some_on = self.source.p * (missed if self.side < 0 else silent)
-        return float(np.exp(self.law.log_none) * quiet + some_on)
+    def _known(self, by: float, a: float, biases: tuple[float, float]) -> float:
+        """The part without integrals; what is heard is `by` times the law."""
+        p, on, off = self.law.p, self.law.on, self.law.off
+        none = [
+            np.exp(x.log_none) * _quiet_parts(a, np.array([b]), self.law, abs(by) * x.noise)[k][0]
+            if np.isfinite(x.log_none)
+            else 0.0
+            for k, (x, b) in enumerate(zip((on, off), biases, strict=True))
+        ]
+        missed, silent = self._first(by, a, biases[0])
+        first = none[0] + (missed if self.side < 0 else silent)
+        return float(p * first + (1 - p) * none[1])
 
     def _first(self, by: float, a: float, b: float) -> tuple[float, float]:
         """Squared error if the ReLU were open and closed, where the feature and others are on."""
-        source, w = self.source, self.law.weights
-        m1, m2 = source.amplitude.mean, source.amplitude.second_moment
-        some = float(-np.expm1(self.law.log_none))
-        mean = by * source.mean * float(w.sum())
-        square = by**2 * source.variance * float(w @ w) + mean**2
+        on, amplitude = self.law.on, self.law.amplitude
+        m1, m2, some, mean = amplitude.mean, amplitude.second_moment, on.some, by * on.mean
+        square = by**2 * (on.variance + some * on.noise**2) + mean**2
         missed = some * ((a - 1) ** 2 * m2 + 2 * (a - 1) * b * m1 + b * b)
         missed += 2 * ((a - 1) * m1 + b) * mean + square
         return missed, some * m2
 
     def _kernels(self, a: float) -> tuple[Callable[[Complex], Complex], ...]:
         """Where the feature is on, and off."""
-        transform = self.source.amplitude.transform
+        transform = self.law.amplitude.transform
 
         def on(s: Complex) -> Complex:
             return 2 * (transform(a * s, 0) / s - transform(a * s, 1)) / (s * s)
 
         return on, lambda s: 2 / s**3
+
+
+def _domain(a: float, amplitude: Amplitude) -> tuple[float, float]:
+    """The real s at which E e^{asu} is finite."""
+    edges = (amplitude.least_abscissa, amplitude.abscissa)
+    ends = [x / a for x in edges if a and np.isfinite(x)]
+    low, high = [x for x in ends if x < 0], [x for x in ends if x > 0]
+    return max(low, default=-np.inf), min(high, default=np.inf)

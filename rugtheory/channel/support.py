@@ -2,64 +2,93 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import numpy as np
 
 from .._check import Array
-from ..source.sparse import SparseSource
+from .interference import Block, Interference, Sums, Terms
 
 _MOST_VALUES, _MOST_WORK = 2**16, 2**22
 # Sums that differ by less than this part of their size, or of their scale, are the same.
 _SAME = 1e-14
 
 
-def support(
-    w: Array, source: SparseSource, resolution: float = np.inf
-) -> tuple[Array, Array] | None:
-    """The values of Z, ascending, and their probabilities, if they are few: few weights, a lattice.
+def support(law: Interference, resolution: float = np.inf) -> tuple[Array, Array] | None:
+    """The values of Z, ascending, and their probabilities, if they are few: few terms, a lattice.
 
     Sums that differ only by rounding are merged, but for differences that matter at `resolution`.
+    The noise is left out.
     """
-    found = support_with_sizes(w, source, resolution)
+    found = support_with_sizes(law, resolution)
     return None if found is None else found[:2]
 
 
-# Values, ascending, their probabilities, and the mean of Σ|terms| in each.
-_Sums = tuple[Array, Array, Array]
-
-
-def support_with_sizes(w: Array, source: SparseSource, resolution: float) -> _Sums | None:
-    total: _Sums = np.zeros(1), np.ones(1), np.zeros(1)
-    if not w.size:
+def support_with_sizes(law: Interference, resolution: float) -> Sums | None:
+    """The same, with the mean of Σ|terms| in each value."""
+    total: Sums = np.zeros(1), np.ones(1), np.zeros(1)
+    if not law.parts:
         return total
-    atoms = source.amplitude.atoms()
-    if atoms is None:
+    if not law.discrete:
         return None
-    values = np.append(0.0, atoms[0])
-    shares = np.append(1 - source.p, source.p * atoms[1])
-    scale = min(float(np.abs(w).sum()) * values.max(), resolution)
-    work = 0
-    for weight, count in zip(*np.unique(w, return_counts=True), strict=True):
-        # The law of `count` equal terms, by doubling.
-        terms: _Sums = weight * values, shares, np.abs(weight) * values
-        while True:
-            if count & 1:
-                work += total[0].size * terms[0].size
-                if work > _MOST_WORK:
-                    return None
-                total = _sum(total, terms, scale)
-            count >>= 1
-            if not count:
-                break
-            work += terms[0].size ** 2
-            if work > _MOST_WORK:
+    whole = sum(
+        float(np.sum(np.abs(w) * [x.extent for x in laws]))
+        for w, laws in (part.sizes() for part in law.parts)
+    )
+    adding = _Adding(min(whole, resolution))
+    for part in law.parts:
+        for one, count in _equal_terms(part, adding):
+            found = None if one is None else adding.power(total, one, count)
+            if found is None:
                 return None
-            terms = _sum(terms, terms, scale)
-        if total[0].size > _MOST_VALUES:
-            return None
+            total = found
+            if total[0].size > _MOST_VALUES:
+                return None
     return total
 
 
-def _sum(one: _Sums, two: _Sums, scale: float) -> _Sums:
+def _equal_terms(part: object, adding: _Adding) -> Iterator[tuple[Sums | None, int]]:
+    """The laws of terms, and how many there are of each."""
+    if isinstance(part, Block):
+        yield part.outcomes(adding), 1
+    elif isinstance(part, Terms):
+        atoms = part.amplitude.atoms()
+        assert atoms is not None
+        columns = np.stack([part.weights, np.broadcast_to(part.p, part.weights.shape)])
+        distinct, counts = np.unique(columns, axis=1, return_counts=True)
+        for (weight, p), count in zip(distinct.T, counts.tolist(), strict=True):
+            values = weight * np.append(0.0, atoms[0])
+            yield (values, np.append(1 - p, p * atoms[1]), np.abs(values)), count
+
+
+class _Adding:
+    """Adds independent sums, as long as they are few; `scale` is that of all values."""
+
+    def __init__(self, scale: float) -> None:
+        self.scale, self.work = scale, 0
+
+    def __call__(self, one: Sums, two: Sums) -> Sums | None:
+        self.work += one[0].size * two[0].size
+        return None if self.work > _MOST_WORK else _sum(one, two, self.scale)
+
+    def power(self, total: Sums, terms: Sums, count: int) -> Sums | None:
+        """`total` and `count` equal terms, by doubling."""
+        while True:
+            if count & 1:
+                found = self(total, terms)
+                if found is None:
+                    return None
+                total = found
+            count >>= 1
+            if not count:
+                return total
+            doubled = self(terms, terms)
+            if doubled is None:
+                return None
+            terms = doubled
+
+
+def _sum(one: Sums, two: Sums, scale: float) -> Sums:
     """The same of a sum of two."""
     (x, p, size_x), (y, q, size_y) = one, two
     sums = np.add.outer(x, y).ravel()

@@ -10,10 +10,11 @@ from typing import Any
 import numpy as np
 
 from .._files import add_overwrite
+from ..analysis.statistics import Symmetry, symmetry
+from ..analysis.verdict import Verdict, explain
 from ..channel.row import RowChannel
-from ..model.reading import Weights, read_weights
-from ..model.statistics import Symmetry, symmetry
-from ..model.verdict import Verdict, explain
+from ..model.model import Model
+from ..model.reading import read_weights
 from .shared import add_amplitude, draw_file, output, settings
 
 
@@ -38,7 +39,7 @@ def run(options: argparse.Namespace) -> None:
         _show_weights(model, options)
 
 
-def _show_weights(model: Weights, options: argparse.Namespace) -> None:
+def _show_weights(model: Model, options: argparse.Namespace) -> None:
     from tqdm import tqdm
 
     given = model.w_in, model.w_out, model.b, options.p
@@ -69,7 +70,7 @@ def _show_weights(model: Weights, options: argparse.Namespace) -> None:
 
 
 def _draw_weights(
-    model: Weights, found: Symmetry, verdict: Verdict, options: argparse.Namespace
+    model: Model, found: Symmetry, verdict: Verdict, options: argparse.Namespace
 ) -> None:
     from ..figures import draw_corner, draw_diagonal, draw_row_law, draw_waterfall
     from ..figures.numbers import row_law

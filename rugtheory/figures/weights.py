@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from .._style import COLOURS, axes, colour_bar, styles
-from ..model.statistics import Symmetry
-from ..model.verdict import Verdict
+from ..analysis.statistics import Symmetry
+from ..analysis.verdict import Verdict
 from ..structure.rug import Rug
 
 if TYPE_CHECKING:

@@ -1,1 +1,1 @@
-"""Weights as given: reading files, exact losses, statistics, and what explains a loss."""
+"""Weights as given: the class `Model`, and files of them."""

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +11,7 @@ import numpy as np
 from .. import _check
 from .._check import Array
 from .._files import read_tensors
-from .._value import ByValue
+from .model import Model
 
 _PAIRS = (
     ("W_in", "W_out"),
@@ -28,23 +27,7 @@ _RUG_ROWS = "rows"
 _TORCH = (".pt", ".pth", ".bin", ".ckpt")
 
 
-@dataclass(frozen=True, eq=False)
-class Weights(ByValue):
-    """Weights of x̂ = ReLU(W_out W_in x + b), float64.
-
-    Attributes
-    ----------
-    w_in : ndarray, shape (n_dense, n_sparse)
-    w_out : ndarray, shape (n_sparse, n_dense)
-    b : ndarray, shape (n_sparse,)
-    """
-
-    w_in: Array
-    w_out: Array
-    b: Array
-
-
-def read_weights(path: str | Path) -> Weights:
+def read_weights(path: str | Path) -> Model:
     """Weights from a safetensors file, an .npz archive or a PyTorch state dict.
 
     Parameters
@@ -56,7 +39,7 @@ def read_weights(path: str | Path) -> Weights:
 
     Returns
     -------
-    Weights
+    Model
 
     Raises
     ------
@@ -120,7 +103,7 @@ def read_weights(path: str | Path) -> Weights:
     for name, x in parts:
         if not np.isfinite(x).all():
             raise ValueError(f"{path}: {name} must be finite, got {x[~np.isfinite(x)][0]}")
-    return Weights(w_in, w_out, b if hidden_name is None else b + w_out @ parts[-1][1])
+    return Model(w_in, w_out, b, b_in=None if hidden_name is None else parts[-1][1])
 
 
 def _check_unused(path: Path, tensors: Mapping[str, Any], used: set[str], w_in: Array) -> None:

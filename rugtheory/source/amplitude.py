@@ -23,7 +23,7 @@ _FIRST_DECAY, _EXTRAPOLATED = 32.0, 8
 
 
 class Amplitude(ABC):
-    """Law of the amplitude u ≥ 0 of a feature that is on."""
+    """Law of the amplitude u of a feature that is on."""
 
     @abstractmethod
     def cumulants(self) -> tuple[float, float, float, float]:
@@ -87,9 +87,25 @@ class Amplitude(ABC):
         return 0.0
 
     @property
+    def scale(self) -> float:
+        """Typical modulus: the mean of a law on [0, ∞), the root mean square of others."""
+        return self.mean if self.start >= 0 else self.rms
+
+    @property
+    def extent(self) -> float:
+        """The largest modulus, of an unbounded law four times the typical one."""
+        largest = max(abs(self.start), abs(self.end))
+        return largest if np.isfinite(largest) else 4 * self.scale
+
+    @property
+    def jump(self) -> float:
+        """How much a term changes when it is switched on, at most in most cases."""
+        return min(self.extent, 4 * self.scale)
+
+    @property
     def reach(self) -> float:
-        """No amplitude is larger, but for a probability far below rounding."""
-        return min(self.end, 60 * self.mean)
+        """No modulus is larger, but for a probability far below rounding."""
+        return min(max(abs(self.start), abs(self.end)), 60 * self.scale)
 
     @property
     def abscissa(self) -> float:
@@ -100,6 +116,18 @@ class Amplitude(ABC):
         if np.isfinite(self.end):
             return np.inf
         raise TypeError(f"{type(self).__name__} is unbounded, so it must define abscissa")
+
+    @property
+    def least_abscissa(self) -> float:
+        """Infimum of the real t at which E exp(t u) is finite.
+
+        A law that is unbounded below has to say it itself: TypeError if it does not.
+        """
+        if np.isfinite(self.start):
+            return -np.inf
+        raise TypeError(
+            f"{type(self).__name__} is unbounded below, so it must define least_abscissa"
+        )
 
     @property
     def transform_error(self) -> float:
@@ -142,6 +170,11 @@ class Amplitude(ABC):
     def second_moment(self) -> float:
         """E u²."""
         return self.variance + self.mean**2
+
+    @property
+    def rms(self) -> float:
+        """Root of E u²."""
+        return float(np.sqrt(self.second_moment))
 
 
 def check_amplitude(amplitude: Amplitude) -> None:

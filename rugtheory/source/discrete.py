@@ -57,12 +57,12 @@ class Discrete(Amplitude):
 
 @dataclass(frozen=True)
 class Constant(Discrete):
-    """Always `value` > 0: Bernoulli features."""
+    """Always `value`, not zero: Bernoulli features."""
 
     value: float = 1.0
 
     def __post_init__(self) -> None:
-        set_parameters(self, value=_check.positive("value", self.value))
+        set_parameters(self, value=_check.nonzero("value", self.value))
 
     def atoms(self) -> tuple[Array, Array]:
         return np.array([self.value]), np.array([1.0])
@@ -70,7 +70,7 @@ class Constant(Discrete):
 
 @dataclass(frozen=True)
 class FromQuadrature(Discrete):
-    """The discrete law with weight `weights[i]` at `nodes[i]` ≥ 0, for any law one can integrate.
+    """The discrete law with weight `weights[i]` at `nodes[i]`, for any law one can integrate.
 
     The weights are normalised to add to 1.  Results are exact for this discrete law; they hold
     for a continuous law that it stands for only while the interference is wide against the
@@ -81,15 +81,15 @@ class FromQuadrature(Discrete):
     weights: tuple[float, ...]
 
     def __post_init__(self) -> None:
-        nodes = _check.nonnegative("nodes", self.nodes)
+        nodes = _check.real("nodes", self.nodes)
         weights = _check.nonnegative("weights", self.weights)
         if nodes.ndim != 1 or nodes.shape != weights.shape:
             raise ValueError(
                 "nodes and weights must be one-dimensional and of equal length, "
                 f"got shapes {nodes.shape} and {weights.shape}"
             )
-        if not weights @ nodes > 0:
-            raise ValueError("weights must give positive probability to a positive node, got none")
+        if not weights @ np.abs(nodes) > 0:
+            raise ValueError("weights must give positive probability to a node, not 0, got none")
         object.__setattr__(self, "nodes", tuple(nodes.tolist()))
         object.__setattr__(self, "weights", tuple((weights / weights.sum()).tolist()))
 

@@ -110,18 +110,21 @@ class SparseSource(ByValue):
 
 
 def on_law(
-    p: ArrayLike, amplitude: Amplitude, *, least: float = _check.LEAST
+    p: ArrayLike, amplitude: Amplitude, *, least: float = _check.LEAST, signed: bool = False
 ) -> tuple[Array, Amplitude]:
     """`p`, checked, and `amplitude` of the same source, for which "on" means not zero.
 
-    An atom of the amplitude law at 0 belongs to the features that are off.
+    An atom of the amplitude law at 0 belongs to the features that are off.  ValueError if amplitudes
+    may be negative, unless `signed`.
     """
     check_amplitude(amplitude)
+    if amplitude.start < 0 and not signed:
+        raise ValueError(f"amplitude must not be negative here, got {amplitude!r}")
     p = _check.probability("p", p, least=least)
     atoms = amplitude.atoms()
-    if atoms is None or np.all(atoms[0] > 0):
+    if atoms is None or np.all(atoms[0] != 0):
         return p, amplitude
-    positive = atoms[0] > 0
-    nodes, weights = (tuple(x[positive].tolist()) for x in atoms)
+    kept = atoms[0] != 0
+    nodes, weights = (tuple(x[kept].tolist()) for x in atoms)
     share = sum(weights)
     return _check.probability("p", p * share, least=least), FromQuadrature(nodes, weights)

@@ -16,14 +16,14 @@ from .amplitude import Amplitude, Complex, set_parameters
 
 @dataclass(frozen=True)
 class Uniform(Amplitude):
-    """Uniform on [low, high], 0 ≤ low < high; on [0, 1] it is the paper's law."""
+    """Uniform on [low, high], low < high, of either sign; on [0, 1] it is the paper's law."""
 
     low: float = 0.0
     high: float = 1.0
 
     def __post_init__(self) -> None:
-        set_parameters(self, low=_check.nonnegative("low", self.low))
-        set_parameters(self, high=_check.positive("high", self.high))
+        set_parameters(self, low=_check.real("low", self.low))
+        set_parameters(self, high=_check.real("high", self.high))
         if self.high <= self.low:
             raise ValueError(f"high must be greater than low = {self.low}, got {self.high}")
 
@@ -33,10 +33,22 @@ class Uniform(Amplitude):
 
     def transform(self, t: Complex, order: int) -> Complex:
         width = self.high - self.low
+        if self.low < 0:
+            return self._signed(t, order)
         average = _expm1_over(width * t)
         if order:
             average = self.low * average + width * _expm1_over_slope(width * t)
         return average if self.low == 0 else np.exp(self.low * t) * average
+
+    def _signed(self, t: Complex, order: int) -> Complex:
+        """From the end at which |e^{tu}| is largest, so that nothing overflows that need not."""
+        down = t.real > 0
+        anchor, step = np.where(down, self.high, self.low), np.where(down, -1.0, 1.0)
+        step *= self.high - self.low
+        average = _expm1_over(step * t)
+        if order:
+            average = anchor * average + step * _expm1_over_slope(step * t)
+        return np.asarray(np.exp(anchor * t) * average)
 
     @property
     def start(self) -> float:

@@ -34,7 +34,7 @@ from numpy.typing import ArrayLike, NDArray
 from .. import _check
 from .._check import Array
 from .._value import ByValue
-from ..channel.row_loss import row_loss
+from ..channel.row_loss import RowLaw, row_loss
 from ..source.amplitude import Amplitude
 from ..source.sparse import SparseSource, on_law
 from ..source.uniform import Uniform
@@ -271,7 +271,9 @@ def _optimum(name: str, p: float, amplitude: Amplitude) -> tuple[float, float, f
         return np.asarray(weights[weights != 0])
 
     def loss(rtol: float, a: float, threshold: float, lift: float) -> float:
-        return row_loss(a, a * interferers(lift), -a * threshold, source, rtol).value
+        return row_loss(
+            a, RowLaw.identical(a * interferers(lift), source), -a * threshold, rtol
+        ).value
 
     # W is a projector over r, and no decoder is better than a linear one at less, where the
     # eigenvalues of -s and of the vector of ones are the same; 1ᵀW = 1ᵀ/r leaves no bias.

@@ -34,7 +34,7 @@ from ..source.uniform import Uniform
 from ..structure.best import best_known
 from ..theory.bounds import welch_sigma
 from ..theory.optimum import optimum
-from .exact import model
+from .exact import exact_loss as model
 from .sampling import columns_of, drawn, each_row, whole
 
 _RTOL = 1e-7
@@ -57,7 +57,7 @@ class Verdict(ByValue):
         Bound on the error of the inversions in `loss`.
     terms : dict of str to float
         What to take from `loss` to arrive at `best`, in that order; ``loss - sum(terms) == best``
-        to rounding.  The keys are those of the formula in `rugtheory.model.verdict`: "own a and b",
+        to rounding.  The keys are those of the formula in `rugtheory.analysis.verdict`: "own a and b",
         "non-Gaussian interference", "spread between rows", "variance above the Welch bound",
         "dropped features", "structure".  A positive term is loss that the model has above the next
         step, a negative one what it does better.  Means over outputs are estimates for all, from

@@ -11,10 +11,11 @@ from numpy.typing import ArrayLike, NDArray
 from .. import _check
 from .._check import Array
 from .._value import ByValue
-from ..channel.row_loss import linear_row, row_loss
-from ..source.amplitude import Amplitude
-from ..source.sparse import SparseSource
-from ..source.uniform import Uniform
+from ..channel.inversion import Estimate
+from ..channel.row_laws import RowLaws
+from ..channel.row_loss import RowLaw, linear_row, row_loss
+from ..model.model import Model, check_model
+from ..source.features import Features, check_features
 from .sampling import Sample, columns_of, drawn, each_row, given, whole
 
 
@@ -27,11 +28,13 @@ class ExactLoss(ByValue):
     rows : ndarray of int64, shape (m,)
         The outputs taken, ascending.
     loss, error : ndarray, shape (m,)
-        Their mean squared errors, and estimates of the numerical error of each, meant as bounds.
+        Their mean squared errors, without importance, and estimates of the numerical error of
+        each, meant as bounds.
     mean : float
-        The loss per feature of the model: over all outputs if `rows` are all of them, and else an
-        estimate for all.  If rows were drawn, it is not ``loss.mean()``: outputs that are unlike
-        the others are drawn more often and count less.  If rows were given, it is.
+        The loss of the model, the mean over all features of importance times squared error: over
+        all outputs if `rows` are all of them, and else an estimate for all.  If rows were drawn, it
+        is not ``loss.mean()``: outputs that are unlike the others are drawn more often and count
+        less.  If rows were given, it is, but for importances.
     mean_error : float
         Mean of `error`, of the same kind.
     standard_error : float
@@ -49,34 +52,24 @@ class ExactLoss(ByValue):
 
 
 def exact_loss(
-    w_in: ArrayLike,
-    w_out: ArrayLike,
-    b: ArrayLike,
-    p: float,
+    model: Model,
+    features: Features,
     *,
     rows: int | ArrayLike | None = None,
-    amplitude: Amplitude = Uniform(),
-    decoder: str = "relu",
     rtol: float = 1e-8,
     seed: int | np.random.Generator = 0,
     progress: Callable[[Iterable[int]], Iterable[int]] = iter,
 ) -> ExactLoss:
-    """Loss per feature of x̂ = ReLU(W_out W_in x + b), without sampling of x and without a Gaussian.
+    """Loss of a model on features of any law, without sampling of x and without a Gaussian.
 
     Parameters
     ----------
-    w_in : array_like, shape (n_dense, n_sparse)
-    w_out : array_like, shape (n_sparse, n_dense)
-    b : array_like, shape (n_sparse,) or scalar
-    p : float in (0, 1]
-        Probability that a feature is on.
+    model : Model
+    features : Features
+        As many as the model has inputs.
     rows : int or array_like of int, optional
         So many rows, drawn from strata of outputs that are alike in the diagonal, the bias and the
         first two moments of the interference, or these; all by default.
-    amplitude : Amplitude
-        Law of a feature that is on.
-    decoder : "relu" or "identity"
-        "identity" leaves the ReLU out.
     rtol : float
         Relative error to aim at in each loss.
     seed : int or Generator
@@ -91,7 +84,7 @@ def exact_loss(
     Raises
     ------
     ValueError, TypeError
-        If shapes do not fit, a value is not finite or outside its range.
+        If model and features do not fit, or an argument is outside its range.
 
     Notes
     -----
@@ -101,80 +94,82 @@ def exact_loss(
     Where `rtol` is out of reach, as for readings at a kink of a discrete law, it says so.
 
     The standard error has been measured on trained models and on such with outputs silenced and
-    damaged: see `rugtheory.model.sampling` for the estimate.
+    damaged: see `rugtheory.analysis.sampling` for the estimate.
 
     Examples
     --------
     Two features that share one hidden unit, v and -v, lose p²/6.
 
     >>> import rugtheory as rt
-    >>> pair = rt.exact_loss([[1, -1]], [[1], [-1]], 0, 0.3)
+    >>> pair = rt.exact_loss(rt.Model([[1, -1]]), rt.Identical(2, 0.3))
     >>> abs(pair.mean - 0.3**2 / 6) < 1e-9
     True
+
+    If they exclude each other, nothing is lost.
+
+    >>> pair = rt.exact_loss(rt.Model([[1, -1]]), rt.Groups([rt.Exclusive([0.3, 0.3])]))
+    >>> bool(pair.mean <= pair.mean_error < 1e-9)
+    True
     """
-    w_in, w_out, b = model("w_in", w_in, "w_out", w_out, b)
-    source = SparseSource(_check.scalar_probability(p), amplitude)
-    _check.choice("decoder", decoder, ("relu", "identity"))
+    check_fit(model, features)
     _check.function("progress", progress)
     rtol = _check.tolerance("rtol", rtol)
-    sample = choose_rows(rows, w_in, w_out, b, source, seed, decoder=decoder)
-    chosen = sample.rows
+    sample = choose_rows(rows, model, features, seed)
+    chosen, laws, noise = sample.rows, RowLaws(features), model.output_noise
     loss, error = np.empty(chosen.size), np.empty(chosen.size)
-    every = each_row(w_in, w_out, chosen)
+    every = each_row(model, chosen)
     for k in progress(range(chosen.size)):
-        a, others = next(every)
-        bias = float(b[chosen[k]])
-        if decoder == "relu":
-            loss[k], error[k] = row_loss(a, others, bias, source, rtol)
-        else:
-            loss[k], error[k] = linear_row(a, others, bias, source)
+        i, row = next(every)
+        heard = laws(i, row, float(noise[i]))
+        loss[k], error[k] = output_loss(model, i, float(row[i]), heard, rtol)
+    importance = features.importance[chosen]
     return ExactLoss(
         chosen,
         loss,
         error,
-        float(sample.weights @ loss),
-        float(np.abs(sample.weights) @ error),
-        sample.standard_error(loss),
+        float(sample.weights @ (importance * loss)),
+        float(np.abs(sample.weights) @ (importance * error)),
+        sample.standard_error(importance * loss),
     )
 
 
-def model(
-    in_name: str, w_in: ArrayLike, out_name: str, w_out: ArrayLike, b: ArrayLike
-) -> tuple[Array, Array, Array]:
-    """The checked weights of a model, `b` as a vector."""
-    w_in, w_out, b = (
-        _check.real(name, x) for name, x in ((in_name, w_in), (out_name, w_out), ("b", b))
+def output_loss(
+    model: Model, i: int, a: float, heard: list[tuple[float, RowLaw]], rtol: float
+) -> Estimate:
+    """Loss of output `i`, with W_ii = `a`."""
+    b, linear = float(model.b[i]), model.activation == "identity"
+    found = [linear_row(a, x, b) if linear else row_loss(a, x, b, rtol) for _, x in heard]
+    value, error = (
+        sum(share * x[k] for (share, _), x in zip(heard, found, strict=True)) for k in (0, 1)
     )
-    if w_in.ndim != 2 or 0 in w_in.shape:
-        raise ValueError(f"{in_name} must have shape (n_dense, n_sparse), got {w_in.shape}")
-    if w_out.shape != w_in.shape[::-1]:
+    return Estimate(value, error)
+
+
+def check_fit(model: Model, features: Features) -> None:
+    """Raise unless these are a model and as many features."""
+    check_model(model)
+    check_features(features)
+    if len(features) != model.n_sparse:
         raise ValueError(
-            f"{out_name} must have shape (n_sparse, n_dense) = {w_in.shape[::-1]} "
-            f"to go with {in_name}, got {w_out.shape}"
+            f"features must be n_sparse = {model.n_sparse}, as many as the model has inputs, "
+            f"got {len(features)}"
         )
-    if b.shape not in ((), (w_in.shape[1],)):
-        raise ValueError(f"b must be a scalar or have shape ({w_in.shape[1]},), got {b.shape}")
-    return w_in, w_out, np.broadcast_to(b, w_in.shape[1])
 
 
 def choose_rows(
     rows: int | ArrayLike | None,
-    w_in: Array,
-    w_out: Array,
-    b: Array,
-    source: SparseSource,
+    model: Model,
+    features: Features,
     seed: int | np.random.Generator,
-    *,
-    decoder: str = "relu",
 ) -> Sample:
     """All rows, so many of them drawn from strata, or the ones given."""
-    n = b.size
+    n = model.n_sparse
     if rows is None:
         return whole(n)
     chosen = _check.integers("rows", rows)
     if chosen.ndim == 0:
         count = _check.integer("rows", int(chosen), 1, n)
-        columns, dead = columns_of(w_in, w_out, b, source, decoder)
+        columns, dead = columns_of(model, features)
         return drawn(count, columns, dead, _check.rng(seed))
     if chosen.min() < 0 or chosen.max() >= n:
         raise ValueError(

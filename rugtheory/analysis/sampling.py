@@ -27,7 +27,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .._check import Array
-from ..source.sparse import SparseSource
+from ..model.model import Model
+from ..source.features import Features
 from ..theory.loss import reduced_loss
 
 Indices = NDArray[np.int64]
@@ -265,50 +266,56 @@ def _best_cut(x: Array) -> int:
     return int(np.argmax(sums**2 * (1 / left + 1 / (x.size - left)))) + 1
 
 
-def columns_of(
-    w_in: Array, w_out: Array, b: Array, source: SparseSource, decoder: str = "relu"
-) -> tuple[Array, NDArray[np.bool_]]:
+def columns_of(model: Model, features: Features) -> tuple[Array, NDArray[np.bool_]]:
     """What is known of all outputs without inversions, and which features are dead.
 
-    Columns: loss in the Gaussian channel, a, b, deviation and mean of the interference; each over
-    its mean size, those of a reading over that of a reading.  A partner, which the ReLU screens,
-    shows in the shape of the interference only.  So where the whole product W is not too much work,
-    the loss is without interference below -¼ a, and Σ_{j≠i} W_ij³ comes after it.
+    Columns: loss in the Gaussian channel, times the importance, a, b, deviation and mean of the
+    interference; each over its mean size, those of a reading over that of a reading.  A partner,
+    which the ReLU screens, shows in the shape of the interference only.  So where the whole product
+    W is not too much work, the loss is without interference below -¼ a, and Σ_{j≠i} W_ij³ comes
+    after it.  Features are taken for independent here.
     """
-    a = np.einsum("ik,ki->i", w_out, w_in)
+    w_in, w_out, b, a = model.w_in, model.w_out, model.b, model.diagonal
+    means, variances = features.mean, features.variance
     dead = dead_features(a)
-    first = w_out @ w_in.sum(axis=1) - a
-    second = np.einsum("ik,ik->i", w_out @ (w_in @ w_in.T), w_out) - a * a
-    spread = np.sqrt(source.variance * np.maximum(second, 0.0))
-    mean = source.mean * first
-    reading = np.abs(a) * source.amplitude.mean + np.abs(b) + spread
-    if decoder == "identity":
-        loss = source.variance * (1 - a) ** 2 + spread**2 + (b + mean - (1 - a) * source.mean) ** 2
-        return _scaled([loss], a, [b, spread, mean], reading), dead
+    first = w_out @ (w_in @ means) - a * means
+    second = np.einsum("ik,ik->i", w_out @ ((w_in * variances) @ w_in.T), w_out) - a * a * variances
+    noise = model.output_noise
+    spread = np.sqrt(np.maximum(second, 0.0) + noise**2)
+    sizes = np.array([law.scale for law in features.amplitudes])
+    reading = np.abs(a) * sizes + np.abs(b) + spread
+    weight = features.importance
+    # Of features of different laws, what tells them apart is a column too.
+    own = [] if np.ptp(weight * variances) == 0 else [weight * variances / np.mean(variances)]
+    if model.activation == "identity":
+        loss = variances * (1 - a) ** 2 + spread**2 + (b + first - (1 - a) * means) ** 2
+        return _scaled([weight * loss, *own], a, [b, spread, first], reading), dead
     if b.size**2 * len(w_in) > _WHOLE:
-        loss = _gaussian(a, b + mean, spread, source)
-        return _scaled([loss], a, [b, spread, mean], reading), dead
+        loss = _gaussian(a, b + first, spread, features)
+        return _scaled([weight * loss, *own], a, [b, spread, first], reading), dead
     heard, squares, cubes = np.empty((3, b.size))
     for start in range(0, b.size, _BLOCK):
         block = slice(start, start + _BLOCK)
         w = w_out[block] @ w_in
-        own = np.arange(len(w))
-        w[own, start + own] = 0.0
+        rows = np.arange(len(w))
+        w[rows, start + rows] = 0.0
         cubes[block] = np.einsum("ij,ij,ij->i", w, w, w)
         w[w < -_SCREENED * np.abs(a[block, None])] = 0.0
-        heard[block], squares[block] = w.sum(axis=1), np.einsum("ij,ij->i", w, w)
-    left = np.sqrt(source.variance * squares)
-    loss = _gaussian(a, b + source.mean * heard, left, source)
+        heard[block], squares[block] = w @ means, np.einsum("ij,ij,j->i", w, w, variances)
+    loss = _gaussian(a, b + heard, np.sqrt(squares + noise**2), features)
     shape = cubes / (float(np.mean(np.abs(a))) or 1.0) ** 3
-    return _scaled([loss, shape], a, [b, spread, mean], reading), dead
+    return _scaled([weight * loss, shape, *own], a, [b, spread, first], reading), dead
 
 
-def _gaussian(a: Array, b: Array, spread: Array, source: SparseSource) -> Array:
+def _gaussian(a: Array, b: Array, spread: Array, features: Features) -> Array:
     """Losses if the interference were Gaussian of this deviation, its mean in b."""
     # A reading without its own feature is one of a feature far below the noise.
     own = np.where(np.abs(a) > 1e-12 * spread, a, 1e-12 * spread)
     noise = np.divide(spread, np.abs(own), out=np.zeros_like(a), where=own != 0)
-    return reduced_loss(own, b, noise, source.p, amplitude=source.amplitude)
+    loss, p = np.empty_like(a), features.on_probability
+    for law, some in features.by_law.items():
+        loss[some] = reduced_loss(own[some], b[some], noise[some], p[some], amplitude=law)
+    return loss
 
 
 def _scaled(first: list[Array], a: Array, readings: list[Array], reading: Array) -> Array:
@@ -325,9 +332,9 @@ def dead_features(diagonal: Array) -> NDArray[np.bool_]:
     return np.asarray(diagonal < _DEAD * typical)
 
 
-def each_row(w_in: Array, w_out: Array, rows: NDArray[np.int64]) -> Iterator[tuple[float, Array]]:
-    """W_ii and the other W_ij of each of `rows`; W in blocks large enough for a product."""
+def each_row(model: Model, rows: NDArray[np.int64]) -> Iterator[tuple[int, Array]]:
+    """The number and W_ij of each of `rows`; W in blocks large enough for a product."""
     for start in range(0, rows.size, _BLOCK):
         some = rows[start : start + _BLOCK]
-        for i, row in zip(some, w_out[some] @ w_in, strict=True):
-            yield float(row[i]), np.delete(row, i)
+        for i, row in zip(some, model.w_out[some] @ model.w_in, strict=True):
+            yield int(i), row

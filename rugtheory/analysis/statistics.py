@@ -16,7 +16,7 @@ from ..source.amplitude import Amplitude
 from ..source.sparse import SparseSource
 from ..source.uniform import Uniform
 from ..theory.bounds import welch_sigma
-from .exact import model
+from .exact import exact_loss as model
 from .sampling import dead_features, each_row
 
 _BLOCK = 256

@@ -1,0 +1,1 @@
+"""What weights do: exact losses, statistics, and what explains a loss."""

@@ -1,0 +1,256 @@
+r"""The joint law of many features: how often each is on, how large then, and what is on with it.
+
+Everything that is computed from features needs only this: they are a mixture of a few *scenarios*,
+and in each of them most features are independent of all others and the rest come in small blocks,
+independent of each other, with a `Pattern` each; amplitudes are independent of everything.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from .. import _check
+from .._check import Array
+from .._value import ByValue
+from .amplitude import Amplitude, check_amplitude
+from .pattern import Algebra, Pattern
+from .sparse import SparseSource
+
+Masks = Callable[[NDArray[np.bool_]], dict[int, NDArray[np.bool_]]]
+
+
+@dataclass(frozen=True, eq=False)
+class Scenario(ByValue):
+    """One value of what makes features dependent on a large scale.
+
+    Attributes
+    ----------
+    probability : float
+        That this is the scenario.
+    p : ndarray, shape (n,)
+        Probability in it that each feature is on.
+    blocks : tuple of Pattern
+        The features in them depend on each other; all others are independent.
+    """
+
+    probability: float
+    p: Array
+    blocks: tuple[Pattern, ...] = ()
+
+    @cached_property
+    def block_of(self) -> dict[int, int]:
+        """The block that each dependent feature is in."""
+        return {i: k for k, block in enumerate(self.blocks) for i in block.features()}
+
+
+class Features(ABC):
+    """The joint law of n features, each with an importance.
+
+    A law of your own is a subclass that says which features are on together, by `scenarios`, how
+    large each of them is, by `amplitudes`, and how much its error counts, by `importance`.  Means,
+    covariances, samples and the laws of sums, and with them exact losses, follow.
+
+    Examples
+    --------
+    Features that come in pairs, on together, by a law of one's own:
+
+    >>> from dataclasses import dataclass
+    >>> import numpy as np, rugtheory as rt
+    >>> @dataclass(frozen=True)
+    ... class Pairs(rt.Features):
+    ...     pairs: int
+    ...     p: float
+    ...
+    ...     @property
+    ...     def amplitudes(self):
+    ...         return (rt.Uniform(),) * (2 * self.pairs)
+    ...
+    ...     @property
+    ...     def scenarios(self):
+    ...         blocks = tuple(
+    ...             rt.OneOf((self.p,), (rt.Every((rt.On(2 * k), rt.On(2 * k + 1))),))
+    ...             for k in range(self.pairs)
+    ...         )
+    ...         return (rt.Scenario(1.0, np.full(2 * self.pairs, self.p), blocks),)
+    >>> print(f"{Pairs(2, 0.1).covariance[0, 1]:.4f}")  # p (1 - p) (E u)²
+    0.0225
+    """
+
+    @property
+    @abstractmethod
+    def amplitudes(self) -> Sequence[Amplitude]:
+        """The law of each feature when it is on, n of them."""
+
+    @property
+    @abstractmethod
+    def scenarios(self) -> Sequence[Scenario]:
+        """Which features are on together; the probabilities of the scenarios add up to 1."""
+
+    @property
+    def importance(self) -> Array:
+        """Weight of the squared error of each feature, shape (n,); 1 unless a law says so."""
+        return np.ones(len(self))
+
+    def __len__(self) -> int:
+        """Number of features."""
+        return len(self.amplitudes)
+
+    @cached_property
+    def on_probability(self) -> Array:
+        """Probability that each feature is on, shape (n,)."""
+        return np.asarray(sum(x.probability * x.p for x in self.scenarios))
+
+    @cached_property
+    def mean(self) -> Array:
+        """E x, shape (n,)."""
+        return self.on_probability * self._moments[0]
+
+    @cached_property
+    def second_moment(self) -> Array:
+        """E x², shape (n,)."""
+        return self.on_probability * self._moments[1]
+
+    @cached_property
+    def variance(self) -> Array:
+        """Var x, shape (n,)."""
+        p, (m1, m2) = self.on_probability, self._moments
+        return p * (m2 - m1**2) + p * (1 - p) * m1**2
+
+    @cached_property
+    def covariance(self) -> Array:
+        """Covariance matrix of x, shape (n, n)."""
+        m1 = self._moments[0]
+        total = np.zeros((len(self), len(self)))
+        for scenario in self.scenarios:
+            shift = scenario.p - self.on_probability
+            total += scenario.probability * np.outer(shift, shift)
+            for block in scenario.blocks:
+                members = list(block.features())
+                for i in members:
+                    if scenario.p[i] > 0:
+                        given = block.given_on(i)
+                        for j in members:
+                            if j != i:
+                                both = given.probability(j) - scenario.p[j]
+                                total[i, j] += scenario.probability * scenario.p[i] * both
+        total *= np.outer(m1, m1)
+        np.fill_diagonal(total, self.variance)
+        return total
+
+    @cached_property
+    def _moments(self) -> tuple[Array, Array]:
+        """E u and E u² of each feature."""
+        known = {law: (law.mean, law.second_moment) for law in set(self.amplitudes)}
+        first, second = np.array([known[law] for law in self.amplitudes]).T
+        return first, second
+
+    def sample(self, n: int, seed: int | np.random.Generator) -> Array:
+        """`n` independent draws of all features, shape (n, n_features); same seed, same draws."""
+        n, generator = _check.count("n", n, 0), _check.rng(seed)
+        x = self.switches(n, generator).astype(float)
+        for law, columns in self.by_law.items():
+            some = x[:, columns]
+            on = some > 0
+            some[on] = law.sample(int(on.sum()), generator)
+            x[:, columns] = some
+        return x
+
+    def switches(self, n: int, seed: int | np.random.Generator) -> NDArray[np.bool_]:
+        """Which features are on in `n` independent draws, shape (n, n_features)."""
+        generator, scenarios = _check.rng(seed), self.scenarios
+        on = np.zeros((n, len(self)), bool)
+        shares = np.array([x.probability for x in scenarios])
+        which = generator.choice(len(scenarios), n, p=shares / shares.sum())
+        for k, scenario in enumerate(scenarios):
+            rows = np.flatnonzero(which == k)
+            some = generator.random((rows.size, len(self))) < scenario.p
+            for block in scenario.blocks:
+                members = sorted(block.features())
+                drawn = block.fold(_Draws(rows.size, generator))
+                for i in members:
+                    some[:, i] = drawn(np.ones(rows.size, bool)).get(i, False)
+            on[rows] = some
+        return on
+
+    @cached_property
+    def by_law(self) -> dict[Amplitude, NDArray[np.intp]]:
+        """The features of each amplitude law."""
+        found: dict[Amplitude, list[int]] = {}
+        for i, law in enumerate(self.amplitudes):
+            found.setdefault(law, []).append(i)
+        return {law: np.array(some) for law, some in found.items()}
+
+    def source(self, i: int) -> SparseSource:
+        """The law of feature `i` alone."""
+        i = _check.integer("i", i, 0, len(self) - 1)
+        return SparseSource(float(self.on_probability[i]), self.amplitudes[i])
+
+
+class _Draws(Algebra[Masks]):
+    """Draws of a pattern: which features are on where it is looked at."""
+
+    def __init__(self, n: int, generator: np.random.Generator) -> None:
+        self.n, self.generator = n, generator
+
+    def on(self, feature: int) -> Masks:
+        return lambda active: {feature: active}
+
+    def one_of(self, p: tuple[float, ...], of: list[Masks]) -> Masks:
+        drawn = np.searchsorted(np.cumsum(p), self.generator.random(self.n), side="right")
+
+        def masks(active: NDArray[np.bool_]) -> dict[int, NDArray[np.bool_]]:
+            found: dict[int, NDArray[np.bool_]] = {}
+            for k, x in enumerate(of):
+                found |= x(active & (drawn == k))
+            return found
+
+        return masks
+
+    def every(self, of: list[Masks]) -> Masks:
+        def masks(active: NDArray[np.bool_]) -> dict[int, NDArray[np.bool_]]:
+            found: dict[int, NDArray[np.bool_]] = {}
+            for x in of:
+                found |= x(active)
+            return found
+
+        return masks
+
+
+def check_features(features: Features) -> None:
+    """Raise TypeError unless `features` is a law of features."""
+    if not isinstance(features, Features):
+        raise TypeError(
+            "features must be a law of features such as Identical(n, p) or Independent(p), "
+            f"got {features!r:.60}"
+        )
+
+
+def laws_of(amplitude: Amplitude | Sequence[Amplitude], n: int) -> tuple[Amplitude, ...]:
+    """One law for all `n` features, or the laws given, as many."""
+    if isinstance(amplitude, Amplitude):
+        return (amplitude,) * n
+    try:
+        laws = tuple(amplitude)
+    except TypeError:
+        check_amplitude(amplitude)  # type: ignore[arg-type]
+    for law in laws:
+        check_amplitude(law)
+    if len(laws) != n:
+        raise ValueError(f"amplitude must be one law, or {n} of them, got {len(laws)}")
+    return laws
+
+
+def importance_of(importance: ArrayLike, n: int) -> Array:
+    """Weights of `n` features, not all zero."""
+    weights = _check.nonnegative("importance", importance)
+    if weights.shape not in ((), (n,)):
+        raise ValueError(f"importance must be a number or have shape ({n},), got {weights.shape}")
+    if not np.any(weights > 0):
+        raise ValueError("importance must be positive for at least one feature")
+    return np.broadcast_to(weights, n)
