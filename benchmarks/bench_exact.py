@@ -1,11 +1,11 @@
-"""Exact losses against Monte Carlo, verdicts, and symmetry statistics at size.
+"""Exact losses against Monte Carlo, verdicts, and statistics at size.
 
     OMP_NUM_THREADS=2 python benchmarks/bench_exact.py [--samples 10000000]
 
 Exact losses of all rows of a trained model (512, 128), and of weights of size (2048, 512), with
 their estimated errors and the time that Monte Carlo would need for a standard error as large, from
 its measured speed in float32.  With `--samples` that many samples are drawn for the trained model
-and compared.  Last, symmetry statistics of (8192, 4096) with the peak of memory.
+and compared.  Last, statistics of (8192, 4096) with the peak of memory.
 """
 
 import argparse
@@ -43,11 +43,11 @@ def random_model(n_sparse, n_dense, generator):
     """Unit columns and the best decoder for their Gaussian interference."""
     w_in = generator.normal(size=(n_dense, n_sparse)) / np.sqrt(n_dense)
     best = rt.optimum(P, n_dense / n_sparse)
-    return rt.Weights(w_in, float(best.a) * w_in.T, np.full(n_sparse, float(best.b)))
+    return rt.Model(w_in, float(best.a) * w_in.T, float(best.b))
 
 
 def compare(name, model, generator):
-    seconds, exact = timed(lambda: rt.exact_loss(model.w_in, model.w_out, model.b, P, rtol=1e-6))
+    seconds, exact = timed(lambda: rt.exact_loss(model, rt.Identical(model.n_sparse, P), rtol=1e-6))
     worst = float((exact.error / exact.loss).max())
     spent, (mean, error, samples) = timed(lambda: monte_carlo(model, 20_000, generator))
     needed = spent * (error / exact.mean_error) ** 2
@@ -64,8 +64,8 @@ def compare(name, model, generator):
 
 def verdict(model):
     """Time of a verdict, least losses over a and b included, in that of the losses of its rows."""
-    given = model.w_in, model.w_out, model.b, P
-    rt.best_known(P, model.w_in.shape[0] / model.w_in.shape[1])
+    given = model, rt.Identical(model.n_sparse, P)
+    rt.best_known(P, model.ratio)
     seconds, found = timed(lambda: rt.explain(*given))
     alone, _ = timed(lambda: rt.exact_loss(*given, rows=found.rows, rtol=1e-7))
     print(f"  verdict on {found.rows} rows {seconds:.2f} s, {seconds / alone:.1f} x their losses")
@@ -90,10 +90,10 @@ def main():
         )
     compare("random (2048, 512)", random_model(2048, 512, generator), generator)
     large = random_model(8192, 4096, generator)
-    seconds, found = timed(lambda: rt.symmetry(large.w_in, large.w_out, large.b, P, rows=2))
+    seconds, found = timed(lambda: rt.statistics(large, rt.Identical(large.n_sparse, P), rows=2))
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
     print(
-        f"symmetry (8192, 4096): {seconds:.1f} s, peak {peak:.2f} GiB, variance over the Welch "
+        f"statistics (8192, 4096): {seconds:.1f} s, peak {peak:.2f} GiB, variance over the Welch "
         f"bound {found.summary()['variance over Welch bound']:.3f}"
     )
 

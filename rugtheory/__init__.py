@@ -7,7 +7,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 from .analysis.exact import ExactLoss, exact_loss
-from .analysis.statistics import Symmetry, symmetry
+from .analysis.statistics import Statistics, statistics
 from .analysis.verdict import Verdict, explain
 from .channel.base import Channel
 from .channel.gaussian import GaussianChannel
@@ -28,9 +28,9 @@ from .source.amplitude import Amplitude
 from .source.beta import Beta
 from .source.discrete import Constant, FromQuadrature
 from .source.exponential import Exponential
-from .source.half_normal import HalfNormal
 from .source.features import Features, Scenario
 from .source.groups import Exclusive, Groups, Parent, Together
+from .source.half_normal import HalfNormal
 from .source.identical import Identical
 from .source.independent import Independent, geometric, zipf
 from .source.latent import Latent
@@ -79,21 +79,6 @@ if TYPE_CHECKING:
 __version__ = "0.1.0"
 
 __all__ = [
-    "OneOf",
-    "On",
-    "Every",
-    "Latent",
-    "zipf",
-    "geometric",
-    "Independent",
-    "Identical",
-    "Together",
-    "Parent",
-    "Groups",
-    "Exclusive",
-    "Scenario",
-    "Features",
-    "Model",
     "GRAPHS",
     "Amplitude",
     "AntipodalChannel",
@@ -104,29 +89,42 @@ __all__ = [
     "Channel",
     "Constant",
     "DecoderOptimum",
+    "Every",
     "ExactLoss",
+    "Exclusive",
     "Exponential",
     "Exponents",
+    "Features",
     "FromQuadrature",
     "Gated",
     "GaussianChannel",
     "GraphCode",
     "GraphOptimum",
+    "Groups",
     "HalfNormal",
+    "Identical",
+    "Independent",
     "JumpReLU",
+    "Latent",
     "Linear",
     "LossGradient",
     "LossParts",
+    "Model",
+    "On",
+    "OneOf",
     "Optimum",
+    "Parent",
     "PrecedenceCode",
     "ReLU",
     "Regime",
     "RowChannel",
     "Rug",
+    "Scenario",
     "SimulatedLoss",
     "SparseConstants",
     "SparseSource",
-    "Symmetry",
+    "Statistics",
+    "Together",
     "UnevenPairs",
     "Uniform",
     "Verdict",
@@ -143,6 +141,7 @@ __all__ = [
     "exact_loss",
     "explain",
     "fwht",
+    "geometric",
     "graph_code",
     "graph_optimum",
     "hadamard_rug",
@@ -168,10 +167,11 @@ __all__ = [
     "sparse_constant_expansion",
     "sparse_constants",
     "sparse_law",
-    "symmetry",
+    "statistics",
     "uneven_pairs",
     "upper_bound",
     "welch_sigma",
+    "zipf",
 ]
 
 

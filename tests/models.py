@@ -21,3 +21,9 @@ def monte_carlo(a, weights, b, p, amplitude, samples, seed=0):
         losses.append((x - np.maximum(a * x + z + b, 0)) ** 2)
     losses = np.concatenate(losses)
     return losses.mean(), losses.std() / np.sqrt(losses.size)
+
+
+def alike(w_in, w_out, b, p, amplitude=rt.Uniform(), decoder="relu"):
+    """A model and identical features."""
+    model = rt.Model(w_in, w_out, b, activation=decoder)
+    return model, rt.Identical(model.n_sparse, p, amplitude)

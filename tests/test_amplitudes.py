@@ -60,7 +60,7 @@ def test_an_unbounded_law_says_how_fast_it_falls():
         end = np.inf
 
     with pytest.raises(TypeError, match="Copy is unbounded, so it must define abscissa"):
-        rt.RowChannel([0.5], 0.1, Copy()).loss(1.0, 0.0)
+        rt.RowChannel.of([0.5], 0.1, Copy()).loss(1.0, 0.0)
 
 
 class TestLaws:
@@ -184,7 +184,7 @@ def alike(function, one, two):
 # They take long for laws with a density.
 _LONG = {
     rt.antipodal_optimum, rt.best_known, rt.critical_ratio, rt.explain, rt.graph_optimum,
-    rt.mixture_loss, rt.represented_fraction, rt.symmetry, rt.uneven_pairs,
+    rt.mixture_loss, rt.represented_fraction, rt.statistics, rt.uneven_pairs,
 }  # fmt: skip
 
 
@@ -218,7 +218,7 @@ def test_an_atom_at_zero(function, arguments):
 _SEARCHED = {
     rt.graph_optimum, rt.uneven_pairs, rt.antipodal_optimum, rt.best_known, rt.explain,
 }  # fmt: skip
-_TO_FOUR_DIGITS = {rt.critical_ratio, rt.represented_fraction, rt.symmetry}
+_TO_FOUR_DIGITS = {rt.critical_ratio, rt.represented_fraction, rt.statistics}
 
 
 def test_a_new_law_against_simulation():
@@ -267,7 +267,7 @@ def test_a_new_law_against_simulation():
     w = np.array([0.3, -0.4])
     z = rt.SparseSource(p, law).sample((n, 2), rng) @ w
     squares = (x - np.maximum(a * x + z + b, 0)) ** 2
-    exact = rt.RowChannel(w, p, law).loss(a, b)
+    exact = rt.RowChannel.of(w, p, law).loss(a, b)
     assert abs(squares.mean() - exact.value) < 4 * squares.std() / np.sqrt(n)
     # Few amplitudes are near 0: there is no term of the order of σ³ from what a threshold misses.
     constants = rt.sparse_constants(p, amplitude=law)

@@ -8,6 +8,7 @@ from scipy.stats import norm
 import rugtheory as rt
 
 from .laws.domain import AMPLITUDES
+from .models import alike
 
 LAWS = [rt.Uniform(), rt.Uniform(0.5, 0.6), rt.Exponential(0.5), rt.Beta(2, 3), rt.Constant(0.7)]
 
@@ -21,7 +22,7 @@ def test_loss_against_the_exact_loss_of_many_small_weights(law, a, b, sigma):
 
     def with_rest_of(n):
         rest = np.resize([1.0, -1.0], n) * a * sigma / np.sqrt(n * variance)
-        return rt.RowChannel(np.append(-a, rest), p, law).loss(a, b, rtol=1e-8).value
+        return rt.RowChannel.of(np.append(-a, rest), p, law).loss(a, b, rtol=1e-8).value
 
     few, more, most = (with_rest_of(n) for n in (1000, 2000, 4000))
     expected = (few - 6 * more + 8 * most) / 3  # errors of orders 1/n and 1/n²
@@ -100,7 +101,7 @@ class TestUnevenPairs:
         best = rt.uneven_pairs(p, amplitude=law)
         c = float(best.coupling)
         w_in, w_out = [[1.0, -c]], [[best.a[0]], [-best.a[1] / c]]
-        exact = rt.exact_loss(w_in, w_out, best.b, p, amplitude=law)
+        exact = rt.exact_loss(*alike(w_in, w_out, best.b, p, amplitude=law))
         assert abs(exact.mean - best.loss) <= exact.mean_error + 1e-9 * best.loss
 
     def test_no_other_pair_does_better(self):
@@ -110,7 +111,7 @@ class TestUnevenPairs:
         def loss(x):
             c, a1, b1, a2, b2 = x
             rows = ((a1, -a1 * c, b1), (a2, -a2 / c, b2))
-            return sum(rt.RowChannel([w], p).loss(a, b, rtol=1e-9).value for a, w, b in rows) / 2
+            return sum(rt.RowChannel.of([w], p).loss(a, b, rtol=1e-9).value for a, w, b in rows) / 2
 
         found = optimize.minimize(loss, [0.5, 1, 0, 1, 0], method="Nelder-Mead")
         assert best.loss <= found.fun * (1 + 1e-7)
@@ -123,7 +124,7 @@ class TestUnevenPairs:
 
     def test_linear_branch(self):
         """Where features are common the biases are those of a linear decoder, p E u (c + c²)."""
-        found = rt.exact_loss([[1.0, -0.5]], [[0.871], [-0.4]], [0.209, 0.48], 0.8).mean
+        found = rt.exact_loss(*alike([[1.0, -0.5]], [[0.871], [-0.4]], [0.209, 0.48], 0.8)).mean
         assert rt.uneven_pairs(0.8).loss <= found * (1 + 1e-6) < 0.0528
         assert rt.uneven_pairs(0.9).loss < rt.antipodal_optimum(0.9, 0.5).loss
 
@@ -192,7 +193,7 @@ def below_a_scan(law, p):
         found.append(((one + two) / 2, c, a1, b1, a2, b2))
     for _, c, a1, b1, a2, b2 in sorted(found)[:3]:
         exact = rt.exact_loss(
-            [[1.0, -c]], [[a1], [-a2 / c]], [b1, b2], p, amplitude=law, rtol=1e-10
+            *alike([[1.0, -c]], [[a1], [-a2 / c]], [b1, b2], p, amplitude=law), rtol=1e-10
         )
         assert best.loss <= exact.mean * (1 + 1e-9) + exact.mean_error
 

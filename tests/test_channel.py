@@ -16,7 +16,7 @@ WEIGHTS = np.random.default_rng(2).normal(size=40) * 0.15
 
 @pytest.mark.parametrize("law", LAWS, ids=repr)
 def test_cumulants_are_derivatives_of_the_log_mgf(law):
-    channel = rt.RowChannel(WEIGHTS[:9], 0.2, law)
+    channel = rt.RowChannel.of(WEIGHTS[:9], 0.2, law)
     h = 0.4
     # Cauchy's integral for the Taylor coefficients of log E exp(sZ) around 0.
     s = h * np.exp(2j * np.pi * np.arange(64) / 64)
@@ -29,7 +29,7 @@ def test_cumulants_are_derivatives_of_the_log_mgf(law):
 @pytest.mark.parametrize("law", LAWS, ids=repr)
 @pytest.mark.parametrize(("size", "p"), [(40, 0.1), (3, 0.5), (20, 0.002)])
 def test_tail_against_simulation(law, size, p):
-    channel = rt.RowChannel(WEIGHTS[:size], p, law)
+    channel = rt.RowChannel.of(WEIGHTS[:size], p, law)
     z = channel.source.sample((200_000, size), 1) @ WEIGHTS[:size]
     t = channel.mean + channel.std * np.array([-2.1, -1.3, -0.4, 0.3, 1.1, 1.9, 3.2])
     tail, error = channel.tail(t)
@@ -41,7 +41,7 @@ def test_tail_against_simulation(law, size, p):
 
 def test_one_interferer_in_closed_form():
     """Z = 0 with probability 1 - p, else uniform on [0, ½]."""
-    channel = rt.RowChannel([0.5], 0.3)
+    channel = rt.RowChannel.of([0.5], 0.3)
     t = np.array([-0.1, 0.1, 0.37, 0.6])
     tail, error = channel.tail(t)
     assert np.all(np.abs(tail - [1, 0.3 * 0.8, 0.3 * 0.26, 0]) <= error)
@@ -53,13 +53,13 @@ def test_one_interferer_in_closed_form():
 
 
 def test_distance_of_a_constant():
-    assert rt.RowChannel([0.0], 0.3).distance_from_gaussian().value == 1
+    assert rt.RowChannel.of([0.0], 0.3).distance_from_gaussian().value == 1
 
 
 def test_distance_falls_with_size():
     """Berry and Esseen: about as the inverse root of the number of terms."""
     distances = [
-        rt.RowChannel(np.full(n, 1.0), 0.3).distance_from_gaussian().value for n in (16, 64, 256)
+        rt.RowChannel.of(np.full(n, 1.0), 0.3).distance_from_gaussian().value for n in (16, 64, 256)
     ]
     assert distances[0] / distances[1] == pytest.approx(2, rel=0.2)
     assert distances[1] / distances[2] == pytest.approx(2, rel=0.2)
@@ -67,14 +67,14 @@ def test_distance_falls_with_size():
 
 class TestCorrections:
     def test_gaussian_is_the_reduced_loss(self):
-        channel = rt.RowChannel(WEIGHTS, 0.1)
+        channel = rt.RowChannel.of(WEIGHTS, 0.1)
         expected = rt.reduced_loss(1.3, -0.4 + channel.mean, channel.std / 1.3, 0.1)
         assert channel.gaussian_loss(1.3, -0.4) == pytest.approx(float(expected), rel=1e-14)
 
     @pytest.mark.parametrize("a", [1.2, 0.0, -0.5])
     def test_series_from_its_definition(self, a):
         """The Edgeworth density integrated numerically."""
-        channel = rt.RowChannel(WEIGHTS, 0.1)
+        channel = rt.RowChannel.of(WEIGHTS, 0.1)
         b = -0.2
         k1, k2, k3, k4 = channel.cumulants()
         sd = np.sqrt(k2)
@@ -105,7 +105,7 @@ class TestCorrections:
         errors = []
         for n in (100, 400, 1600):
             weights = np.full(n, -0.9 / np.sqrt(n))
-            channel = rt.RowChannel(weights, 0.3)
+            channel = rt.RowChannel.of(weights, 0.3)
             b = -0.25 - channel.mean
             truth = channel.loss(1.1, b, rtol=1e-10).value
             errors.append([abs(channel.corrected_loss(1.1, b, order=k) - truth) for k in (2, 3, 4)])
@@ -118,11 +118,11 @@ class TestCorrections:
 @pytest.mark.parametrize(
     ("make", "message"),
     [
-        (lambda: rt.RowChannel([[0.1]], 0.1), r"weights must be a vector, got shape \(1, 1\)"),
-        (lambda: rt.RowChannel([np.inf], 0.1), "weights must be finite, got inf"),
-        (lambda: rt.RowChannel([0.1], 1.1), r"p must lie in \(0, 1\], got 1.1"),
+        (lambda: rt.RowChannel.of([[0.1]], 0.1), r"weights must be a vector, got shape \(1, 1\)"),
+        (lambda: rt.RowChannel.of([np.inf], 0.1), "weights must be finite, got inf"),
+        (lambda: rt.RowChannel.of([0.1], 1.1), r"p must lie in \(0, 1\], got 1.1"),
         (
-            lambda: rt.RowChannel([0.1], 0.1).corrected_loss(1, 0, order=5),
+            lambda: rt.RowChannel.of([0.1], 0.1).corrected_loss(1, 0, order=5),
             r"order must be in \[2, 4\]",
         ),
     ],
@@ -140,7 +140,7 @@ def test_errors_of_tails_hold(seed, count):
     rng, known = np.random.default_rng(seed), 0
     kinds = {"uniform": rt.Uniform, "exponential": rt.Exponential}
     for law, _, weights, _, p in rows.hard(seed, count):
-        channel, w = rt.RowChannel(weights, p, kinds[law[0]](*law[1:])), np.array(weights)
+        channel, w = rt.RowChannel.of(weights, p, kinds[law[0]](*law[1:])), np.array(weights)
         size = channel.amplitude.mean
         near = rng.choice([0.001, -0.001, 1e-6, w[0] * size, 1.3 * w[0] * size, w.sum() * size])
         t = float(near if rng.random() < 0.8 else rng.normal() * np.abs(w).sum())
@@ -151,6 +151,6 @@ def test_errors_of_tails_hold(seed, count):
 
 
 def test_a_tail_between_weights_of_very_different_size():
-    channel = rt.RowChannel([1.0, 0.001, -70.0], 0.1, rt.Uniform(9, 10))
+    channel = rt.RowChannel.of([1.0, 0.001, -70.0], 0.1, rt.Uniform(9, 10))
     tail, error = channel.tail(0.001)
     assert abs(tail - 0.171) <= error < 1e-3

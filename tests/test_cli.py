@@ -12,6 +12,8 @@ from rugtheory._files import RECORD
 from rugtheory.cli import main
 from rugtheory.structure.curves import FIGURE_2_P, PAPER_GRID
 
+from .models import alike
+
 
 def rows_of(folder):
     return pd.read_csv(folder / "curves.csv").set_index(["p", "ratio"])
@@ -160,9 +162,9 @@ class TestWeights:
         out, err = capsys.readouterr()
         report = json.loads(out)
         model = rt.read_weights(file)
-        verdict = rt.explain(model.w_in, model.w_out, model.b, 0.05, rows=2)
+        verdict = rt.explain(*alike(model.w_in, model.w_out, model.b, 0.05), rows=2)
         assert report["verdict"] == vars(verdict)
-        assert report["symmetry"]["with antipodal partner"] == 32
+        assert report["statistics"]["with antipodal partner"] == 32
         assert picture.stat().st_size > 20_000
         assert "inverting" in err
 
@@ -173,7 +175,7 @@ class TestWeights:
         assert "outputs that never fire          0" in out
         # Terms have the signs of the verdict, which add up to the gap: no minus sign before them.
         model = rt.read_weights(file)
-        verdict = rt.explain(model.w_in, model.w_out, model.b, 0.05, rows=2)
+        verdict = rt.explain(*alike(model.w_in, model.w_out, model.b, 0.05), rows=2)
         for name, value in verdict.terms.items():
             assert f"\n  {name:30} {value:+.6g}\n" in out
         assert sum(verdict.terms.values()) == pytest.approx(verdict.loss - verdict.best)

@@ -5,6 +5,8 @@ import pytest
 
 import rugtheory as rt
 
+from .models import alike
+
 
 def test_xor_makes_a_matrix_of_rank_one():
     """Section 4.2.2 prints H_ij = (-1)^popcount(i XOR j)."""
@@ -51,8 +53,8 @@ def test_pairs_beat_the_rug():
         w = weights.matrix()
         assert w @ w == pytest.approx(2 * w) and np.array_equal(w, w.T)  # (7)
     b = rug.bias(best.b, best.a, p)
-    first = rt.exact_loss(rug.w_in, rug.w_out(float(best.a)), b, p, rows=[0])
-    second = rt.exact_loss(pairs.w_in, pairs.w_out(), 0.0, p, rows=[0])
+    first = rt.exact_loss(*alike(rug.w_in, rug.w_out(float(best.a)), b, p), rows=[0])
+    second = rt.exact_loss(*alike(pairs.w_in, pairs.w_out(), 0.0, p), rows=[0])
     assert second.mean < 0.25 * first.mean
 
 
@@ -77,7 +79,7 @@ class TestCode:
 
         off = rug.phi[1:]
         assert published(2 * off) == pytest.approx(2 * published(off))
-        scaled = rt.symmetry(rug.w_in, rug.w_out(2.0), 0.0, 0.1, rows=1)
+        scaled = rt.statistics(*alike(rug.w_in, rug.w_out(2.0), 0.0, 0.1), rows=1)
         assert scaled.lyapunov == pytest.approx(np.full(256, rug.lyapunov))
 
     def test_linear_baseline(self):

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 import rugtheory as rt
 from rugtheory.channel.row_loss import Row
 
-from .models import TRAINED, monte_carlo
+from .models import TRAINED, alike, monte_carlo
 from .oracle import rows
 from .oracle.enumeration import constant_loss, uniform_loss
 
@@ -37,7 +37,7 @@ def cases():
 @pytest.mark.parametrize(("name", "a", "weights", "b", "p"), list(cases()))
 class TestEnumeration:
     def check(self, a, weights, b, p, law, truth):
-        row = rt.RowChannel(weights, p, law).loss(a, b, rtol=1e-9)
+        row = rt.RowChannel.of(weights, p, law).loss(a, b, rtol=1e-9)
         error = abs(row.value - truth)
         assert error <= row.error + 1e-15 * truth, "the estimate is too small"
         assert row.error <= 1e-8 * truth + 1e-300
@@ -66,7 +66,7 @@ def test_rows_scaled(a, threshold, p):
 
 def test_twelve_features():
     weights = rng.normal(size=11) * 0.3
-    row = rt.RowChannel(weights, 0.2, rt.Constant(1.0)).loss(1.1, -0.2)
+    row = rt.RowChannel.of(weights, 0.2, rt.Constant(1.0)).loss(1.1, -0.2)
     assert row.value == pytest.approx(float(constant_loss(1.1, weights, -0.2, 0.2, 1)), rel=1e-10)
 
 
@@ -82,7 +82,7 @@ def test_many_atoms_stay_honest(size, p):
     a, b = 1.1, -0.2
     on = share @ (1 - np.maximum(a + z + b, 0)) ** 2
     truth = (1 - p) * (share @ np.maximum(z + b, 0) ** 2) + p * on
-    row = rt.RowChannel(weights, p, rt.Constant(1.0)).loss(a, b)
+    row = rt.RowChannel.of(weights, p, rt.Constant(1.0)).loss(a, b)
     assert abs(row.value - truth) <= row.error
     assert row.error <= 1e-4 * truth
 
@@ -101,7 +101,7 @@ def test_lattice():
     z = (low + np.arange(law.size)) / n_dense
     off, on = np.maximum(b + a * z, 0) ** 2, (1 - np.maximum(a + a * z + b, 0)) ** 2
     truth = (1 - p) * (law @ off) + p * (law @ on)
-    row = rt.RowChannel(a * rug.phi[1:], p, rt.Constant(1.0)).loss(a, b)
+    row = rt.RowChannel.of(a * rug.phi[1:], p, rt.Constant(1.0)).loss(a, b)
     assert row.value == pytest.approx(truth, rel=1e-11)
 
 
@@ -113,7 +113,7 @@ LAWS = [rt.Uniform(), rt.Exponential(0.5), rt.HalfNormal(0.7), rt.Beta(2, 3), rt
 def test_laws_against_simulation(law, size, p):
     weights = np.random.default_rng(size).normal(size=size) / np.sqrt(size)
     a, b = 1.2, -0.15
-    row = rt.RowChannel(weights, p, law).loss(a, b)
+    row = rt.RowChannel.of(weights, p, law).loss(a, b)
     assert row.error <= 1e-6 * row.value
     mean, error = monte_carlo(a, weights, b, p, law, 200_000)
     assert abs(row.value - mean) < 4.5 * error + row.error
@@ -123,10 +123,10 @@ def test_laws_against_simulation(law, size, p):
 @settings(max_examples=30)
 def test_with_a_large_bias_the_decoder_is_linear(size, p, a, b):
     weights = np.random.default_rng(size).normal(size=size) * 0.3
-    row = rt.RowChannel(weights, p).loss(a, b, rtol=1e-6)
+    row = rt.RowChannel.of(weights, p).loss(a, b, rtol=1e-6)
     assert 0 < row.value
     b += 20.0 + size
-    always = rt.RowChannel(weights, p).loss(a, b, rtol=1e-9)
+    always = rt.RowChannel.of(weights, p).loss(a, b, rtol=1e-9)
     v, mean = rt.SparseSource(p).variance, rt.SparseSource(p).mean
     linear = v * ((1 - a) ** 2 + weights @ weights)
     linear += (b + mean * (weights.sum() + a - 1)) ** 2
@@ -138,7 +138,7 @@ class TestModels:
     def test_trained(self, name):
         model, p = rt.read_weights(TRAINED[name]), 0.045
         rows = np.arange(0, 512, 32)
-        exact = rt.exact_loss(model.w_in, model.w_out, model.b, p, rows=rows)
+        exact = rt.exact_loss(*alike(model.w_in, model.w_out, model.b, p), rows=rows)
         assert np.all(exact.error <= 1e-8 * exact.loss)
         generator = np.random.default_rng(0)
         losses = []
@@ -152,14 +152,14 @@ class TestModels:
     def test_gaussian_formula_is_far_off(self):
         model = rt.read_weights(TRAINED["trained_512_128"])
         w = model.w_out[7] @ model.w_in
-        channel = rt.RowChannel(np.delete(w, 7), 0.045)
+        channel = rt.RowChannel.of(np.delete(w, 7), 0.045)
         ratio = channel.gaussian_loss(w[7], model.b[7]) / channel.loss(w[7], model.b[7]).value
         assert 1.4 < ratio < 1.7
 
     def test_rows_in_closed_form(self):
         """Pairs (v, -v) share a unit, another feature has one of its own: p²/6, p²/6 and 0."""
         w_in = np.array([[1.0, -1.0, 0.0], [0.0, 0.0, 1.0]])
-        exact = rt.exact_loss(w_in, w_in.T, 0.0, 0.2)
+        exact = rt.exact_loss(*alike(w_in, w_in.T, 0.0, 0.2))
         assert exact.loss == pytest.approx([0.2**2 / 6] * 2 + [0], rel=1e-8, abs=1e-15)
         assert exact.mean == pytest.approx(0.2**2 / 9, rel=1e-8)
         assert exact.standard_error == 0
@@ -168,7 +168,7 @@ class TestModels:
         generator = np.random.default_rng(3)
         w_in, w_out = generator.normal(size=(5, 12)), generator.normal(size=(12, 5)) / 5
         b, p = generator.normal(size=12), 0.3
-        exact = rt.exact_loss(w_in, w_out, b, p, decoder="identity")
+        exact = rt.exact_loss(*alike(w_in, w_out, b, p, decoder="identity"))
         residual = np.eye(12) - w_out @ w_in
         source = rt.SparseSource(p)
         direct = source.variance * (residual**2).sum(1) + (source.mean * residual.sum(1) - b) ** 2
@@ -177,23 +177,23 @@ class TestModels:
     def test_sampled_rows_estimate_the_mean(self):
         rug = rt.hadamard_rug(64, 16, seed=0)
         w_out = rug.w_out() * np.linspace(0.8, 1.6, 64)[:, None]
-        everything = rt.exact_loss(rug.w_in, w_out, -0.2, 0.05, rtol=1e-5)
-        some = rt.exact_loss(rug.w_in, w_out, -0.2, 0.05, rows=24, seed=2, rtol=1e-5)
+        everything = rt.exact_loss(*alike(rug.w_in, w_out, -0.2, 0.05), rtol=1e-5)
+        some = rt.exact_loss(*alike(rug.w_in, w_out, -0.2, 0.05), rows=24, seed=2, rtol=1e-5)
         assert some.rows.size == 24
         assert 0 < abs(some.mean - everything.mean) < 4 * some.standard_error
-        again = rt.exact_loss(rug.w_in, w_out, -0.2, 0.05, rows=some.rows, rtol=1e-5)
+        again = rt.exact_loss(*alike(rug.w_in, w_out, -0.2, 0.05), rows=some.rows, rtol=1e-5)
         assert np.array_equal(again.loss, some.loss)
 
     def test_zero_weights_do_not_interfere(self):
-        alone = rt.RowChannel([], 0.3).loss(1.1, -0.1).value
-        assert rt.RowChannel([0.0, 0.0], 0.3).loss(1.1, -0.1).value == alone
+        alone = rt.RowChannel.of([], 0.3).loss(1.1, -0.1).value
+        assert rt.RowChannel.of([0.0, 0.0], 0.3).loss(1.1, -0.1).value == alone
         assert alone == pytest.approx(float(rt.reduced_loss(1.1, -0.1, 0.0, 0.3)), rel=1e-15)
 
     def test_negligible_weights_change_nothing(self):
         """Rounding left in W of an antipodal rug at ratio ½ must not hide its atom."""
         generator = np.random.default_rng(0)
         weights = np.append(-1.0, generator.normal(size=500) * 1e-17)
-        row = rt.RowChannel(weights, 0.045).loss(1.0, 0.0)
+        row = rt.RowChannel.of(weights, 0.045).loss(1.0, 0.0)
         assert row.value == pytest.approx(0.045**2 / 6, rel=1e-8)
 
 
@@ -208,21 +208,22 @@ class TestModels:
         ({"p": [0.1, 0.2]}, "p must be a scalar"),
         ({"rows": 4}, r"rows must be in \[1, 3\], got 4"),
         ({"rows": [0, 3]}, r"rows must lie in \[0, 2\], got 3"),
-        ({"decoder": "tanh"}, "decoder must be one of relu, identity, got 'tanh'"),
+        ({"decoder": "tanh"}, "activation must be one of relu, identity, got 'tanh'"),
         ({"rtol": 0.0}, "rtol must be positive"),
     ],
 )
 def test_bad_values(change, message):
     given = {"w_in": np.ones((2, 3)), "w_out": np.ones((3, 2)), "b": 0.0, "p": 0.1} | change
     with pytest.raises(ValueError, match=message):
-        rt.exact_loss(**given)
+        parts = {name: given.pop(name) for name in ("rows", "rtol") if name in given}
+        rt.exact_loss(*alike(**given), **parts)
 
 
 def test_bad_types():
     with pytest.raises(TypeError, match="rows must be an integer or a vector"):
-        rt.exact_loss(np.ones((2, 3)), np.ones((3, 2)), 0.0, 0.1, rows=1.5)
+        rt.exact_loss(*alike(np.ones((2, 3)), np.ones((3, 2)), 0.0, 0.1), rows=1.5)
     with pytest.raises(TypeError, match="amplitude law"):
-        rt.exact_loss(np.ones((2, 3)), np.ones((3, 2)), 0.0, 0.1, amplitude="uniform")
+        rt.exact_loss(*alike(np.ones((2, 3)), np.ones((3, 2)), 0.0, 0.1, amplitude="uniform"))
 
 
 LAWS_OF_ROWS = {"uniform": rt.Uniform, "exponential": rt.Exponential}
@@ -236,7 +237,7 @@ def test_errors_of_hard_rows_hold(seed, count):
     rtols = np.random.default_rng(seed).choice([1e-4, 1e-6, 1e-8], count)
     reached = 0
     for (law, a, weights, b, p), rtol in zip(rows.hard(seed, count), rtols, strict=True):
-        channel = rt.RowChannel(weights, p, LAWS_OF_ROWS[law[0]](*law[1:]))
+        channel = rt.RowChannel.of(weights, p, LAWS_OF_ROWS[law[0]](*law[1:]))
         found = channel.loss(a, b, rtol=float(rtol))
         error = abs(float(mp.mpf(float(found.value)) - rows.loss(law, a, weights, b, p)))
         assert error <= found.error, (law, a, weights, b, p, rtol)
@@ -257,7 +258,7 @@ def test_errors_of_hard_rows_hold(seed, count):
     ],
 )
 def test_errors_that_were_too_small(law, a, weights, b, p, rtol):
-    found = rt.RowChannel(weights, p, LAWS_OF_ROWS[law[0]](*law[1:])).loss(a, b, rtol=rtol)
+    found = rt.RowChannel.of(weights, p, LAWS_OF_ROWS[law[0]](*law[1:])).loss(a, b, rtol=rtol)
     truth = rows.loss(law, a, weights, b, p)
     assert abs(float(mp.mpf(float(found.value)) - truth)) <= found.error
 
@@ -267,7 +268,7 @@ def test_errors_of_beta_rows_hold(parameters):
     """Against an average over the only interferer of losses without noise."""
     law, p, a, w = rt.Beta(*parameters), 0.3, 1.0, -0.5
     for b in (0.1 * law.mean, -0.3 * law.mean):
-        found = rt.RowChannel([w], p, law).loss(a, b)
+        found = rt.RowChannel.of([w], p, law).loss(a, b)
         # The loss has kinks in x where the reading vanishes at either end of the amplitudes.
         kinks = np.array([[-b / w], [-(a + b) / w], [law.mean]])
         x, share = law.resolving(kinks, np.array([np.sqrt(law.variance) / 4]))
@@ -282,6 +283,6 @@ def test_errors_of_beta_rows_hold(parameters):
 def test_a_beta_row_in_closed_form():
     """u is within 0.5 ± 0.4 but for 1e-60: the ReLU is open for a feature that is on."""
     p, b, square = 0.3, 0.05, 0.5 * 101 / 201
-    found = rt.RowChannel([-0.5], p, rt.Beta(100, 100)).loss(1.0, b)
+    found = rt.RowChannel.of([-0.5], p, rt.Beta(100, 100)).loss(1.0, b)
     truth = p * (b * b - b * p * 0.5 + 0.25 * p * square) + (1 - p) ** 2 * b * b
     assert abs(found.value - truth) <= found.error

@@ -21,7 +21,7 @@ from rugtheory._style import styles
 from rugtheory.cli import main
 from rugtheory.figures import gallery, numbers
 
-from .models import TRAINED
+from .models import TRAINED, alike
 from .test_evidence import DATA
 
 # Least loss of the Gaussian rug at (p, ratio), by mpmath at 60 digits from the definition.
@@ -278,7 +278,7 @@ class TestWeights:
         """Against samples, of a row with a partner in a trained model."""
         model = rt.read_weights(TRAINED["trained_512_128"])
         weights = np.delete(model.w_out[0] @ model.w_in, 0)
-        law = numbers.row_law(rt.RowChannel(weights, 0.045))
+        law = numbers.row_law(rt.RowChannel.of(weights, 0.045))
         stairs, gaussian, *_ = figures.draw_row_law(law, ax)
         values, edges, _ = stairs.get_data()
         n = 20_000
@@ -311,7 +311,9 @@ class TestWeights:
     def test_diagonal(self, ax):
         rug = rt.hadamard_rug(8, 5, seed=0)
         bias = np.linspace(-1, -0.5, 8)
-        figures.draw_diagonal(rt.symmetry(rug.w_in, rug.w_out(1.3), bias, 0.1, rows=1), ax)
+        figures.draw_diagonal(
+            rt.statistics(*alike(rug.w_in, rug.w_out(1.3), bias, 0.1), rows=1), ax
+        )
         diagonal, _, drawn, *_ = (line.get_ydata() for line in ax.get_lines())
         np.testing.assert_allclose(diagonal, 1.3, rtol=1e-13)
         np.testing.assert_array_equal(drawn, bias)
@@ -399,7 +401,7 @@ def everything(sweep, phases, gain):
     """Each function with something to draw, on one or two Axes."""
     curves = rt.loss_curves([0.01, 0.1], [0.1, 0.25])
     rug = rt.hadamard_rug(8, 5, seed=0)
-    found = rt.symmetry(rug.w_in, rug.w_out(), np.zeros(8), 0.1, rows=1)
+    found = rt.statistics(*alike(rug.w_in, rug.w_out(), np.zeros(8), 0.1), rows=1)
     terms = {"dropped features": 0.1, "structure": -0.2}
     verdict = rt.Verdict(1.0, 0.0, 0.0, terms, 1.1, 0.9, "antipodal", 0, 8)
     theory = numbers.theory_beside([0.045], [0.25, 0.5])
@@ -423,7 +425,7 @@ def everything(sweep, phases, gain):
         "draw_paths": lambda axes: figures.draw_paths([path()], axes),
         "draw_phases": lambda ax: figures.draw_phases(phases, ax),
         "draw_row_law": lambda ax: figures.draw_row_law(
-            numbers.row_law(rt.RowChannel(rug.phi[1:], 0.1)), ax
+            numbers.row_law(rt.RowChannel.of(rug.phi[1:], 0.1)), ax
         ),
         "draw_rug": lambda ax: figures.draw_rug(rug, ax),
         "draw_scaling": lambda axes: figures.draw_scaling(scaling, "p", axes),

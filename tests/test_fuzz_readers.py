@@ -96,7 +96,7 @@ def read(folder, files, given):
 
 def assert_usable(result):
     """Values may differ from those that were saved, but they fit together and compute."""
-    if isinstance(result, rt.Weights):
+    if isinstance(result, rt.Model):
         n_dense, n_sparse = result.w_in.shape
         assert result.w_out.shape == (n_sparse, n_dense)
         assert result.b.shape == (n_sparse,)

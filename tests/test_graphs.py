@@ -5,6 +5,8 @@ import pytest
 
 import rugtheory as rt
 
+from .models import alike
+
 # n, k, common neighbours of neighbours and of others; A. E. Brouwer and H. Van Maldeghem, 2022.
 TABLE = {
     "Gewirtz": (56, 10, 0, 2),
@@ -46,7 +48,7 @@ class TestCode:
         p, code = 0.045, rt.graph_code(name)
         best = rt.graph_optimum(p, name)
         w_out = code.w_out(float(best.a), float(best.lift))
-        exact = rt.exact_loss(code.w_in, w_out, best.b, p, rows=3, rtol=1e-7)
+        exact = rt.exact_loss(*alike(code.w_in, w_out, best.b, p), rows=3, rtol=1e-7)
         assert exact.loss == pytest.approx(float(best.loss), rel=1e-6)
         x = rt.SparseSource(p).sample((100_000, code.n_sparse), seed=1)
         losses = np.mean((np.maximum(x @ code.w_in.T @ w_out.T + best.b, 0) - x) ** 2, axis=1)
@@ -60,7 +62,7 @@ class TestCode:
             for sign in (1, -1):
                 w_out = code.w_out(float(best.a) * (1 + sign * da), float(best.lift) + sign * dlift)
                 b = best.b + sign * db
-                near = rt.exact_loss(code.w_in, w_out, b, p, rows=[0], rtol=1e-7).mean
+                near = rt.exact_loss(*alike(code.w_in, w_out, b, p), rows=[0], rtol=1e-7).mean
                 assert near > best.loss * (1 - 1e-4)
 
 

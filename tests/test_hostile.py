@@ -19,7 +19,7 @@ from rugtheory import darkmatter as dm
 from rugtheory.cli import main
 
 RUG, SOURCE, CHANNEL = rt.hadamard_rug(8, 2, seed=0), rt.SparseSource(0.1), rt.GaussianChannel(0.2)
-ROW = rt.RowChannel([0.3, -0.5], 0.1)
+ROW = rt.RowChannel.of([0.3, -0.5], 0.1)
 CURVES = rt.loss_curves(0.1, 0.5)
 LAW, SEED = {"amplitude": rt.Uniform()}, {"seed": 0}
 POINT = {"p": 0.1, "ratio": 0.4}
@@ -89,7 +89,7 @@ FUNCTIONS = {
     rt.sparse_constant_expansion: {"p": 0.1},
     rt.sparse_constants: {"p": 0.1} | LAW,
     rt.sparse_law: GRID | {"kind": "relu", "order": 1},
-    rt.symmetry: MODEL,
+    rt.statistics: MODEL,
     rt.uneven_pairs: {"p": 0.1} | QUICK,
     rt.upper_bound: GRID,
     rt.welch_sigma: GRID,
@@ -220,7 +220,7 @@ NOT_CALLED = {
     "Amplitude", "AntipodalOptimum", "BestKnown", "Channel", "DecoderOptimum", "ExactLoss",
     "Exponents",
     "LossGradient", "LossParts", "Optimum", "Regime", "SimulatedLoss", "SparseConstants",
-    "Symmetry", "UnevenPairs", "Verdict", "Weights", "GRAPHS", "GraphCode", "GraphOptimum",
+    "Statistics", "UnevenPairs", "Verdict", "GRAPHS", "GraphCode", "GraphOptimum",
     "PrecedenceCode",
 }  # fmt: skip
 DARK_NOT_CALLED = {

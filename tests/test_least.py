@@ -10,12 +10,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import rugtheory as rt
+from rugtheory.analysis.verdict import _silent
 from rugtheory.channel.least import least_loss
 from rugtheory.channel.row_loss import Row
-from rugtheory.analysis.verdict import _silent
 
 from .laws.domain import AMPLITUDES, SEEDS
-from .models import TRAINED
+from .models import TRAINED, alike
 
 COS = np.cos(2 * np.pi * np.arange(1, 5) / 5)
 generator = np.random.default_rng(3)
@@ -217,7 +217,7 @@ class TestVerdict:
         angle = 2 * np.pi * np.arange(5) / 5
         w_in = np.array([np.cos(angle), np.sin(angle)])
         told = [
-            rt.explain(w_in, w_in.T, b, 0.01, rows=None, amplitude=law)
+            rt.explain(*alike(w_in, w_in.T, b, 0.01, amplitude=law), rows=None)
             for b in (-0.1, -1.5, -1.9, -5.0, 0.3)
         ]
         for verdict in told:
@@ -245,7 +245,7 @@ class TestVerdict:
         random = np.random.default_rng(seed)
         first = np.append(1.0, random.normal(size=4) * 0.6)
         w = np.array([np.roll(first, k) for k in range(5)])
-        verdict = rt.explain(np.eye(5), w, -1.0, 0.8, rows=None)
+        verdict = rt.explain(*alike(np.eye(5), w, -1.0, 0.8), rows=None)
         x, v = sampled(np.delete(w[0], 0), 0.8, rt.Uniform(), 200_000, seed=1)
         least, _, _ = best_of_all_thresholds(x, v, np.full(x.size, 1 / x.size))
         assert self.reachable(verdict) == pytest.approx(least, rel=0.02)
@@ -259,7 +259,7 @@ class TestSilent:
         b[[5, 6]] -= 4.0  # with so many features on that it never happens
         w_out[9], b[9] = 0.0, 0.0
         w_out[10], b[10] = 0.0, 0.01  # a constant, not silent
-        verdict = rt.explain(model.w_in, w_out, b, 0.045, rows=4)
+        verdict = rt.explain(*alike(model.w_in, w_out, b, 0.045), rows=4)
         assert verdict.silent == 6 and verdict.dead == 2
 
     @pytest.mark.parametrize("law", AMPLITUDES, ids=repr)

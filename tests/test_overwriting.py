@@ -104,7 +104,9 @@ def place(inputs, tmp_path, monkeypatch):
     monkeypatch.setattr(cli.decoders, "decoder_table", remembered(cli.decoders.decoder_table))
     for name in ("draw_curves", "draw_decoders", "draw_scaling", "draw_rug"):
         monkeypatch.setattr(f"rugtheory.figures.{name}", lambda *_: [])
-    monkeypatch.setattr(cli.weights, "symmetry", lambda *_, **__: argparse.Namespace(summary=dict))
+    monkeypatch.setattr(
+        cli.weights, "statistics", lambda *_, **__: argparse.Namespace(summary=dict)
+    )
     monkeypatch.setattr(
         cli.weights,
         "_draw_weights",

@@ -8,6 +8,8 @@ import pytest
 
 import rugtheory as rt
 
+from .models import alike
+
 SIZES = (4, 5, 6, 9)
 
 
@@ -62,7 +64,7 @@ class TestCode:
         """Inversion finds limit and leak of couplings of 1e18."""
         p, n = 1e-3, 8
         code = rt.precedence_code(n, 1e3)
-        exact = rt.exact_loss(code.w_in, code.w_out, 0.0, p, amplitude=law)
+        exact = rt.exact_loss(*alike(code.w_in, code.w_out, 0.0, p, amplitude=law))
         limit = float(rt.precedence_loss(p, n, amplitude=law))
         assert exact.mean_error < 1e-7 * limit
         assert exact.mean - limit == pytest.approx(first_order(code, p, law), rel=0.02)

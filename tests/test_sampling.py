@@ -9,7 +9,7 @@ import pytest
 import rugtheory as rt
 from rugtheory.analysis.sampling import columns_of, drawn, whole
 
-from .models import TRAINED
+from .models import TRAINED, alike
 
 P, SEEDS = 0.045, range(300)
 
@@ -44,7 +44,7 @@ DAMAGES = (silenced, emptied, shuffled, shaken, scaled, shifted)
 @cache
 def losses(name):
     model = rt.read_weights(TRAINED[name])
-    return rt.exact_loss(model.w_in, model.w_out, model.b, P, rtol=1e-3).loss
+    return rt.exact_loss(*alike(model.w_in, model.w_out, model.b, P), rtol=1e-3).loss
 
 
 def damaged(name, damage, count):
@@ -54,7 +54,7 @@ def damaged(name, damage, count):
     k = np.sort(random.choice(model.b.size, count, replace=False))
     damage(*parts, k, random)
     y = losses(name).copy()
-    y[k] = rt.exact_loss(*parts, P, rows=k, rtol=1e-3).loss
+    y[k] = rt.exact_loss(*alike(*parts, P), rows=k, rtol=1e-3).loss
     return parts, y
 
 
@@ -141,8 +141,8 @@ class TestSamples:
         random = np.random.default_rng(1)
         w_in, w_out = random.normal(size=(30, 100)), random.normal(size=(100, 30)) / 30
         given = w_in, w_out + w_in.T / 30, random.normal(size=100) * 0.1, 0.1
-        some = rt.exact_loss(*given, rows=60, decoder="identity")
-        all_of_them = rt.exact_loss(*given, decoder="identity")
+        some = rt.exact_loss(*alike(*given, decoder="identity"), rows=60)
+        all_of_them = rt.exact_loss(*alike(*given, decoder="identity"))
         assert some.standard_error < 1e-9 * some.mean
         assert some.mean == pytest.approx(all_of_them.mean, rel=1e-9)
 
@@ -150,13 +150,15 @@ class TestSamples:
         nothing = SimpleNamespace(loss=0.0, family="none")
         monkeypatch.setattr("rugtheory.analysis.verdict.best_known", lambda *_, **__: nothing)
         parts, _ = damaged("trained_512_128", silenced, 5)
-        verdict = rt.explain(*parts, P, rows=8, seed=3)
-        exact = rt.exact_loss(*parts, P, rows=8, seed=3, rtol=1e-7)
+        verdict = rt.explain(*alike(*parts, P), rows=8, seed=3)
+        exact = rt.exact_loss(*alike(*parts, P), rows=8, seed=3, rtol=1e-7)
         assert verdict.loss == pytest.approx(exact.mean, rel=1e-9)
         assert verdict.standard_error == pytest.approx(exact.standard_error, rel=1e-6)
 
     def test_rows_given_are_averaged(self):
         model = rt.read_weights(TRAINED["trained_512_128"])
-        exact = rt.exact_loss(model.w_in, model.w_out, model.b, P, rows=[4, 9, 2, 9], rtol=1e-3)
+        exact = rt.exact_loss(
+            *alike(model.w_in, model.w_out, model.b, P), rows=[4, 9, 2, 9], rtol=1e-3
+        )
         assert exact.rows.tolist() == [2, 4, 9]
         assert exact.mean == pytest.approx(exact.loss.mean(), rel=1e-14)

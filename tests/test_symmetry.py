@@ -10,7 +10,7 @@ from hypothesis.extra import numpy as hnp
 
 import rugtheory as rt
 
-from .models import TRAINED
+from .models import TRAINED, alike
 
 P = 0.045
 
@@ -43,7 +43,7 @@ class TestStatistics:
         w_in = generator.normal(size=(20, 50))
         w_out = w_in.T + 0.1 * generator.normal(size=(50, 20))
         b = generator.normal(size=50)
-        found = rt.symmetry(w_in, w_out, b, 0.1, rows=2)
+        found = rt.statistics(*alike(w_in, w_out, b, 0.1), rows=2)
         assert not found.dead.any()
         for name, values in direct(w_in, w_out, 0.1).items():
             assert getattr(found, name) == pytest.approx(values, rel=1e-11), name
@@ -63,7 +63,7 @@ class TestStatistics:
     @pytest.mark.parametrize("seed", range(3))
     def test_rugs_reach_the_bound(self, seed):
         rug = rt.hadamard_rug(128, 40, seed=seed)
-        found = rt.symmetry(rug.w_in, rug.w_out(1.3), -0.2, P, rows=1)
+        found = rt.statistics(*alike(rug.w_in, rug.w_out(1.3), -0.2, P), rows=1)
         assert found.variance == pytest.approx(np.full(128, rug.sigma(P) ** 2))
         assert found.welch_variance == pytest.approx(rug.sigma(P) ** 2)
         assert found.lyapunov == pytest.approx(np.full(128, rug.lyapunov))
@@ -77,7 +77,7 @@ class TestStatistics:
 
     def test_partners(self):
         rug = rt.antipodal_rug(64, 16, seed=0)
-        found = rt.symmetry(rug.w_in, rug.w_out(), 0.0, P, rows=1)
+        found = rt.statistics(*alike(rug.w_in, rug.w_out(), 0.0, P), rows=1)
         assert np.array_equal(found.partner, np.arange(64) ^ 32)
         assert found.cubes == pytest.approx(np.full(64, -1.0))
 
@@ -87,7 +87,7 @@ class TestStatistics:
         w_in[:, :10] = 0
         w_out = w_in.T.copy()
         w_out[3] = generator.normal(size=30)  # reads others, but not itself
-        found = rt.symmetry(w_in, w_out, 0.0, P, rows=3)
+        found = rt.statistics(*alike(w_in, w_out, 0.0, P), rows=3)
         assert np.array_equal(np.flatnonzero(found.dead), np.arange(10))
         assert np.all(np.isnan(found.variance[:10])) and np.all(np.isfinite(found.variance[10:]))
         assert all(np.isfinite(x) for x in found.summary().values())
@@ -111,7 +111,7 @@ class TestStatistics:
             kind = generator.choice(len(w_out), dead, replace=False)
             w_out[kind[::2]] = 0
             w_in[:, kind[1::2]] = 0
-            found = rt.symmetry(w_in, w_out, 0.0, P, rows=1)
+            found = rt.statistics(*alike(w_in, w_out, 0.0, P), rows=1)
             alive = ~found.dead
             assert found.dead.sum() >= dead
             ratio = len(w_in) / alive.sum()
@@ -123,17 +123,17 @@ class TestStatistics:
 
     def test_no_bound_where_hidden_units_are_enough(self):
         w_in = np.hstack([np.eye(3), np.zeros((3, 2))])
-        found = rt.symmetry(w_in, w_in.T, 0.0, P, rows=1)
+        found = rt.statistics(*alike(w_in, w_in.T, 0.0, P), rows=1)
         assert found.welch_variance == 0
         assert "variance over Welch bound" not in found.summary()
 
     def test_all_dead(self):
-        found = rt.symmetry(np.zeros((2, 4)), np.zeros((4, 2)), 0.0, P)
+        found = rt.statistics(*alike(np.zeros((2, 4)), np.zeros((4, 2)), 0.0, P))
         assert found.summary() == {"n_sparse": 4, "n_dense": 2, "dead": 4}
 
     def test_trained_model(self):
         model = rt.read_weights(TRAINED["trained_512_128"])
-        found = rt.symmetry(model.w_in, model.w_out, model.b, P, rows=3).summary()
+        found = rt.statistics(*alike(model.w_in, model.w_out, model.b, P), rows=3).summary()
         assert found["dead"] == 0
         # Fig. 3 of arXiv:2410.12101 shows a model like it: diagonal 1.29 ± .01, bias -.18 ± .01.
         assert found["diagonal mean"] == pytest.approx(1.29, abs=0.01)
@@ -175,8 +175,8 @@ def test_spare_hidden_units_change_nothing(spare, dtype):
     # Where the unit takes part in W, compare with that W.
     w = more_out.astype(float) @ more_in.astype(float)
     u, s, vt = np.linalg.svd(w)
-    same = rt.symmetry(s[:9, None] * vt[:9], u[:, :9], -0.1, P, rows=1)
-    padded = rt.symmetry(more_in, more_out, -0.1, P, rows=1)
+    same = rt.statistics(*alike(s[:9, None] * vt[:9], u[:, :9], -0.1, P), rows=1)
+    padded = rt.statistics(*alike(more_in, more_out, -0.1, P), rows=1)
     for field in dataclasses.fields(same):
         x, y = getattr(same, field.name), getattr(padded, field.name)
         if field.name in ("n_dense", "dimensionality", "welch_variance", "distance_error"):
@@ -198,7 +198,7 @@ def frames(copies):
 class TestPartners:
     @staticmethod
     def partners(w_in, a=1.0):
-        return rt.symmetry(w_in, a * w_in.T, 0.0, P, rows=1, amplitude=QUICK).partner
+        return rt.statistics(*alike(w_in, a * w_in.T, 0.0, P, amplitude=QUICK), rows=1).partner
 
     @pytest.mark.parametrize("dtype", ["f4", "f8"])
     @pytest.mark.parametrize("copies", [1, 4])
@@ -253,9 +253,9 @@ def test_cubic_bound(x):
 class TestVerdict:
     def test_terms_add_up(self):
         model = rt.read_weights(TRAINED["trained_512_128"])
-        verdict = rt.explain(model.w_in, model.w_out, model.b, P, rows=6)
+        verdict = rt.explain(*alike(model.w_in, model.w_out, model.b, P), rows=6)
         assert verdict.loss - sum(verdict.terms.values()) == pytest.approx(verdict.best, rel=1e-12)
-        exact = rt.exact_loss(model.w_in, model.w_out, model.b, P, rows=40, seed=5)
+        exact = rt.exact_loss(*alike(model.w_in, model.w_out, model.b, P), rows=40, seed=5)
         error = np.hypot(verdict.standard_error, exact.standard_error)
         assert abs(verdict.loss - exact.mean) < 4 * error
         assert 0 <= verdict.terms["own a and b"] < 1e-5
@@ -267,7 +267,7 @@ class TestVerdict:
     def test_of_an_antipodal_rug_at_its_optimum(self):
         """Finite size apart, all that is left is what pairs gain over the Gaussian."""
         rug, best = rt.antipodal_rug(1024, 256, seed=0), rt.antipodal_optimum(P, 0.25)
-        verdict = rt.explain(rug.w_in, rug.w_out(float(best.a)), best.b, P, rows=2)
+        verdict = rt.explain(*alike(rug.w_in, rug.w_out(float(best.a)), best.b, P), rows=2)
         assert verdict.loss == pytest.approx(float(best.loss), rel=0.02)
         assert 0 <= verdict.terms["own a and b"] < 1e-5
         for name in ("spread between rows", "variance above the Welch bound", "dropped features"):
@@ -280,7 +280,7 @@ class TestVerdict:
         rug, best = rt.hadamard_rug(256, 64, seed=0), rt.optimum(P, 0.25)
         b = rug.bias(best.b, best.a, P)
         good, bad = (
-            rt.explain(rug.w_in, rug.w_out(float(best.a)), b + shift, P, rows=2)
+            rt.explain(*alike(rug.w_in, rug.w_out(float(best.a)), b + shift, P), rows=2)
             for shift in (0, 0.2)
         )
         assert bad.loss - good.loss == pytest.approx(
@@ -293,7 +293,7 @@ class TestVerdict:
         w_in = np.hstack([rug.w_in, np.zeros((64, 128))])
         w_out = np.vstack([rug.w_out(float(best.a)), np.zeros((128, 64))])
         b = np.append(np.full(128, rug.bias(best.b, best.a, P)), np.full(128, P / 2))
-        verdict = rt.explain(w_in, w_out, b, P, rows=6)
+        verdict = rt.explain(*alike(w_in, w_out, b, P), rows=6)
         assert verdict.dead == 128
         expected = 0.5 * float(best.loss) + 0.5 * rt.SparseSource(P).variance - verdict.rug
         assert verdict.terms["dropped features"] == pytest.approx(expected, rel=1e-9)
@@ -301,18 +301,18 @@ class TestVerdict:
 
     def test_all_rows_give_the_loss_of_the_model(self):
         rug = rt.hadamard_rug(16, 8, seed=0)
-        verdict = rt.explain(rug.w_in, rug.w_out(1.2), -0.1, 0.2, rows=None)
-        exact = rt.exact_loss(rug.w_in, rug.w_out(1.2), -0.1, 0.2)
+        verdict = rt.explain(*alike(rug.w_in, rug.w_out(1.2), -0.1, 0.2), rows=None)
+        exact = rt.exact_loss(*alike(rug.w_in, rug.w_out(1.2), -0.1, 0.2))
         assert verdict.loss == pytest.approx(exact.mean, rel=1e-6)
         assert verdict.standard_error == 0 and verdict.rows == 16
 
     def test_all_dead(self):
-        verdict = rt.explain(np.zeros((2, 4)), np.zeros((4, 2)), 0.0, P, rows=None)
+        verdict = rt.explain(*alike(np.zeros((2, 4)), np.zeros((4, 2)), 0.0, P), rows=None)
         assert verdict.loss == pytest.approx(P / 3)
         assert verdict.dead == 4
 
     def test_bad_values(self):
         with pytest.raises(ValueError, match="n_dense must be at most n_sparse = 2, got 3"):
-            rt.explain(np.ones((3, 2)), np.ones((2, 3)), 0.0, P)
+            rt.explain(*alike(np.ones((3, 2)), np.ones((2, 3)), 0.0, P))
         with pytest.raises(ValueError, match="rows must be at least 1"):
-            rt.explain(np.ones((2, 3)), np.ones((3, 2)), 0.0, P, rows=0)
+            rt.explain(*alike(np.ones((2, 3)), np.ones((3, 2)), 0.0, P), rows=0)

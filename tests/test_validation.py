@@ -26,6 +26,8 @@ from validation.sweep import Sweep, _results, collect, finished, key, read_sweep
 from validation.training import PROTOCOLS, Spec, _Scratch, gain, gradients, initial, train
 from validation.workers import Died, Workers
 
+from .models import alike
+
 SPECS = Path(rt.__file__).parents[1] / "validation" / "specs"
 SMALL = Spec(n_sparse=16, n_dense=6, p=0.2, steps=150, rounds=1, rate=1e-3)
 
@@ -91,7 +93,7 @@ class TestTraining:
             gains = [gain(rounds[: k + 1]) for k in range(len(rounds))]
             assert gains[0] == np.inf and all(abs(x) >= 0.03 for x in gains[:-1])
             assert abs(gains[-1]) < 0.03 or len(rounds) == 6
-            exact = rt.exact_loss(model.w_in, model.w_out, model.b, spec.p, rtol=1e-4)
+            exact = rt.exact_loss(*alike(model.w_in, model.w_out, model.b, spec.p), rtol=1e-4)
             assert exact.mean == pytest.approx(min(rounds), rel=1e-9)
         assert min(len(model.rounds) for model in models) < 6
 
@@ -149,7 +151,7 @@ class TestTraining:
     def test_learns_and_is_tied(self):
         (model,) = train([replace(SMALL, tied=True, steps=400, rate=1e-2)])
         assert np.array_equal(model.w_in, model.w_out.T)
-        exact = rt.exact_loss(model.w_in, model.w_out, model.b, 0.2, rtol=1e-5)
+        exact = rt.exact_loss(*alike(model.w_in, model.w_out, model.b, 0.2), rtol=1e-5)
         assert exact.mean < 0.8 * float(rt.linear_loss(0.2, 6 / 16))
 
     def test_exact_loss_is_that_of_fresh_batches(self):
@@ -157,7 +159,7 @@ class TestTraining:
         x = sample(0.2, (20_000, 16), torch.Generator().manual_seed(3)).double().numpy()
         y = np.maximum(x @ model.w_in.T.astype(float) @ model.w_out.T + model.b, 0)
         losses = np.mean((x - y) ** 2, axis=1)
-        exact = rt.exact_loss(model.w_in, model.w_out, model.b, 0.2, rtol=1e-6)
+        exact = rt.exact_loss(*alike(model.w_in, model.w_out, model.b, 0.2), rtol=1e-6)
         assert abs(losses.mean() - exact.mean) < 4.5 * losses.std() / np.sqrt(losses.size)
 
     @pytest.mark.parametrize("p", [1e-5, 0.03, 0.15, 0.3, 1.0])
@@ -212,7 +214,7 @@ class TestTraining:
         expected = stopped.losses.size if stopped.losses.size < 1500 else -1
         assert path.paper_stop in (expected, 1500)
         (model,) = train([spec])
-        exact = rt.exact_loss(model.w_in, model.w_out, model.b, spec.p, rtol=1e-5)
+        exact = rt.exact_loss(*alike(model.w_in, model.w_out, model.b, spec.p), rtol=1e-5)
         assert path.loss.values[-1] == pytest.approx(exact.mean, rel=1e-4)
         path.to_netcdf(tmp_path / "path.nc", engine="h5netcdf")
         assert write_paths([tmp_path / "path.nc"], tmp_path).stat().st_size > 10_000
@@ -242,7 +244,7 @@ def test_training_stays_at_a_graph_code():
     losses = []
     for models in (train([spec], starts=[at]), train([random])):
         given = models[0].w_in, models[0].w_out, models[0].b
-        losses.append(rt.exact_loss(*given, p, rtol=1e-5).mean / float(best.loss))
+        losses.append(rt.exact_loss(*alike(*given, p), rtol=1e-5).mean / float(best.loss))
     assert losses[0] == pytest.approx(1, abs=0.01)
     assert losses[1] > 1.1
 
@@ -360,7 +362,7 @@ class TestSweep:
         spec = SWEEP.specs()[0]
         weights = rt.read_weights(tmp_path / f"{key(spec)}.safetensors")
         about = json.loads((tmp_path / f"{key(spec)}.json").read_text())
-        exact = rt.exact_loss(weights.w_in, weights.w_out, weights.b, spec.p, rtol=1e-6)
+        exact = rt.exact_loss(*alike(weights.w_in, weights.w_out, weights.b, spec.p), rtol=1e-6)
         assert about["loss"] == pytest.approx(exact.mean, rel=1e-9)
         assert about["torch"] == torch.__version__
 

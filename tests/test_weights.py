@@ -7,6 +7,8 @@ from safetensors.numpy import save_file
 
 import rugtheory as rt
 
+from .models import alike
+
 generator = np.random.default_rng(0)
 W_IN, W_OUT = generator.normal(size=(3, 7)), generator.normal(size=(7, 3))
 B = generator.normal(size=7)
@@ -237,7 +239,7 @@ def test_a_torch_module_with_a_bias_of_its_hidden_units(tmp_path):
     x = rt.SparseSource(0.3).sample((200_000, 7), seed=0)
     with torch.no_grad():
         losses = np.mean((module(torch.tensor(x)).numpy() - x) ** 2, axis=1)
-    exact = rt.exact_loss(weights.w_in, weights.w_out, weights.b, 0.3)
+    exact = rt.exact_loss(*alike(weights.w_in, weights.w_out, weights.b, 0.3))
     assert abs(exact.mean - losses.mean()) < 4 * losses.std() / np.sqrt(losses.size)
 
 

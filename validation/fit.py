@@ -72,4 +72,5 @@ def fit(
 
 def _exact(rug: rt.Rug, p: float, a: float, b: float) -> float:
     """All rows of a rug have the same law, so one is enough."""
-    return rt.exact_loss(rug.w_in, rug.w_out(a), rug.bias(b, a, p), p, rows=1).mean
+    model = rt.Model(rug.w_in, rug.w_out(a), rug.bias(b, a, p))
+    return rt.exact_loss(model, rt.Identical(rug.n_sparse, p), rows=1).mean

@@ -41,9 +41,8 @@ def follow(
 
     def record(models: list[Trained]) -> None:
         (model,) = models
-        given = model.w_in, model.w_out, model.b, spec.p
-        exact = rt.exact_loss(*given, rows=min(_ROWS, spec.n_sparse), rtol=1e-5)
-        found = rt.symmetry(*given, rows=1).summary()
+        exact = rt.exact_loss(model.model, spec.features, rows=min(_ROWS, spec.n_sparse), rtol=1e-5)
+        found = rt.statistics(model.model, spec.features, rows=1).summary()
         row = {"loss": exact.mean, "standard_error": exact.standard_error}
         row["batch_loss"] = float(model.losses[-WINDOW:].mean())
         rows.append(row | {name: found.get(key, np.nan) for name, key in _SHOWN.items()})

@@ -227,9 +227,9 @@ def work(specs: list[Spec], device: str) -> list[tuple[Trained, dict[str, Any]]]
 def evaluate(trained: Trained, device: str) -> dict[str, Any]:
     """The exact loss of a model, its statistics, the verdict on it, and where it was made."""
     spec = trained.spec
-    given = trained.w_in, trained.w_out, trained.b, spec.p
-    exact = rt.exact_loss(*given, rows=min(_ROWS, spec.n_sparse), rtol=_RTOL)
-    verdict = rt.explain(*given, rows=min(_EXPLAINED_ROWS, spec.n_sparse))
+    model, features = trained.model, spec.features
+    exact = rt.exact_loss(model, features, rows=min(_ROWS, spec.n_sparse), rtol=_RTOL)
+    verdict = rt.explain(model, features, rows=min(_EXPLAINED_ROWS, spec.n_sparse))
     return {
         "spec": asdict(spec),
         "loss": exact.mean,
@@ -238,7 +238,7 @@ def evaluate(trained: Trained, device: str) -> dict[str, Any]:
         "batch_loss": float(trained.losses[-200:].mean()),
         "steps_done": int(trained.losses.size),
         "rounds": trained.rounds,
-        "statistics": rt.symmetry(*given, rows=1).summary(),
+        "statistics": rt.statistics(model, features, rows=1).summary(),
         "verdict": verdict.terms | {"loss of these rows": verdict.loss},
         "date": str(datetime.date.today()),
         "device": device,

@@ -82,6 +82,11 @@ class Spec:
             raise ValueError(f"protocol must be one of {PROTOCOLS}, got {self.protocol!r}")
 
     @property
+    def features(self) -> rt.Identical:
+        """The law of what the model is trained on."""
+        return rt.Identical(self.n_sparse, self.p)
+
+    @property
     def most_steps(self) -> int:
         """Steps of all rounds."""
         return self.steps * (2**self.rounds - 1)
@@ -114,6 +119,11 @@ class Trained:
     b: np.ndarray
     losses: np.ndarray
     rounds: tuple[float, ...] = ()
+
+    @property
+    def model(self) -> rt.Model:
+        """The weights as a model."""
+        return rt.Model(self.w_in, self.w_out, self.b)
 
 
 def gain(rounds: Sequence[float]) -> float:
@@ -284,8 +294,7 @@ def _share_products(device: str) -> bool:
 
 def _exact(model: Trained) -> float:
     rows = min(_ROWS, model.spec.n_sparse)
-    given = model.w_in, model.w_out, model.b, model.spec.p
-    return rt.exact_loss(*given, rows=rows, rtol=_RTOL).mean
+    return rt.exact_loss(model.model, model.spec.features, rows=rows, rtol=_RTOL).mean
 
 
 def _round(

@@ -11,7 +11,6 @@ import sys
 from pathlib import Path
 
 import matplotlib.pyplot as plt
-import numpy as np
 
 import rugtheory as rt
 from rugtheory.figures import draw_row_law, numbers
@@ -20,11 +19,12 @@ P = 0.045
 rug = rt.hadamard_rug(512, 128, seed=0)
 data = Path(sys.argv[0]).resolve().parents[2] / "tests" / "data"
 model = rt.read_weights(data / "trained_512_128.safetensors")
-row = np.delete(model.w_out[0] @ model.w_in, 0)
+features = rt.Identical(512, P)
+models = {"rug": rt.Model(rug.w_in, rug.w_out()), "trained": model}
 
 figure, axes = plt.subplots(1, 2, figsize=(10.5, 4.2), sharey=True, layout="constrained")
-for ax, name, weights in zip(axes, ("rug", "trained"), (rug.phi[1:], row), strict=True):
-    channel = rt.RowChannel(weights, P)
+for ax, (name, model) in zip(axes, models.items(), strict=True):
+    channel = rt.RowChannel(model, features, 0)
     draw_row_law(numbers.row_law(channel), ax)
     distance = channel.distance_from_gaussian().value
     ax.set_title(

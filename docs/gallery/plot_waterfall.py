@@ -17,7 +17,7 @@ from rugtheory.figures import draw_waterfall
 
 data = Path(sys.argv[0]).resolve().parents[2] / "tests" / "data"
 model = rt.read_weights(data / "trained_512_128.safetensors")
-verdict = rt.explain(model.w_in, model.w_out, model.b, 0.045, rows=8)
+verdict = rt.explain(model, rt.Identical(model.n_sparse, 0.045), rows=8)
 
 figure, ax = plt.subplots(figsize=(8.5, 4.2), layout="constrained")
 draw_waterfall(verdict, ax)

@@ -14,8 +14,8 @@ from .._value import ByValue
 from ..channel.inversion import Estimate
 from ..channel.row_laws import RowLaws
 from ..channel.row_loss import RowLaw, linear_row, row_loss
-from ..model.model import Model, check_model
-from ..source.features import Features, check_features
+from ..model.model import Model, check_fit
+from ..source.features import Features
 from .sampling import Sample, columns_of, drawn, each_row, given, whole
 
 
@@ -143,17 +143,6 @@ def output_loss(
         sum(share * x[k] for (share, _), x in zip(heard, found, strict=True)) for k in (0, 1)
     )
     return Estimate(value, error)
-
-
-def check_fit(model: Model, features: Features) -> None:
-    """Raise unless these are a model and as many features."""
-    check_model(model)
-    check_features(features)
-    if len(features) != model.n_sparse:
-        raise ValueError(
-            f"features must be n_sparse = {model.n_sparse}, as many as the model has inputs, "
-            f"got {len(features)}"
-        )
 
 
 def choose_rows(

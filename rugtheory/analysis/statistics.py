@@ -6,18 +6,16 @@ from dataclasses import dataclass
 
 import numpy as np
 import scipy
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import NDArray
 
 from .. import _check
 from .._check import Array
 from .._value import ByValue
 from ..channel.row import RowChannel
-from ..source.amplitude import Amplitude
+from ..model.model import Model, check_fit
+from ..source.features import Features
 from ..source.sparse import SparseSource
-from ..source.uniform import Uniform
-from ..theory.bounds import welch_sigma
-from .exact import exact_loss as model
-from .sampling import dead_features, each_row
+from .sampling import dead_features
 
 _BLOCK = 256
 # W_ij/W_ii of partners is below this, both ways.
@@ -29,7 +27,7 @@ _NO_RANK = 1e-6
 
 
 @dataclass(frozen=True, eq=False)
-class Symmetry(ByValue):
+class Statistics(ByValue):
     """Statistics of W = W_out W_in; arrays have one entry a feature.
 
     What is relative to W_ii is NaN for dead features; means and spreads leave them out.
@@ -37,20 +35,22 @@ class Symmetry(ByValue):
     Attributes
     ----------
     n_sparse, n_dense : int
-    p : float
+    on_probability : ndarray
+        Probability that each feature is on.
     dead : ndarray of bool, shape (n_sparse,)
         W_ii below a quarter of Σd³/Σd² over the positive diagonal entries d, the typical value
         among features that are alive.
     diagonal, bias : ndarray
         a_i = W_ii (Fig. 4) and b_i (5).
     variance : ndarray
-        Var ν_i = v(p) Σ_{j≠i} (W_ij/W_ii)², equation (6).
+        Var ν_i with noise; of independent features without noise Σ_{j≠i} Var x_j (W_ij/W_ii)²,
+        equation (6).
     mean : ndarray
-        E ν_i = E x Σ_{j≠i} W_ij/W_ii.
+        E ν_i = Σ_{j≠i} E x_j W_ij/W_ii.
     lyapunov : ndarray
-        Σ_{j≠i} |W_ij|³ / (Σ_{j≠i} W_ij²)^{3/2}, equation (3).
+        Σ_{j≠i} (|W_ij| s_j)³ / (W_ii² Var ν_i)^{3/2} with s_j the deviation of x_j, equation (3).
     skewness : ndarray
-        Of ν_i.
+        Of ν_i; NaN for all if features depend on each other.
     cubes : ndarray
         Σ_{j≠i} (W_ij/W_ii)³, on average at least -1 for symmetric semidefinite W.
     partner : ndarray of int
@@ -61,10 +61,12 @@ class Symmetry(ByValue):
         |w_i|² / Σ_j (ŵ_i·w_j)² with w_i column i of W_in, the fraction of a dimension that the
         feature has (Elhage et al., Toy Models of Superposition, 2022); adds up to n_dense or less.
     capacity : ndarray
-        W_ii²/Σ_j W_ij², the part of a reading that is signal.
-    welch_variance : float
+        Var x_i/(Var x_i + Var ν_i), the part of a reading that is signal; of independent features
+        they add up to n_dense at most (Scherlis et al., arXiv:2210.01892).
+    welch_variance : float or None
         The bound on the average of `variance`, equation (6), for the features that are alive: those
-        that are dead cannot lower it.  It is v(p) (n_alive/n_dense - 1), 0 if n_alive ≤ n_dense.
+        that are dead cannot lower it.  It is v (n_alive/n_dense - 1), 0 if n_alive ≤ n_dense, with
+        v = Var x; None unless features are independent and v is the same for all.
     singular_values : ndarray, shape (n_dense,)
         Of W, descending.
     asymmetry : float
@@ -82,7 +84,7 @@ class Symmetry(ByValue):
 
     n_sparse: int
     n_dense: int
-    p: float
+    on_probability: Array
     dead: NDArray[np.bool_]
     diagonal: Array
     bias: Array
@@ -94,7 +96,7 @@ class Symmetry(ByValue):
     partner: NDArray[np.int64]
     dimensionality: Array
     capacity: Array
-    welch_variance: float
+    welch_variance: float | None
     singular_values: Array
     asymmetry: float
     projector_distance: float
@@ -105,8 +107,8 @@ class Symmetry(ByValue):
     def summary(self) -> dict[str, float]:
         """The numbers that say most, over the features that are alive.
 
-        "variance over Welch bound" is left out where the bound is 0, with no more features alive
-        than hidden units.
+        "variance over Welch bound" is left out where there is no bound, or it is 0 with no more
+        features alive than hidden units, and "skewness mean" where features depend on each other.
         """
         alive = ~self.dead
         if not alive.any():
@@ -118,7 +120,7 @@ class Symmetry(ByValue):
         def mean(x: Array) -> float:
             return float(np.mean(x[alive]))
 
-        bound = self.welch_variance
+        bound, skewness = self.welch_variance, mean(self.skewness)
         return {
             "n_sparse": self.n_sparse,
             "n_dense": self.n_dense,
@@ -133,10 +135,11 @@ class Symmetry(ByValue):
             **({"variance over Welch bound": mean(self.variance) / bound} if bound else {}),
             "Lyapunov mean": mean(self.lyapunov),
             "Lyapunov worst": float(np.max(self.lyapunov[alive])),
-            "skewness mean": mean(self.skewness),
+            **({"skewness mean": skewness} if skewness == skewness else {}),
             "sum of cubes mean": mean(self.cubes),
             "dimensionality mean": mean(self.dimensionality),
             "capacity mean": mean(self.capacity),
+            "capacity used": float(np.sum(self.capacity)) / self.n_dense,
             "asymmetry": self.asymmetry,
             "distance from projector": self.projector_distance,
             "distance from Gaussian, mean": float(np.mean(self.distances)),
@@ -144,116 +147,79 @@ class Symmetry(ByValue):
         }
 
 
-def symmetry(
-    w_in: ArrayLike,
-    w_out: ArrayLike,
-    b: ArrayLike,
-    p: float,
+def statistics(
+    model: Model,
+    features: Features,
     *,
     rows: int = 16,
-    amplitude: Amplitude = Uniform(),
     seed: int | np.random.Generator = 0,
-) -> Symmetry:
-    """Symmetry statistics of x̂ = ReLU(W_out W_in x + b), from the factors, W never whole.
+) -> Statistics:
+    """Statistics of the weights of a model, from the factors, W never whole.
 
     Parameters
     ----------
-    w_in : array_like, shape (n_dense, n_sparse)
-    w_out : array_like, shape (n_sparse, n_dense)
-    b : array_like, shape (n_sparse,) or scalar
-    p : float in (0, 1]
-        Probability that a feature is on.
+    model : Model
+    features : Features
+        As many as the model has inputs.
     rows : int
         Number of random rows whose law is compared with a Gaussian.
-    amplitude : Amplitude
-        Law of a feature that is on.
     seed : int or Generator
         For the choice of rows.
 
     Returns
     -------
-    Symmetry
+    Statistics
 
     Raises
     ------
     ValueError, TypeError
-        If shapes do not fit, a value is not finite or outside its range.
+        If model and features do not fit, or an argument is outside its range.
 
     Examples
     --------
     >>> import rugtheory as rt
     >>> rug = rt.hadamard_rug(64, 16, seed=0)
-    >>> found = rt.symmetry(rug.w_in, rug.w_out(), 0.0, 0.1, rows=1)
+    >>> found = rt.statistics(rt.Model(rug.w_in, rug.w_out()), rt.Identical(64, 0.1), rows=1)
     >>> round(found.summary()["variance over Welch bound"], 12)
     1.0
     """
-    w_in, w_out, b = model("w_in", w_in, "w_out", w_out, b)
-    source = SparseSource(_check.scalar_probability(p), amplitude)
+    check_fit(model, features)
     rows = _check.integer("rows", rows, 1)
-    n_dense, n = w_in.shape
-    diagonal = np.einsum("ik,ki->i", w_out, w_in)
+    w_in, w_out, diagonal, n = model.w_in, model.w_out, model.diagonal, model.n_sparse
     dead = dead_features(diagonal)
-    first, second, third, cube = (np.empty(n) for _ in range(4))
-    lowest, close = np.empty(n, np.int64), np.empty(n, bool)
-    reads, written = np.sqrt(np.sum(w_out**2, axis=1)), np.sqrt(np.sum(w_in**2, axis=0))
-    for start in range(0, n, _BLOCK):
-        block = slice(start, min(start + _BLOCK, n))
-        w = w_out[block] @ w_in
-        own = np.arange(block.stop - start)
-        w[own, start + own] = 0
-        squares = w * w
-        first[block], second[block] = w.sum(axis=1), squares.sum(axis=1)
-        cube[block] = np.einsum("ij,ij->i", squares, w)
-        third[block] = np.einsum("ij,ij->i", squares, np.abs(w))
-        sign = np.where(diagonal[block] < 0, -1.0, 1.0)[:, None]
-        w *= sign
-        lowest[block] = np.argmin(w, axis=1)
-        least = w[own, lowest[block]]
-        slack = _ROUNDING * reads[block] * (written[lowest[block]] + written[block])
-        w[own, lowest[block]] = np.inf
-        alone = w.min(axis=1) > least + slack
-        close[block] = alone & (least < _PARTNER * np.abs(diagonal[block]) - slack)
+    sums, partner = _rows(model, features, dead)
     alive = np.where(dead, np.nan, diagonal)
-    close &= ~dead
-    mutual = close & close[lowest] & (lowest[lowest] == np.arange(n))
-    variance = source.variance * second / alive**2
-    noisy = second > 0
-    lyapunov = np.divide(third, second**1.5, out=np.zeros(n), where=noisy)
-    cubes = np.divide(cube, second**1.5, out=np.zeros(n), where=noisy)
-    skew = source.skewness * np.sign(alive) * cubes
+    heard = sums.variance + model.output_noise**2
     chosen = np.flatnonzero(~dead)
     if chosen.size > rows:
         chosen = np.sort(_check.rng(seed).choice(chosen, rows, replace=False))
-    distances = [
-        RowChannel(others, source.p, amplitude).distance_from_gaussian()
-        for _, others in each_row(w_in, w_out, chosen)
-    ]
-    total = float(np.sum(second + diagonal**2))
-    gram = w_in @ w_in.T
+    distances = [RowChannel(model, features, int(i)).distance_from_gaussian() for i in chosen]
+    total = float(np.sum(sums.squares + diagonal**2))
     inner = w_in @ w_out
-    symmetric = float(np.sum(inner * inner.T))
     singular = _singular_values(w_in, w_out)
     rank = int(np.sum(singular > _NO_RANK * singular[0]))
     lengths = np.einsum("ki,ki->i", w_in, w_in)
-    overlaps = np.einsum("ki,ki->i", w_in, gram @ w_in)
-    return Symmetry(
+    overlaps = np.einsum("ki,ki->i", w_in, w_in @ w_in.T @ w_in)
+    own = features.variance * diagonal**2
+    asymmetry = 1 - float(np.sum(inner * inner.T)) / total if total else 0.0
+    return Statistics(
         n_sparse=n,
-        n_dense=n_dense,
-        p=source.p,
+        n_dense=model.n_dense,
+        on_probability=features.on_probability,
         dead=dead,
         diagonal=diagonal,
-        bias=np.array(b),
-        variance=variance,
-        mean=source.mean * first / alive,
-        lyapunov=np.where(dead, np.nan, lyapunov),
-        skewness=skew,
-        cubes=cube / alive**3,
-        partner=np.where(mutual, lowest, -1),
-        dimensionality=np.divide(lengths**2, overlaps, out=np.zeros(n), where=overlaps > 0),
-        capacity=diagonal**2 / np.maximum(second + diagonal**2, 1e-300),
-        welch_variance=_welch_variance(source, n_dense, n - int(dead.sum())),
+        bias=np.array(model.b),
+        variance=heard / alive**2,
+        mean=sums.mean / alive,
+        lyapunov=np.where(dead, np.nan, _over(sums.lyapunov, heard**1.5)),
+        skewness=np.sign(alive) * _over(sums.third, heard**1.5),
+        cubes=sums.cubes / alive**3,
+        partner=partner,
+        dimensionality=_over(lengths**2, overlaps),
+        capacity=_over(own, heard + own),
+        welch_variance=_welch_variance(features, model.n_dense, n - int(dead.sum())),
         singular_values=singular,
-        asymmetry=float(np.sqrt(max(1 - symmetric / total, 0.0))) if total else 0.0,
+        asymmetry=float(np.sqrt(max(asymmetry, 0.0))),
         projector_distance=_from_projector(np.trace(inner), rank, total),
         rows=chosen,
         distances=np.array([d.value for d in distances]),
@@ -261,10 +227,94 @@ def symmetry(
     )
 
 
-def _welch_variance(source: SparseSource, n_dense: int, alive: int) -> float:
-    if alive <= n_dense:
-        return 0.0
-    return float(welch_sigma(source.p, n_dense / alive, amplitude=source.amplitude)) ** 2
+def _over(x: Array, y: Array) -> Array:
+    """x / y, 0 where y is."""
+    return np.divide(x, y, out=np.zeros(y.shape), where=y > 0)
+
+
+@dataclass(frozen=True)
+class _Sums:
+    """Over j ≠ i of W_ij, for each i.
+
+    Attributes
+    ----------
+    mean, variance, third : ndarray
+        Cumulants of Σ W_ij x_j, without noise; the third is NaN for dependent features.
+    squares, cubes : ndarray
+        Of W_ij.
+    lyapunov : ndarray
+        Σ (|W_ij| std x_j)³.
+    """
+
+    mean: Array
+    variance: Array
+    third: Array
+    squares: Array
+    cubes: Array
+    lyapunov: Array
+
+
+def _rows(
+    model: Model, features: Features, dead: NDArray[np.bool_]
+) -> tuple[_Sums, NDArray[np.int64]]:
+    """Sums over each row of W, and the partner of each feature, block by block."""
+    w_in, w_out, diagonal, n = model.w_in, model.w_out, model.diagonal, model.n_sparse
+    mean, variance, deviation = features.mean, features.variance, np.sqrt(features.variance)
+    third = _third_cumulants(features)
+    covariance = None if features.independent else features.covariance
+    found = np.empty((6, n))
+    lowest, close = np.empty(n, np.int64), np.empty(n, bool)
+    reads, written = np.sqrt(np.sum(w_out**2, axis=1)), np.sqrt(np.sum(w_in**2, axis=0))
+    for start in range(0, n, _BLOCK):
+        block = slice(start, min(start + _BLOCK, n))
+        w = w_out[block] @ w_in
+        own = np.arange(block.stop - start)
+        w[own, start + own] = 0
+        squares, size = w * w, np.abs(w)
+        both = squares @ variance if covariance is None else np.sum((w @ covariance) * w, axis=1)
+        found[0, block], found[1, block] = w @ mean, both
+        found[2, block] = (squares * w) @ third
+        found[3, block], found[4, block] = squares.sum(axis=1), np.sum(squares * w, axis=1)
+        found[5, block] = (squares * size) @ deviation**3
+        w *= np.where(diagonal[block] < 0, -1.0, 1.0)[:, None]
+        lowest[block] = np.argmin(w, axis=1)
+        least = w[own, lowest[block]]
+        slack = _ROUNDING * reads[block] * (written[lowest[block]] + written[block])
+        w[own, lowest[block]] = np.inf
+        alone = w.min(axis=1) > least + slack
+        close[block] = alone & (least < _PARTNER * np.abs(diagonal[block]) - slack)
+    close &= ~dead
+    mutual = close & close[lowest] & (lowest[lowest] == np.arange(n))
+    return _Sums(*found), np.where(mutual, lowest, -1)
+
+
+def interference_variance(model: Model, features: Features) -> Array:
+    """Variance of what each output hears besides its own feature, noise and all, shape (n,)."""
+    w_in, w_out, a = model.w_in, model.w_out, model.diagonal
+    if features.independent:
+        heard = (w_in * features.variance) @ w_in.T
+        whole = np.einsum("ik,ik->i", w_out @ heard, w_out)
+        variance = np.maximum(whole - a * a * features.variance, 0.0)
+    else:
+        variance = _rows(model, features, np.zeros(a.size, bool))[0].variance
+    return np.asarray(variance + model.output_noise**2)
+
+
+def _third_cumulants(features: Features) -> Array:
+    """Of each feature; NaN if features depend on each other, where they do not add up."""
+    if not features.independent:
+        return np.full(len(features), np.nan)
+    third, p = np.empty(len(features)), features.on_probability
+    for law, some in features.by_law.items():
+        third[some] = SparseSource(p[some], law).cumulants()[2]
+    return third
+
+
+def _welch_variance(features: Features, n_dense: int, alive: int) -> float | None:
+    variance = features.variance
+    if not features.independent or np.ptp(variance) > 1e-12 * variance[0]:
+        return None
+    return float(variance[0]) * max(alive / n_dense - 1, 0.0)
 
 
 def _singular_values(w_in: Array, w_out: Array) -> Array:

@@ -13,6 +13,10 @@ the best known structure at the model's ratio r.  Angle brackets are means over 
       &+ f[G(\bar σ) - G(σ_W(r/f))] && \text{variance above the Welch bound} \\
       &+ [(1-f)v + f G(σ_W(r/f)) - L_{rug}] && \text{dropped features} \\
       &+ [L_{rug} - L_{best}] && \text{structure} .
+
+Features that are not identical have the first two steps only, down to the Gaussian losses
+⟨I_i G_i(σ_i)⟩ of all outputs, with p, amplitude and importance I of each: bounds and structures for
+them are those of identical features.
 """
 
 from __future__ import annotations
@@ -21,25 +25,28 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import ArrayLike
+from numpy.typing import NDArray
 
 from .. import _check
 from .._check import Array
 from .._value import ByValue
+from ..channel.interference import Interference
 from ..channel.least import least_loss
-from ..channel.row_loss import row_loss
-from ..source.amplitude import Amplitude
+from ..channel.row_laws import RowLaws
+from ..model.model import Model, check_fit
+from ..source.features import Features
 from ..source.sparse import SparseSource, on_law
-from ..source.uniform import Uniform
 from ..structure.best import best_known
 from ..theory.bounds import welch_sigma
 from ..theory.optimum import optimum
-from .exact import exact_loss as model
-from .sampling import columns_of, drawn, each_row, whole
+from .exact import output_loss
+from .sampling import Sample, columns_of, drawn, each_row, whole
+from .statistics import interference_variance
 
 _RTOL = 1e-7
 # Of p: outputs that fire with less probability never fire.
 _SILENT = 1e-6
+GAUSSIAN = "own Gaussian channels"
 
 
 @dataclass(frozen=True, eq=False)
@@ -57,17 +64,19 @@ class Verdict(ByValue):
         Bound on the error of the inversions in `loss`.
     terms : dict of str to float
         What to take from `loss` to arrive at `best`, in that order; ``loss - sum(terms) == best``
-        to rounding.  The keys are those of the formula in `rugtheory.analysis.verdict`: "own a and b",
-        "non-Gaussian interference", "spread between rows", "variance above the Welch bound",
-        "dropped features", "structure".  A positive term is loss that the model has above the next
-        step, a negative one what it does better.  Means over outputs are estimates for all, from
-        the rows taken, but for the Gaussian losses, which are of all.
-    rug : float
-        Loss of the Gaussian rug at the model's ratio.
+        to rounding.  The keys are those of the formula in `rugtheory.analysis.verdict`:
+        "own a and b", "non-Gaussian interference", "spread between rows", "variance above the Welch
+        bound", "dropped features", "structure"; features that are not identical have the first two
+        only.  A positive term is loss that the model has above the next step, a negative one what
+        it does better.  Means over outputs are estimates for all, from the rows taken, but for the
+        Gaussian losses, which are of all.
+    rug : float or None
+        Loss of the Gaussian rug at the model's ratio; None if features are not identical.
     best : float
-        Loss of the best known structure there, of the family `family`.
+        Loss of the best known structure there, of the family `family`; if features are not
+        identical, of Gaussian interference with the deviations that the model has.
     family : str
-        See `BestKnown`.
+        See `BestKnown`; "own Gaussian channels" if features are not identical.
     dead : int
         Number of dead features, of which the diagonal is too small.
     rows : int
@@ -82,7 +91,7 @@ class Verdict(ByValue):
     standard_error: float
     numerical_error: float
     terms: dict[str, float]
-    rug: float
+    rug: float | None
     best: float
     family: str
     dead: int
@@ -91,13 +100,10 @@ class Verdict(ByValue):
 
 
 def explain(
-    w_in: ArrayLike,
-    w_out: ArrayLike,
-    b: ArrayLike,
-    p: float,
+    model: Model,
+    features: Features,
     *,
     rows: int | None = 32,
-    amplitude: Amplitude = Uniform(),
     seed: int | np.random.Generator = 0,
     progress: Callable[[Iterable[int]], Iterable[int]] = iter,
 ) -> Verdict:
@@ -105,16 +111,13 @@ def explain(
 
     Parameters
     ----------
-    w_in : array_like, shape (n_dense, n_sparse), n_dense ≤ n_sparse
-    w_out : array_like, shape (n_sparse, n_dense)
-    b : array_like, shape (n_sparse,) or scalar
-    p : float in (0, 1]
-        Probability that a feature is on.
+    model : Model
+        With a ReLU, and no more hidden units than features.
+    features : Features
+        As many as the model has inputs; amplitudes must not be negative.
     rows : int or None
         How many rows to invert, drawn as by `exact_loss`, but two at least of features alive and
         two of dead ones; None for all.
-    amplitude : Amplitude
-        Law of a feature that is on.
     seed : int or Generator
         For the choice of rows.
     progress : callable
@@ -127,107 +130,172 @@ def explain(
     Raises
     ------
     ValueError, TypeError
-        If shapes do not fit, a value is not finite or outside its range.
+        If model and features do not fit, or an argument is outside its range.
 
     Examples
     --------
     >>> import rugtheory as rt
     >>> rug = rt.antipodal_rug(64, 16, seed=0)
-    >>> verdict = rt.explain(rug.w_in, rug.w_out(1.3), -0.37, 0.045, rows=2)
+    >>> model = rt.Model(rug.w_in, rug.w_out(1.3), -0.37)
+    >>> verdict = rt.explain(model, rt.Identical(64, 0.045), rows=2)
     >>> verdict.terms["non-Gaussian interference"] < 0
     True
     """
-    w_in, w_out, b = model("w_in", w_in, "w_out", w_out, b)
-    on, amplitude = on_law(_check.scalar_probability(p), amplitude)
-    source = SparseSource(float(on), amplitude)
+    check_fit(model, features)
     _check.function("progress", progress)
-    p, (n_dense, n) = source.p, w_in.shape
-    if n_dense > n:
-        raise ValueError(f"n_dense must be at most n_sparse = {n}, got {n_dense}")
-    columns, dead = columns_of(w_in, w_out, b, source)
-    diagonal = np.einsum("ik,ki->i", w_out, w_in)
-    alive = np.flatnonzero(~dead)
-    f, variance = alive.size / n, source.variance
-    if rows is None:
-        sample = whole(n)
+    n = model.n_sparse
+    if model.n_dense > n:
+        raise ValueError(f"n_dense must be at most n_sparse = {n}, got {model.n_dense}")
+    if model.activation != "relu":
+        raise ValueError(f"activation must be relu to be explained, got {model.activation}")
+    columns, dead = columns_of(model, features)
+    sample = _chosen(rows, columns, dead, seed)
+    own, least, error = _losses(model, features, sample.rows, dead, progress)
+    alive, weight = ~dead, features.importance
+    sigma = _sigma(model, features)
+    gaussian = _gaussian_losses(sigma, features, dead)
+    importance = weight[sample.rows]
+    terms = {"own a and b": float(sample.weights @ (importance * (own - least)))}
+    reachable = sample.weights @ np.where(dead[sample.rows], 0.0, importance * least)
+    terms["non-Gaussian interference"] = float(reachable - np.sum((weight * gaussian)[alive]) / n)
+    source = _identical(features)
+    if source is None:
+        rug, best = None, float(np.mean(weight * gaussian))
+        family = GAUSSIAN
     else:
-        count = min(_check.integer("rows", rows, 1), n)
-        count = max(count, min(2, alive.size) + min(2, n - alive.size))
-        sample = drawn(count, columns, dead, _check.rng(seed))
-    chosen = sample.rows
-    own, least, error = np.empty((3, chosen.size))
-    every = each_row(w_in, w_out, chosen)
-    for k in progress(range(chosen.size)):
-        a, others = next(every)
-        own[k], error[k] = row_loss(a, others, float(b[chosen[k]]), source, _RTOL)
-        least[k] = variance
-        if not dead[chosen[k]]:
-            least[k] = least_loss(others / a, source, _RTOL).loss
+        rest, rug, best, family = _steps(model, source, gaussian[alive], sigma[alive], alive)
+        terms |= rest
+    return Verdict(
+        loss=best + sum(terms.values()),
+        standard_error=sample.standard_error(importance * own),
+        numerical_error=float(np.abs(sample.weights) @ (importance * error)),
+        terms=terms,
+        rug=rug,
+        best=best,
+        family=family,
+        dead=int(dead.sum()),
+        rows=sample.rows.size,
+        silent=_silent(model, features),
+    )
 
-    rug = float(optimum(p, n_dense / n, amplitude=amplitude).loss)
-    best = best_known(p, n_dense / n, amplitude=amplitude)
-    terms = {"own a and b": float(sample.weights @ (own - least))}
-    terms |= {"non-Gaussian interference": 0.0, "spread between rows": 0.0}
-    terms |= {"variance above the Welch bound": 0.0}
+
+def _chosen(
+    rows: int | None, columns: Array, dead: NDArray[np.bool_], seed: int | np.random.Generator
+) -> Sample:
+    n, n_dead = dead.size, int(dead.sum())
+    if rows is None:
+        return whole(n)
+    count = min(_check.integer("rows", rows, 1), n)
+    count = max(count, min(2, n - n_dead) + min(2, n_dead))
+    return drawn(count, columns, dead, _check.rng(seed))
+
+
+def _losses(
+    model: Model,
+    features: Features,
+    rows: NDArray[np.int64],
+    dead: NDArray[np.bool_],
+    progress: Callable[[Iterable[int]], Iterable[int]],
+) -> tuple[Array, Array, Array]:
+    """Of each of `rows`: its loss, the least of all a and b, and the error of the first."""
+    own, least, error = np.empty((3, rows.size))
+    laws, noise, variance = RowLaws(features), model.output_noise, features.variance
+    every = each_row(model, rows)
+    for k in progress(range(rows.size)):
+        i, row = next(every)
+        a, heard = float(row[i]), laws(i, row, float(noise[i]))
+        own[k], error[k] = output_loss(model, i, a, heard, _RTOL)
+        least[k] = variance[i]
+        if not dead[i]:
+            if len(heard) > 1:
+                raise ValueError(
+                    "features must not depend on a latent to be explained: best a and b are "
+                    f"known within one scenario only, and there are {len(heard)}"
+                )
+            least[k] = least_loss(heard[0][1].scaled(1 / a), _RTOL).loss
+    return own, least, error
+
+
+def _sigma(model: Model, features: Features) -> Array:
+    """Deviation of the interference of each output, per unit diagonal."""
+    with np.errstate(divide="ignore", invalid="ignore"):
+        return np.asarray(np.sqrt(interference_variance(model, features)) / model.diagonal)
+
+
+def _gaussian_losses(sigma: Array, features: Features, dead: NDArray[np.bool_]) -> Array:
+    """Least losses if the interference were Gaussian; of dead features their variance."""
+    loss, p = features.variance.copy(), features.on_probability
+    for law, members in features.by_law.items():
+        some = members[~dead[members]]
+        if some.size:
+            loss[some] = optimum(p[some], sigma=sigma[some], amplitude=law).loss
+    return loss
+
+
+def _identical(features: Features) -> SparseSource | None:
+    """The law that all features have, if they are independent and alike."""
+    p, laws = features.on_probability, set(features.amplitudes)
+    alone = len(features.scenarios) == 1 and not features.scenarios[0].blocks
+    if not alone or len(laws) > 1 or np.any(p != p[0]) or np.any(features.importance != 1):
+        return None
+    on, amplitude = on_law(float(p[0]), laws.pop())
+    return SparseSource(float(on), amplitude)
+
+
+def _steps(
+    model: Model, source: SparseSource, gaussian: Array, sigma: Array, alive: NDArray[np.bool_]
+) -> tuple[dict[str, float], float, float, str]:
+    """The steps from own Gaussian channels down; losses of the rug and of the best known.
+
+    `gaussian` and `sigma` are losses and deviations in those of features alive.
+    """
+    p, amplitude, n_dense = source.p, source.amplitude, model.n_dense
+    f, variance = float(np.mean(alive)), source.variance
+    rug = float(optimum(p, model.ratio, amplitude=amplitude).loss)
+    best = best_known(p, model.ratio, amplitude=amplitude)
+    terms = dict.fromkeys(("spread between rows", "variance above the Welch bound"), 0.0)
     reached = (1 - f) * variance
-    if alive.size:
-        second = np.einsum("ik,ik->i", w_out[alive] @ (w_in @ w_in.T), w_out[alive])
-        a = diagonal[alive]
-        sigma = np.sqrt(variance * np.maximum(second - a * a, 0.0)) / a
-        gaussian = optimum(p, sigma=sigma, amplitude=amplitude).loss
+    if f:
+        features_alive = int(np.sum(alive))
         typical = float(np.sqrt(np.mean(sigma**2)))
-        bound = welch_sigma(p, min(n_dense / alive.size, 1.0), amplitude=amplitude)
+        bound = welch_sigma(p, min(n_dense / features_alive, 1.0), amplitude=amplitude)
         mean, at_bound = optimum(p, sigma=[typical, float(bound)], amplitude=amplitude).loss
-        reachable = float(sample.weights @ np.where(dead[chosen], 0.0, least))
-        terms["non-Gaussian interference"] = reachable - f * float(np.mean(gaussian))
         terms["spread between rows"] = f * float(np.mean(gaussian) - mean)
         terms["variance above the Welch bound"] = f * float(mean - at_bound)
         reached += f * float(at_bound)
     terms["dropped features"] = reached - rug
     terms["structure"] = rug - float(best.loss)
-    return Verdict(
-        loss=float(best.loss) + sum(terms.values()),
-        standard_error=sample.standard_error(own),
-        numerical_error=float(np.abs(sample.weights) @ error),
-        terms=terms,
-        rug=rug,
-        best=float(best.loss),
-        family=str(best.family),
-        dead=int(dead.sum()),
-        rows=chosen.size,
-        silent=_silent(w_in, w_out, b, source),
-    )
+    return terms, rug, float(best.loss), str(best.family)
 
 
-def _silent(w_in: Array, w_out: Array, b: Array, source: SparseSource) -> int:
+def _silent(model: Model, features: Features) -> int:
     """How many outputs never fire."""
-    diagonal = np.einsum("ik,ki->i", w_out, w_in)
-    mean = source.mean * (w_out @ w_in.sum(axis=1) - diagonal)
+    diagonal, means = model.diagonal, features.mean
+    sizes = np.array([law.scale for law in features.amplitudes])
+    mean = model.w_out @ (model.w_in @ means) - diagonal * means
     # With its own feature on, or off if that is better, such an output is off on average.
-    usual = b + mean + source.amplitude.mean * np.maximum(diagonal, 0.0)
-    rounding = 1e-12 * (np.abs(b) + np.abs(mean) + np.abs(diagonal) * source.amplitude.mean)
+    usual = model.b + mean + sizes * np.maximum(diagonal, 0.0)
+    rounding = 1e-12 * (np.abs(model.b) + np.abs(mean) + np.abs(diagonal) * sizes)
     some = np.flatnonzero(usual <= rounding)
-    every = each_row(w_in, w_out, some)
+    laws, noise, p = RowLaws(features), model.output_noise, features.on_probability
     return sum(
-        _never_fires(np.append(others, a), float(b[i]), source)
-        for i, (a, others) in zip(some, every, strict=True)
+        all(
+            _never_fires(heard, float(model.b[i]), float(p[i]))
+            for _, heard in laws.whole(row, float(noise[i]))
+        )
+        for i, row in each_row(model, some)
     )
 
 
-def _never_fires(weights: Array, b: float, source: SparseSource) -> bool:
-    """If P(Σ weights_j x_j + b > 0) is 0, or surely below a small part of p."""
-    amplitude = source.amplitude
-    up = weights[weights > 0]
-    if b + amplitude.end * float(up.sum()) <= 0 if up.size else b <= 0:
+def _never_fires(heard: Interference, b: float, p: float) -> bool:
+    """If P(Z + b > 0) is 0, or surely below a small part of `p`."""
+    if not heard.noise and b + heard.highest <= 0:
         return True
-    if not up.size:
+    if not heard.spread:
         return False
-    size = float(np.sqrt(source.second_moment * (weights @ weights))) + float(up.max())
-    steep = np.geomspace(0.01, 1e4, 60) / (size * amplitude.mean)
-    steep = steep[steep * float(up.max()) < 0.99 * amplitude.abscissa]
-    t = np.multiply.outer(steep, weights).astype(complex)
+    steep = np.geomspace(0.01, 1e4, 60) / (heard.spread + heard.jump)
+    steep = steep[steep < 0.99 * heard.domain()[1]]
     with np.errstate(over="ignore", invalid="ignore", divide="ignore"):
-        mgf = amplitude.transform(t, 0).real
-        log = np.sum(np.log1p(source.p * (mgf - 1)), axis=1) + steep * b
+        log = heard.log_transform(steep) + steep * b
     log = log[np.isfinite(log)]
-    return bool(log.size and log.min() < np.log(_SILENT * source.p))
+    return bool(log.size and log.min() < np.log(_SILENT * p))

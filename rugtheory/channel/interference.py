@@ -62,6 +62,11 @@ class Part(ABC):
 
     @property
     @abstractmethod
+    def cumulants(self) -> Array:
+        """Of order 1 to 4 of the sum, shape (4,)."""
+
+    @property
+    @abstractmethod
     def second_moment(self) -> float:
         """Of the sum, without correlations between its terms but for those of a block."""
 
@@ -144,6 +149,12 @@ class Terms(Part):
         if isinstance(self.p, np.ndarray):
             return float(self.weights**2 @ each)
         return float(each) * float(self.weights @ self.weights)
+
+    @property
+    def cumulants(self) -> Array:
+        each = SparseSource(self.p, self.amplitude).cumulants()
+        powers = (np.sum(k * self.weights**n) for n, k in enumerate(each, 1))
+        return np.array([float(x) for x in powers])
 
     @cached_property
     def second_moment(self) -> float:
@@ -274,6 +285,14 @@ class Block(Part):
         return self._moments[1]
 
     @property
+    def cumulants(self) -> Array:
+        terms = {}
+        for j in self._members:
+            k = self.amplitudes[j].cumulants()
+            terms[j] = raw_moments(np.array(k) * self.weights[j] ** np.arange(1, 5))
+        return from_raw_moments(self.pattern.fold(_RawMoments(terms)))
+
+    @property
     def second_moment(self) -> float:
         return self.variance + self.mean**2
 
@@ -370,6 +389,37 @@ class _Moments(Algebra[tuple[float, float]]):
         return sum(m for m, _ in of), sum(v for _, v in of)
 
 
+class _RawMoments(Algebra[Array]):
+    """E Zⁿ, n = 1 … 4."""
+
+    def __init__(self, terms: Mapping[int, Array]) -> None:
+        self.terms = terms
+
+    def on(self, feature: int) -> Array:
+        return self.terms.get(feature, np.zeros(4))
+
+    def one_of(self, p: tuple[float, ...], of: list[Array]) -> Array:
+        return np.asarray(sum((q * x for q, x in zip(p, of, strict=True)), np.zeros(4)))
+
+    def every(self, of: list[Array]) -> Array:
+        return raw_moments(np.asarray(sum((from_raw_moments(x) for x in of), np.zeros(4))))
+
+
+def raw_moments(cumulants: Array) -> Array:
+    """E Zⁿ from the cumulants, n = 1 … 4."""
+    k1, k2, k3, k4 = cumulants
+    third = k3 + 3 * k2 * k1 + k1**3
+    return np.array([k1, k2 + k1**2, third, k4 + 4 * k3 * k1 + 3 * k2**2 + 6 * k2 * k1**2 + k1**4])
+
+
+def from_raw_moments(moments: Array) -> Array:
+    """The cumulants; of a variable of small probability nothing cancels."""
+    m1, m2, m3, m4 = moments
+    second, third = m2 - m1**2, m3 - 3 * m2 * m1 + 2 * m1**3
+    fourth = m4 - 4 * m3 * m1 - 3 * m2**2 + 12 * m2 * m1**2 - 6 * m1**4
+    return np.array([m1, second, third, fourth])
+
+
 class _Outcomes(Algebra["Sums | None"]):
     """Values of the sum; None if they are too many."""
 
@@ -461,6 +511,36 @@ class Interference:
     def variance(self) -> float:
         """Var Z without the noise."""
         return sum(x.variance for x in self.parts)
+
+    @cached_property
+    def cumulants(self) -> Array:
+        """Of order 1 to 4 of Z, shape (4,)."""
+        total = np.asarray(sum((x.cumulants for x in self.parts), np.zeros(4)))
+        return np.asarray(total + np.array([0.0, self.noise**2, 0.0, 0.0]))
+
+    @cached_property
+    def highest(self) -> float:
+        """Supremum of Z without the noise."""
+        total = 0.0
+        for part in self.parts:
+            weights, laws = part.sizes()
+            known = {law: (max(law.end, 0.0), min(law.start, 0.0)) for law in set(laws)}
+            ends = [w * known[law][0 if w > 0 else 1] for w, law in zip(weights, laws, strict=True)]
+            total += float(np.sum(ends))
+        return total
+
+    def log_transform(self, s: Array) -> Array:
+        """Log E e^{sZ} at real `s`, by increasing modulus."""
+        q, _ = self.exponent(s.astype(complex))
+        return np.asarray(q.real + self.log_all_off + 0.5 * (self.noise * s) ** 2)
+
+    def transform(self, s: Complex) -> Complex:
+        """E e^{sZ}, s of any shape and order."""
+        order = np.argsort(np.abs(s), axis=None)
+        q, _ = self.exponent(s.ravel()[order])
+        value = np.empty(s.size, np.complex128)
+        value[order] = np.exp(q + self.log_all_off + 0.5 * (self.noise * s.ravel()[order]) ** 2)
+        return value.reshape(s.shape)
 
     @cached_property
     def discrete(self) -> bool:

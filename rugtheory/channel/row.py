@@ -9,7 +9,7 @@ and variance is the channel of arXiv:2410.12101, section 3.2.  Edgeworth's serie
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from functools import cached_property
 
 import numpy as np
 from numpy.polynomial import hermite_e
@@ -18,12 +18,16 @@ from scipy.special import ndtr
 
 from .. import _check
 from .._check import Array
+from ..model.model import Model, check_fit
 from ..numerics.rectified import normal_density
 from ..source.amplitude import Amplitude, Complex
-from ..source.sparse import SparseSource
+from ..source.features import Features
+from ..source.identical import Identical
 from ..source.uniform import Uniform
-from ..theory.loss import reduced_loss
+from ..theory.loss import loss_parts
+from .interference import Interference, from_raw_moments, raw_moments
 from .inversion import Estimate, tail_probability
+from .row_laws import RowLaws
 from .row_loss import RowLaw, row_loss
 from .support import support
 
@@ -33,61 +37,105 @@ _SPREAD = 6.0
 _DISTANCE = 1e-5
 
 
-@dataclass(frozen=True, eq=False)
 class RowChannel:
-    """The interference Z = Σ_j w_j x_j of one output, by its weights, the diagonal left out.
+    """The interference Z = Σ_{j≠i} W_ij x_j + noise of one output of a model.
 
     Parameters
     ----------
-    weights : array_like, shape (n,)
-        W_ij, j ≠ i, not divided by W_ii.
-    p : float in (0, 1]
-        Probability that a feature is on.
-    amplitude : Amplitude
-        Law of a feature that is on.
+    model : Model
+    features : Features
+        As many as the model has inputs.
+    i : int
+        The output.
+
+    Attributes
+    ----------
+    a : float
+        W_ii.
+    b : float
+        Bias of the output.
+    weights : ndarray, shape (n,)
+        W_ij, not divided by W_ii; 0 for j = i.
+    noise : float
+        Standard deviation of what comes from noise in the hidden units.
+    laws : list of (float, RowLaw)
+        Probabilities of the scenarios of the features, and what the reading hears in them, given
+        that feature i is on and given that it is off.
 
     Raises
     ------
     ValueError, TypeError
-        If the weights are no finite vector, or p is outside its range.
+        If model and features do not fit, or there is no such output.
 
     Examples
     --------
     >>> import rugtheory as rt
     >>> rug = rt.hadamard_rug(256, 64, seed=0)
-    >>> channel = rt.RowChannel(rug.phi[1:], 0.05)
+    >>> channel = rt.RowChannel(rt.Model(rug.w_in, rug.w_out()), rt.Identical(256, 0.05), 0)
     >>> abs(channel.std - rug.sigma(0.05)) < 1e-15
     True
     >>> channel.distance_from_gaussian().value < 0.05
     True
     """
 
-    weights: Array
-    p: float
-    amplitude: Amplitude = field(default_factory=Uniform)
+    def __init__(self, model: Model, features: Features, i: int) -> None:
+        check_fit(model, features)
+        i = _check.integer("i", i, 0, model.n_sparse - 1)
+        row = model.w_out[i] @ model.w_in
+        self._set(row, features, i, float(model.b[i]), float(model.output_noise[i]))
 
-    def __post_init__(self) -> None:
-        weights = _check.real("weights", self.weights)
+    @classmethod
+    def of(cls, weights: ArrayLike, p: float, amplitude: Amplitude = Uniform()) -> RowChannel:
+        """The channel of identical features that are heard with these weights.
+
+        Parameters
+        ----------
+        weights : array_like, shape (n,)
+            Those of the other features, for a diagonal of 1.
+        p : float in (0, 1]
+            Probability that a feature is on.
+        amplitude : Amplitude
+            Law of a feature that is on.
+        """
+        weights = _check.real("weights", weights)
         if weights.ndim != 1:
             raise ValueError(f"weights must be a vector, got shape {weights.shape}")
-        object.__setattr__(self, "weights", weights)
-        object.__setattr__(self, "p", _check.scalar_probability(self.p))
-        SparseSource(self.p, self.amplitude)
+        found = cls.__new__(cls)
+        features = Identical(weights.size + 1, p, amplitude)
+        found._set(np.append(1.0, weights), features, 0, 0.0, 0.0)
+        return found
 
-    @property
-    def source(self) -> SparseSource:
-        """The law of one feature."""
-        return SparseSource(self.p, self.amplitude)
+    def _set(self, row: Array, features: Features, i: int, b: float, noise: float) -> None:
+        self.a, self.b, self.noise, self.i = float(row[i]), b, noise, i
+        self.features = features
+        self.weights = row.copy()
+        self.weights[i] = 0.0
+        self.laws = RowLaws(features)(i, row, noise)
 
-    @property
-    def _law(self) -> RowLaw:
-        return RowLaw.identical(self.weights, self.source)
+    def __repr__(self) -> str:
+        return f"RowChannel(i={self.i}, of {self.weights.size} features)"
+
+    @cached_property
+    def _heard(self) -> list[tuple[float, Interference]]:
+        """Laws of Z, with probabilities, of which it is a mixture."""
+        found: list[tuple[float, Interference]] = []
+        for share, law in self.laws:
+            if law.on is law.off:
+                found.append((share, law.on))
+            else:
+                found += [(share * law.p, law.on), (share * (1 - law.p), law.off)]
+        return [(share, law) for share, law in found if share > 0]
 
     def cumulants(self) -> tuple[float, float, float, float]:
         """Cumulants of Z of order 1 to 4."""
-        k1, k2, k3, k4 = (
-            float(k * np.sum(self.weights**n)) for n, k in enumerate(self.source.cumulants(), 1)
-        )
+        if len(self._heard) == 1:
+            k1, k2, k3, k4 = self._heard[0][1].cumulants.tolist()
+            return k1, k2, k3, k4
+        # About a point within, so that little cancels.
+        middle = sum(share * law.mean for share, law in self._heard)
+        shift = np.array([middle, 0.0, 0.0, 0.0])
+        moments = sum(share * raw_moments(law.cumulants - shift) for share, law in self._heard)
+        k1, k2, k3, k4 = (from_raw_moments(np.asarray(moments)) + shift).tolist()
         return k1, k2, k3, k4
 
     @property
@@ -98,7 +146,7 @@ class RowChannel:
     @property
     def std(self) -> float:
         """Standard deviation of Z."""
-        return float(np.sqrt(self.cumulants()[1]))
+        return float(np.sqrt(max(self.cumulants()[1], 0.0)))
 
     @property
     def skewness(self) -> float:
@@ -116,34 +164,29 @@ class RowChannel:
     def mgf(self, s: ArrayLike) -> Complex:
         """E exp(s Z) at complex `s`, same shape."""
         s = _check.complex_array("s", s)
+        domains = [law.domain() for _, law in self._heard]
+        inside = all(np.all((low < s.real) & (s.real < high)) for low, high in domains)
         with np.errstate(over="ignore", invalid="ignore"):
-            try:
-                value = np.prod(self.source.mgf(s[..., None] * self.weights), axis=-1)
-            except ValueError:
-                value = np.array(np.inf)
-        if not np.isfinite(value).all():
+            value = np.asarray(sum(share * law.transform(s) for share, law in self._heard))
+        if not (inside and np.isfinite(value).all()):
             raise ValueError(f"s must be smaller for E exp(s Z) to be a number, got {s}")
-        return np.asarray(value)
+        return value
 
     def tail(self, t: ArrayLike, *, atol: float = 1e-7) -> tuple[Array, float]:
         """P(Z > t), and a bound on the numerical error of all of them; `atol` is aimed at."""
         t = _check.real("t", t)
         if not t.size:
             return t, 0.0
-        # Beyond this the probability is 0 or 1 to far below any `atol`.
-        reach = 1.01 * self.amplitude.reach * np.sum(np.abs(self.weights))
-        inside = np.clip(t.reshape(-1), -reach, reach)
-        probability, error = self._tail(inside, _check.tolerance("atol", atol))
+        probability, error = self._tail(t.reshape(-1), _check.tolerance("atol", atol))
         return probability.reshape(t.shape), error
 
     def _tail(self, t: Array, atol: float) -> tuple[Array, float]:
-        law = self._law.on
-        known = support(law)
-        if known is not None:
-            z, above = known[0], np.append(np.cumsum(known[1][::-1])[::-1], 0.0)
-            return above[np.searchsorted(z, t, side="right")], 1e-13
-        some, error = tail_probability(law, t, atol)
-        return np.clip(some + np.exp(law.log_none) * (t < 0), 0.0, 1.0), float(error.max())
+        total, error = np.zeros_like(t), 0.0
+        for share, law in self._heard:
+            # Beyond this the probability is 0 or 1 to far below any `atol`.
+            one, missing = _tail(law, np.clip(t, -1.01 * law.reach, 1.01 * law.reach), atol)
+            total, error = total + share * one, error + share * missing
+        return total, error
 
     def distance_from_gaussian(self) -> Estimate:
         """Kolmogorov's distance sup |P(Z ≤ t) - Φ((t - mean)/std)|, from the exact law.
@@ -151,75 +194,108 @@ class RowChannel:
         1 if Z does not vary.  The supremum is over some 800 points, twice refined, and both sides
         of the atom at 0; the error is that of the probabilities.
         """
-        if self.std == 0:
+        mean, std = self.mean, self.std
+        if std == 0:
             return Estimate(1.0, 0.0)
-        t = self.mean + self.std * np.linspace(-_SPREAD, _SPREAD, _POINTS)
+        t = mean + std * np.linspace(-_SPREAD, _SPREAD, _POINTS)
         best, error = 0.0, 0.0
         for _ in range(3):
-            t = np.unique(np.append(t, [0.0, -1e-12 * self.std]))
+            t = np.unique(np.append(t, [0.0, -1e-12 * std]))
             tail, error = self._tail(t, _DISTANCE)
-            gap = np.abs(tail - ndtr((self.mean - t) / self.std))
+            gap = np.abs(tail - ndtr((mean - t) / std))
             k = int(np.argmax(gap))
             best = max(best, float(gap[k]))
             near = t[max(k - 1, 0)], t[min(k + 1, t.size - 1)]
             t = np.linspace(*near, _POINTS // 2)
         return Estimate(best, error)
 
-    def loss(self, a: float, b: float, *, rtol: float = 1e-8) -> Estimate:
-        """Exact E(x - ReLU(a x + b + Z))², x independent of Z, with its error."""
-        a, b = _check.scalar("a", a), _check.scalar("b", b)
-        return row_loss(a, self._law, b, _check.tolerance("rtol", rtol))
+    def loss(
+        self, a: float | None = None, b: float | None = None, *, rtol: float = 1e-8
+    ) -> Estimate:
+        """Exact E(x - ReLU(a x + b + Z))², with its error; `a` and `b` are the model's by default.
 
-    def gaussian_loss(self, a: float, b: float) -> float:
+        Z is not scaled with `a`.
+        """
+        a, b = self._given(a, b)
+        rtol = _check.tolerance("rtol", rtol)
+        found = [(share, row_loss(a, law, b, rtol)) for share, law in self.laws]
+        value, error = (sum(share * x[k] for share, x in found) for k in (0, 1))
+        return Estimate(value, error)
+
+    def gaussian_loss(self, a: float | None = None, b: float | None = None) -> float:
         """The same for the Gaussian of the mean and variance of Z: `reduced_loss`."""
         return self.corrected_loss(a, b, order=2)
 
-    def corrected_loss(self, a: float, b: float, *, order: int = 4) -> float:
-        """The same by Edgeworth's series to third or fourth order; order 2 is the Gaussian."""
-        a, b = _check.scalar("a", a), _check.scalar("b", b)
+    def corrected_loss(
+        self, a: float | None = None, b: float | None = None, *, order: int = 4
+    ) -> float:
+        """The same by Edgeworth's series to third or fourth order; order 2 is the Gaussian.
+
+        Where what is heard depends on whether the feature is on, or on the scenario, each law has
+        its own Gaussian.
+        """
+        a, b = self._given(a, b)
         order = _check.integer("order", order, 2, 4)
-        if self.std == 0:
-            alone = RowLaw.identical(np.zeros(0), self.source)
-            return row_loss(a, alone, b + self.mean, 1e-8).value
-        b += self.mean
-        a = a if abs(a) > 1e-30 * self.std else 0.0
-        if a:
-            kink, width = np.array([-b / a]), np.array([self.std / abs(a)])
-            u, share = self.amplitude.resolving(kink, width)
-        else:  # linear in u
-            u, share = np.array([self.amplitude.mean]), np.ones(1)
-        on = float(np.sum(share * self._correction(u, a * u + b, order)))
-        off = self._correction(np.zeros(1), np.array([b]), order)[0]
-        correction = self.p * on + (1 - self.p) * float(off)
-        return self._gaussian(a, b) + correction
+        return sum(share * _corrected(law, a, b, order) for share, law in self.laws)
 
-    def _gaussian(self, a: float, b: float) -> float:
-        if a:
-            noise = self.std / abs(a)
-            return float(reduced_loss(a, b, noise, self.p, amplitude=self.amplitude))
-        z = b / self.std
-        first = self.std * float(z * ndtr(z) + normal_density(np.array(z)))
-        second = b * first + self.std**2 * float(ndtr(z))
-        return float(self.source.second_moment - 2 * self.source.mean * first + second)
+    def _given(self, a: float | None, b: float | None) -> tuple[float, float]:
+        a = self.a if a is None else _check.scalar("a", a)
+        return a, self.b if b is None else _check.scalar("b", b)
 
-    def _correction(self, u: Array, reading: Array, order: int) -> Array:
-        """What Edgeworth's series adds to E(u - ReLU(reading + Z))²."""
-        _, _, k3, k4 = self.cumulants()
-        z = reading / self.std
-        density = normal_density(z) / self.std
 
-        def derivative(k: int) -> Array:
-            """d^k/dv^k of E(u - ReLU(v + Z))² at Gaussian Z, k ≥ 3."""
+def _tail(law: Interference, t: Array, atol: float) -> tuple[Array, float]:
+    """P(Z > t) for one law of Z."""
+    known = None if law.noise else support(law)
+    if known is not None:
+        z, above = known[0], np.append(np.cumsum(known[1][::-1])[::-1], 0.0)
+        return above[np.searchsorted(z, t, side="right")], 1e-13
+    some, error = tail_probability(law, t, atol)
+    alone = ndtr(-t / law.noise) if law.noise else (t < 0).astype(float)
+    return np.clip(some + np.exp(law.log_none) * alone, 0.0, 1.0), float(error.max(initial=0.0))
 
-            def of_ramp(n: int) -> Array:
-                he = hermite_e.hermeval(z, [0.0] * (n - 2) + [1.0])
-                return np.asarray((-1) ** n * he * density / self.std ** (n - 2))
 
-            return 2 * of_ramp(k - 1) - 2 * u * of_ramp(k)
+def _corrected(law: RowLaw, a: float, b: float, order: int) -> float:
+    total, amplitude = 0.0, law.amplitude
+    for on, share, heard in ((True, law.p, law.on), (False, 1 - law.p, law.off)):
+        mean, variance, *higher = heard.cumulants.tolist()
+        std = float(np.sqrt(variance))
+        own = a if abs(a) > 1e-30 * std else 1e-30 * std  # the formula divides the noise by it
+        noise = std / abs(own) if own else 0.0
+        parts = loss_parts(own, b + mean, noise, 1.0, amplitude=amplitude)
+        loss = float(parts.on if on else parts.off)
+        if std > 0:
+            u, weights = np.zeros(1), np.ones(1)
+            if on and abs(a) > 1e-30 * std:
+                kink = np.array([-(b + mean) / a])
+                u, weights = amplitude.resolving(kink, np.array([noise]))
+            elif on:  # linear in u
+                u = np.array([amplitude.mean])
+            correction = _correction(u, a * u + b + mean, std, (higher[0], higher[1]), order)
+            loss += float(np.sum(weights * correction))
+        total += share * loss
+    return total
 
-        total = np.zeros_like(z)
-        if order >= 3:
-            total += k3 / 6 * derivative(3)
-        if order >= 4:
-            total += k4 / 24 * derivative(4) + k3**2 / 72 * derivative(6)
-        return total
+
+def _correction(
+    u: Array, reading: Array, std: float, cumulants: tuple[float, float], order: int
+) -> Array:
+    """What Edgeworth's series adds to E(u - ReLU(reading + Z))²."""
+    k3, k4 = cumulants
+    z = reading / std
+    density = normal_density(z) / std
+
+    def derivative(k: int) -> Array:
+        """d^k/dv^k of E(u - ReLU(v + Z))² at Gaussian Z, k ≥ 3."""
+
+        def of_ramp(n: int) -> Array:
+            he = hermite_e.hermeval(z, [0.0] * (n - 2) + [1.0])
+            return np.asarray((-1) ** n * he * density / std ** (n - 2))
+
+        return 2 * of_ramp(k - 1) - 2 * u * of_ramp(k)
+
+    total = np.zeros_like(z)
+    if order >= 3:
+        total += k3 / 6 * derivative(3)
+    if order >= 4:
+        total += k4 / 24 * derivative(4) + k3**2 / 72 * derivative(6)
+    return total

@@ -76,12 +76,24 @@ class RowLaws:
         """
         return [(x.probability, self._law(x, i, weights, noise)) for x in self.scenarios]
 
-    def _law(self, scenario: _Scenario, i: int, weights: Array, noise: float) -> RowLaw:
+    def whole(self, weights: Array, noise: float) -> list[tuple[float, Interference]]:
+        """Probabilities of the scenarios, and the law of Σ_j weights_j x_j + noise in them."""
+        return [
+            (x.probability, Interference(tuple(self._parts(x, weights)), noise))
+            for x in self.scenarios
+        ]
+
+    def _parts(self, scenario: _Scenario, weights: Array, i: int = -1) -> list[Part]:
+        """Of all terms but the block of `i`, and `i` itself."""
         parts: list[Part] = list(_terms(scenario.kinds, i, weights))
         own = scenario.block_of.get(i)
         for k, block in enumerate(scenario.blocks):
             if k != own:
                 parts += self._block(block, weights)
+        return parts
+
+    def _law(self, scenario: _Scenario, i: int, weights: Array, noise: float) -> RowLaw:
+        parts, own = self._parts(scenario, weights, i), scenario.block_of.get(i)
         p = float(scenario.p[i])
         if own is None:
             heard = Interference(tuple(parts), noise)

@@ -270,19 +270,20 @@ class Inversion:
 
         extent, near = scale(on.extent(), b_on), scale(on.extent(self.side), b_on)
         on_kernel, off_kernel = self._kernels(a)
-        self.integrals: list[tuple[float, Integral]] = []
-        if p > 0:
+        # Which of on and off, its probability, and what is to be integrated there.
+        self.integrals: list[tuple[int, float, Integral]] = []
+        if p > 0 and on.parts:
             domain = _domain(a, amplitude)
             first = Integral(
                 on, b_on, on_kernel, on_bound, self.side, domain, extent=extent, beyond=near
             )
-            self.integrals.append((p, first))
-        if p < 1:
+            self.integrals.append((0, p, first))
+        if p < 1 and off.parts:
             extent, above = scale(off.extent(), b_off), scale(off.extent(1), b_off)
             second = Integral(
                 off, b_off, off_kernel, lambda s: 2 / s**2, 1, extent=extent, beyond=above
             )
-            self.integrals.append((1 - p, second))
+            self.integrals.append((1, 1 - p, second))
         self.estimate = self._refined(self._known(1.0, a, biases), self._rounding(a, biases), rtol)
 
     def at(self, a: float, b: float) -> float | None:
@@ -293,8 +294,7 @@ class Inversion:
         biases = b + by * self.rest[0], b + by * self.rest[1]
         value = self._known(by, a, biases)
         kernels = self._kernels(a)
-        of = [k for k, share in enumerate((self.law.p, 1 - self.law.p)) if share > 0]
-        for k, (share, integral) in zip(of, self.integrals, strict=True):
+        for k, share, integral in self.integrals:
             if abs(integral.alpha * (biases[k] / by - integral.shift)) > 1:
                 return None
             value += share * integral.scaled(by, biases[k], kernels[k])
@@ -313,10 +313,10 @@ class Inversion:
 
     def _refined(self, known: float, rounding: float, rtol: float) -> Estimate:
         while True:
-            value = known + sum(share * x.estimate.value for share, x in self.integrals)
-            errors = [share * x.estimate.error for share, x in self.integrals]
+            value = known + sum(share * x.estimate.value for _, share, x in self.integrals)
+            errors = [share * x.estimate.error for _, share, x in self.integrals]
             error = sum(errors) + rounding
-            _, worst = self.integrals[int(np.argmax(errors))]
+            worst = self.integrals[int(np.argmax(errors))][2]
             most = _MOST_NODES_DISCRETE if worst.law.discrete else _MOST_NODES
             if error <= rtol * value or worst.terms.size >= most:
                 return Estimate(value, error)

@@ -8,7 +8,6 @@ from typing import Any
 
 from .. import _check
 from .._files import add_overwrite
-from ..model.model import Model
 from ..model.reading import read_weights
 from .shared import output, settings
 

@@ -7,14 +7,13 @@ import json
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from .._files import add_overwrite
-from ..analysis.statistics import Symmetry, symmetry
+from ..analysis.statistics import Statistics, statistics
 from ..analysis.verdict import Verdict, explain
 from ..channel.row import RowChannel
 from ..model.model import Model
 from ..model.reading import read_weights
+from ..source.identical import Identical
 from .shared import add_amplitude, draw_file, output, settings
 
 
@@ -42,17 +41,17 @@ def run(options: argparse.Namespace) -> None:
 def _show_weights(model: Model, options: argparse.Namespace) -> None:
     from tqdm import tqdm
 
-    given = model.w_in, model.w_out, model.b, options.p
-    found = symmetry(*given, amplitude=options.amplitude, seed=options.seed)
+    features = Identical(model.n_sparse, options.p, options.amplitude)
+    found = statistics(model, features, seed=options.seed)
     verdict = explain(
-        *given,
+        model,
+        features,
         rows=options.rows or None,
-        amplitude=options.amplitude,
         seed=options.seed,
         progress=lambda rows: tqdm(rows, desc="inverting", unit="row"),
     )
     if options.json:
-        print(json.dumps({"symmetry": found.summary(), "verdict": vars(verdict)}, indent=1))
+        print(json.dumps({"statistics": found.summary(), "verdict": vars(verdict)}, indent=1))
     else:
         for name, value in found.summary().items():
             print(f"{name:32} {value:.6g}")
@@ -70,7 +69,7 @@ def _show_weights(model: Model, options: argparse.Namespace) -> None:
 
 
 def _draw_weights(
-    model: Model, found: Symmetry, verdict: Verdict, options: argparse.Namespace
+    model: Model, found: Statistics, verdict: Verdict, options: argparse.Namespace
 ) -> None:
     from ..figures import draw_corner, draw_diagonal, draw_row_law, draw_waterfall
     from ..figures.numbers import row_law
@@ -79,9 +78,9 @@ def _draw_weights(
         draw_corner(model.w_out[:30] @ model.w_in[:, :30], model.b[:30], axes[0, 0])
         draw_diagonal(found, axes[0, 1])
         if found.rows.size:
-            i = found.rows[0]
-            row = np.delete(model.w_out[i] @ model.w_in, i)
-            draw_row_law(row_law(RowChannel(row, options.p, options.amplitude)), axes[1, 0])
+            features = Identical(model.n_sparse, options.p, options.amplitude)
+            channel = RowChannel(model, features, int(found.rows[0]))
+            draw_row_law(row_law(channel), axes[1, 0])
         draw_waterfall(verdict, axes[1, 1])
 
     draw_file(options.figure, draw, panels=(2, 2))

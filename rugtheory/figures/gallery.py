@@ -16,7 +16,8 @@ from .._files import replacing
 from .._style import save
 from ..channel.row import RowChannel
 from ..decoder.table import decoder_table
-from ..model.reading import Weights
+from ..model.model import Model
+from ..source.identical import Identical
 from ..structure.antipodal import antipodal_rug
 from ..structure.curves import FIGURE_2_P, PAPER_GRID, loss_curves, simulated_curves
 from ..structure.rug import Rug, hadamard_rug
@@ -59,13 +60,13 @@ class Given:
         Of the weights.
     trained : xarray.Dataset or None
         Statistics of trained models, see `read_trained`.
-    weights : Weights or None
+    weights : Model or None
         A trained model, drawn beside rugs of its size.
     """
 
     p: float = 0.045
     trained: xr.Dataset | None = None
-    weights: Weights | None = None
+    weights: Model | None = None
 
 
 @dataclass(frozen=True)
@@ -306,8 +307,9 @@ def _row_law(given: Given) -> Picture:
 
     laws = []
     models = _models(given)
-    for w_in, w_out, _ in models.values():
-        law = numbers.row_law(RowChannel((w_out[0] @ w_in)[1:], given.p))
+    for w_in, w_out, b in models.values():
+        features = Identical(b.size, given.p)
+        law = numbers.row_law(RowChannel(Model(w_in, w_out, b), features, 0))
         laws.append(law.assign(skewness=law.skewness))
     shown = xr.concat(laws, "model", combine_attrs="drop").assign_coords(model=list(models))
 

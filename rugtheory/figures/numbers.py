@@ -221,7 +221,7 @@ def row_law(channel: RowChannel) -> xr.Dataset:
             "gaussian": ("bin", np.diff(ndtr(edges)) / width),
         },
         {"low": ("bin", edges[:-1]), "high": ("bin", edges[1:])},
-        {"skewness": channel.skewness, "p": channel.p, "numerical_error": error},
+        {"skewness": channel.skewness, "numerical_error": error},
     )
 
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from .._style import COLOURS, axes, colour_bar, styles
-from ..analysis.statistics import Symmetry
+from ..analysis.statistics import Statistics
 from ..analysis.verdict import Verdict
 from ..structure.rug import Rug
 
@@ -54,7 +54,7 @@ def draw_corner(w: ArrayLike, b: ArrayLike, ax: Axes | None = None) -> list[Any]
     return [image, *colour_bar(image, ax, r"$W_{ij}$, $b_i$")]
 
 
-def draw_diagonal(found: Symmetry, ax: Axes | None = None) -> list[Any]:
+def draw_diagonal(found: Statistics, ax: Axes | None = None) -> list[Any]:
     """Diagonal W_ii and bias b_i against the feature; dead features as crosses."""
     ax = axes(ax)
     i = np.arange(found.n_sparse)
@@ -163,10 +163,14 @@ def draw_waterfall(verdict: Verdict, ax: Axes | None = None) -> list[Any]:
     goes down to it.
     """
     ax = axes(ax)
-    names = ["model", *verdict.terms, f"best known ({verdict.family})"]
+    names = [
+        "model",
+        *verdict.terms,
+        verdict.family if verdict.rug is None else f"best known ({verdict.family})",
+    ]
     left = verdict.loss
     artists: list[Any] = []
-    span = max(verdict.loss, verdict.best, verdict.rug)
+    span = max(verdict.loss, verdict.best, verdict.rug or 0.0)
     for y, name in enumerate(names):
         if y in (0, len(names) - 1):
             start, width, colour = 0.0, (verdict.loss if y == 0 else verdict.best), "0.55"
@@ -179,10 +183,11 @@ def draw_waterfall(verdict: Verdict, ax: Axes | None = None) -> list[Any]:
         end = max(start, start + width)
         value = f"{verdict.terms[name] + 0.0:+.3g}" if name in verdict.terms else f"{width:.3g}"
         artists.append(ax.text(end, y, f" {value}", va="center", fontsize="small"))
-    artists.append(ax.axvline(verdict.rug, color="0.6", linestyle=":", linewidth=1, zorder=0))
-    artists.append(
-        ax.text(verdict.rug, -0.6, "Gaussian rug", ha="center", color="0.4", fontsize="small")
-    )
+    if verdict.rug is not None:
+        artists.append(ax.axvline(verdict.rug, color="0.6", linestyle=":", linewidth=1, zorder=0))
+        artists.append(
+            ax.text(verdict.rug, -0.6, "Gaussian rug", ha="center", color="0.4", fontsize="small")
+        )
     ax.set_yticks(range(len(names)), names, fontsize="small")
     ax.invert_yaxis()
     ax.set(xlabel="loss per feature", xlim=(0, 1.25 * span))

@@ -13,6 +13,7 @@ from .. import _check
 from .._check import Array
 from .._files import replacing
 from .._value import ByValue
+from ..source.features import Features, check_features
 
 if TYPE_CHECKING:
     import torch
@@ -186,3 +187,14 @@ def check_model(model: Model) -> None:
     """Raise TypeError unless `model` is a Model."""
     if not isinstance(model, Model):
         raise TypeError(f"model must be a Model, such as Model(w_in, w_out, b), got {model!r:.60}")
+
+
+def check_fit(model: Model, features: Features) -> None:
+    """Raise unless these are a model and as many features."""
+    check_model(model)
+    check_features(features)
+    if len(features) != model.n_sparse:
+        raise ValueError(
+            f"features must be n_sparse = {model.n_sparse}, as many as the model has inputs, "
+            f"got {len(features)}"
+        )

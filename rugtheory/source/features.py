@@ -101,6 +101,11 @@ class Features(ABC):
         """Number of features."""
         return len(self.amplitudes)
 
+    @property
+    def independent(self) -> bool:
+        """Whether no feature depends on another."""
+        return len(self.scenarios) == 1 and not self.scenarios[0].blocks
+
     @cached_property
     def on_probability(self) -> Array:
         """Probability that each feature is on, shape (n,)."""

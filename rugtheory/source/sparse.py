@@ -114,8 +114,8 @@ def on_law(
 ) -> tuple[Array, Amplitude]:
     """`p`, checked, and `amplitude` of the same source, for which "on" means not zero.
 
-    An atom of the amplitude law at 0 belongs to the features that are off.  ValueError if amplitudes
-    may be negative, unless `signed`.
+    An atom of the amplitude law at 0 belongs to the features that are off.  ValueError if
+    amplitudes may be negative, unless `signed`.
     """
     check_amplitude(amplitude)
     if amplitude.start < 0 and not signed:

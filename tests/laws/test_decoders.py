@@ -8,6 +8,7 @@ from pytest import approx
 
 import rugtheory as rt
 
+from ..models import alike
 from .domain import AMPLITUDE, AMPLITUDES, RATIO, SCALED, SIGMA, A, B, P, few, some
 
 ORDERED = (
@@ -199,7 +200,7 @@ class TestPairs:
         best = rt.uneven_pairs(p, amplitude=law)
         c = float(best.coupling)
         w_in, w_out = [[1.0, -c]], [[best.a[0]], [-best.a[1] / c]]
-        exact = rt.exact_loss(w_in, w_out, best.b, p, amplitude=law)
+        exact = rt.exact_loss(*alike(w_in, w_out, best.b, p, amplitude=law))
         assert abs(exact.mean - best.loss) <= exact.mean_error + 1e-9 * best.loss
         assert 0 < c <= 1
         assert best.loss <= rt.antipodal_optimum(p, 0.5, amplitude=law).loss * (1 + 1e-9)
@@ -278,7 +279,7 @@ class TestPrecedence:
     def test_code(self, n, scale, p):
         """A code loses what its limit says, and at most the square of what leaks besides."""
         code, law = rt.precedence_code(n, scale), rt.Constant(1.0)
-        exact = rt.exact_loss(code.w_in, code.w_out, 0.0, p, amplitude=law)
+        exact = rt.exact_loss(*alike(code.w_in, code.w_out, 0.0, p, amplitude=law))
         limit = float(rt.precedence_loss(p, n, amplitude=law))
         leak = np.abs(np.triu(code.w_out @ code.w_in, 1)).sum(axis=1)
         assert limit * (1 - 1e-9) <= exact.mean <= limit + (1 + n * p) * p * (leak**2).sum()

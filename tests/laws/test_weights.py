@@ -10,6 +10,7 @@ from scipy.linalg import hadamard
 
 import rugtheory as rt
 
+from ..models import alike
 from .domain import AMPLITUDE, SEEDS, P, few, some
 
 SIZES = st.integers(0, 7).map(lambda k: 2**k)
@@ -72,7 +73,7 @@ class TestRugs:
     def test_statistics(self, rug, p):
         """Mean, deviation and skewness are those of `RowChannel` for any row; so is Lyapunov's."""
         for i in {0, rug.n_sparse // 2, rug.n_sparse - 1}:
-            row = rt.RowChannel(np.delete(rug.matrix()[i], i), p)
+            row = rt.RowChannel.of(np.delete(rug.matrix()[i], i), p)
             assert rug.interference_mean(p) == approx(row.mean, abs=1e-11)
             assert rug.sigma(p) == approx(row.std, abs=1e-12)
             assert rug.skewness(p) == approx(row.skewness, rel=1e-9, abs=1e-11)
@@ -138,7 +139,7 @@ class TestRugs:
         best = rt.optimum(p, rug.ratio)
         b = rug.bias(best.b, best.a, p)
         measured = rt.simulate(rug, best.a, b, rt.SparseSource(p), 3000, seed=seed)
-        exact = rt.exact_loss(rug.w_in, rug.w_out(best.a), b, p, rows=[0])
+        exact = rt.exact_loss(*alike(rug.w_in, rug.w_out(best.a), b, p), rows=[0])
         assert abs(measured.loss - exact.mean) < 5 * measured.standard_error
 
 
@@ -152,9 +153,11 @@ class TestExactLoss:
         w_in, w_out, b = model(seed, 5, 2)
         rng = np.random.default_rng(seed)
         order, change = rng.permutation(5), rng.normal(size=(2, 2)) + 3 * np.eye(2)
-        loss = rt.exact_loss(w_in, w_out, b, p, amplitude=law)
-        permuted = rt.exact_loss(w_in[:, order], w_out[order], b[order], p, amplitude=law)
-        turned = rt.exact_loss(change @ w_in, w_out @ np.linalg.inv(change), b, p, amplitude=law)
+        loss = rt.exact_loss(*alike(w_in, w_out, b, p, amplitude=law))
+        permuted = rt.exact_loss(*alike(w_in[:, order], w_out[order], b[order], p, amplitude=law))
+        turned = rt.exact_loss(
+            *alike(change @ w_in, w_out @ np.linalg.inv(change), b, p, amplitude=law)
+        )
         for other, expected in ((permuted, loss.loss[order]), (turned, loss.loss)):
             slack = 2 * loss.error.max() + 2 * other.error.max() + 1e-9 * expected
             assert np.all(np.abs(other.loss - expected) <= slack)
@@ -163,8 +166,8 @@ class TestExactLoss:
     @some
     def test_units(self, weights, p, a, b, c):
         """Amplitudes and bias c times as large: losses c² times as large."""
-        small = rt.RowChannel(weights, p).loss(a, b)
-        large = rt.RowChannel(weights, p, rt.Uniform(0, c)).loss(a, c * b)
+        small = rt.RowChannel.of(weights, p).loss(a, b)
+        large = rt.RowChannel.of(weights, p, rt.Uniform(0, c)).loss(a, c * b)
         slack = large.error + c * c * small.error + 1e-12 * large.value
         assert abs(large.value - c * c * small.value) <= slack
 
@@ -172,7 +175,7 @@ class TestExactLoss:
     @some
     def test_open(self, weights, p, a, law):
         """A bias that keeps the ReLU open leaves the loss of the linear model, in closed form."""
-        row, source = rt.RowChannel(weights, p, law), rt.SparseSource(p, law)
+        row, source = rt.RowChannel.of(weights, p, law), rt.SparseSource(p, law)
         b = 0.9 * law.reach * (abs(a) + np.abs(weights).sum())
         b = b if law.end < np.inf else b / 2
         if np.isfinite(law.end):
@@ -185,7 +188,7 @@ class TestExactLoss:
     @given(st.floats(1e-6, 1), st.floats(-2, 2), st.floats(-1, 1), AMPLITUDE, st.integers(0, 4))
     def test_alone(self, p, a, b, law, n):
         """Without interference the loss is `reduced_loss` at σ = 0."""
-        found = rt.RowChannel(np.zeros(n), p, law).loss(a, b)
+        found = rt.RowChannel.of(np.zeros(n), p, law).loss(a, b)
         reduced = float(rt.reduced_loss(a, b, 0.0, p, amplitude=law))
         assert found.value == approx(reduced, rel=1e-12, abs=1e-300)
 
@@ -196,7 +199,7 @@ class TestExactLoss:
         x, share = rt.Uniform().quadrature(400)
         shifted = rt.reduced_loss(a, b + w * x, 0.0, p) @ share
         expected = (1 - p) * rt.reduced_loss(a, b, 0.0, p) + p * shifted
-        found = rt.RowChannel([w], p).loss(a, b)
+        found = rt.RowChannel.of([w], p).loss(a, b)
         assert abs(found.value - expected) <= found.error + 1e-5 * expected
 
     @given(SEEDS, st.floats(0.01, 0.9))
@@ -205,14 +208,14 @@ class TestExactLoss:
         """`exact_loss` is the loss of `RowChannel`, row by row; "identity" leaves the ReLU out."""
         w_in, w_out, b = model(seed, 5, 2)
         w = w_out @ w_in
-        found = rt.exact_loss(w_in, w_out, b, p)
+        found = rt.exact_loss(*alike(w_in, w_out, b, p))
         for i in range(5):
-            row = rt.RowChannel(np.delete(w[i], i), p)
+            row = rt.RowChannel.of(np.delete(w[i], i), p)
             alone = row.loss(w[i, i], b[i])
             assert abs(found.loss[i] - alone.value) <= found.error[i] + alone.error
         opened = b + 2 * np.abs(w).sum(axis=1)
-        relu = rt.exact_loss(w_in, w_out, opened, p)
-        linear = rt.exact_loss(w_in, w_out, opened, p, decoder="identity")
+        relu = rt.exact_loss(*alike(w_in, w_out, opened, p))
+        linear = rt.exact_loss(*alike(w_in, w_out, opened, p, decoder="identity"))
         assert relu.loss == approx(linear.loss, rel=1e-10)
         assert found.mean == approx(found.loss.mean())
 
@@ -223,8 +226,8 @@ class TestRowChannel:
     @given(WEIGHTS, WEIGHTS, st.floats(1e-3, 1), AMPLITUDE)
     def test_sums(self, one, two, p, law):
         """Cumulants add, transforms multiply, for independent sums."""
-        parts = [rt.RowChannel(w, p, law) for w in (one, two)]
-        both = rt.RowChannel(one + two, p, law)
+        parts = [rt.RowChannel.of(w, p, law) for w in (one, two)]
+        both = rt.RowChannel.of(one + two, p, law)
         added = np.sum([x.cumulants() for x in parts], axis=0)
         assert both.cumulants() == approx(added, rel=1e-9, abs=1e-12)
         product = complex(parts[0].mgf(0.3j)) * complex(parts[1].mgf(0.3j))
@@ -239,7 +242,7 @@ class TestRowChannel:
     @some
     def test_tail(self, weights, p):
         """P(Z > t) falls from 1 to 0, and with weights reversed in sign it is P(Z < -t)."""
-        row, mirror = rt.RowChannel(weights, p), rt.RowChannel(np.negative(weights), p)
+        row, mirror = rt.RowChannel.of(weights, p), rt.RowChannel.of(np.negative(weights), p)
         t = np.append(np.linspace(-1, 1, 8) * (np.abs(weights).sum() + 0.123), [-1e30, 1e30])
         tail, error = row.tail(t)
         other, more = mirror.tail(-t)
@@ -250,7 +253,7 @@ class TestRowChannel:
     @given(WEIGHTS.filter(any), st.floats(0.05, 1), st.floats(0.2, 2), st.floats(-1, 1), AMPLITUDE)
     def test_gaussian(self, weights, p, a, b, law):
         """Order 2 is `reduced_loss` at σ = std/|a| and the bias that has the mean in it."""
-        row = rt.RowChannel(weights, p, law)
+        row = rt.RowChannel.of(weights, p, law)
         if row.std < 1e-6:
             return
         gaussian = rt.reduced_loss(a, b + row.mean, row.std / a, p, amplitude=law)
@@ -263,7 +266,7 @@ class TestRowChannel:
         """Of many small weights the law is Gaussian: distance and loss close in as 1/√n."""
         distances, gaps = [], []
         for n in (50, 800):
-            row = rt.RowChannel(np.resize([1.0, -0.5], n) / np.sqrt(n), p)
+            row = rt.RowChannel.of(np.resize([1.0, -0.5], n) / np.sqrt(n), p)
             b_n = b - row.mean
             distances.append(row.distance_from_gaussian().value)
             gaps.append(abs(row.corrected_loss(a, b_n) - row.loss(a, b_n, rtol=1e-10).value))
@@ -281,9 +284,11 @@ class TestSymmetry:
         rng = np.random.default_rng(seed)
         order = rng.permutation(8)
         turn = np.linalg.qr(rng.normal(size=(3, 3)))[0]
-        one = rt.symmetry(w_in, w_out, b, p, rows=1, amplitude=law)
-        permuted = rt.symmetry(w_in[:, order], w_out[order], b[order], p, rows=1, amplitude=law)
-        turned = rt.symmetry(turn @ w_in, w_out @ turn.T, b, p, rows=1, amplitude=law)
+        one = rt.statistics(*alike(w_in, w_out, b, p, amplitude=law), rows=1)
+        permuted = rt.statistics(
+            *alike(w_in[:, order], w_out[order], b[order], p, amplitude=law), rows=1
+        )
+        turned = rt.statistics(*alike(turn @ w_in, w_out @ turn.T, b, p, amplitude=law), rows=1)
         for field in dataclasses.fields(one):
             x, y, z = (getattr(s, field.name) for s in (one, permuted, turned))
             if field.name in ("rows", "distances", "distance_error", "partner"):
@@ -297,11 +302,11 @@ class TestSymmetry:
     def test_against_rows(self, seed, p, law):
         """Statistics are those of `RowChannel`; singular values those of W; bounds hold."""
         w_in, w_out, b = model(seed)
-        w, found = w_out @ w_in, rt.symmetry(w_in, w_out, b, p, rows=1, amplitude=law)
+        w, found = w_out @ w_in, rt.statistics(*alike(w_in, w_out, b, p, amplitude=law), rows=1)
         assert np.sum(found.singular_values**2) == approx(float(np.sum(w**2)), rel=1e-9)
         assert found.dimensionality.sum() <= 3 + 1e-9 and np.all(found.capacity <= 1)
         for i in np.flatnonzero(~found.dead):
-            row = rt.RowChannel(np.delete(w[i], i) / w[i, i], p, law)
+            row = rt.RowChannel.of(np.delete(w[i], i) / w[i, i], p, law)
             assert found.variance[i] == approx(row.std**2, rel=1e-9)
             assert found.mean[i] == approx(row.mean, rel=1e-9, abs=1e-12)
             assert found.skewness[i] == approx(row.skewness, rel=1e-8, abs=1e-11)
@@ -316,7 +321,7 @@ class TestSymmetry:
     def test_rugs(self, seed, n_dense, p):
         """Rugs are symmetric projectors at the bound, of capacity and dimensionality r."""
         rug = rt.hadamard_rug(16, n_dense, seed=seed)
-        found = rt.symmetry(rug.w_in, rug.w_out(1.3), -0.2, p, rows=1)
+        found = rt.statistics(*alike(rug.w_in, rug.w_out(1.3), -0.2, p), rows=1)
         assert found.variance == approx(np.full(16, found.welch_variance), rel=1e-10)
         assert found.capacity == approx(np.full(16, rug.ratio))
         assert found.dimensionality == approx(np.full(16, rug.ratio))
@@ -328,8 +333,8 @@ class TestSymmetry:
         """The terms lead from the exact loss to the best known; none of its own a and b is < 0."""
         w_in, w_out, b = model(seed, 6, 2)
         law = rt.Constant(0.7)
-        verdict = rt.explain(w_in, w_out, b, p, rows=None, amplitude=law)
-        exact = rt.exact_loss(w_in, w_out, b, p, amplitude=law)
+        verdict = rt.explain(*alike(w_in, w_out, b, p, amplitude=law), rows=None)
+        exact = rt.exact_loss(*alike(w_in, w_out, b, p, amplitude=law))
         assert verdict.loss == approx(exact.mean, rel=1e-5)
         assert verdict.loss - sum(verdict.terms.values()) == approx(verdict.best, rel=1e-9)
         assert verdict.best == approx(float(rt.best_known(p, 1 / 3, amplitude=law).loss), rel=1e-9)
