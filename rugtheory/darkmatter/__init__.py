@@ -22,7 +22,8 @@ from .report import (
     tables,
     write_report,
 )
-from .rug import RugDarkMatter, SimulatedDarkMatter, rug_dark_matter, simulate_dark_matter
+from .rug import RugDarkMatter, rug_dark_matter
+from .rug_samples import SimulatedDarkMatter, simulate_dark_matter
 from .sae import SAE, read_sae, write_sae
 
 __all__ = [
