@@ -4,7 +4,7 @@ import json
 from pathlib import Path
 
 from rugtheory._style import save
-from rugtheory.darkmatter import figures
+from rugtheory.darkmatter.report import figures
 
 HERE = Path(__file__).parent
 KEPT = HERE.parent / "validation" / "data" / "darkmatter.json"

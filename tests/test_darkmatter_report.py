@@ -15,8 +15,9 @@ import validation
 from rugtheory import darkmatter
 from rugtheory._files import RECORD
 from rugtheory.cli import main
-from rugtheory.darkmatter import figures, report
 from rugtheory.darkmatter._rows import Rows
+from rugtheory.darkmatter.report import decoder, extras, figures, groups, keeping
+from rugtheory.darkmatter.report.given import Given
 from validation import activations, saes
 
 ROWS, D, CONTEXT = 3000, 12, 30
@@ -313,8 +314,20 @@ def coder(d=4, width=4, k=2, **more):
 
 
 def fingerprint(x, contexts=None, tokens=None, components=None):
-    given = report._fingerprint(Rows("x", x), contexts, tokens, components or {}, (0.25, 3, 0))
-    return given
+    nothing = frozenset()
+    given = Given(
+        Rows("x", x),
+        {"a": coder()},
+        contexts,
+        tokens,
+        components or {},
+        pursuit=nothing,
+        align=nothing,
+        test_fraction=0.25,
+        bootstrap=3,
+        seed=0,
+    )
+    return keeping.fingerprint(given)
 
 
 class TestEveryByteCounts:
@@ -462,7 +475,7 @@ class TestFailures:
         def fails(*_):
             raise ValueError("no such luck")
 
-        monkeypatch.setattr(report, f"_{part}", fails)
+        monkeypatch.setitem(extras.EXTRAS, part, fails)
         x = planted()
         found = darkmatter.write_report(
             x, {"a": coder()}, tmp_path, components={"x": x}, pursuit=["a"], align=["a"]
@@ -490,10 +503,10 @@ class TestFailures:
         def fails(*_):
             raise error("no law")
 
-        monkeypatch.setattr(report, "fit_floor", fails)
+        monkeypatch.setattr(groups, "fit_floor", fails)
         falling = {1: 0.9, 2: 0.6, 4: 0.5, 8: 0.45}
         rows = [{"name": str(n), "width": n, "fvu": {"value": v}} for n, v in falling.items()]
-        found = report._against_width(rows, "fvu")
+        found = groups.against_width(rows, "fvu")
         assert found["no_law"] == "no law" and found["law"] is None
 
     def test_nothing_unexplained_nonlinearly(self, tmp_path):
@@ -501,22 +514,25 @@ class TestFailures:
         rows = [{"name": "a", "width": 1.0}, {"name": "b", "width": 2.0}]
         for row in rows:
             row["fvu_nl"] = {"value": 0.0}
-        assert report._against_width(rows, "fvu_nl") == {"mean": 0, "change": None, "law": None}
+        assert groups.against_width(rows, "fvu_nl") == {"mean": 0, "change": None, "law": None}
 
     @pytest.mark.parametrize("error", [ValueError, KeyboardInterrupt, MemoryError])
     @pytest.mark.parametrize(
-        "where", ["decompose", "_squares", "split", "regressions", "norm_test", "_pursuit"]
+        "where", ["decompose", "squared_norms", "split", "regressions", "norm_test", "pursuit"]
     )
     def test_no_reconstructions_stay(self, where, error, tmp_path, monkeypatch):
         def fails(*_, **__):
             assert len(list(tmp_path.rglob("*.unfinished.npy"))) == 1
             raise error("stop")
 
-        monkeypatch.setattr(report, where, fails)
+        if where == "pursuit":
+            monkeypatch.setitem(extras.EXTRAS, where, fails)
+        else:
+            monkeypatch.setattr(decoder, where, fails)
         try:
             darkmatter.write_report(planted(), {"a": coder()}, tmp_path, pursuit=["a"], bootstrap=0)
         except error:
-            assert (where, error) != ("_pursuit", ValueError)
+            assert (where, error) != ("pursuit", ValueError)
         assert not list(tmp_path.rglob("*.unfinished.npy"))
         assert not list(tmp_path.rglob("*partial*"))
 

@@ -17,7 +17,7 @@ from safetensors.torch import save_file
 from scipy import sparse
 
 from rugtheory import darkmatter
-from rugtheory.darkmatter import sae as sae_module
+from rugtheory.darkmatter.sae import sae as sae_module
 
 CASES = sorted((Path(__file__).parent / "data" / "saes").glob("*/*/cfg.json"))
 D_IN, D_SAE, K = 6, 20, 4

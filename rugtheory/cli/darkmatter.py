@@ -11,7 +11,7 @@ import numpy as np
 
 from .. import darkmatter
 from .._files import add_overwrite, digest
-from ..darkmatter.present import PICTURES
+from ..darkmatter.report.pictures import PICTURES
 from .shared import output, settings
 
 

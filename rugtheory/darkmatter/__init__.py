@@ -12,13 +12,19 @@ from .leakage import MaskedError, leaked_variance, masked_error
 from .norm_test import NormScores, NormTest, norm_test
 from .norm_theory import NormProbe, WeightLaw, features_from_gram, gaussian_null, norm_probe
 from .per_token import PerToken, per_token
-from .present import save_figures, save_tables, tables
 from .pursuit import gradient_pursuit, orthogonal_matching_pursuit
 from .regression import Regression, regress
-from .report import Reconstruction, read_activations, write_report
-from .rug import RugDarkMatter, SimulatedDarkMatter, rug_dark_matter, simulate_dark_matter
-from .sae import SAE
-from .sae_files import read_sae, write_sae
+from .report import (
+    Reconstruction,
+    read_activations,
+    save_figures,
+    save_tables,
+    tables,
+    write_report,
+)
+from .rug import RugDarkMatter, rug_dark_matter
+from .rug_samples import SimulatedDarkMatter, simulate_dark_matter
+from .sae import SAE, read_sae, write_sae
 
 __all__ = [
     "SAE",

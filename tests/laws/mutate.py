@@ -43,13 +43,14 @@ MUTANTS = [
         "test_decoders.py::TestPrecedence",
     ),
     Mutant(
-        "G₁ near zero slightly off", "rectified", "g1 = z + 3 * rho", "g1 = z + 3.0001 * rho",
+        "G₁ near zero slightly off", "numerics/rectified",
+        "g1 = z + 3 * g3", "g1 = z + 3.0001 * g3",
         "test_scalar.py::TestLoss",
     ),
     Mutant(
-        "noise that passes, in the closed form over u", "loss",
-        "noise += length - 2 * sigma * (near.g1 - far.g1)",
-        "noise += length - sigma * (near.g1 - far.g1)",
+        "noise that passes, in the closed form over u", "theory/loss",
+        "e * (g.g3 - active * g.g1)",
+        "e * (g.g3 - 0.5 * active * g.g1)",
         "test_scalar.py::TestLoss",
     ),
     Mutant(

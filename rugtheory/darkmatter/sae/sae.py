@@ -24,8 +24,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
-from .. import _check
-from ._rows import Rows
+from ... import _check
+from .._rows import Rows
 
 if TYPE_CHECKING:
     from scipy import sparse

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from .._style import COLOURS, axes
-from .report import PARTS
+from ..._style import COLOURS, axes
+from .coded import PARTS
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -1,0 +1,98 @@
+"""What is found about a decoder, kept on disk under a digest of all that went into it."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import zipfile
+from dataclasses import fields
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..._files import replacing
+from .._rows import Rows, block_length
+from ..sae import SAE
+from .activations import Reconstruction
+from .entries import Record
+from .given import Given
+
+# Norms of the error and of its parts, and which rows were held out.
+Norms = dict[str, NDArray[Any]]
+Found = tuple[Record, Norms]
+
+
+def fingerprint(given: Given) -> str:
+    """What results depend on besides the decoder: every byte of it."""
+    settings = tuple(given.settings.values())
+    digest = hashlib.sha256(repr((version("rugtheory"), settings)).encode())
+    for label, values in {"contexts": given.contexts, "tokens": given.tokens}.items():
+        digest.update(f"{label} {values is None}".encode())
+        if values is not None:
+            # Which rows have one label is all that is used.
+            codes = np.unique(np.asarray(values), return_inverse=True)[1]
+            digest.update(codes.astype("<i8").tobytes())
+    _hash_rows(digest, "x", given.x)
+    for label, source in given.components.items():
+        name = f"components: {label}"
+        if isinstance(source, Reconstruction):
+            # Both together give it, without computing it.
+            digest.update(f"reconstruction {digest_of(source.sae, '', set())}".encode())
+            source = source.x.source
+        _hash_rows(digest, name, Rows(name, source))
+    return digest.hexdigest()
+
+
+def _hash_rows(digest: Any, label: str, rows: Rows) -> None:
+    """Every row of a matrix, a block at a time."""
+    digest.update(f"{label} {rows.count} {rows.columns}".encode())
+    length = block_length(None, rows.columns)
+    for start in range(0, rows.count, length):
+        block = rows.read(np.arange(start, min(start + length, rows.count)))
+        digest.update(block.dtype.str.encode())
+        digest.update(np.ascontiguousarray(block).data)
+
+
+def digest_of(sae: SAE, settings: str, more: set[str]) -> str:
+    """Of a decoder, with a fingerprint of the rest and what is to be done besides the tests."""
+    digest = hashlib.sha256(f"{settings} {sorted(more)} {sae!r}".encode())
+    for one in fields(sae):
+        array = getattr(sae, one.name)
+        if isinstance(array, np.ndarray):
+            digest.update(f"{one.name} {array.dtype.str} {array.shape}".encode())
+            digest.update(np.ascontiguousarray(array).data)
+    return digest.hexdigest()
+
+
+def kept(stem: Path, digest: str) -> Found | None:
+    """What an earlier run found, if it is whole and of the same inputs."""
+    try:
+        kept = json.loads(stem.with_name(f"{stem.name}.json").read_text(encoding="utf-8"))
+        if kept.pop("digest") != digest:
+            return None
+        # NumPy leaves a broken file open if it opened it.
+        with stem.with_name(f"{stem.name}.npz").open("rb") as file, np.load(file) as found:
+            norms = dict(found)
+        # A run that was killed between the two files leaves them of different inputs.
+        return (kept, norms) if str(norms.pop("digest")) == digest else None
+    except (OSError, ValueError, KeyError, zipfile.BadZipFile):
+        return None
+
+
+def keep(stem: Path, digest: str, found: Found) -> Found:
+    """Write what was found to two files, and give it back."""
+    record, norms = found
+    with replacing(stem.with_name(f"{stem.name}.npz")) as partial:
+        np.savez(partial, digest=np.array(digest), **norms)  # type: ignore[arg-type]
+    write_json(stem.with_name(f"{stem.name}.json"), {"digest": digest, **record})
+    return found
+
+
+def write_json(path: Path, values: Any) -> None:
+    """A file that holds `values`, or none."""
+    text = json.dumps(values, indent=1, ensure_ascii=False, allow_nan=False)
+    with replacing(path) as partial:
+        partial.write_text(text, encoding="utf-8")

@@ -1,0 +1,95 @@
+"""Pictures of a report: which there are, and the panels of each."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from ... import _check
+from ..._style import save
+from . import figures
+from .entries import check_report
+
+Panel = Callable[..., Any]
+
+_DPI = 90
+# All pictures that there may be of a report.
+PICTURES = (
+    "norm_test",
+    "baselines",
+    "breakdown",
+    "against_width",
+    "tokens",
+    "pairs",
+    "pursuit",
+    "alignment",
+    "components",
+)
+
+
+def save_figures(found: Mapping[str, Any], out: str | Path) -> list[Path]:
+    """Draw what a report holds as PNG files in the folder `out`; needs matplotlib."""
+    check_report(found)
+    out = _check.path("out", out)
+    return [_save(out / f"{name}.png", panels) for name, panels in _panels(found).items()]
+
+
+def _panels(found: Mapping[str, Any]) -> dict[str, list[Panel]]:
+    """What draws each of the pictures that there are of this report."""
+    groups = [g["name"] for g in found["groups"] if len(g["members"]) > 1]
+    paired = [name for name in groups if any(p["group"] == name for p in found["pairs"])]
+    plans: dict[str, list[Panel]] = {
+        "norm_test": [partial(figures.draw_norm_test, found)],
+        "baselines": [partial(figures.draw_baselines, found["saes"])],
+    }
+    if groups:
+        some = _middle(found, groups)
+        plans["breakdown"] = [partial(figures.draw_breakdown, found, name) for name in groups]
+        plans["against_width"] = [
+            partial(figures.draw_against_width, found, quantity)
+            for quantity in ("norm", "r2", "fvu", "fvu_nl")
+        ]
+        plans["tokens"] = [
+            partial(figures.draw_tokens, found, some, part)
+            for part in ("error", "linear", "nonlinear")
+        ]
+    if paired:
+        some = _middle(found, paired)
+        plans["pairs"] = [
+            partial(figures.draw_pairs, found, some, quantity)
+            for quantity in ("r2", "fvu_decrease_percent")
+        ]
+    if any("pursuit" in r for r in found["saes"]):
+        plans["pursuit"] = [partial(figures.draw_pursuit, found)]
+    for key, draw in (
+        ("alignment", figures.draw_alignment),
+        ("components", figures.draw_components),
+    ):
+        with_it = [r for r in found["saes"] if key in r]
+        if with_it:
+            plans[key] = [partial(draw, r) for r in with_it[:4]]
+    return plans
+
+
+def _middle(found: Mapping[str, Any], groups: Sequence[str]) -> str:
+    """The group with most widths, the middle one of several."""
+    sizes = {g["name"]: len(g["members"]) for g in found["groups"]}
+    best = [name for name in groups if sizes[name] == max(sizes[n] for n in groups)]
+    return best[len(best) // 2]
+
+
+def _save(path: Path, panels: Sequence[Panel]) -> Path:
+    columns = min(len(panels), 3 if len(panels) != 4 else 2)
+    rows = -(-len(panels) // columns)
+
+    def draw(figure: Any) -> None:
+        axes = figure.subplots(rows, columns, squeeze=False).ravel()
+        for panel, ax in zip(panels, axes, strict=False):
+            panel(ax=ax)
+        for ax in axes[len(panels) :]:
+            ax.remove()
+
+    save(path, draw, (1 + 4.6 * columns, 0.6 + 3.6 * rows), dpi=_DPI)
+    return path

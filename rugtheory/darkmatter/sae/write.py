@@ -1,0 +1,95 @@
+"""An SAE written to files."""
+
+from __future__ import annotations
+
+import json
+import os
+import tempfile
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from ... import _check
+from .files import CONFIG
+from .sae import SAE
+from .saelens import ARCHITECTURES, LAYOUT, WEIGHTS
+
+
+def write_sae(sae: SAE, folder: str | Path) -> None:
+    """Write `sae` to a new folder, whole or not at all, in the layout of SAELens 6.
+
+    Parameters
+    ----------
+    sae : SAE
+        Of any architecture but groupmax, which SAELens does not have.
+    folder : str or Path
+        Must not exist, or be empty; its parent must exist.
+
+    Raises
+    ------
+    ValueError
+        If the format cannot express `sae`, or its metadata are not JSON.
+    FileExistsError
+        If `folder` holds anything.
+    ImportError
+        Without safetensors.
+    """
+    from safetensors.numpy import save_file
+
+    _check.instance("sae", sae, SAE)
+    folder = _check.path("folder", folder)
+    if sae.architecture not in ARCHITECTURES:
+        raise ValueError(
+            f"architecture must be one of {', '.join(ARCHITECTURES)} to be written, "
+            f"got {sae.architecture!r}"
+        )
+    tensors = {
+        "W_enc": sae.w_enc,
+        "b_mag" if sae.architecture == "gated" else "b_enc": sae.b_enc,
+        "W_dec": sae.w_dec,
+        "b_dec": sae.b_dec,
+        "threshold": sae.threshold,
+        "b_gate": sae.b_gate,
+        "r_mag": sae.r_mag,
+    }
+    try:
+        text = json.dumps(_settings(sae), indent=1)
+    except (TypeError, ValueError) as error:
+        raise ValueError(f"metadata must be writable as JSON: {error}") from error
+    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+        raise FileExistsError(f"folder must be new or empty, got {folder}")
+    # Two files appear at once only as a folder that is renamed.
+    with tempfile.TemporaryDirectory(prefix=f".{folder.name}.", dir=folder.parent) as partial:
+        whole = Path(partial) / folder.name
+        whole.mkdir()
+        (whole / CONFIG).write_text(text, encoding="utf-8")
+        save_file(
+            {n: np.ascontiguousarray(a) for n, a in tensors.items() if a is not None},
+            whole / WEIGHTS,
+        )
+        os.replace(whole, folder)
+
+
+def _settings(sae: SAE) -> dict[str, Any]:
+    """What is not an array, as SAELens calls it."""
+    transcoder = {"transcode": sae.transcoder}
+    return {
+        "architecture": sae.architecture,
+        "d_in": sae.d_in,
+        "d_sae": sae.d_sae,
+        "dtype": str(sae.w_enc.dtype),
+        "device": "cpu",
+        "apply_b_dec_to_input": bool(sae.subtract_b_dec),
+        "normalize_activations": sae.normalization,
+        "reshape_activations": "none",
+        "metadata": {
+            "sae_lens_training_version": None,
+            **sae.metadata,
+            **(transcoder if sae.transcoder or "transcode" in sae.metadata else {}),
+            "sae_lens_version": f"{LAYOUT}.0.0",
+            "written_by": f"rugtheory {version('rugtheory')}",
+        },
+        **({} if sae.k is None else {"k": sae.k, "rescale_acts_by_decoder_norm": False}),
+    }
