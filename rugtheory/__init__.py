@@ -29,6 +29,7 @@ from .source.beta import Beta
 from .source.discrete import Constant, FromQuadrature
 from .source.exponential import Exponential
 from .source.features import Features, Scenario
+from .source.files import read_features
 from .source.groups import Exclusive, Groups, Parent, Together
 from .source.half_normal import HalfNormal
 from .source.identical import Identical
@@ -157,6 +158,7 @@ __all__ = [
     "optimum_decoder",
     "precedence_code",
     "precedence_loss",
+    "read_features",
     "read_weights",
     "reduced_loss",
     "regime",

@@ -11,6 +11,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from pathlib import Path
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -190,6 +191,15 @@ class Features(ABC):
         for i, law in enumerate(self.amplitudes):
             found.setdefault(law, []).append(i)
         return {law: np.array(some) for law, some in found.items()}
+
+    def save(self, path: str | Path) -> None:
+        """Write the law as the TOML that `read_features` reads; a file there is replaced.
+
+        Raises TypeError for a class, or an amplitude law, that is not of the package.
+        """
+        from .files import save_features
+
+        save_features(self, path)
 
     def source(self, i: int) -> SparseSource:
         """The law of feature `i` alone."""

@@ -59,7 +59,7 @@ class Latent(ByValue, Features):
                 f"weights must have shape ({len(p)},) and not all be 0, got shape {weights.shape}"
             )
         kept = weights > 0
-        p, weights = p[kept], weights[kept] / weights.sum()
+        p, weights = p[kept], _check.shares(weights[kept])
         never = np.flatnonzero(weights @ p < _check.LEAST_P)
         if never.size:
             raise ValueError(f"p must be positive for some value, but feature {never[0]} is off")
