@@ -185,6 +185,13 @@ def check_amplitude(amplitude: Amplitude) -> None:
         )
 
 
+def check_not_negative(amplitude: Amplitude) -> None:
+    """Raise unless `amplitude` is a law on [0, ∞)."""
+    check_amplitude(amplitude)
+    if amplitude.start < 0:
+        raise ValueError(f"amplitude must not be negative here, got {amplitude!r}")
+
+
 def _limit_at_zero(law: Amplitude) -> float:
     """Lim t E exp(-t u) by Richardson's extrapolation in 1/t."""
     t = _FIRST_DECAY * 2.0 ** np.arange(_EXTRAPOLATED) / law.mean

@@ -20,7 +20,7 @@ from .. import _check
 from .._check import Array
 from .._value import ByValue
 from .amplitude import Amplitude, check_amplitude
-from .pattern import Algebra, Pattern
+from .pattern import Algebra, Pattern, check_patterns
 from .sparse import SparseSource
 
 Masks = Callable[[NDArray[np.bool_]], dict[int, NDArray[np.bool_]]]
@@ -43,6 +43,20 @@ class Scenario(ByValue):
     probability: float
     p: Array
     blocks: tuple[Pattern, ...] = ()
+
+    def __post_init__(self) -> None:
+        share = _check.share("probability", _check.scalar("probability", self.probability))
+        p = _check.share("p", self.p)
+        if p.ndim != 1:
+            raise ValueError(f"p must be a vector with an element a feature, got shape {p.shape}")
+        object.__setattr__(self, "probability", float(share))
+        object.__setattr__(self, "p", p)
+        object.__setattr__(self, "blocks", check_patterns("blocks", self.blocks))
+        members = [i for block in self.blocks for i in block.features()]
+        if len(set(members)) < len(members) or any(i >= p.size for i in members):
+            raise ValueError(
+                f"blocks must hold each of {p.size} features at most once, got {members}"
+            )
 
     @cached_property
     def block_of(self) -> dict[int, int]:
@@ -158,7 +172,7 @@ class Features(ABC):
 
     def sample(self, n: int, seed: int | np.random.Generator) -> Array:
         """`n` independent draws of all features, shape (n, n_features); same seed, same draws."""
-        n, generator = _check.count("n", n, 0), _check.rng(seed)
+        generator = _check.rng(seed)
         x = self.switches(n, generator).astype(float)
         for law, columns in self.by_law.items():
             some = x[:, columns]
@@ -169,7 +183,7 @@ class Features(ABC):
 
     def switches(self, n: int, seed: int | np.random.Generator) -> NDArray[np.bool_]:
         """Which features are on in `n` independent draws, shape (n, n_features)."""
-        generator, scenarios = _check.rng(seed), self.scenarios
+        n, generator, scenarios = _check.count("n", n, 0), _check.rng(seed), self.scenarios
         on = np.zeros((n, len(self)), bool)
         shares = np.array([x.probability for x in scenarios])
         which = generator.choice(len(scenarios), n, p=shares / shares.sum())
@@ -267,5 +281,5 @@ def importance_of(importance: ArrayLike, n: int) -> Array:
     if weights.shape not in ((), (n,)):
         raise ValueError(f"importance must be a number or have shape ({n},), got {weights.shape}")
     if not np.any(weights > 0):
-        raise ValueError("importance must be positive for at least one feature")
+        raise ValueError(f"importance must be positive for one feature at least, got {weights}")
     return np.broadcast_to(weights, n)

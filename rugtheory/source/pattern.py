@@ -17,8 +17,14 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Generic, TypeVar
+from typing import Any, Generic, TypeVar
 
+import numpy as np
+
+from .. import _check
+
+# Of probabilities that add up to 1.
+_ROUNDING = 1e-9
 T = TypeVar("T")
 
 
@@ -68,6 +74,9 @@ class On(Pattern):
 
     feature: int
 
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "feature", _check.integer("feature", self.feature, 0))
+
     def fold(self, algebra: Algebra[T]) -> T:
         return algebra.on(self.feature)
 
@@ -90,6 +99,16 @@ class OneOf(Pattern):
 
     p: tuple[float, ...]
     of: tuple[Pattern, ...]
+
+    def __post_init__(self) -> None:
+        of, p = check_patterns("of", self.of), _check.real("p", self.p)
+        if p.shape != (len(of),) or np.any(p < 0) or p.sum() > 1 + _ROUNDING:
+            raise ValueError(
+                f"p must be {len(of)} probabilities, one of each pattern, that add up to no more "
+                f"than 1, got {self.p!r:.60}"
+            )
+        object.__setattr__(self, "p", tuple(p.tolist()))
+        object.__setattr__(self, "of", of)
 
     def fold(self, algebra: Algebra[T]) -> T:
         return algebra.one_of(self.p, [x.fold(algebra) for x in self.of])
@@ -123,6 +142,9 @@ class Every(Pattern):
 
     of: tuple[Pattern, ...]
 
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "of", check_patterns("of", self.of))
+
     def fold(self, algebra: Algebra[T]) -> T:
         return algebra.every([x.fold(algebra) for x in self.of])
 
@@ -143,6 +165,16 @@ class Every(Pattern):
 
     def _with(self, k: int, pattern: Pattern) -> Pattern:
         return Every((*self.of[:k], pattern, *self.of[k + 1 :]))
+
+
+def check_patterns(name: str, patterns: Any) -> tuple[Pattern, ...]:
+    """Several patterns, as a tuple; TypeError if they are none."""
+    if not isinstance(patterns, tuple | list):
+        raise TypeError(f"{name} must be a tuple of patterns, got {patterns!r:.60}")
+    for x in patterns:
+        if not isinstance(x, Pattern):
+            raise TypeError(f"{name} must hold patterns, On, OneOf or Every, got {x!r:.60}")
+    return tuple(patterns)
 
 
 NOTHING = Every(())

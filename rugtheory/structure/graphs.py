@@ -121,7 +121,7 @@ class GraphCode:
                 raise TypeError("b and lift must be left out with an optimum, which has its own")
             a, b, lift = (float(_check.scalar(n, getattr(optimum, n))) for n in ("a", "b", "lift"))
         else:
-            a, b = _check.scalar("a", optimum), _check.scalar("b", 0.0 if b is None else b)
+            a, b = _check.scalar("optimum", optimum), _check.scalar("b", 0.0 if b is None else b)
         return Model(self.w_in, self.w_out(a, lift), b)
 
 

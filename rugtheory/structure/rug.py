@@ -207,7 +207,7 @@ class Rug:
         else:
             if isinstance(source, SparseSource):
                 raise TypeError(f"optimum must be one of theory with a source, got {optimum!r:.60}")
-            a, b = _check.scalar("a", optimum), _check.scalar("b", source)
+            a, b = _check.scalar("optimum", optimum), _check.scalar("source", source)
         return Model(self.w_in, self.w_out(a), b)
 
     @property
