@@ -30,6 +30,7 @@ from .source.discrete import Constant, FromQuadrature
 from .source.exponential import Exponential
 from .source.features import Features, Scenario
 from .source.files import read_features
+from .source.fit import FittedFeatures, fit_features
 from .source.groups import Exclusive, Groups, Parent, Together
 from .source.half_normal import HalfNormal
 from .source.identical import Identical
@@ -96,6 +97,7 @@ __all__ = [
     "Exponential",
     "Exponents",
     "Features",
+    "FittedFeatures",
     "FromQuadrature",
     "Gated",
     "GaussianChannel",
@@ -141,6 +143,7 @@ __all__ = [
     "decoder_table",
     "exact_loss",
     "explain",
+    "fit_features",
     "fwht",
     "geometric",
     "graph_code",

@@ -50,6 +50,8 @@ DECODERS = {
     rt.Bayes: {"channel": CHANNEL, "source": SOURCE},
 }
 
+X = np.random.default_rng(0).exponential(size=(24, 3))
+
 # What is called, with valid arguments.
 FUNCTIONS = {
     rt.antipodal_loss: READING,
@@ -63,6 +65,7 @@ FUNCTIONS = {
     rt.decoder_table: GRID | {"channel": "gaussian"},
     rt.exact_loss: MODEL | {"rtol": 1e-6} | ROUND,
     rt.explain: MODEL | ROUND,
+    rt.fit_features: {"x": X, "atoms": 4, "importance": 1.0, "level": 0.05},
     rt.geometric: {"n": 3, "factor": 0.9},
     rt.read_features: {"path": "features.toml"},
     rt.zipf: {"n": 3, "largest": 0.5, "alpha": 1.0},
@@ -100,7 +103,6 @@ FUNCTIONS = {
     rt.welch_sigma: GRID,
 }
 # Activations, their reconstructions, and labels of contexts.
-X = np.random.default_rng(0).exponential(size=(24, 3))
 HAT, CONTEXTS = X * [0.9, 0.5, 0.2] + 0.1 * X**2, np.repeat(np.arange(6), 4)
 RESAMPLED = {"contexts": CONTEXTS, "test_fraction": 0.25, "bootstrap": 3} | SEED
 BLOCKS = RESAMPLED | {"block_rows": 5}
@@ -247,7 +249,7 @@ CALLS["optimum at sigma"] = rt.optimum, {"p": 0.1, "ratio": None, "sigma": 0.3} 
 # Results of functions, not to be made by hand, and bases.
 NOT_CALLED = {
     "Amplitude", "AntipodalOptimum", "BestKnown", "Channel", "DecoderOptimum", "ExactLoss",
-    "Exponents", "Features",
+    "Exponents", "Features", "FittedFeatures",
     "LossGradient", "LossParts", "Optimum", "Regime", "SimulatedLoss", "SparseConstants",
     "Statistics", "UnevenPairs", "Verdict", "GRAPHS", "GraphCode", "GraphOptimum",
     "PrecedenceCode",
