@@ -59,7 +59,7 @@ def damaged(name, damage, count):
 
 
 def scores(parts, y, count):
-    columns, dead = columns_of(*parts, rt.SparseSource(P))
+    columns, dead = columns_of(*alike(*parts, P))
     found = []
     for seed in SEEDS:
         sample = drawn(count, columns, dead, np.random.default_rng(seed))

@@ -12,6 +12,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -22,6 +23,9 @@ from .._value import ByValue
 from .amplitude import Amplitude, check_amplitude
 from .pattern import Algebra, Pattern, check_patterns
 from .sparse import SparseSource
+
+if TYPE_CHECKING:
+    import torch
 
 Masks = Callable[[NDArray[np.bool_]], dict[int, NDArray[np.bool_]]]
 
@@ -180,6 +184,17 @@ class Features(ABC):
             some[on] = law.sample(int(on.sum()), generator)
             x[:, columns] = some
         return x
+
+    def sample_torch(
+        self, n: int, generator: torch.Generator, *, dtype: Any = None
+    ) -> torch.Tensor:
+        """The same as a tensor on the device of a generator of PyTorch, float32 by default."""
+        import torch
+
+        from .torch_draws import sample_torch
+
+        _check.instance("generator", generator, torch.Generator)
+        return sample_torch(self, _check.count("n", n, 0), generator, dtype or torch.float32)
 
     def switches(self, n: int, seed: int | np.random.Generator) -> NDArray[np.bool_]:
         """Which features are on in `n` independent draws, shape (n, n_features)."""
