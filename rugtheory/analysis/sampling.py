@@ -326,7 +326,7 @@ def _scaled(first: list[Array], a: Array, readings: list[Array], reading: Array)
 
 
 def dead_features(diagonal: Array) -> NDArray[np.bool_]:
-    """Which features are not represented; see `Symmetry`."""
+    """Which features are not represented; see `Statistics`."""
     d = np.maximum(diagonal, 0.0)
     typical = np.sum(d**3) / np.sum(d**2) if d.any() else 1.0
     return np.asarray(diagonal < _DEAD * typical)

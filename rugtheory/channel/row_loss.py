@@ -1,7 +1,7 @@
-r"""The loss of given weights, exactly: x̂ = ReLU(W_out W_in x + b) on independent sparse features.
+r"""The loss of given weights, exactly: x̂ = ReLU(W_out W_in x + b) on sparse features.
 
-For one output the reading is v = a u + b + Z, with a = W_ii and Z = Σ_{j≠i} W_ij x_j a sum of
-independent terms, far from Gaussian at practical sizes.  Conditioned on u,
+For one output the reading is v = a u + b + Z, with a = W_ii and Z = Σ_{j≠i} W_ij x_j, far from
+Gaussian at practical sizes; its law may depend on whether u is on.  Conditioned on u,
 
 .. math:: E(u - \mathrm{ReLU}(v))^2 = E u^2 + E[\mathrm{ReLU}(v)^2 - 2u\,\mathrm{ReLU}(v)]
     = E(u - v)^2 - E[\mathrm{ReLU}(-v)^2 + 2u\,\mathrm{ReLU}(-v)] ,

@@ -1,4 +1,4 @@
-"""The law of one sparse feature x = c·u: on with probability p, then with a random amplitude u ≥ 0.
+"""The law of one sparse feature x = c·u: on with probability p, then with a random amplitude u.
 
 An amplitude law is a small frozen dataclass.  Beside the usual (moments, cumulants, moment
 generating function, Gaussian quadrature, samples) each law can place quadrature nodes that
