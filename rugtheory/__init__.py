@@ -78,7 +78,7 @@ from .theory.scaling import (
 if TYPE_CHECKING:
     from . import darkmatter
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"
 
 __all__ = [
     "GRAPHS",

@@ -142,12 +142,18 @@ def excess(law, k):
                 return sum(mp.mpf(w) * max(u - k, mp.mpf(0)) ** 2 for u, w in pairs)
 
 
+# They only hold the law.
+_JOINT_LAWS = (
+    rt.Identical, rt.Independent, rt.Latent, rt.Together, rt.Exclusive, rt.Parent,
+)  # fmt: skip
+
+
 def taking_amplitude():
     """Calls of everything public that takes an amplitude law, with the name of p in each."""
     for name, (function, arguments) in CALLS.items():
         # Of samples only the law is the same.
         simple = {"amplitude", "p"} <= arguments.keys() or of_features(arguments)
-        if simple and function not in (dm.synthetic, dm.run_bench, rt.Identical):
+        if simple and function not in (dm.synthetic, dm.run_bench, *_JOINT_LAWS):
             yield pytest.param(function, arguments, id=name)
 
 
@@ -172,7 +178,16 @@ def called(function, arguments, p, amplitude):
 
 
 # What is given on that a feature is on, or is the p that was given, or a stated error.
-_OF_THE_LAW = {"on", "p", "numerical_error", "error", "mean_error", "distance_error", "law"}
+_OF_THE_LAW = {
+    "on",
+    "on_probability",
+    "p",
+    "numerical_error",
+    "error",
+    "mean_error",
+    "distance_error",
+    "law",
+}
 
 
 def _numeric(value):

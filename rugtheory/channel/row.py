@@ -9,6 +9,7 @@ and variance is the channel of arXiv:2410.12101, section 3.2.  Edgeworth's serie
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from functools import cached_property
 
 import numpy as np
@@ -18,6 +19,7 @@ from scipy.special import ndtr
 
 from .. import _check
 from .._check import Array
+from .._value import ByValue
 from ..model.model import Model, check_fit
 from ..numerics.rectified import normal_density
 from ..source.amplitude import Amplitude, Complex
@@ -37,7 +39,8 @@ _SPREAD = 6.0
 _DISTANCE = 1e-5
 
 
-class RowChannel:
+@dataclass(frozen=True, eq=False, init=False, repr=False)
+class RowChannel(ByValue):
     """The interference Z = Σ_{j≠i} W_ij x_j + noise of one output of a model.
 
     Parameters
@@ -78,6 +81,14 @@ class RowChannel:
     True
     """
 
+    features: Features
+    i: int
+    a: float
+    b: float
+    weights: Array
+    noise: float
+    laws: list[tuple[float, RowLaw]]
+
     def __init__(self, model: Model, features: Features, i: int) -> None:
         check_fit(model, features)
         i = _check.integer("i", i, 0, model.n_sparse - 1)
@@ -106,11 +117,12 @@ class RowChannel:
         return found
 
     def _set(self, row: Array, features: Features, i: int, b: float, noise: float) -> None:
-        self.a, self.b, self.noise, self.i = float(row[i]), b, noise, i
-        self.features = features
-        self.weights = row.copy()
-        self.weights[i] = 0.0
-        self.laws = RowLaws(features)(i, row, noise)
+        weights = row.copy()
+        weights[i] = 0.0
+        found = {"a": float(row[i]), "weights": weights, "laws": RowLaws(features)(i, row, noise)}
+        found |= {"features": features, "i": i, "b": b, "noise": noise}
+        for name, value in found.items():
+            object.__setattr__(self, name, value)
 
     def __repr__(self) -> str:
         return f"RowChannel(i={self.i}, of {self.weights.size} features)"

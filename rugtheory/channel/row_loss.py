@@ -188,7 +188,8 @@ def _inverted(a: float, law: RowLaw, b: float, rtol: float) -> tuple[Estimate, I
         value, error = inversion.estimate
     else:
         value, error = _listed(a, heard, b_on, b_off, size)
-    return Estimate(float(value), float(error + moved(value, dropped))), inversion
+    # A loss may be less than its error, but not less than nothing.
+    return Estimate(max(float(value), 0.0), float(error + moved(value, dropped))), inversion
 
 
 def _listed(a: float, law: RowLaw, b_on: float, b_off: float, size: float) -> Estimate:
