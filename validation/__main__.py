@@ -178,7 +178,7 @@ def _path(options: argparse.Namespace) -> None:
         )
         for n_sparse in options.n_sparse
     }
-    made = {file: {"command": "validation path"} | asdict(spec) for file, spec in specs.items()}
+    made = {file: {"command": "validation path"} | spec.settings() for file, spec in specs.items()}
     with writing(made, overwrite=options.overwrite, folders=[options.out]):
         for file, spec in specs.items():
             with tqdm(total=spec.steps, desc=f"n_sparse {spec.n_sparse}", unit="step") as bar:
@@ -263,7 +263,7 @@ def _train(options: argparse.Namespace) -> None:
         tied=options.tied,
         rounds=options.rounds,
     )
-    made = {"command": "validation train", "half": options.half} | asdict(spec)
+    made = {"command": "validation train", "half": options.half} | spec.settings()
     files = {} if options.out is None else {options.out: made}
     with writing(files, overwrite=options.overwrite):
         with tqdm(total=spec.most_steps, desc="training", unit="step") as bar:

@@ -10,6 +10,8 @@ import numpy as np
 import torch
 from scipy.sparse import csc_array, csr_array
 
+import rugtheory as rt
+
 BATCH = 1024
 # A product with a sparse matrix takes this times p of the time of a product with a dense one.
 _COST = 5.0
@@ -47,6 +49,22 @@ class Batch(NamedTuple):
     def of(cls, dense: torch.Tensor) -> Batch:
         """Without sparse tensors."""
         return cls(dense, dense.mT, dense)
+
+
+class LawData:
+    """The batches of features of any law that all models of one seed see."""
+
+    def __init__(self, features: rt.Features, seed: int, device: str = "cpu") -> None:
+        self.features = features
+        self.draws = torch.Generator(device).manual_seed(seed)
+        self.step = -1
+
+    def at(self, step: int) -> Batch:
+        """That of a step, drawn for whoever asks first."""
+        if step != self.step:
+            dense = self.features.sample_torch(BATCH, self.draws)
+            self.batch, self.step = Batch.of(dense), step
+        return self.batch
 
 
 class Data:

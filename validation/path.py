@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import asdict
 
 import numpy as np
 import torch
@@ -64,5 +63,5 @@ def follow(
         "torch": str(torch.__version__),
         "rugtheory": rt.__version__,
     }
-    about |= {k: int(v) if isinstance(v, bool) else v for k, v in asdict(spec).items()}
+    about |= {k: int(v) if isinstance(v, bool) else v for k, v in spec.settings().items()}
     return data.assign_attrs(theory | about | {"device": device})

@@ -16,7 +16,7 @@ import platform
 import tomllib
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Executor, Future, as_completed
-from dataclasses import asdict, dataclass, fields
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +27,7 @@ from safetensors.numpy import save_file
 
 import rugtheory as rt
 from rugtheory._files import replacing
+from rugtheory.source.files import features_of, text_of
 
 from .training import PROTOCOLS, Spec, Trained, gain, train
 
@@ -34,12 +35,14 @@ _RTOL = 1e-6
 # Of larger models, which take minutes for all rows, some rows are evaluated.
 _ROWS = 1024
 _EXPLAINED_ROWS = 32
+# Weights of models as small as this are kept with their results.
+_FEW_WEIGHTS = 1000
 # Failures that are named, of many.
 _SHOWN = 3
 _KEPT = ("loss", "standard_error", "numerical_error", "batch_loss", "steps_done")
 
 _COMMON = ("steps", "rate", "tolerance", "rounds")
-_AXES = ("n_sparse", "ratio", "p", "seed", "protocol")
+_AXES = ("n_sparse", "features", "ratio", "p", "seed", "protocol")
 # What tells the points of sweeps apart that have the settings above in common.
 _POINT = ("n_sparse", "n_dense", "p", "seed", "protocol", "tied")
 
@@ -54,6 +57,7 @@ def _integer(x: object) -> bool:
 
 _VALID: dict[str, tuple[Callable[[Any], bool], str]] = {
     "n_sparse": (lambda x: _integer(x) and x >= 1, "positive integers"),
+    "features": (lambda x: isinstance(x, str), "files of features"),
     "ratio": (lambda x: _number(x) and 0 < x <= 1, "in (0, 1]"),
     "p": (lambda x: _number(x) and 0 < x <= 1, "in (0, 1]"),
     "seed": (lambda x: _integer(x) and x >= 0, "integers from 0 on"),
@@ -74,13 +78,16 @@ class Sweep:
     ----------
     n_sparse, ratio, p, seed, protocol : tuple
         The axes; n_dense is ratio · n_sparse rounded down.
+    features : tuple of str
+        TOML of laws of features, an axis in the place of n_sparse and p.
     steps, tied, rate, tolerance, rounds
         See `Spec`.
     """
 
-    n_sparse: tuple[int, ...]
     ratio: tuple[float, ...]
-    p: tuple[float, ...]
+    n_sparse: tuple[int, ...] = ()
+    p: tuple[float, ...] = ()
+    features: tuple[str, ...] = ()
     seed: tuple[int, ...] = (0,)
     protocol: tuple[str, ...] = ("converged",)
     steps: int = 2000
@@ -91,6 +98,10 @@ class Sweep:
 
     def specs(self) -> list[Spec]:
         """All models, the small ones first, those that see the same batches side by side."""
+        kinds = [("", n, self.p) for n in sorted(self.n_sparse)]
+        for text in self.features:
+            law = features_of(text)
+            kinds.append((text, len(law), (float(law.on_probability.mean()),)))
         return [
             Spec(
                 n,
@@ -103,9 +114,11 @@ class Sweep:
                 rate=self.rate,
                 tolerance=self.tolerance,
                 rounds=self.rounds,
+                law=text,
             )
-            for n, protocol, p, seed, r in itertools.product(
-                sorted(self.n_sparse), self.protocol, self.p, self.seed, self.ratio
+            for text, n, frequencies in kinds
+            for protocol, p, seed, r in itertools.product(
+                self.protocol, frequencies, self.seed, self.ratio
             )
         ]
 
@@ -120,8 +133,11 @@ def read_sweep(path: Path) -> Sweep:
         raise ValueError(
             f"{path}: unknown {', '.join(sorted(unknown))}; known are {sorted(_VALID)}"
         )
-    if missing := [name for name in ("n_sparse", "ratio", "p") if name not in given]:
+    needed = ("ratio",) if "features" in given else ("n_sparse", "ratio", "p")
+    if missing := [name for name in needed if name not in given]:
         raise ValueError(f"{path}: {missing[0]} is missing")
+    if both := [name for name in ("n_sparse", "p") if "features" in given and name in given]:
+        raise ValueError(f"{path}: {both[0]} is that of the features, which are given")
     for name, value in given.items():
         valid, range_ = _VALID[name]
         values = value if name in _AXES and isinstance(value, list) else [value]
@@ -129,6 +145,9 @@ def read_sweep(path: Path) -> Sweep:
             bad = next((x for x in values if not valid(x)), values)
             raise ValueError(f"{path}: {name} must be {range_}, got {bad!r}")
         given[name] = tuple(values) if name in _AXES else value
+    if "features" in given:
+        files = [path.parent / name for name in given["features"]]
+        given["features"] = tuple(text_of(rt.read_features(file)) for file in files)
     sweep = Sweep(**given)
     try:
         sweep.specs()
@@ -142,6 +161,7 @@ def key(spec: Spec) -> str:
     settings = {
         one.name: float(value) if one.type == "float" else value
         for one in fields(spec)
+        if one.name != "law" or spec.law
         for value in [getattr(spec, one.name)]
     }
     text = json.dumps(settings, sort_keys=True)
@@ -151,6 +171,8 @@ def key(spec: Spec) -> str:
 def _axes_name(spec: Spec) -> str:
     """What is in the name for the eye: all but what a sweep has in common."""
     tied = "_tied" if spec.tied else ""
+    if spec.law:
+        tied += f"_{hashlib.sha256(spec.law.encode()).hexdigest()[:8]}"
     p = repr(float(spec.p))
     return f"{spec.protocol}_{spec.n_sparse}_{spec.n_dense}_p{p}_s{spec.seed}{tied}"
 
@@ -212,7 +234,7 @@ def run(
 
 
 def _groups(specs: list[Spec], size: int) -> Iterator[list[Spec]]:
-    for _, same in itertools.groupby(specs, lambda s: (s.n_sparse, s.protocol)):
+    for _, same in itertools.groupby(specs, lambda s: (s.n_sparse, s.protocol, s.law)):
         items = list(same)
         for start in range(0, len(items), size):
             yield items[start : start + size]
@@ -229,9 +251,12 @@ def evaluate(trained: Trained, device: str) -> dict[str, Any]:
     spec = trained.spec
     model, features = trained.model, spec.features
     exact = rt.exact_loss(model, features, rows=min(_ROWS, spec.n_sparse), rtol=_RTOL)
-    verdict = rt.explain(model, features, rows=min(_EXPLAINED_ROWS, spec.n_sparse))
+    verdict = {}
+    if not spec.law:
+        found = rt.explain(model, features, rows=min(_EXPLAINED_ROWS, spec.n_sparse))
+        verdict = found.terms | {"loss of these rows": found.loss}
     return {
-        "spec": asdict(spec),
+        "spec": spec.settings(),
         "loss": exact.mean,
         "standard_error": exact.standard_error,
         "numerical_error": exact.mean_error,
@@ -239,7 +264,7 @@ def evaluate(trained: Trained, device: str) -> dict[str, Any]:
         "steps_done": int(trained.losses.size),
         "rounds": trained.rounds,
         "statistics": rt.statistics(model, features, rows=1).summary(),
-        "verdict": verdict.terms | {"loss of these rows": verdict.loss},
+        "verdict": verdict,
         "date": str(datetime.date.today()),
         "device": device,
         "machine": platform.processor() or platform.machine(),
@@ -291,7 +316,7 @@ def finished(out: Path, spec: Spec, warn: Callable[[str], object] = print) -> bo
         found = _read(about, lambda message: None)
         if found is None or any(found.get(k) != getattr(spec, k) for k in _POINT):
             continue  # of another p, in an earlier version
-        for name, value in asdict(spec).items():
+        for name, value in spec.settings().items():
             if found.get(name) != value:
                 raise ValueError(
                     f"{about}: was trained with {name} = {found.get(name)!r}, the sweep has "
@@ -304,7 +329,7 @@ def _find(out: Path, spec: Spec, warn: Callable[[str], object]) -> Path | None:
     """The whole result of a point, under its name or that of an earlier version."""
     for name in (key(spec), _former_key(spec)):
         about = out / f"{name}.json"
-        if about.exists() and _read(about, warn) == asdict(spec):
+        if about.exists() and _read(about, warn) == spec.settings():
             return about
     return None
 
@@ -360,9 +385,11 @@ def collect(out: Path) -> xr.Dataset:
     """All finished points of a folder as a Dataset with one dimension, point.
 
     Theory is beside each: the losses of the rug, of pairs and of the best known structure at the
-    model's own n_dense/n_sparse.
+    model's own n_dense/n_sparse.  Where some features are not identical there is none, but small
+    models have their weights.
     """
-    results = list(_results(out).values())
+    found = _results(out)
+    results = list(found.values())
     columns: dict[str, list[Any]] = {}
     for x in results:
         row = {k: v for k, v in x["spec"].items() if k not in _COMMON}
@@ -374,6 +401,9 @@ def collect(out: Path) -> xr.Dataset:
     columns = {k: v for k, v in columns.items() if len(v) == len(results)}
     data = xr.Dataset({name: ("point", np.array(values)) for name, values in columns.items()})
     p, ratio = data["p"].values, data["n_dense"].values / data["n_sparse"].values
+    if any("law" in x["spec"] for x in results):
+        data = data.assign(ratio=("point", ratio))
+        return _described(_with_weights(data, list(found)), results)
     best = rt.best_known(p, ratio)
     theory = {
         "ratio": ratio,
@@ -385,6 +415,23 @@ def collect(out: Path) -> xr.Dataset:
     data = data.assign({name: ("point", values) for name, values in theory.items()})
     # The one term that is theory alone, by that of today.
     data["verdict_structure"] = data["rug"] - data["best_known"]
+    return _described(data, results)
+
+
+def _with_weights(data: xr.Dataset, files: list[Path]) -> xr.Dataset:
+    """With the weights of each point, where they are few and of one shape."""
+    models = [rt.read_weights(file.with_suffix(".safetensors")) for file in files]
+    if len({model.w_in.shape for model in models}) > 1 or models[0].w_in.size > _FEW_WEIGHTS:
+        return data
+    return data.assign(
+        W_in=(("point", "unit", "feature"), np.stack([m.w_in for m in models])),
+        W_out=(("point", "feature", "unit"), np.stack([m.w_out for m in models])),
+        b=(("point", "feature"), np.stack([m.b for m in models])),
+    )
+
+
+def _described(data: xr.Dataset, results: list[dict[str, Any]]) -> xr.Dataset:
+    """With what all points have in common as attributes."""
     for name in ("date", "device", "machine", "torch", "numpy", "rugtheory"):
         data.attrs[name] = ", ".join(sorted({str(x[name]) for x in results}))
     for name in _COMMON:

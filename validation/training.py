@@ -10,14 +10,17 @@ differently sized products.
 from __future__ import annotations
 
 from collections.abc import Callable, Container, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
+from functools import lru_cache
+from typing import Any
 
 import numpy as np
 import torch
 
 import rugtheory as rt
+from rugtheory.source.files import features_of
 
-from .batches import Batch, Data
+from .batches import Batch, Data, LawData
 
 PROTOCOLS = ("converged", "paper", "constant")
 # The paper stops when the mean over one window is not below that over the window before.
@@ -26,6 +29,11 @@ WARM_UP = 100
 # Of the exact loss that tells whether a model has converged; few rows stand badly for uneven ones.
 _ROWS = 1024
 _RTOL = 1e-4
+
+
+@lru_cache(maxsize=64)
+def _features(law: str) -> rt.Features:
+    return features_of(law)
 
 
 @dataclass(frozen=True)
@@ -57,6 +65,9 @@ class Spec:
         Relative change by a round below which "converged" ends.
     rounds : int
         Number of rounds, at most.
+    law : str
+        TOML of a law of n_sparse features to train on, whose importances weigh the errors; empty
+        for identical features.  Then `p` is their mean frequency, for the eye.
     """
 
     n_sparse: int
@@ -69,6 +80,7 @@ class Spec:
     rate: float = 1e-2
     tolerance: float = 0.01
     rounds: int = 4
+    law: str = ""
 
     def __post_init__(self) -> None:
         if not 0 < self.p <= 1:
@@ -80,11 +92,20 @@ class Spec:
                 raise ValueError(f"{name} must be positive, got {getattr(self, name)}")
         if self.protocol not in PROTOCOLS:
             raise ValueError(f"protocol must be one of {PROTOCOLS}, got {self.protocol!r}")
+        if self.law and len(self.features) != self.n_sparse:
+            raise ValueError(
+                f"n_sparse must be {len(self.features)} of the law, got {self.n_sparse}"
+            )
 
     @property
-    def features(self) -> rt.Identical:
+    def features(self) -> rt.Features:
         """The law of what the model is trained on."""
-        return rt.Identical(self.n_sparse, self.p)
+        return _features(self.law) if self.law else rt.Identical(self.n_sparse, self.p)
+
+    def settings(self) -> dict[str, Any]:
+        """All fields, but for a law that is not there."""
+        found = asdict(self)
+        return found if self.law else {k: v for k, v in found.items() if k != "law"}
 
     @property
     def most_steps(self) -> int:
@@ -168,8 +189,11 @@ def gradients(
     decoder: torch.Tensor,
     b: torch.Tensor,
     scratch: _Scratch,
+    weight: torch.Tensor | None = None,
 ) -> tuple[torch.Tensor, list[torch.Tensor]]:
     """Mean over samples of |ReLU(x E D + b) − x|², and its gradients by E, D and b.
+
+    With `weight`, of shape (n_sparse,), squares are weighed by it.
 
     Shapes (..., samples, n_sparse), (..., n_sparse, n_dense), (..., n_dense, n_sparse) and
     (..., 1, n_sparse); where the batch is sparse there are no dimensions before these.
@@ -188,7 +212,11 @@ def gradients(
         y = scratch.product("y", h, decoder)
     y.add_(b).relu_()
     error = torch.sub(y, dense, out=scratch("error", y, *y.shape))
-    loss = torch.linalg.vector_norm(error, dim=(-2, -1)).square() / samples
+    if weight is None:
+        loss = torch.linalg.vector_norm(error, dim=(-2, -1)).square() / samples
+    else:
+        loss = (error.square() * weight).sum(dim=(-2, -1)) / samples
+        error *= weight
     slope = error.mul_(y.sign_())
     if e_d_first < x_e_first:
         by_w = scratch.product("by w", transposed, slope)
@@ -202,8 +230,14 @@ def gradients(
 class _Company:
     """A model, or several that share each product, padded to the largest n_dense."""
 
-    def __init__(self, starts: Sequence[Trained], data: Sequence[Data], device: str) -> None:
+    def __init__(
+        self, starts: Sequence[Trained], data: Sequence[Data | LawData], device: str
+    ) -> None:
         self.specs, self.data = [start.spec for start in starts], data
+        self.weight = None
+        if self.specs[0].law:
+            importance = self.specs[0].features.importance
+            self.weight = torch.tensor(importance, dtype=torch.float32, device=device)
         self.tied = self.specs[0].tied
         self.n_dense = max(spec.n_dense for spec in self.specs)
         self.device = device
@@ -232,7 +266,7 @@ class _Company:
             x = scratch("x", self.b, len(batches), *batch.dense.shape)
             batch = Batch.of(torch.stack([x.dense for x in batches], out=x))
         loss, (by_encoder, by_decoder, by_b) = gradients(
-            batch, self.encoder, self.decoder, self.b, scratch
+            batch, self.encoder, self.decoder, self.b, scratch, self.weight
         )
         by_weights = [by_encoder + by_decoder.mT] if self.tied else [by_encoder, by_decoder]
         for parameter, gradient in zip(self.parameters, [*by_weights, by_b], strict=True):
@@ -309,10 +343,15 @@ def _round(
     """The models after `steps` steps from `starts`, on the data of round `k`."""
     specs, before = [start.spec for start in starts], starts[0].losses.size
     size = len(specs) if _share_products(device) else 1
-    data = {
-        (seed, p): Data(p, specs[0].n_sparse, (k + 1) * 2**32 + seed, device)
-        for seed, p in {(spec.seed, spec.p) for spec in specs}
-    }
+    law = specs[0].law
+    data: dict[tuple[int, float], Data | LawData] = {}
+    for seed, p in {(spec.seed, spec.p) for spec in specs}:
+        stream = (k + 1) * 2**32 + seed
+        data[seed, p] = (
+            LawData(specs[0].features, stream, device)
+            if law
+            else Data(p, specs[0].n_sparse, stream, device)
+        )
     seen = [data[spec.seed, spec.p] for spec in specs]
     companies = [
         _Company(starts[i : i + size], seen[i : i + size], device)

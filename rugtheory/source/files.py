@@ -81,13 +81,21 @@ def read_features(path: str | Path) -> Features:
     if not path.is_file():
         raise FileNotFoundError(f"no such file: {path}")
     try:
-        values = tomllib.loads(path.read_bytes().decode("utf-8"))
+        return features_of(path.read_bytes().decode("utf-8"))
+    except ValueError as error:
+        raise ValueError(f"{path}: {error}") from None
+
+
+def features_of(text: str) -> Features:
+    """The law of features in a text of TOML; ValueError as of `read_features`."""
+    try:
+        values = tomllib.loads(text)
     except (ValueError, RecursionError) as error:
-        raise ValueError(f"{path} cannot be read as TOML: {error}") from error
+        raise ValueError(f"cannot be read as TOML: {error}") from error
     try:
         found = _made(values, _FEATURES)
-    except (TypeError, ValueError) as error:
-        raise ValueError(f"{path}: {error}") from None
+    except TypeError as error:
+        raise ValueError(str(error)) from None
     assert isinstance(found, Features)
     return found
 
@@ -97,11 +105,16 @@ def save_features(features: Features, path: str | Path) -> None:
 
     Raises TypeError for a class, or an amplitude law, that is not of the package.
     """
-    check_features(features)
-    path = _check.path("path", path)
-    lines = [f"{key} = {_text(value)}\n" for key, value in _table(features, _FEATURES).items()]
+    text, path = text_of(features), _check.path("path", path)
     with replacing(path) as temporary:
-        temporary.write_text("".join(lines), "utf-8")
+        temporary.write_text(text, "utf-8")
+
+
+def text_of(features: Features) -> str:
+    """The TOML of a law of features."""
+    check_features(features)
+    table = _table(features, _FEATURES)
+    return "".join(f"{key} = {_text(value)}\n" for key, value in table.items())
 
 
 def _made(values: Any, kinds: Mapping[str, type]) -> Any:
