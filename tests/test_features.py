@@ -40,7 +40,9 @@ DENSE = (
 
 
 def drawn(kind, seed, laws, most=9):
-    rng = np.random.default_rng([seed, sorted(x.__name__ for x in random.KINDS).index(kind.__name__)])
+    rng = np.random.default_rng(
+        [seed, sorted(x.__name__ for x in random.KINDS).index(kind.__name__)]
+    )
     while True:
         features = random.KINDS[kind](rng, laws)
         if len(features) <= most:
@@ -98,9 +100,7 @@ class TestEnumeration:
     def test_linear(self, kind):
         features, rng = drawn(kind, 3, SIGNED)
         model = random.model(rng, features, 0.1)
-        model = rt.Model(
-            model.w_in, model.w_out, model.b, hidden_noise=0.1, activation="identity"
-        )
+        model = rt.Model(model.w_in, model.w_out, model.b, hidden_noise=0.1, activation="identity")
         check_loss(model, features, joint.losses(model, features))
 
 
@@ -194,7 +194,9 @@ class TestMoments:
         close(on[:, :, None] * on[:, None, :], p, masks[:, :, None] * masks[:, None, :])
 
     def test_sampled_continuous(self):
-        features = rt.Independent([0.3, 0.5, 1.0], [rt.Uniform(-1, 2), rt.Beta(2, 3), rt.HalfNormal()])
+        features = rt.Independent(
+            [0.3, 0.5, 1.0], [rt.Uniform(-1, 2), rt.Beta(2, 3), rt.HalfNormal()]
+        )
         x = features.sample(40_000, 0)
         error = np.sqrt(features.variance / len(x))
         assert np.all(np.abs(x.mean(axis=0) - features.mean) <= 5 * error)

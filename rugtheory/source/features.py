@@ -22,6 +22,9 @@ from .amplitude import Amplitude, check_amplitude
 from .pattern import Algebra, Pattern
 from .sparse import SparseSource
 
+# Relative difference of probabilities that are the same.
+_SAME = 1e-9
+
 Masks = Callable[[NDArray[np.bool_]], dict[int, NDArray[np.bool_]]]
 
 
@@ -37,11 +40,37 @@ class Scenario(ByValue):
         Probability in it that each feature is on.
     blocks : tuple of Pattern
         The features in them depend on each other; all others are independent.
+
+    Raises
+    ------
+    ValueError, TypeError
+        If an argument is outside its range, a feature stands in two places, or is on in its block
+        with another probability than `p` says.
     """
 
     probability: float
     p: Array
     blocks: tuple[Pattern, ...] = ()
+
+    def __post_init__(self) -> None:
+        chance = float(_check.share("probability", _check.scalar("probability", self.probability)))
+        p = _check.share("p", self.p)
+        if p.ndim != 1 or not p.size:
+            raise ValueError(f"p must be a vector with an element a feature, got shape {p.shape}")
+        blocks = _check.sequence("blocks", self.blocks)
+        for block in blocks:
+            _check.instance("blocks", block, Pattern)
+        found = [x for block in blocks for x in block.fold(_Chances())]
+        members = [i for i, _ in found]
+        for i, one in found:
+            _check.integer("feature of On", i, 0, p.size - 1)
+            if abs(one - p[i]) > _SAME * p[i]:
+                raise ValueError(f"p must be {one} for feature {i}, as in its block, got {p[i]}")
+        if len(set(members)) < len(members):
+            twice = next(i for i in members if members.count(i) > 1)
+            raise ValueError(f"blocks must hold each feature once, got feature {twice} twice")
+        for name, value in (("probability", chance), ("p", p), ("blocks", blocks)):
+            object.__setattr__(self, name, value)
 
     @cached_property
     def block_of(self) -> dict[int, int]:
@@ -136,14 +165,8 @@ class Features(ABC):
             shift = scenario.p - self.on_probability
             total += scenario.probability * np.outer(shift, shift)
             for block in scenario.blocks:
-                members = list(block.features())
-                for i in members:
-                    if scenario.p[i] > 0:
-                        given = block.given_on(i)
-                        for j in members:
-                            if j != i:
-                                both = given.probability(j) - scenario.p[j]
-                                total[i, j] += scenario.probability * scenario.p[i] * both
+                members, _, inside = block.fold(_Covariance())
+                total[np.ix_(members, members)] += scenario.probability * inside
         total *= np.outer(m1, m1)
         np.fill_diagonal(total, self.variance)
         return total
@@ -197,6 +220,59 @@ class Features(ABC):
         return SparseSource(float(self.on_probability[i]), self.amplitudes[i])
 
 
+class _Chances(Algebra[list[tuple[int, float]]]):
+    """The features, each with its probability, in a pattern that is checked."""
+
+    def on(self, feature: int) -> list[tuple[int, float]]:
+        return [(feature, 1.0)]
+
+    def one_of(
+        self, p: tuple[float, ...], of: list[list[tuple[int, float]]]
+    ) -> list[tuple[int, float]]:
+        shares = _check.share("p of OneOf", p)
+        if shares.shape != (len(of),):
+            raise ValueError(
+                f"p of OneOf must have shape ({len(of)},), one a pattern, got {shares.shape}"
+            )
+        if shares.sum() > 1 + _SAME:
+            raise ValueError(f"p of OneOf must add up to no more than 1, got {shares.sum()}")
+        return [(i, q * x) for q, found in zip(shares.tolist(), of, strict=True) for i, x in found]
+
+    def every(self, of: list[list[tuple[int, float]]]) -> list[tuple[int, float]]:
+        return [x for found in of for x in found]
+
+
+_Dependence = tuple[list[int], Array, Array]
+
+
+class _Covariance(Algebra[_Dependence]):
+    """The features, which are on or off, their means and covariances; nothing cancels."""
+
+    def on(self, feature: int) -> _Dependence:
+        return [feature], np.ones(1), np.zeros((1, 1))
+
+    def one_of(self, p: tuple[float, ...], of: list[_Dependence]) -> _Dependence:
+        members, mean, covariance = self.every(
+            [
+                (x, q * m, q * c + q * (1 - q) * np.outer(m, m))
+                for q, (x, m, c) in zip(p, of, strict=True)
+            ]
+        )
+        which = np.repeat(np.arange(len(of)), [len(x) for x, _, _ in of])
+        apart = which[:, None] != which
+        covariance[apart] = -np.outer(mean, mean)[apart]
+        return members, mean, covariance
+
+    def every(self, of: list[_Dependence]) -> _Dependence:
+        members = [i for x, _, _ in of for i in x]
+        mean = np.concatenate([np.zeros(0), *(m for _, m, _ in of)])
+        covariance, start = np.zeros((len(members), len(members))), 0
+        for x, _, c in of:
+            part = slice(start, start + len(x))
+            covariance[part, part], start = c, part.stop
+        return members, mean, covariance
+
+
 class _Draws(Algebra[Masks]):
     """Draws of a pattern: which features are on where it is looked at."""
 
@@ -233,6 +309,19 @@ def check_features(features: Features) -> None:
         raise TypeError(
             "features must be a law of features such as Identical(n, p) or Independent(p), "
             f"got {features!r:.60}"
+        )
+    n, scenarios = len(features), features.scenarios
+    for scenario in scenarios:
+        _check.instance("scenarios of features", scenario, Scenario)
+        if scenario.p.size != n:
+            raise ValueError(
+                f"scenarios of features must be of {n}, as many as amplitudes, "
+                f"got {scenario.p.size}"
+            )
+    total = sum(x.probability for x in scenarios)
+    if abs(total - 1) > _SAME:
+        raise ValueError(
+            f"scenarios of features must have probabilities that add up to 1, got {total}"
         )
 
 

@@ -76,9 +76,7 @@ def expect(g, c, weights, laws, noise, order, own, u_own=None):
     mine = u[some] if own == 0 else None
     if own != 0 and u_own is not None:
         mine = np.broadcast_to(u_own[:, None], u.shape)[some]
-    inner[some] = expect(
-        g, (c[:, None] + w * u)[some], rest, others, noise, order, own - 1, mine
-    )
+    inner[some] = expect(g, (c[:, None] + w * u)[some], rest, others, noise, order, own - 1, mine)
     return np.sum(share * inner, axis=1)
 
 
@@ -110,8 +108,17 @@ def losses(model, features, order):
                 c = np.array([model.b[i] + sum(matrix[i, j] * u for j, u in known.items())])
                 own = 0 if i in heard else -1
                 fixed = np.array([known[i]]) if i in known else None
-                total[i] += p * expect(
-                    squared_error(noise), c, [matrix[i, j] for j in heard],
-                    [Law(laws[j]) for j in heard], noise, order, own, fixed,
-                )[0]
+                total[i] += (
+                    p
+                    * expect(
+                        squared_error(noise),
+                        c,
+                        [matrix[i, j] for j in heard],
+                        [Law(laws[j]) for j in heard],
+                        noise,
+                        order,
+                        own,
+                        fixed,
+                    )[0]
+                )
     return total
