@@ -183,8 +183,9 @@ class RowChannel:
     def _tail(self, t: Array, atol: float) -> tuple[Array, float]:
         total, error = np.zeros_like(t), 0.0
         for share, law in self._heard:
-            # Beyond this the probability is 0 or 1 to far below any `atol`.
-            one, missing = _tail(law, np.clip(t, -1.01 * law.reach, 1.01 * law.reach), atol)
+            # Beyond this the probability is 0 or 1 to far below any `atol`; signs are kept.
+            far = 1.01 * law.reach or 1.0
+            one, missing = _tail(law, np.clip(t, -far, far), atol)
             total, error = total + share * one, error + share * missing
         return total, error
 

@@ -62,13 +62,14 @@ class Scenario(ByValue):
             _check.instance("blocks", block, Pattern)
         found = [x for block in blocks for x in block.fold(_Chances())]
         members = [i for i, _ in found]
-        for i, one in found:
+        for i in members:
             _check.integer("feature of On", i, 0, p.size - 1)
-            if abs(one - p[i]) > _SAME * p[i]:
-                raise ValueError(f"p must be {one} for feature {i}, as in its block, got {p[i]}")
         if len(set(members)) < len(members):
             twice = next(i for i in members if members.count(i) > 1)
             raise ValueError(f"blocks must hold each feature once, got feature {twice} twice")
+        for i, one in found:
+            if abs(one - p[i]) > _SAME * p[i]:
+                raise ValueError(f"p must be {one} for feature {i}, as in its block, got {p[i]}")
         for name, value in (("probability", chance), ("p", p), ("blocks", blocks)):
             object.__setattr__(self, name, value)
 
@@ -180,7 +181,7 @@ class Features(ABC):
 
     def sample(self, n: int, seed: int | np.random.Generator) -> Array:
         """`n` independent draws of all features, shape (n, n_features); same seed, same draws."""
-        n, generator = _check.count("n", n, 0), _check.rng(seed)
+        generator = _check.rng(seed)
         x = self.switches(n, generator).astype(float)
         for law, columns in self.by_law.items():
             some = x[:, columns]
@@ -191,7 +192,7 @@ class Features(ABC):
 
     def switches(self, n: int, seed: int | np.random.Generator) -> NDArray[np.bool_]:
         """Which features are on in `n` independent draws, shape (n, n_features)."""
-        generator, scenarios = _check.rng(seed), self.scenarios
+        n, generator, scenarios = _check.count("n", n, 0), _check.rng(seed), self.scenarios
         on = np.zeros((n, len(self)), bool)
         shares = np.array([x.probability for x in scenarios])
         which = generator.choice(len(scenarios), n, p=shares / shares.sum())
@@ -310,7 +311,11 @@ def check_features(features: Features) -> None:
             "features must be a law of features such as Identical(n, p) or Independent(p), "
             f"got {features!r:.60}"
         )
-    n, scenarios = len(features), features.scenarios
+    laws, n = features.amplitudes, len(features)
+    for law in {id(x): x for x in laws}.values():
+        check_amplitude(law)
+    importance_of(features.importance, n)
+    scenarios = _check.sequence("scenarios of features", features.scenarios)
     for scenario in scenarios:
         _check.instance("scenarios of features", scenario, Scenario)
         if scenario.p.size != n:

@@ -17,7 +17,9 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Generic, TypeVar
+from typing import Any, Generic, TypeVar
+
+from .. import _check
 
 T = TypeVar("T")
 
@@ -91,6 +93,10 @@ class OneOf(Pattern):
     p: tuple[float, ...]
     of: tuple[Pattern, ...]
 
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "p", _check.sequence("p", self.p))
+        object.__setattr__(self, "of", _patterns(self.of))
+
     def fold(self, algebra: Algebra[T]) -> T:
         return algebra.one_of(self.p, [x.fold(algebra) for x in self.of])
 
@@ -123,6 +129,9 @@ class Every(Pattern):
 
     of: tuple[Pattern, ...]
 
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "of", _patterns(self.of))
+
     def fold(self, algebra: Algebra[T]) -> T:
         return algebra.every([x.fold(algebra) for x in self.of])
 
@@ -145,8 +154,15 @@ class Every(Pattern):
         return Every((*self.of[:k], pattern, *self.of[k + 1 :]))
 
 
-NOTHING = Every(())
+def _patterns(of: Any) -> tuple[Pattern, ...]:
+    patterns = _check.sequence("of", of)
+    for pattern in patterns:
+        _check.instance("of", pattern, Pattern)
+    return patterns
 
 
 def _place(patterns: tuple[Pattern, ...], feature: int) -> int:
     return next(k for k, x in enumerate(patterns) if feature in x.features())
+
+
+NOTHING = Every(())

@@ -1,10 +1,10 @@
 """Losses of features with uniform or discrete amplitudes and Gaussian noise, by vertices of boxes.
 
 Given which features are on, and the values of the discrete ones, a reading is c + Σ_j w_j u_j with
-independent u_j uniform on [l_j, h_j].  The mean of the k-th power of its positive part is k! times a
-sum over the vertices of the box, of either sign, of the (k + m)-th over (k + m)! Π_j w_j (h_j - l_j),
-with m the number of the u_j; noise makes every power its mean over the noise.  At many digits, for
-the sum cancels.  Nothing is shared with the package but the parameters of the laws.
+m independent u_j, uniform on [l_j, h_j].  The mean of the k-th power of its positive part is k!
+times a sum over the vertices of the box, of either sign, of the (k + m)-th power over
+(k + m)! Π_j w_j (h_j - l_j); noise makes every power its mean over the noise.  The sum cancels, and
+takes many digits.  Nothing is shared with the package but the parameters of the laws.
 """
 
 from dataclasses import replace
@@ -114,3 +114,25 @@ def _one(matrix, b, noise, laws, uniform, known, i):
         power = known.get(i, mp.mpf(0)) ** 2
         cross = known.get(i, mp.mpf(0)) * first
     return power - 2 * cross + second
+
+
+def tail(model, features, i, t):
+    """Probability that what reading `i` hears is above t; all amplitudes are uniform."""
+    with mp.workdps(DIGITS):
+        n, laws, total = len(features), features.amplitudes, mp.mpf(0)
+        row = [mp.fdot(model.w_out[i].tolist(), model.w_in[:, j].tolist()) for j in range(n)]
+        noise = mp.mpf(model.hidden_noise) * mp.sqrt(
+            mp.fsum(mp.mpf(x) ** 2 for x in model.w_out[i])
+        )
+        for share, on in patterns(features):
+            heard = [j for j in range(n) if on[j] and j != i and row[j]]
+            chance = mp.mpf(0)
+            for ends in product((0, 1), repeat=len(heard)):
+                vertex = [(laws[j].low, laws[j].high)[k] for j, k in zip(heard, ends, strict=True)]
+                r = mp.fdot([row[j] for j in heard], vertex) - mp.mpf(t)
+                if r > 0 or noise:
+                    sign = (-1) ** (len(heard) - sum(ends))
+                    chance += sign * ramps(r, noise, len(heard))[len(heard)]
+            scale = [row[j] * (mp.mpf(laws[j].high) - laws[j].low) for j in heard]
+            total += share * chance / mp.fprod(scale)
+        return total

@@ -12,8 +12,8 @@ from scipy.special import betaln, ndtr
 
 import rugtheory as rt
 
-from .joint import amplitudes_of
 from .boxes import patterns
+from .joint import amplitudes_of
 
 _NEAR = np.array([-8.0, -4.0, 0.0, 4.0, 8.0])
 
