@@ -29,6 +29,8 @@ from .source.beta import Beta
 from .source.discrete import Constant, FromQuadrature
 from .source.exponential import Exponential
 from .source.features import Features, Scenario
+from .source.files import read_features
+from .source.fit import FittedFeatures, fit_features
 from .source.groups import Exclusive, Groups, Parent, Together
 from .source.half_normal import HalfNormal
 from .source.identical import Identical
@@ -76,7 +78,7 @@ from .theory.scaling import (
 if TYPE_CHECKING:
     from . import darkmatter
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"
 
 __all__ = [
     "GRAPHS",
@@ -95,6 +97,7 @@ __all__ = [
     "Exponential",
     "Exponents",
     "Features",
+    "FittedFeatures",
     "FromQuadrature",
     "Gated",
     "GaussianChannel",
@@ -140,6 +143,7 @@ __all__ = [
     "decoder_table",
     "exact_loss",
     "explain",
+    "fit_features",
     "fwht",
     "geometric",
     "graph_code",
@@ -157,6 +161,7 @@ __all__ = [
     "optimum_decoder",
     "precedence_code",
     "precedence_loss",
+    "read_features",
     "read_weights",
     "reduced_loss",
     "regime",

@@ -71,6 +71,13 @@ def share(name: str, value: ArrayLike) -> Array:
     return _require(name, array, (array >= 0) & (array <= 1), "lie in [0, 1]")
 
 
+def shares(weights: Array) -> Array:
+    """Weights over their sum, as they are where this is 1 to rounding: what is done is done."""
+    total = weights.sum()
+    rounded = abs(total - 1) <= weights.size * np.finfo(float).eps
+    return weights if rounded else np.asarray(weights / total)
+
+
 def scalar(name: str, value: ArrayLike) -> float:
     """`value` as a finite float."""
     array = real(name, value)

@@ -266,6 +266,16 @@ def read_tensors(path: Path) -> dict[str, NDArray[Any]]:
         raise ValueError(f"{path} cannot be read as {path.suffix[1:]}: {error}") from error
 
 
+def read_metadata(path: Path) -> dict[str, str]:
+    """The texts that a .safetensors file has beside its tensors; none for other files."""
+    if path.suffix != ".safetensors":
+        return {}
+    with path.open("rb") as file:
+        size = int.from_bytes(file.read(8), "little")
+        found = json.loads(file.read(size)).get("__metadata__", {})
+    return {str(k): str(v) for k, v in found.items()}
+
+
 def _tensor(name: str, view: dict[str, Any]) -> NDArray[Any]:
     if view["dtype"] not in _SAFETENSORS:
         raise ValueError(f"{name} has dtype {view['dtype']}, not {', '.join(_SAFETENSORS)}")

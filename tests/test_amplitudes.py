@@ -11,6 +11,7 @@ import mpmath as mp
 import numpy as np
 import pytest
 from scipy.special import ndtr
+from scipy.stats import norm
 
 import rugtheory as rt
 from rugtheory import darkmatter as dm
@@ -141,16 +142,30 @@ def excess(law, k):
                 return sum(mp.mpf(w) * max(u - k, mp.mpf(0)) ** 2 for u, w in pairs)
 
 
+# They only hold the law.
+_JOINT_LAWS = (
+    rt.Identical, rt.Independent, rt.Latent, rt.Together, rt.Exclusive, rt.Parent,
+)  # fmt: skip
+
+
 def taking_amplitude():
     """Calls of everything public that takes an amplitude law, with the name of p in each."""
     for name, (function, arguments) in CALLS.items():
         # Of samples only the law is the same.
-        if {"amplitude", "p"} <= arguments.keys() and function not in (dm.synthetic, dm.run_bench):
+        simple = {"amplitude", "p"} <= arguments.keys() or of_features(arguments)
+        if simple and function not in (dm.synthetic, dm.run_bench, *_JOINT_LAWS):
             yield pytest.param(function, arguments, id=name)
 
 
+def of_features(arguments):
+    return isinstance(arguments.get("features"), rt.Features)
+
+
 def called(function, arguments, p, amplitude):
-    found = function(**(arguments | {"p": p, "amplitude": amplitude}))
+    given = {"p": p, "amplitude": amplitude}
+    if of_features(arguments):
+        given = {"features": rt.Identical(len(arguments["features"]), **given)}
+    found = function(**(arguments | given))
     if dataclasses.is_dataclass(found):
         return {
             f.name: np.asarray(getattr(found, f.name), float)
@@ -163,7 +178,16 @@ def called(function, arguments, p, amplitude):
 
 
 # What is given on that a feature is on, or is the p that was given, or a stated error.
-_OF_THE_LAW = {"on", "p", "numerical_error", "error", "mean_error", "distance_error", "law"}
+_OF_THE_LAW = {
+    "on",
+    "on_probability",
+    "p",
+    "numerical_error",
+    "error",
+    "mean_error",
+    "distance_error",
+    "law",
+}
 
 
 def _numeric(value):
@@ -179,6 +203,25 @@ def alike(function, one, two):
             continue
         scale = np.max(np.abs(value[np.isfinite(value)]), initial=0.0)
         np.testing.assert_allclose(two[name], value, rel, rel * scale, err_msg=name)
+
+
+# Of samples, of moments, or with closed forms that hold for either sign.
+_SIGNED = {
+    "antipodal_loss", "antipodal_sigma", "linear_loss", "loss_gradient", "loss_parts",
+    "reduced_loss", "welch_sigma", "exact_loss", "statistics", "RowChannel", "RowChannel.of",
+    "Rug.sigma", "Rug.interference_mean", "Rug.skewness", "Rug.bias", "SparseSource",
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", [call.id for call in taking_amplitude()])
+def test_amplitudes_of_either_sign(name):
+    """They are refused by name, or there is an answer."""
+    function, arguments = CALLS[name]
+    if name not in _SIGNED:
+        with pytest.raises(ValueError, match="amplitude must not be negative here, got Uniform"):
+            called(function, arguments, 0.1, rt.Uniform(-1, 1))
+    else:
+        called(function, arguments, 0.1, rt.Uniform(-1, 1))
 
 
 # They take long for laws with a density.
@@ -273,3 +316,44 @@ def test_a_new_law_against_simulation():
     constants = rt.sparse_constants(p, amplitude=law)
     assert law.density_at_zero == 0 and np.isfinite(constants.next)
     assert ndtr(-constants.shift) < 0.5
+
+
+@pytest.mark.parametrize("law", [rt.Uniform(-1, 1), rt.Uniform(-0.4, 1.1), rt.Uniform(-2, -0.5)])
+@pytest.mark.parametrize(("a", "b", "sigma"), [(1.2, -0.3, 0.2), (-0.7, 0.1, 0.5), (1.1, 0.4, 3.0)])
+def test_losses_of_signed_amplitudes(law, a, b, sigma):
+    """Loss and gradient by quadrature of the definition over u and the noise."""
+    p = 0.3
+    u, w = np.polynomial.legendre.leggauss(60)
+    e = abs(a) * sigma
+
+    def loss(x, a, b):
+        z = (a * x + b) / e
+        first = e * (norm.pdf(z) + z * norm.cdf(z))
+        second = e**2 * ((1 + z**2) * norm.cdf(z) + z * norm.pdf(z))
+        return x**2 - 2 * x * first + second
+
+    kink = np.clip(-b / a, law.low, law.high)
+    on = 0.0
+    for low, high in ((law.low, kink), (kink, law.high)):
+        for k in range(8):
+            left, right = low + (high - low) * k / 8, low + (high - low) * (k + 1) / 8
+            x = left + (right - left) * (1 + u) / 2
+            on += (right - left) / 2 * w @ loss(x, a, b)
+    expected = p * on / (law.high - law.low) + (1 - p) * loss(0.0, a, b)
+    assert rt.reduced_loss(a, b, sigma, p, amplitude=law) == pytest.approx(expected, rel=1e-11)
+    slope, h = rt.loss_gradient(a, b, sigma, p, amplitude=law), 1e-5
+
+    def moved(*by):
+        return float(rt.reduced_loss(a + by[0], b + by[1], sigma + by[2], p, amplitude=law))
+
+    for k, found in enumerate((slope.a, slope.b, slope.sigma)):
+        step = h * np.eye(3)[k]
+        assert float(found) == pytest.approx((moved(*step) - moved(*-step)) / (2 * h), abs=1e-7)
+
+
+@pytest.mark.parametrize("law", [rt.Uniform(-1, 1), rt.Uniform(-0.4, 1.1), rt.Constant(-1.0)])
+def test_pairs_of_signed_amplitudes(law):
+    a, b, p = 1.2, -0.1, 0.3
+    model, features = rt.Model([[1.0, -1.0]], [[a], [-a]], b), rt.Identical(2, p, law)
+    exact = rt.exact_loss(model, features, rtol=1e-10).mean
+    assert rt.antipodal_loss(a, b, 0.0, p, amplitude=law) == pytest.approx(exact, rel=1e-8)

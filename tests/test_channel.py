@@ -30,7 +30,7 @@ def test_cumulants_are_derivatives_of_the_log_mgf(law):
 @pytest.mark.parametrize(("size", "p"), [(40, 0.1), (3, 0.5), (20, 0.002)])
 def test_tail_against_simulation(law, size, p):
     channel = rt.RowChannel.of(WEIGHTS[:size], p, law)
-    z = channel.source.sample((200_000, size), 1) @ WEIGHTS[:size]
+    z = rt.SparseSource(p, law).sample((200_000, size), 1) @ WEIGHTS[:size]
     t = channel.mean + channel.std * np.array([-2.1, -1.3, -0.4, 0.3, 1.1, 1.9, 3.2])
     tail, error = channel.tail(t)
     observed = (z[:, None] > t).mean(axis=0)
@@ -140,8 +140,8 @@ def test_errors_of_tails_hold(seed, count):
     rng, known = np.random.default_rng(seed), 0
     kinds = {"uniform": rt.Uniform, "exponential": rt.Exponential}
     for law, _, weights, _, p in rows.hard(seed, count):
-        channel, w = rt.RowChannel.of(weights, p, kinds[law[0]](*law[1:])), np.array(weights)
-        size = channel.amplitude.mean
+        amplitude, w = kinds[law[0]](*law[1:]), np.array(weights)
+        channel, size = rt.RowChannel.of(weights, p, amplitude), amplitude.mean
         near = rng.choice([0.001, -0.001, 1e-6, w[0] * size, 1.3 * w[0] * size, w.sum() * size])
         t = float(near if rng.random() < 0.8 else rng.normal() * np.abs(w).sum())
         tail, error = channel.tail(t)

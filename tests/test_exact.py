@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import rugtheory as rt
-from rugtheory.channel.row_loss import Row
+from rugtheory.channel.row_loss import Row, RowLaw
 
 from .models import TRAINED, alike, monte_carlo
 from .oracle import rows
@@ -55,7 +55,7 @@ class TestEnumeration:
 def test_rows_scaled(a, threshold, p):
     """One inversion serves all scales, and thresholds near and far by another."""
     weights = np.array([0.37, 0.37, -0.97, -0.6, 0.02, 1e-16])
-    row = Row(1.3, weights, -0.13, rt.SparseSource(p), 1e-9)
+    row = Row(1.3, RowLaw.identical(weights, rt.SparseSource(p)), -0.13, 1e-9)
     for x in (0.1, threshold):
         truth = float(uniform_loss(a, a / 1.3 * weights[:-1], -a * x, p))
         assert row.loss(a, x) == pytest.approx(truth, rel=1e-8)

@@ -19,7 +19,7 @@ from rugtheory import darkmatter as dm
 from rugtheory.cli import main
 
 RUG, SOURCE, CHANNEL = rt.hadamard_rug(8, 2, seed=0), rt.SparseSource(0.1), rt.GaussianChannel(0.2)
-ROW = rt.RowChannel.of([0.3, -0.5], 0.1)
+ROW = rt.RowChannel.of([0.3, -0.2], 0.1)
 CURVES = rt.loss_curves(0.1, 0.5)
 LAW, SEED = {"amplitude": rt.Uniform()}, {"seed": 0}
 POINT = {"p": 0.1, "ratio": 0.4}
@@ -27,8 +27,10 @@ GRID = POINT | LAW
 # Quick, for what searches long.
 QUICK = {"amplitude": rt.Constant()}
 READING = {"a": 1.2, "b": -0.3, "sigma": 0.2, "p": 0.1} | LAW
-MODEL = {"w_in": [[1.0, -1.0, 0.5]], "w_out": [[1.0], [-1.0], [0.5]], "b": [0.0, 0.1, -0.1]}
-MODEL |= {"p": 0.1, "rows": 2} | QUICK | SEED
+WEIGHTS = {"w_in": [[1.0, -1.0, 0.5]], "w_out": [[1.0], [-1.0], [0.5]], "b": [0.0, 0.1, -0.1]}
+MODEL = {"model": rt.Model(**WEIGHTS), "features": rt.Identical(3, 0.1, rt.Constant())}
+MODEL |= {"rows": 2} | SEED
+FEATURES = MODEL["features"]
 LINE = {"a": 1.0, "b": -0.1}
 ROUND = {"progress": iter}
 
@@ -48,6 +50,8 @@ DECODERS = {
     rt.Bayes: {"channel": CHANNEL, "source": SOURCE},
 }
 
+X = np.random.default_rng(0).exponential(size=(24, 3))
+
 # What is called, with valid arguments.
 FUNCTIONS = {
     rt.antipodal_loss: READING,
@@ -59,8 +63,12 @@ FUNCTIONS = {
     rt.cubic_sum: {"w": [[1.0, -0.5], [-0.5, 1.0]]},
     rt.decoder_loss: {"decoder": rt.ReLU(1.0, 0.0), "channel": CHANNEL, "source": SOURCE},
     rt.decoder_table: GRID | {"channel": "gaussian"},
-    rt.exact_loss: MODEL | {"decoder": "relu", "rtol": 1e-6} | ROUND,
+    rt.exact_loss: MODEL | {"rtol": 1e-6} | ROUND,
     rt.explain: MODEL | ROUND,
+    rt.fit_features: {"x": X, "atoms": 4, "importance": 1.0, "level": 0.05},
+    rt.geometric: {"n": 3, "factor": 0.9},
+    rt.read_features: {"path": "features.toml"},
+    rt.zipf: {"n": 3, "largest": 0.5, "alpha": 1.0},
     rt.fwht: {"x": [1.0, 2.0], "axis": -1},
     rt.graph_code: {"name": "Gewirtz"},
     rt.graph_optimum: {"p": 0.1, "name": "Gewirtz"} | QUICK,
@@ -95,7 +103,6 @@ FUNCTIONS = {
     rt.welch_sigma: GRID,
 }
 # Activations, their reconstructions, and labels of contexts.
-X = np.random.default_rng(0).exponential(size=(24, 3))
 HAT, CONTEXTS = X * [0.9, 0.5, 0.2] + 0.1 * X**2, np.repeat(np.arange(6), 4)
 RESAMPLED = {"contexts": CONTEXTS, "test_fraction": 0.25, "bootstrap": 3} | SEED
 BLOCKS = RESAMPLED | {"block_rows": 5}
@@ -163,7 +170,19 @@ CLASSES |= {
     rt.SparseSource: {"p": 0.1} | LAW,
     rt.GaussianChannel: {"sigma": 0.1},
     rt.AntipodalChannel: {"sigma": 0.1},
-    rt.RowChannel: {"weights": [0.1], "p": 0.1} | LAW,
+    rt.RowChannel: {"model": MODEL["model"], "features": MODEL["features"], "i": 1},
+    rt.Model: WEIGHTS | {"activation": "relu", "hidden_noise": 0.1, "b_in": [0.2]},
+    rt.Identical: {"n": 3, "p": 0.1} | LAW,
+    rt.Independent: {"p": [0.1, 0.2], "importance": [1.0, 0.5]} | LAW,
+    rt.Groups: {"groups": [rt.Together(0.1), SOURCE], "importance": 1.0},
+    rt.Together: {"p": 0.1, "n": 2} | LAW,
+    rt.Exclusive: {"p": [0.1, 0.2]} | LAW,
+    rt.Parent: {"p": 0.1, "children": [SOURCE], "exclusive": False} | LAW,
+    rt.Latent: {"p": [[0.1, 0.2], [0.3, 0.0]], "weights": [1.0, 2.0], "importance": 1.0} | LAW,
+    rt.Scenario: {"probability": 0.5, "p": np.array([0.1, 0.2]), "blocks": (rt.On(0),)},
+    rt.On: {"feature": 1},
+    rt.OneOf: {"p": (0.1, 0.2), "of": (rt.On(0), rt.On(1))},
+    rt.Every: {"of": (rt.On(0), rt.On(1))},
     rt.Rug: {"n_sparse": 8, "rows": [1, 2], "channel": "gaussian"},
 }
 METHODS = {
@@ -172,6 +191,18 @@ METHODS = {
     SOURCE.sample: {"shape": 2} | SEED,
     ROW.mgf: {"s": 0.1},
     ROW.tail: {"t": 0.1, "atol": 1e-6},
+    rt.RowChannel.of: {"weights": [0.1], "p": 0.1} | LAW,
+    rt.Latent.sigmoid: {"offset": [-1.0, -2.0], "loading": 1.0, "nodes": 4, "importance": 1.0}
+    | LAW,
+    FEATURES.sample: {"n": 2} | SEED,
+    FEATURES.switches: {"n": 2} | SEED,
+    FEATURES.source: {"i": 1},
+    FEATURES.save: {"path": "features.toml"},
+    MODEL["model"].save: {"path": "new.safetensors"},
+    MODEL["model"].__call__: {"x": np.ones(3)},
+    RUG.model: {"optimum": 1.0, "source": -0.1},
+    rt.graph_code("Gewirtz").model: {"optimum": 1.0, "b": -0.1, "lift": 0.1},
+    rt.precedence_code(5, 10.0).model: LINE,
     ROW.loss: LINE | {"rtol": 1e-6},
     ROW.gaussian_loss: LINE,
     ROW.corrected_loss: LINE | {"order": 4},
@@ -218,7 +249,7 @@ CALLS["optimum at sigma"] = rt.optimum, {"p": 0.1, "ratio": None, "sigma": 0.3} 
 # Results of functions, not to be made by hand, and bases.
 NOT_CALLED = {
     "Amplitude", "AntipodalOptimum", "BestKnown", "Channel", "DecoderOptimum", "ExactLoss",
-    "Exponents",
+    "Exponents", "Features", "FittedFeatures",
     "LossGradient", "LossParts", "Optimum", "Regime", "SimulatedLoss", "SparseConstants",
     "Statistics", "UnevenPairs", "Verdict", "GRAPHS", "GraphCode", "GraphOptimum",
     "PrecedenceCode",
@@ -317,6 +348,7 @@ def test_hostile_arguments(name, tmp_path, monkeypatch):
     RUG.save("rug.safetensors")
     np.savez("model.npz", W_in=np.ones((1, 3)), W_out=np.ones((3, 1)), b=np.zeros(3))
     np.save("acts.npy", X)
+    FEATURES.save("features.toml")
     dm.write_sae(SAE, "sae")
     function, arguments = CALLS[name]
     assert set(inspect.signature(function).parameters) == set(arguments)

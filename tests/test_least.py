@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 import rugtheory as rt
 from rugtheory.analysis.verdict import _silent
 from rugtheory.channel.least import least_loss
-from rugtheory.channel.row_loss import Row
+from rugtheory.channel.row_loss import Row, RowLaw
 
 from .laws.domain import AMPLITUDES, SEEDS
 from .models import TRAINED, alike
@@ -95,7 +95,7 @@ def test_no_threshold_is_better(name, p, law):
 def check_against_samples(name, p, law):
     """Not one of all thresholds of 30,000 samples is; the loss is that of samples at its own."""
     weights = np.asarray(ROWS[name])
-    found = least_loss(weights, rt.SparseSource(p, law), 1e-6)
+    found = least_loss(RowLaw.identical(weights, rt.SparseSource(p, law)), 1e-6)
     x, v = sampled(weights, p, law, 30_000, seed=1)
     losses = (x - found.a * np.maximum(v - found.threshold, 0)) ** 2
     if found.a == 0:
@@ -122,7 +122,7 @@ def test_discrete_laws_by_enumeration(law, seed, n, log_p, log_scale):
     for w in weights:
         x = np.repeat(x, values.size)
         v, share = np.add.outer(v, w * values).ravel(), np.multiply.outer(share, shares).ravel()
-    found = least_loss(weights, rt.SparseSource(p, law), 1e-9)
+    found = least_loss(RowLaw.identical(weights, rt.SparseSource(p, law)), 1e-9)
 
     def loss(t):
         """By the error in place of its difference from E x², so that nothing cancels."""
@@ -144,7 +144,7 @@ def test_discrete_laws_by_enumeration(law, seed, n, log_p, log_scale):
 @pytest.mark.parametrize("p", [1e-120, 1e-30, 1e-9, 1e-4, 0.045, 0.5, 1.0])
 def test_pairs(p):
     """A row with one partner is the channel of antipodal pairs without noise."""
-    found = least_loss(np.array([-1.0]), rt.SparseSource(p), 1e-9)
+    found = least_loss(RowLaw.identical(np.array([-1.0]), rt.SparseSource(p)), 1e-9)
     truth = float(rt.antipodal_optimum(p, 0.5).loss) if p > 1e-9 else p * p / 6
     assert found.loss == pytest.approx(truth, rel=1e-6, abs=1e-300)
 
@@ -156,7 +156,7 @@ def test_gaussian_limit():
     source = rt.SparseSource(p)
     sigma = np.sqrt(source.variance * weights @ weights)
     best = rt.optimum(p, sigma=sigma)
-    found = least_loss(weights, source, 1e-7)
+    found = least_loss(RowLaw.identical(weights, source), 1e-7)
     assert found.loss == pytest.approx(float(best.loss), rel=2e-3)
     assert found.a == pytest.approx(float(best.a), rel=0.01)
 
@@ -168,11 +168,11 @@ def test_never_above_what_is_known(name, p):
     model, source = rt.read_weights(TRAINED[name]), rt.SparseSource(p)
     w = model.w_out[5] @ model.w_in
     nu, threshold = np.delete(w, 5) / w[5], -model.b[5] / w[5]
-    found = least_loss(nu, source, 1e-7)
+    found = least_loss(RowLaw.identical(nu, source), 1e-7)
     noise = source.variance * nu @ nu
     assert found.loss <= source.variance * noise / (source.variance + noise) * (1 + 1e-9)
     for t in (threshold, 0.9 * found.threshold, 1.1 * found.threshold, 0.0, 0.3, -0.3):
-        row = Row(found.a, found.a * nu, -found.a * t, source, 1e-7)
+        row = Row(found.a, RowLaw.identical(found.a * nu, source), -found.a * t, 1e-7)
         assert found.loss <= row.least(found.a, t)[0] * (1 + 1e-6)
 
 
@@ -186,7 +186,7 @@ class TestMemory:
         weights = np.array([0.37, -0.97, 0.02, 1e-16])
 
         def row():
-            return Row(1.3, weights, -0.13, rt.SparseSource(0.1, law), 1e-6)
+            return Row(1.3, RowLaw.identical(weights, rt.SparseSource(0.1, law)), -0.13, 1e-6)
 
         alone = [(row().loss(*x), row().least(*x)) for x in self.QUESTIONS]
         for order in (reversed(range(5)), (2, 0, 3, 1, 4)):
@@ -198,9 +198,10 @@ class TestMemory:
 
     def test_least_losses_forget(self):
         source = rt.SparseSource(0.045)
-        rows = [np.asarray(ROWS[name]) for name in ("pentagon", "circulant", "many")]
-        first = [least_loss(x, source, 1e-6) for x in rows]
-        assert first[::-1] == [least_loss(x, source, 1e-6) for x in rows[::-1]]
+        names = ("pentagon", "circulant", "many")
+        rows = [RowLaw.identical(np.asarray(ROWS[name]), source) for name in names]
+        first = [least_loss(x, 1e-6) for x in rows]
+        assert first[::-1] == [least_loss(x, 1e-6) for x in rows[::-1]]
 
 
 class TestVerdict:
@@ -266,9 +267,9 @@ class TestSilent:
     def test_at_the_largest_reading(self, law):
         """Just above and well below it; of unbounded laws, of a probability that is no number."""
         w = np.array([[1.0, -0.5, 0.25], [-0.5, 1.0, 0.0], [0.5, 0.5, 1.0]])
-        source = rt.SparseSource(0.3, law)
+        features = rt.Identical(3, 0.3, law)
         end = law.end if np.isfinite(law.end) else 400 * law.mean
         most = np.maximum(w, 0).sum(axis=1) * end
-        assert _silent(np.eye(3), w, -most * (1 + 1e-9), source) == 3
+        assert _silent(rt.Model(np.eye(3), w, -most * (1 + 1e-9)), features) == 3
         often = np.maximum(w, 0).sum(axis=1) * min(law.end, 2 * law.mean)
-        assert _silent(np.eye(3), w, -0.9 * often, source) == 0
+        assert _silent(rt.Model(np.eye(3), w, -0.9 * often), features) == 0

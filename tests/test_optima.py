@@ -11,7 +11,6 @@ import rugtheory as rt
 from rugtheory.decoder.optimum import KINDS
 
 from .laws.domain import AMPLITUDES
-from .models import alike
 
 # What an optimum may have to be told beside p.
 CHOICES = {"ratio": (0.1, 0.25, 0.5, 0.75), "name": rt.GRAPHS, "kind": KINDS}
@@ -121,15 +120,12 @@ def of_pairs(found, call, p, law):
 
 
 def of_uneven(found, call, p, law):
-    c = float(found.coupling)
-    w_in, w_out = [[1.0, -c]], [[found.a[0]], [-found.a[1] / c]]
-    return rt.exact_loss(*alike(w_in, w_out, found.b, p, amplitude=law), rtol=1e-10).mean
+    return rt.exact_loss(found.model(), rt.Identical(2, p, law), rtol=1e-10).mean
 
 
 def of_graph(found, call, p, law):
-    code = rt.graph_code(call["name"])
-    w_out = code.w_out(float(found.a), float(found.lift))
-    return rt.exact_loss(*alike(code.w_in, w_out, float(found.b), p, amplitude=law), rows=[0]).mean
+    model = rt.graph_code(call["name"]).model(found)
+    return rt.exact_loss(model, rt.Identical(model.n_sparse, p, law), rows=[0]).mean
 
 
 def of_decoder(found, call, p, law):

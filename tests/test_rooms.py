@@ -8,40 +8,24 @@ import pytest
 import rugtheory
 
 ROOT = Path(rugtheory.__file__).parent
-<<<<<<< HEAD
-# Each may import what stands before it; files of the top level come first, but for the facade.
-ROOMS = (
-    "numerics",
-    "source",
-    "model",
-    "theory",
-    "channel",
-    "decoder",
-    "structure",
-    "analysis",
-    "darkmatter",
-    "figures",
-    "cli",
-)
-=======
 # The folders in each folder that has some.  Each may import what stands before it; files beside
 # them come first, but for the facade.
 ROOMS = {
     "": (
         "numerics",
         "source",
+        "model",
         "theory",
         "channel",
         "decoder",
         "structure",
-        "model",
+        "analysis",
         "darkmatter",
         "figures",
         "cli",
     ),
     "darkmatter": ("sae", "report"),
 }
->>>>>>> darkrooms
 
 
 def folder_of(file):

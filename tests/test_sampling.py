@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 import rugtheory as rt
-from rugtheory.analysis.sampling import columns_of, drawn, whole
+from rugtheory.analysis.sampling import columns_of, drawn, some_rows, whole
 
 from .models import TRAINED, alike
 
@@ -59,7 +59,7 @@ def damaged(name, damage, count):
 
 
 def scores(parts, y, count):
-    columns, dead = columns_of(*parts, rt.SparseSource(P))
+    columns, dead = columns_of(*alike(*parts, P))
     found = []
     for seed in SEEDS:
         sample = drawn(count, columns, dead, np.random.default_rng(seed))
@@ -162,3 +162,20 @@ class TestSamples:
         )
         assert exact.rows.tolist() == [2, 4, 9]
         assert exact.mean == pytest.approx(exact.loss.mean(), rel=1e-14)
+
+
+@pytest.mark.parametrize(("factor", "count"), [(0.9, 8), (0.9, 40), (0.99, 24)])
+def test_honest_where_features_count_differently(factor, count):
+    """Estimates of the mean of importance times loss, over 300 seeds, against that of all rows."""
+    model = rt.read_weights(TRAINED["trained_512_128"])
+    features = rt.Independent(np.full(512, P), importance=rt.geometric(512, factor))
+    y = features.importance * losses("trained_512_128")
+    z, gaps = [], []
+    for seed in range(300):
+        sample = some_rows(count, model, features, np.random.default_rng(seed))
+        gap = sample.weights @ y[sample.rows] - y.mean()
+        gaps.append(gap)
+        z.append(gap / sample.standard_error(y[sample.rows]))
+    assert np.sqrt(np.mean(np.square(z))) < 1.3
+    assert abs(np.mean(gaps)) < 4 * np.std(gaps) / np.sqrt(300)
+    assert np.std(gaps) < 0.03 * y.mean()

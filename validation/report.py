@@ -40,7 +40,7 @@ def table(data: xr.Dataset) -> pd.DataFrame:
     return result.reset_index()
 
 
-# Of `Symmetry.summary`, by the figure of the paper that shows it.
+# Of `Statistics.summary`, by the figure of the paper that shows it.
 STATISTICS = {
     "diagonal_mean": "mean of the diagonal (Fig. 4)",
     "diagonal_spread": "spread of the diagonal (Fig. 4)",

@@ -20,7 +20,7 @@ rug = rt.hadamard_rug(512, 128, seed=0)
 data = Path(sys.argv[0]).resolve().parents[2] / "tests" / "data"
 model = rt.read_weights(data / "trained_512_128.safetensors")
 features = rt.Identical(512, P)
-models = {"rug": rt.Model(rug.w_in, rug.w_out()), "trained": model}
+models = {"rug": rug.model(1.0, 0.0), "trained": model}
 
 figure, axes = plt.subplots(1, 2, figsize=(10.5, 4.2), sharey=True, layout="constrained")
 for ax, (name, model) in zip(axes, models.items(), strict=True):

@@ -16,7 +16,7 @@ from ..channel.row_laws import RowLaws
 from ..channel.row_loss import RowLaw, linear_row, row_loss
 from ..model.model import Model, check_fit
 from ..source.features import Features
-from .sampling import Sample, columns_of, drawn, each_row, given, whole
+from .sampling import Sample, each_row, given, some_rows, whole
 
 
 @dataclass(frozen=True, eq=False)
@@ -158,8 +158,7 @@ def choose_rows(
     chosen = _check.integers("rows", rows)
     if chosen.ndim == 0:
         count = _check.integer("rows", int(chosen), 1, n)
-        columns, dead = columns_of(model, features)
-        return drawn(count, columns, dead, _check.rng(seed))
+        return some_rows(count, model, features, _check.rng(seed))
     if chosen.min() < 0 or chosen.max() >= n:
         raise ValueError(
             f"rows must lie in [0, {n - 1}], got {chosen[(chosen < 0) | (chosen >= n)][0]}"

@@ -16,6 +16,9 @@ drawn, e_i the residuals and h_i their leverages: each output is judged by the f
 White, J. Econometrics 29, 305, 1985).  Without columns this is s²/(m - 1), more than the
 textbook's s²/m where few are drawn, which have too small a variance too often.  The estimate is
 linear in y, so that one set of weights serves for all that is asked of the outputs.
+
+Where features count differently, a few may make up most of the mean, and outputs are drawn with
+chances proportional to importance times Gaussian loss instead.
 """
 
 from __future__ import annotations
@@ -40,6 +43,10 @@ _LEAST_SPREAD = 1e-3
 _UNLIKE = 4.0
 # So many outputs are drawn for each column of a regression, at least.
 _FOR_EACH_COLUMN = 8
+# Of the average size, what a size is at least for a feature that varies like the average.
+_LEAST_SIZE = 0.02
+# Degrees of freedom that three draws or two count as.
+_FEWEST = 0.1
 # Outputs drawn of each stratum, at least.
 _OF_EACH = 2
 # Differences in these units that are nothing but rounding, and columns that depend on others.
@@ -94,6 +101,32 @@ class Part:
         left = np.maximum(1 - leverage, 1e-3)
         square = (self.weights * residual / left) ** 2
         return float((1 - m / self.size) * square.sum())
+
+
+@dataclass(frozen=True)
+class Proportional(Part):
+    """Outputs drawn again and again, each time with chances proportional to a size.
+
+    Attributes
+    ----------
+    draws : ndarray, shape (m,)
+        How often each of `rows` was drawn.
+    chances : ndarray, shape (m,)
+        Of each, at a draw.
+    """
+
+    draws: Array
+    chances: Array
+
+    def variance(self, y: Array) -> float:
+        count = float(self.draws.sum())
+        if count < 2:
+            return np.inf
+        z = y / (self.chances * self.size)
+        mean = float(self.draws @ z) / count
+        # Of few draws the spread found is often too small: Student's law is wider than the normal.
+        wider = 1 / max(count - 3, _FEWEST)
+        return float(self.draws @ (z - mean) ** 2) / count * wider
 
 
 @dataclass(frozen=True)
@@ -203,6 +236,38 @@ def drawn(
     return _sample(parts)
 
 
+def proportional(count: int, sizes: Array, generator: np.random.Generator) -> Sample:
+    """`count` outputs, those that are larger than a fair share taken for sure.
+
+    Of the others, draws have chances proportional to their `sizes` (Hansen and Hurwitz, Annals of
+    Mathematical Statistics 14, 333, 1943).
+    """
+    n = sizes.size
+    if count == n:
+        return whole(n)
+    left, sure = np.argsort(-sizes, kind="stable"), np.zeros(0, np.int64)
+    while True:
+        chances, budget = _chances(sizes[left]), count - sure.size
+        large = int(np.sum(budget * chances >= 1))
+        large = min(large, count // 2 - sure.size)  # few draws say little of their spread
+        if not large:
+            break
+        sure, left = np.append(sure, left[:large]), left[large:]
+    parts = [_equal(sure, sure)] if sure.size else []
+    picked, draws = np.unique(generator.choice(left.size, budget, p=chances), return_counts=True)
+    weights = draws / (budget * chances[picked] * left.size)
+    nothing = np.empty((picked.size, 0))
+    parts.append(
+        Proportional(left, left[picked], weights, nothing, draws.astype(float), chances[picked])
+    )
+    return _sample(parts)
+
+
+def _chances(sizes: Array) -> Array:
+    total = sizes.sum()
+    return np.asarray(sizes / total) if total > 0 else np.full(sizes.size, 1 / sizes.size)
+
+
 def _shares(groups: list[Indices], count: int) -> list[int]:
     """How many of each of at most two groups: in proportion, but two at least."""
     if len(groups) < 2:
@@ -266,6 +331,19 @@ def _best_cut(x: Array) -> int:
     return int(np.argmax(sums**2 * (1 / left + 1 / (x.size - left)))) + 1
 
 
+def some_rows(
+    count: int, model: Model, features: Features, generator: np.random.Generator
+) -> Sample:
+    """`count` outputs of a model, and weights."""
+    columns, dead = columns_of(model, features)
+    if np.ptp(features.importance) > 0:
+        # Gaussian losses are estimates: none is far below its share of what varies.
+        most = features.importance * features.variance
+        sizes = np.maximum(columns[:, 0], 0.0) + _LEAST_SIZE * most / (most.mean() or 1.0)
+        return proportional(count, sizes, generator)
+    return drawn(count, columns, dead, generator)
+
+
 def columns_of(model: Model, features: Features) -> tuple[Array, NDArray[np.bool_]]:
     """What is known of all outputs without inversions, and which features are dead.
 
@@ -326,7 +404,7 @@ def _scaled(first: list[Array], a: Array, readings: list[Array], reading: Array)
 
 
 def dead_features(diagonal: Array) -> NDArray[np.bool_]:
-    """Which features are not represented; see `Symmetry`."""
+    """Which features are not represented; see `Statistics`."""
     d = np.maximum(diagonal, 0.0)
     typical = np.sum(d**3) / np.sum(d**2) if d.any() else 1.0
     return np.asarray(diagonal < _DEAD * typical)

@@ -40,7 +40,7 @@ from ..structure.best import best_known
 from ..theory.bounds import welch_sigma
 from ..theory.optimum import optimum
 from .exact import output_loss
-from .sampling import Sample, columns_of, drawn, each_row, whole
+from .sampling import Sample, dead_features, each_row, some_rows, whole
 from .statistics import interference_variance
 
 _RTOL = 1e-7
@@ -151,8 +151,8 @@ def explain(
     for law in features.by_law:
         if law.start < 0:
             raise ValueError(f"features must not be negative to be explained, got {law!r}")
-    columns, dead = columns_of(model, features)
-    sample = _chosen(rows, columns, dead, seed)
+    dead = dead_features(model.diagonal)
+    sample = _chosen(rows, model, features, seed)
     own, least, error = _losses(model, features, sample.rows, dead, progress)
     alive, weight = ~dead, features.importance
     sigma = _sigma(model, features)
@@ -183,14 +183,14 @@ def explain(
 
 
 def _chosen(
-    rows: int | None, columns: Array, dead: NDArray[np.bool_], seed: int | np.random.Generator
+    rows: int | None, model: Model, features: Features, seed: int | np.random.Generator
 ) -> Sample:
-    n, n_dead = dead.size, int(dead.sum())
+    n, n_dead = model.n_sparse, int(dead_features(model.diagonal).sum())
     if rows is None:
         return whole(n)
     count = min(_check.integer("rows", rows, 1), n)
     count = max(count, min(2, n - n_dead) + min(2, n_dead))
-    return drawn(count, columns, dead, _check.rng(seed))
+    return some_rows(count, model, features, _check.rng(seed))
 
 
 def _losses(

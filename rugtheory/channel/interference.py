@@ -556,6 +556,8 @@ class Interference:
 
     def transform(self, s: Complex) -> Complex:
         """E e^{sZ}, s of any shape and order."""
+        if not s.size:
+            return s
         order = np.argsort(np.abs(s), axis=None)
         q, _ = self.exponent(s.ravel()[order])
         value = np.empty(s.size, np.complex128)

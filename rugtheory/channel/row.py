@@ -9,6 +9,7 @@ and variance is the channel of arXiv:2410.12101, section 3.2.  Edgeworth's serie
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from functools import cached_property
 
 import numpy as np
@@ -18,6 +19,7 @@ from scipy.special import ndtr
 
 from .. import _check
 from .._check import Array
+from .._value import ByValue
 from ..model.model import Model, check_fit
 from ..numerics.rectified import normal_density
 from ..source.amplitude import Amplitude, Complex
@@ -33,11 +35,14 @@ from .support import support
 
 _POINTS = 400
 _SPREAD = 6.0
+# Values of a discrete law, times points, that are worth listing with noise.
+_LISTED = 2**20
 # Error aimed at in Kolmogorov's distance.
 _DISTANCE = 1e-5
 
 
-class RowChannel:
+@dataclass(frozen=True, eq=False, init=False, repr=False)
+class RowChannel(ByValue):
     """The interference Z = Σ_{j≠i} W_ij x_j + noise of one output of a model.
 
     Parameters
@@ -78,6 +83,14 @@ class RowChannel:
     True
     """
 
+    features: Features
+    i: int
+    a: float
+    b: float
+    weights: Array
+    noise: float
+    laws: list[tuple[float, RowLaw]]
+
     def __init__(self, model: Model, features: Features, i: int) -> None:
         check_fit(model, features)
         i = _check.integer("i", i, 0, model.n_sparse - 1)
@@ -106,11 +119,12 @@ class RowChannel:
         return found
 
     def _set(self, row: Array, features: Features, i: int, b: float, noise: float) -> None:
-        self.a, self.b, self.noise, self.i = float(row[i]), b, noise, i
-        self.features = features
-        self.weights = row.copy()
-        self.weights[i] = 0.0
-        self.laws = RowLaws(features)(i, row, noise)
+        weights = row.copy()
+        weights[i] = 0.0
+        found = {"a": float(row[i]), "weights": weights, "laws": RowLaws(features)(i, row, noise)}
+        found |= {"features": features, "i": i, "b": b, "noise": noise}
+        for name, value in found.items():
+            object.__setattr__(self, name, value)
 
     def __repr__(self) -> str:
         return f"RowChannel(i={self.i}, of {self.weights.size} features)"
@@ -246,8 +260,11 @@ class RowChannel:
 
 def _tail(law: Interference, t: Array, atol: float) -> tuple[Array, float]:
     """P(Z > t) for one law of Z."""
-    known = None if law.noise else support(law)
-    if known is not None:
+    known = support(law)
+    if known is not None and law.noise and known[0].size * t.size <= _LISTED:
+        chance = ndtr(np.subtract.outer(known[0], t) / law.noise)
+        return np.einsum("z,zt->t", known[1], chance), 1e-13
+    if known is not None and not law.noise:
         z, above = known[0], np.append(np.cumsum(known[1][::-1])[::-1], 0.0)
         return above[np.searchsorted(z, t, side="right")], 1e-13
     some, error = tail_probability(law, t, atol)

@@ -1,7 +1,7 @@
-r"""The loss of given weights, exactly: x̂ = ReLU(W_out W_in x + b) on independent sparse features.
+r"""The loss of given weights, exactly: x̂ = ReLU(W_out W_in x + b) on sparse features.
 
-For one output the reading is v = a u + b + Z, with a = W_ii and Z = Σ_{j≠i} W_ij x_j a sum of
-independent terms, far from Gaussian at practical sizes.  Conditioned on u,
+For one output the reading is v = a u + b + Z, with a = W_ii and Z = Σ_{j≠i} W_ij x_j, far from
+Gaussian at practical sizes; its law may depend on whether u is on.  Conditioned on u,
 
 .. math:: E(u - \mathrm{ReLU}(v))^2 = E u^2 + E[\mathrm{ReLU}(v)^2 - 2u\,\mathrm{ReLU}(v)]
     = E(u - v)^2 - E[\mathrm{ReLU}(-v)^2 + 2u\,\mathrm{ReLU}(-v)] ,
@@ -188,7 +188,8 @@ def _inverted(a: float, law: RowLaw, b: float, rtol: float) -> tuple[Estimate, I
         value, error = inversion.estimate
     else:
         value, error = _listed(a, heard, b_on, b_off, size)
-    return Estimate(float(value), float(error + moved(value, dropped))), inversion
+    # A loss may be less than its error, but not less than nothing.
+    return Estimate(max(float(value), 0.0), float(error + moved(value, dropped))), inversion
 
 
 def _listed(a: float, law: RowLaw, b_on: float, b_off: float, size: float) -> Estimate:

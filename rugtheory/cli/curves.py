@@ -24,7 +24,7 @@ def add(commands: Any) -> None:
     parser.add_argument("--simulate", type=int, metavar="N", help="simulate rugs with N samples")
     parser.add_argument("--n-sparse", type=int, default=4096, help="their size (4096)")
     parser.add_argument("--seed", type=int, default=0, help="their seed (0)")
-    parser.add_argument("--out", type=Path, default=Path("curves"), help="folder (parser)")
+    parser.add_argument("--out", type=Path, default=Path("curves"), help="folder (curves)")
     add_overwrite(parser)
     add_amplitude(parser)
 

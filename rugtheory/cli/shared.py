@@ -3,27 +3,15 @@
 from __future__ import annotations
 
 import argparse
-import re
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any, NoReturn
 
 from .._files import digest, writing
 from ..source.amplitude import Amplitude
-from ..source.beta import Beta
-from ..source.discrete import Constant
-from ..source.exponential import Exponential
-from ..source.half_normal import HalfNormal
+from ..source.laws import read_law
 from ..source.uniform import Uniform
-
-_LAWS: dict[str, Callable[..., Amplitude]] = {
-    "uniform": Uniform,
-    "constant": Constant,
-    "exponential": Exponential,
-    "halfnormal": HalfNormal,
-    "beta": Beta,
-}
 
 
 class Parser(argparse.ArgumentParser):
@@ -42,13 +30,10 @@ def add_amplitude(parser: argparse.ArgumentParser) -> None:
 
 
 def _amplitude(text: str) -> Amplitude:
-    match = re.fullmatch(r"(\w+)(?::([^:]+))?", text)
-    if match is None or match[1] not in _LAWS:
-        raise argparse.ArgumentTypeError(f"must be one of {', '.join(_LAWS)}, got {text!r}")
     try:
-        return _LAWS[match[1]](*(float(x) for x in (match[2] or "").split(",") if x))
-    except (TypeError, ValueError) as error:
-        raise argparse.ArgumentTypeError(f"{text!r}: {error}") from None
+        return read_law(text)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(str(error)) from None
 
 
 def settings(command: str, options: argparse.Namespace, *names: str) -> dict[str, Any]:

@@ -13,7 +13,10 @@ from ..analysis.verdict import Verdict, explain
 from ..channel.row import RowChannel
 from ..model.model import Model
 from ..model.reading import read_weights
+from ..source.features import Features
+from ..source.files import read_features
 from ..source.identical import Identical
+from ..source.uniform import Uniform
 from .shared import add_amplitude, draw_file, output, settings
 
 
@@ -22,7 +25,9 @@ def add(commands: Any) -> None:
     parser = commands.add_parser("weights", help="what the weights of a trained model really do")
     parser.set_defaults(run=run)
     parser.add_argument("file", type=Path, help=".safetensors, .npz or PyTorch state dict")
-    parser.add_argument("--p", type=float, required=True, help="p that the features are on with")
+    law = parser.add_mutually_exclusive_group(required=True)
+    law.add_argument("--p", type=float, help="p that the features, all alike, are on with")
+    law.add_argument("--features", type=Path, metavar="FILE", help="TOML file of any features")
     parser.add_argument("--rows", type=int, default=32, help="rows to invert (32); 0 for all")
     parser.add_argument("--seed", type=int, default=0, help="for the choice of rows (0)")
     parser.add_argument("--json", action="store_true")
@@ -33,15 +38,24 @@ def add(commands: Any) -> None:
 
 def run(options: argparse.Namespace) -> None:
     model = read_weights(options.file)
-    made = settings("weights", options, "file", "p", "rows", "seed", "amplitude")
+    names = ("file", "p", "features", "rows", "seed", "amplitude")
+    made = settings("weights", options, *(x for x in names if getattr(options, x) is not None))
     with output(options, {options.figure: made}):
         _show_weights(model, options)
+
+
+def _features(model: Model, options: argparse.Namespace) -> Features:
+    if options.features is None:
+        return Identical(model.n_sparse, options.p, options.amplitude)
+    if options.amplitude != Uniform():
+        raise ValueError("--amplitude goes with --p; --features FILE has amplitudes of its own")
+    return read_features(options.features)
 
 
 def _show_weights(model: Model, options: argparse.Namespace) -> None:
     from tqdm import tqdm
 
-    features = Identical(model.n_sparse, options.p, options.amplitude)
+    features = _features(model, options)
     found = statistics(model, features, seed=options.seed)
     verdict = explain(
         model,
@@ -60,8 +74,11 @@ def _show_weights(model: Model, options: argparse.Namespace) -> None:
         print("above the next step by")
         for name, value in verdict.terms.items():
             print(f"  {name:30} {value:+.6g}")
-        print(f"{'best known, ' + verdict.family:32} {verdict.best:.6g}")
-        print(f"{'Gaussian rug':32} {verdict.rug:.6g}")
+        if verdict.rug is None:
+            print(f"{verdict.family:32} {verdict.best:.6g}")
+        else:
+            print(f"{'best known, ' + verdict.family:32} {verdict.best:.6g}")
+            print(f"{'Gaussian rug':32} {verdict.rug:.6g}")
     if options.figure is not None:
         _draw_weights(model, found, verdict, options)
         if not options.json:
@@ -78,8 +95,7 @@ def _draw_weights(
         draw_corner(model.w_out[:30] @ model.w_in[:, :30], model.b[:30], axes[0, 0])
         draw_diagonal(found, axes[0, 1])
         if found.rows.size:
-            features = Identical(model.n_sparse, options.p, options.amplitude)
-            channel = RowChannel(model, features, int(found.rows[0]))
+            channel = RowChannel(model, _features(model, options), int(found.rows[0]))
             draw_row_law(row_law(channel), axes[1, 0])
         draw_waterfall(verdict, axes[1, 1])
 

@@ -45,7 +45,7 @@ from .. import _check
 from .._check import Array
 from .._value import ByValue
 from ..numerics.rectified import tails
-from ..source.amplitude import Amplitude, check_amplitude
+from ..source.amplitude import Amplitude, check_not_negative
 from ..source.expect import blockwise, distance, kink_of
 from ..source.sparse import SparseSource
 from ..source.uniform import Uniform
@@ -152,7 +152,7 @@ def rug_dark_matter(
     >>> print(f"{dark.fvu:.4f} {dark.fvu_nl:.4f} {dark.r2:.4f}")
     0.1984 0.1971 0.0068
     """
-    check_amplitude(amplitude)
+    check_not_negative(amplitude)
     p, ratio = _check.probability("p", p), _check.probability("ratio", ratio)
     f = _check.share("fraction", fraction)
     constant_row = _check.boolean("constant_row", constant_row)

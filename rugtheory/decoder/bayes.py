@@ -11,6 +11,7 @@ from scipy import special
 from .. import _check
 from .._check import Array
 from ..channel.base import LEAST_NOISE, Channel, problems_of
+from ..source.amplitude import check_not_negative
 from ..source.sparse import SparseSource
 
 
@@ -24,6 +25,7 @@ class Bayes:
     def __post_init__(self) -> None:
         _check.instance("channel", self.channel, Channel)
         _check.instance("source", self.source, SparseSource)
+        check_not_negative(self.source.amplitude)
 
     def __call__(self, y: ArrayLike) -> Array:
         y = _check.real("y", y)

@@ -19,7 +19,7 @@ from ..channel.pair import AntipodalChannel
 from ..channel.posterior import above
 from ..channel.readings import Fields
 from ..numerics.quadrature import Index
-from ..source.amplitude import Amplitude
+from ..source.amplitude import Amplitude, check_not_negative
 from ..source.expect import blockwise
 from ..source.sparse import SparseSource
 from ..theory.loss import reduced_loss
@@ -88,6 +88,7 @@ def decoder_loss(
     _check.function("decoder", decoder)
     _check.instance("channel", channel, Channel)
     _check.instance("source", source, SparseSource)
+    check_not_negative(source.amplitude)
     if type(decoder) is Linear:
         a, b = np.asarray(decoder.a), np.asarray(decoder.b)
         offset = b + a * (source.mean + channel.mean(source)) - source.mean

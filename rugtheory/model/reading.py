@@ -10,7 +10,7 @@ import numpy as np
 
 from .. import _check
 from .._check import Array
-from .._files import read_tensors
+from .._files import read_metadata, read_tensors
 from .model import Model
 
 _PAIRS = (
@@ -57,8 +57,10 @@ def read_weights(path: str | Path) -> Model:
     layers, whose weights PyTorch stores as (outputs, inputs).
 
     A bias of the hidden units, b_in or initial_layer.bias, is folded in: the `b` returned is then
-    b + W_out b_in.  The `rows` of a rug saved by `Rug.save` are passed over.  Any other tensor is
-    an error that names it, since a model that has it is not ReLU(W_out W_in x + b).
+    b + W_out b_in.  Texts `activation` and `hidden_noise` in the metadata of a safetensors file are
+    those of the model, as `Model.save` writes them.  The `rows` of a rug saved by `Rug.save` are
+    passed over.  Any other tensor is an error that names it, since a model that has it is not
+    ReLU(W_out W_in x + b).
     """
     path = _check.path("path", path)
     tensors = _load(path)
@@ -103,7 +105,25 @@ def read_weights(path: str | Path) -> Model:
     for name, x in parts:
         if not np.isfinite(x).all():
             raise ValueError(f"{path}: {name} must be finite, got {x[~np.isfinite(x)][0]}")
-    return Model(w_in, w_out, b, b_in=None if hidden_name is None else parts[-1][1])
+    hidden_bias = None if hidden_name is None else parts[-1][1]
+    try:
+        return Model(w_in, w_out, b, b_in=hidden_bias, **_settings(read_metadata(path)))
+    except ValueError as error:
+        raise ValueError(f"{path}: {error}") from None
+
+
+def _settings(metadata: Mapping[str, str]) -> dict[str, Any]:
+    """What `Model.save` writes beside the tensors."""
+    found: dict[str, Any] = {}
+    if "activation" in metadata:
+        found["activation"] = metadata["activation"]
+    if "hidden_noise" in metadata:
+        try:
+            found["hidden_noise"] = float(metadata["hidden_noise"])
+        except ValueError:
+            text = metadata["hidden_noise"]
+            raise ValueError(f"hidden_noise must be a number, got {text!r:.60}") from None
+    return found
 
 
 def _check_unused(path: Path, tensors: Mapping[str, Any], used: set[str], w_in: Array) -> None:

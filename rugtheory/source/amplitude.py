@@ -1,4 +1,4 @@
-"""The law of one sparse feature x = c·u: on with probability p, then with a random amplitude u ≥ 0.
+"""The law of one sparse feature x = c·u: on with probability p, then with a random amplitude u.
 
 An amplitude law is a small frozen dataclass.  Beside the usual (moments, cumulants, moment
 generating function, Gaussian quadrature, samples) each law can place quadrature nodes that
@@ -183,6 +183,13 @@ def check_amplitude(amplitude: Amplitude) -> None:
         raise TypeError(
             f"amplitude must be an amplitude law such as Uniform(0, 1), got {amplitude!r}"
         )
+
+
+def check_not_negative(amplitude: Amplitude) -> None:
+    """Raise unless `amplitude` is a law on [0, ∞)."""
+    check_amplitude(amplitude)
+    if amplitude.start < 0:
+        raise ValueError(f"amplitude must not be negative here, got {amplitude!r}")
 
 
 def _limit_at_zero(law: Amplitude) -> float:

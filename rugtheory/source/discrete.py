@@ -91,7 +91,7 @@ class FromQuadrature(Discrete):
         if not weights @ np.abs(nodes) > 0:
             raise ValueError("weights must give positive probability to a node, not 0, got none")
         object.__setattr__(self, "nodes", tuple(nodes.tolist()))
-        object.__setattr__(self, "weights", tuple((weights / weights.sum()).tolist()))
+        object.__setattr__(self, "weights", tuple(_check.shares(weights).tolist()))
 
     def atoms(self) -> tuple[Array, Array]:
         return np.array(self.nodes), np.array(self.weights)

@@ -11,6 +11,8 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -19,8 +21,11 @@ from .. import _check
 from .._check import Array
 from .._value import ByValue
 from .amplitude import Amplitude, check_amplitude
-from .pattern import Algebra, Pattern
+from .pattern import Algebra, Pattern, check_patterns
 from .sparse import SparseSource
+
+if TYPE_CHECKING:
+    import torch
 
 # Relative difference of probabilities that are the same.
 _SAME = 1e-9
@@ -53,25 +58,21 @@ class Scenario(ByValue):
     blocks: tuple[Pattern, ...] = ()
 
     def __post_init__(self) -> None:
-        chance = float(_check.share("probability", _check.scalar("probability", self.probability)))
+        share = _check.share("probability", _check.scalar("probability", self.probability))
         p = _check.share("p", self.p)
-        if p.ndim != 1 or not p.size:
+        if p.ndim != 1:
             raise ValueError(f"p must be a vector with an element a feature, got shape {p.shape}")
-        blocks = _check.sequence("blocks", self.blocks)
-        for block in blocks:
-            _check.instance("blocks", block, Pattern)
-        found = [x for block in blocks for x in block.fold(_Chances())]
-        members = [i for i, _ in found]
-        for i in members:
-            _check.integer("feature of On", i, 0, p.size - 1)
-        if len(set(members)) < len(members):
-            twice = next(i for i in members if members.count(i) > 1)
-            raise ValueError(f"blocks must hold each feature once, got feature {twice} twice")
-        for i, one in found:
+        object.__setattr__(self, "probability", float(share))
+        object.__setattr__(self, "p", p)
+        object.__setattr__(self, "blocks", check_patterns("blocks", self.blocks))
+        members = [i for block in self.blocks for i in block.features()]
+        if len(set(members)) < len(members) or any(i >= p.size for i in members):
+            raise ValueError(
+                f"blocks must hold each of {p.size} features at most once, got {members}"
+            )
+        for i, one in (x for block in self.blocks for x in block.fold(_Chances())):
             if abs(one - p[i]) > _SAME * p[i]:
                 raise ValueError(f"p must be {one} for feature {i}, as in its block, got {p[i]}")
-        for name, value in (("probability", chance), ("p", p), ("blocks", blocks)):
-            object.__setattr__(self, name, value)
 
     @cached_property
     def block_of(self) -> dict[int, int]:
@@ -190,6 +191,17 @@ class Features(ABC):
             x[:, columns] = some
         return x
 
+    def sample_torch(
+        self, n: int, generator: torch.Generator, *, dtype: Any = None
+    ) -> torch.Tensor:
+        """The same as a tensor on the device of a generator of PyTorch, float32 by default."""
+        import torch
+
+        from .torch_draws import sample_torch
+
+        _check.instance("generator", generator, torch.Generator)
+        return sample_torch(self, _check.count("n", n, 0), generator, dtype or torch.float32)
+
     def switches(self, n: int, seed: int | np.random.Generator) -> NDArray[np.bool_]:
         """Which features are on in `n` independent draws, shape (n, n_features)."""
         n, generator, scenarios = _check.count("n", n, 0), _check.rng(seed), self.scenarios
@@ -215,6 +227,15 @@ class Features(ABC):
             found.setdefault(law, []).append(i)
         return {law: np.array(some) for law, some in found.items()}
 
+    def save(self, path: str | Path) -> None:
+        """Write the law as the TOML that `read_features` reads; a file there is replaced.
+
+        Raises TypeError for a class, or an amplitude law, that is not of the package.
+        """
+        from .files import save_features
+
+        save_features(self, path)
+
     def source(self, i: int) -> SparseSource:
         """The law of feature `i` alone."""
         i = _check.integer("i", i, 0, len(self) - 1)
@@ -222,7 +243,7 @@ class Features(ABC):
 
 
 class _Chances(Algebra[list[tuple[int, float]]]):
-    """The features, each with its probability, in a pattern that is checked."""
+    """The features, each with its probability."""
 
     def on(self, feature: int) -> list[tuple[int, float]]:
         return [(feature, 1.0)]
@@ -230,14 +251,7 @@ class _Chances(Algebra[list[tuple[int, float]]]):
     def one_of(
         self, p: tuple[float, ...], of: list[list[tuple[int, float]]]
     ) -> list[tuple[int, float]]:
-        shares = _check.share("p of OneOf", p)
-        if shares.shape != (len(of),):
-            raise ValueError(
-                f"p of OneOf must have shape ({len(of)},), one a pattern, got {shares.shape}"
-            )
-        if shares.sum() > 1 + _SAME:
-            raise ValueError(f"p of OneOf must add up to no more than 1, got {shares.sum()}")
-        return [(i, q * x) for q, found in zip(shares.tolist(), of, strict=True) for i, x in found]
+        return [(i, q * x) for q, found in zip(p, of, strict=True) for i, x in found]
 
     def every(self, of: list[list[tuple[int, float]]]) -> list[tuple[int, float]]:
         return [x for found in of for x in found]
@@ -351,5 +365,5 @@ def importance_of(importance: ArrayLike, n: int) -> Array:
     if weights.shape not in ((), (n,)):
         raise ValueError(f"importance must be a number or have shape ({n},), got {weights.shape}")
     if not np.any(weights > 0):
-        raise ValueError("importance must be positive for at least one feature")
+        raise ValueError(f"importance must be positive for one feature at least, got {weights}")
     return np.broadcast_to(weights, n)

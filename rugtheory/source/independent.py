@@ -94,7 +94,7 @@ def zipf(n: int, largest: float, *, alpha: float = 1.0) -> Array:
     n, alpha = _check.count("n", n, 1), _check.scalar("alpha", alpha)
     with np.errstate(over="ignore", under="ignore"):
         p = _check.scalar("largest", largest) * np.arange(1.0, n + 1) ** -alpha
-    return _check.probability("largest · i^-alpha", p, least=_check.LEAST_P)
+    return _check.probability("largest times i^-alpha", p, least=_check.LEAST_P)
 
 
 def geometric(n: int, factor: float) -> Array:
@@ -122,4 +122,4 @@ def geometric(n: int, factor: float) -> Array:
     """
     n, base = _check.count("n", n, 1), _check.positive("factor", _check.scalar("factor", factor))
     with np.errstate(over="ignore", under="ignore"):
-        return _check.nonnegative("factor^i", base ** np.arange(n))
+        return _check.nonnegative("powers of factor", base ** np.arange(n))

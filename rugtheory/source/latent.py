@@ -59,7 +59,7 @@ class Latent(ByValue, Features):
                 f"weights must have shape ({len(p)},) and not all be 0, got shape {weights.shape}"
             )
         kept = weights > 0
-        p, weights = p[kept], weights[kept] / weights.sum()
+        p, weights = p[kept], _check.shares(weights[kept])
         never = np.flatnonzero(weights @ p < _check.LEAST_P)
         if never.size:
             raise ValueError(f"p must be positive for some value, but feature {never[0]} is off")
@@ -100,9 +100,16 @@ class Latent(ByValue, Features):
         True
         """
         offset, loading = _check.real("offset", offset), _check.real("loading", loading)
-        _check.broadcastable(offset=offset, loading=loading)
-        if np.broadcast(offset, loading).ndim != 1:
-            raise ValueError("offset or loading must be a vector with an element a feature")
+        shapes = offset.shape, loading.shape
+        if {offset.ndim, loading.ndim} not in ({1}, {0, 1}) or 0 in shapes[0] + shapes[1]:
+            raise ValueError(
+                "offset and loading must be numbers or vectors with an element a feature, "
+                f"got shapes {shapes[0]} and {shapes[1]}"
+            )
+        if offset.ndim == loading.ndim and offset.size != loading.size:
+            raise ValueError(
+                f"offset and loading must have one length, got {offset.size} and {loading.size}"
+            )
         z, weights = hermite_e.hermegauss(_check.integer("nodes", nodes, 1, 200))
         return cls(
             expit(offset + np.outer(z, np.ones(1)) * loading), weights, amplitude, importance

@@ -19,8 +19,12 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any, Generic, TypeVar
 
+import numpy as np
+
 from .. import _check
 
+# Of probabilities that add up to 1.
+_ROUNDING = 1e-9
 T = TypeVar("T")
 
 
@@ -70,6 +74,9 @@ class On(Pattern):
 
     feature: int
 
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "feature", _check.integer("feature", self.feature, 0))
+
     def fold(self, algebra: Algebra[T]) -> T:
         return algebra.on(self.feature)
 
@@ -94,8 +101,14 @@ class OneOf(Pattern):
     of: tuple[Pattern, ...]
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "p", _check.sequence("p", self.p))
-        object.__setattr__(self, "of", _patterns(self.of))
+        of, p = check_patterns("of", self.of), _check.real("p", self.p)
+        if p.shape != (len(of),) or np.any(p < 0) or p.sum() > 1 + _ROUNDING:
+            raise ValueError(
+                f"p must be {len(of)} probabilities, one of each pattern, that add up to no more "
+                f"than 1, got {self.p!r:.60}"
+            )
+        object.__setattr__(self, "p", tuple(p.tolist()))
+        object.__setattr__(self, "of", of)
 
     def fold(self, algebra: Algebra[T]) -> T:
         return algebra.one_of(self.p, [x.fold(algebra) for x in self.of])
@@ -130,7 +143,7 @@ class Every(Pattern):
     of: tuple[Pattern, ...]
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "of", _patterns(self.of))
+        object.__setattr__(self, "of", check_patterns("of", self.of))
 
     def fold(self, algebra: Algebra[T]) -> T:
         return algebra.every([x.fold(algebra) for x in self.of])
@@ -154,15 +167,18 @@ class Every(Pattern):
         return Every((*self.of[:k], pattern, *self.of[k + 1 :]))
 
 
-def _patterns(of: Any) -> tuple[Pattern, ...]:
-    patterns = _check.sequence("of", of)
-    for pattern in patterns:
-        _check.instance("of", pattern, Pattern)
-    return patterns
+def check_patterns(name: str, patterns: Any) -> tuple[Pattern, ...]:
+    """Several patterns, as a tuple; TypeError if they are none."""
+    if not isinstance(patterns, tuple | list):
+        raise TypeError(f"{name} must be a tuple of patterns, got {patterns!r:.60}")
+    for x in patterns:
+        if not isinstance(x, Pattern):
+            raise TypeError(f"{name} must hold patterns, On, OneOf or Every, got {x!r:.60}")
+    return tuple(patterns)
+
+
+NOTHING = Every(())
 
 
 def _place(patterns: tuple[Pattern, ...], feature: int) -> int:
     return next(k for k, x in enumerate(patterns) if feature in x.features())
-
-
-NOTHING = Every(())

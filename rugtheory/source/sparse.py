@@ -11,7 +11,7 @@ from numpy.typing import ArrayLike
 from .. import _check
 from .._check import Array
 from .._value import ByValue
-from .amplitude import Amplitude, Complex, check_amplitude
+from .amplitude import Amplitude, Complex, check_amplitude, check_not_negative
 from .discrete import FromQuadrature
 from .uniform import Uniform
 
@@ -117,9 +117,10 @@ def on_law(
     An atom of the amplitude law at 0 belongs to the features that are off.  ValueError if
     amplitudes may be negative, unless `signed`.
     """
-    check_amplitude(amplitude)
-    if amplitude.start < 0 and not signed:
-        raise ValueError(f"amplitude must not be negative here, got {amplitude!r}")
+    if signed:
+        check_amplitude(amplitude)
+    else:
+        check_not_negative(amplitude)
     p = _check.probability("p", p, least=least)
     atoms = amplitude.atoms()
     if atoms is None or np.all(atoms[0] != 0):

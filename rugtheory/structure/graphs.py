@@ -35,6 +35,7 @@ from .. import _check
 from .._check import Array
 from .._value import ByValue
 from ..channel.row_loss import RowLaw, row_loss
+from ..model.model import Model
 from ..source.amplitude import Amplitude
 from ..source.sparse import SparseSource, on_law
 from ..source.uniform import Uniform
@@ -107,6 +108,21 @@ class GraphCode:
             raise ValueError(f"lift must be above -1, got {lift}")
         w = np.eye(self.n_sparse) - self.adjacency / _THETA + lift
         return np.asarray(a / (1 + lift) * w @ self.w_in.T)
+
+    def model(
+        self, optimum: GraphOptimum | float, b: float | None = None, *, lift: float = 0.0
+    ) -> Model:
+        """The model with the parameters of an optimum, or with a diagonal a, a bias and a lift.
+
+        The b of a `GraphOptimum` is the bias of the model, and so is a number given.
+        """
+        if isinstance(optimum, GraphOptimum):
+            if b is not None or lift:
+                raise TypeError("b and lift must be left out with an optimum, which has its own")
+            a, b, lift = (float(_check.scalar(n, getattr(optimum, n))) for n in ("a", "b", "lift"))
+        else:
+            a, b = _check.scalar("optimum", optimum), _check.scalar("b", 0.0 if b is None else b)
+        return Model(self.w_in, self.w_out(a, lift), b)
 
 
 @dataclass(frozen=True, eq=False)

@@ -32,6 +32,7 @@ from numpy.typing import ArrayLike
 
 from .. import _check
 from .._check import Array
+from ..model.model import Model
 from ..source.amplitude import Amplitude
 from ..source.sparse import SparseSource, on_law
 from ..source.uniform import Uniform
@@ -71,6 +72,11 @@ class PrecedenceCode:
     def ratio(self) -> float:
         """n_dense / n_sparse."""
         return self.n_dense / self.n_sparse
+
+    def model(self, a: float = 1.0, b: float = 0.0) -> Model:
+        """The model with a diagonal and a bias, by default those of the limit of rare features."""
+        a, b = _check.scalar("a", a), _check.scalar("b", b)
+        return Model(self.w_in, a * self.w_out, b)
 
 
 def precedence_code(n_sparse: int, scale: float) -> PrecedenceCode:

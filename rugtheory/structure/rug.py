@@ -20,10 +20,13 @@ from numpy.typing import ArrayLike, NDArray
 from .. import _check
 from .._check import Array
 from .._files import replacing
+from ..model.model import Model
 from ..numerics.hadamard import fwht, log2, real_array, signs
 from ..source.amplitude import Amplitude
 from ..source.sparse import SparseSource
 from ..source.uniform import Uniform
+from ..theory.optimum import Optimum
+from ..theory.pairs import AntipodalOptimum
 
 _LARGEST_MATRIX = 2**24
 _FORMAT = "rugtheory.rug"
@@ -170,6 +173,42 @@ class Rug:
         ):
             mean += float(_source(p, amplitude).mean)
         return _check.scalar("b", b) - _check.scalar("a", a) * mean
+
+    def model(
+        self, optimum: Optimum | AntipodalOptimum | float, source: SparseSource | float
+    ) -> Model:
+        """The model with the a and b of an optimum of theory, or with a given diagonal and bias.
+
+        Parameters
+        ----------
+        optimum : Optimum, AntipodalOptimum or float
+            Its b goes with the mean that the interference has in its channel, and the model's makes
+            up for the difference from `interference_mean`, as `bias` says.  A number is the
+            diagonal a.
+        source : SparseSource or float
+            The law of one feature.  Beside a diagonal, a number: the bias of the model, as it is.
+
+        Examples
+        --------
+        >>> import rugtheory as rt
+        >>> rug, source = rt.hadamard_rug(256, 64, seed=0), rt.SparseSource(0.1)
+        >>> model = rug.model(rt.optimum(0.1, 0.25), source)
+        >>> exact = rt.exact_loss(model, rt.Identical(256, 0.1), rows=[0])
+        >>> bool(abs(exact.mean / rt.optimum(0.1, 0.25).loss - 1) < 0.05)
+        True
+        """
+        if isinstance(optimum, Optimum | AntipodalOptimum):
+            _check.instance("source", source, SparseSource)
+            assert isinstance(source, SparseSource)
+            channel = CHANNELS[isinstance(optimum, AntipodalOptimum)]
+            a, b = _check.scalar("a", optimum.a), _check.scalar("b", optimum.b)
+            p, law = source.p, source.amplitude
+            b = self.bias(b, a, p, amplitude=law, channel=channel)
+        else:
+            if isinstance(source, SparseSource):
+                raise TypeError(f"optimum must be one of theory with a source, got {optimum!r:.60}")
+            a, b = _check.scalar("optimum", optimum), _check.scalar("source", source)
+        return Model(self.w_in, self.w_out(a), b)
 
     @property
     def w_in(self) -> Array:

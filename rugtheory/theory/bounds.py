@@ -7,7 +7,7 @@ from numpy.typing import ArrayLike
 
 from .. import _check
 from .._check import Array
-from ..source.amplitude import Amplitude
+from ..source.amplitude import Amplitude, check_not_negative
 from ..source.sparse import SparseSource
 from ..source.uniform import Uniform
 
@@ -99,6 +99,7 @@ def least_skewness(p: ArrayLike, ratio: ArrayLike, *, amplitude: Amplitude = Uni
     >>> print(f"{rt.least_skewness(0.8, 0.25, amplitude=rt.Constant()):.4f}")
     -0.8660
     """
+    check_not_negative(amplitude)
     p, ratio, source = _source(p, ratio, amplitude)
     skewness, ratio = np.broadcast_arrays(source.skewness, ratio)
     least = np.zeros(ratio.shape)

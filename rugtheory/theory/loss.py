@@ -158,7 +158,7 @@ def _gradient(
     amplitude: Amplitude, a: Array, b: Array, sigma: Array, p: Array
 ) -> tuple[Array, Array, Array]:
     # The limit σ → 0 of the moments is taken at a σ too small to be seen.
-    width = np.maximum(sigma, _NO_NOISE * amplitude.mean)
+    width = np.maximum(sigma, _NO_NOISE * amplitude.scale)
     on = on_moments(amplitude, a, b, width, short=1.0)
     off = off_moments(a, b, width)
     passed = p * on.passed + (1 - p) * off.passed

@@ -24,6 +24,7 @@ from numpy.typing import ArrayLike
 from .. import _check
 from .._check import Array
 from .._value import ByValue
+from ..model.model import Model
 from ..numerics.search import bracket_minimum, find_minimum
 from ..source.amplitude import Amplitude
 from ..source.discrete import FromQuadrature
@@ -181,6 +182,13 @@ class UnevenPairs(ByValue):
     a: Array
     b: Array
     loss: Array
+
+    def model(self) -> Model:
+        """The model of one pair; p must be a scalar."""
+        if self.p.ndim:
+            raise ValueError(f"p must be a scalar to make one model, got shape {self.p.shape}")
+        c, (first, second) = float(self.coupling), self.a.tolist()
+        return Model([[1.0, -c]], [[first], [-second / c]], self.b)
 
 
 def uneven_pairs(p: ArrayLike, *, amplitude: Amplitude = Uniform()) -> UnevenPairs:
