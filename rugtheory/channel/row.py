@@ -263,7 +263,8 @@ def _tail(law: Interference, t: Array, atol: float) -> tuple[Array, float]:
     known = support(law)
     if known is not None and law.noise and known[0].size * t.size <= _LISTED:
         chance = ndtr(np.subtract.outer(known[0], t) / law.noise)
-        return np.einsum("z,zt->t", known[1], chance), 1e-13
+        # Values are known to rounding, which is seen through noise as narrow.
+        return np.einsum("z,zt->t", known[1], chance), 1e-13 + 1e-14 * law.reach / law.noise
     if known is not None and not law.noise:
         z, above = known[0], np.append(np.cumsum(known[1][::-1])[::-1], 0.0)
         return above[np.searchsorted(z, t, side="right")], 1e-13
