@@ -22,6 +22,7 @@ from numpy.polynomial import chebyshev
 from numpy.typing import NDArray
 
 from .._check import Array
+from .._value import ByValue
 from ..source.amplitude import Amplitude, Complex
 from ..source.pattern import Algebra, Pattern
 from ..source.sparse import SparseSource
@@ -37,7 +38,7 @@ _NEVER = 1e-280
 _NEGLIGIBLE = 1e-13
 
 
-class Part(ABC):
+class Part(ByValue, ABC):
     """Terms of a sum that are independent of the other terms."""
 
     @property
@@ -90,7 +91,7 @@ class Part(ABC):
         """Of φ on the line through a real `s`, from those of the amplitudes' transforms."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Terms(Part):
     """Σ_j w_j c_j u_j for independent c_j and u_j of one amplitude law.
 
@@ -235,7 +236,7 @@ class Terms(Part):
             return np.asarray(np.log(mgf)) if self._certain else _log1p(self._odds * mgf)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Block(Part):
     """Σ_j w_j x_j over dependent features.
 
@@ -473,8 +474,8 @@ def _zero() -> Sums:
     return np.zeros(1), np.ones(1), np.zeros(1)
 
 
-@dataclass(frozen=True)
-class Interference:
+@dataclass(frozen=True, eq=False)
+class Interference(ByValue):
     """The law of Z = Σ_j w_j x_j + N(0, noise²), without the event that no x_j is on.
 
     Attributes

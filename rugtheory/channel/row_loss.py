@@ -20,6 +20,7 @@ from typing import Any
 import numpy as np
 
 from .._check import Array
+from .._value import ByValue
 from ..source.amplitude import Amplitude, Complex
 from ..source.sparse import SparseSource
 from ..theory.loss import parts
@@ -49,8 +50,8 @@ class Least:
     threshold: float
 
 
-@dataclass(frozen=True)
-class RowLaw:
+@dataclass(frozen=True, eq=False)
+class RowLaw(ByValue):
     """A feature, and what its reading hears when it is on and when it is off.
 
     Attributes

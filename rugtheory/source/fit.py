@@ -7,7 +7,6 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy.special import ndtri
-from scipy.stats import fisher_exact
 
 from .. import _check
 from .._check import Array
@@ -140,6 +139,8 @@ def _dependent(
     threshold = level / i.size
     limit = -ndtri(threshold / 2)
     few = np.minimum(expected, off) < _NORMAL
+    from scipy.stats import fisher_exact  # slow to import
+
     found = ~few & (np.abs(score) > limit)
     # Fisher's test is dear: only where the number is off by more than half of what would matter.
     for k in np.flatnonzero(few & (np.abs(score) > 0.5 * limit)):
