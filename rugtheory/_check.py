@@ -166,6 +166,14 @@ def choice(name: str, value: Any, options: tuple[str, ...]) -> str:
     return value
 
 
+def sequence(name: str, value: Any) -> tuple[Any, ...]:
+    """`value` as a tuple."""
+    try:
+        return tuple(value)
+    except TypeError:
+        raise TypeError(f"{name} must be a sequence, got {_show(value)}") from None
+
+
 def instance(name: str, value: Any, kind: type) -> None:
     """Raise TypeError unless `value` is of the `kind`."""
     if not isinstance(value, kind):

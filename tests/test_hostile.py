@@ -179,7 +179,7 @@ CLASSES |= {
     rt.Exclusive: {"p": [0.1, 0.2]} | LAW,
     rt.Parent: {"p": 0.1, "children": [SOURCE], "exclusive": False} | LAW,
     rt.Latent: {"p": [[0.1, 0.2], [0.3, 0.0]], "weights": [1.0, 2.0], "importance": 1.0} | LAW,
-    rt.Scenario: {"probability": 0.5, "p": np.array([0.1, 0.2]), "blocks": (rt.On(0),)},
+    rt.Scenario: {"probability": 0.5, "p": np.array([1.0, 0.2]), "blocks": (rt.On(0),)},
     rt.On: {"feature": 1},
     rt.OneOf: {"p": (0.1, 0.2), "of": (rt.On(0), rt.On(1))},
     rt.Every: {"of": (rt.On(0), rt.On(1))},

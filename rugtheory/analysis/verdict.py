@@ -148,6 +148,9 @@ def explain(
         raise ValueError(f"n_dense must be at most n_sparse = {n}, got {model.n_dense}")
     if model.activation != "relu":
         raise ValueError(f"activation must be relu to be explained, got {model.activation}")
+    for law in features.by_law:
+        if law.start < 0:
+            raise ValueError(f"features must not be negative to be explained, got {law!r}")
     dead = dead_features(model.diagonal)
     sample = _chosen(rows, model, features, seed)
     own, least, error = _losses(model, features, sample.rows, dead, progress)

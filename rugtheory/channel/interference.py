@@ -259,9 +259,9 @@ class Block(Part):
 
     @cached_property
     def log_none(self) -> float:
-        none = self.pattern.fold(
-            _Transform(dict.fromkeys(self._members, np.zeros(1, np.complex128)))
-        )[0]
+        none, some = self.pattern.fold(_Chances(set(self._members)))
+        if some < 0.5:
+            return float(np.log1p(-some))
         return float(np.log(none)) if none > _NEVER else -np.inf
 
     @property
@@ -370,6 +370,26 @@ class _Transform(Algebra[_Pair]):
         for n, x in of:
             none, rest = none * n, rest * x + rest * n + none * x
         return none, rest
+
+
+class _Chances(Algebra[tuple[float, float]]):
+    """Probabilities that no term is on, and that some are: each with all its digits."""
+
+    def __init__(self, terms: set[int]) -> None:
+        self.terms = terms
+
+    def on(self, feature: int) -> tuple[float, float]:
+        return (0.0, 1.0) if feature in self.terms else (1.0, 0.0)
+
+    def one_of(self, p: tuple[float, ...], of: list[tuple[float, float]]) -> tuple[float, float]:
+        none = max(1 - sum(p), 0.0) + sum(q * x[0] for q, x in zip(p, of, strict=True))
+        return none, sum(q * x[1] for q, x in zip(p, of, strict=True))
+
+    def every(self, of: list[tuple[float, float]]) -> tuple[float, float]:
+        none, some = 1.0, 0.0
+        for n, s in of:
+            none, some = none * n, some + none * s
+        return none, some
 
 
 class _Moments(Algebra[tuple[float, float]]):

@@ -109,7 +109,7 @@ def _polished(law: RowLaw, threshold: float, a: float, width: float, rtol: float
     scipy.optimize.minimize_scalar(
         loss, bracket=(threshold, threshold + step), options={"xtol": 1e-3, "maxiter": _STEPS}
     )
-    return min((x for x in tried if x.a > _NO_GAIN), key=lambda x: x.loss)
+    return min((x for x in tried if x.a > _NO_GAIN * start.a), key=lambda x: x.loss)
 
 
 def _discrete(law: RowLaw) -> list[float]:

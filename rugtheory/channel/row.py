@@ -35,6 +35,8 @@ from .support import support
 
 _POINTS = 400
 _SPREAD = 6.0
+# Values of a discrete law, times points, that are worth listing with noise.
+_LISTED = 2**20
 # Error aimed at in Kolmogorov's distance.
 _DISTANCE = 1e-5
 
@@ -195,8 +197,9 @@ class RowChannel(ByValue):
     def _tail(self, t: Array, atol: float) -> tuple[Array, float]:
         total, error = np.zeros_like(t), 0.0
         for share, law in self._heard:
-            # Beyond this the probability is 0 or 1 to far below any `atol`.
-            one, missing = _tail(law, np.clip(t, -1.01 * law.reach, 1.01 * law.reach), atol)
+            # Beyond this the probability is 0 or 1 to far below any `atol`; signs are kept.
+            far = 1.01 * law.reach or 1.0
+            one, missing = _tail(law, np.clip(t, -far, far), atol)
             total, error = total + share * one, error + share * missing
         return total, error
 
@@ -257,8 +260,12 @@ class RowChannel(ByValue):
 
 def _tail(law: Interference, t: Array, atol: float) -> tuple[Array, float]:
     """P(Z > t) for one law of Z."""
-    known = None if law.noise else support(law)
-    if known is not None:
+    known = support(law)
+    if known is not None and law.noise and known[0].size * t.size <= _LISTED:
+        chance = ndtr(np.subtract.outer(known[0], t) / law.noise)
+        # Values are known to rounding, which is seen through noise as narrow.
+        return np.einsum("z,zt->t", known[1], chance), 1e-13 + 1e-14 * law.reach / law.noise
+    if known is not None and not law.noise:
         z, above = known[0], np.append(np.cumsum(known[1][::-1])[::-1], 0.0)
         return above[np.searchsorted(z, t, side="right")], 1e-13
     some, error = tail_probability(law, t, atol)

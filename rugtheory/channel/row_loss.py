@@ -267,10 +267,10 @@ class Inversion:
                 cross = amplitude.reach * square
             return 2 * (square / np.abs(s) + cross) / np.abs(s)
 
-        def scale(of: float, b: float) -> float:
-            return of + abs(b) + abs(a) * amplitude.scale
+        def scale(heard: Interference, side: int, b: float) -> float:
+            return heard.extent(side) + heard.noise + abs(b) + abs(a) * amplitude.scale
 
-        extent, near = scale(on.extent(), b_on), scale(on.extent(self.side), b_on)
+        extent, near = scale(on, 0, b_on), scale(on, self.side, b_on)
         on_kernel, off_kernel = self._kernels(a)
         # Which of on and off, its probability, and what is to be integrated there.
         self.integrals: list[tuple[int, float, Integral]] = []
@@ -281,7 +281,7 @@ class Inversion:
             )
             self.integrals.append((0, p, first))
         if p < 1 and off.parts:
-            extent, above = scale(off.extent(), b_off), scale(off.extent(1), b_off)
+            extent, above = scale(off, 0, b_off), scale(off, 1, b_off)
             second = Integral(
                 off, b_off, off_kernel, lambda s: 2 / s**2, 1, extent=extent, beyond=above
             )

@@ -27,6 +27,9 @@ from .sparse import SparseSource
 if TYPE_CHECKING:
     import torch
 
+# Relative difference of probabilities that are the same.
+_SAME = 1e-9
+
 Masks = Callable[[NDArray[np.bool_]], dict[int, NDArray[np.bool_]]]
 
 
@@ -42,6 +45,12 @@ class Scenario(ByValue):
         Probability in it that each feature is on.
     blocks : tuple of Pattern
         The features in them depend on each other; all others are independent.
+
+    Raises
+    ------
+    ValueError, TypeError
+        If an argument is outside its range, a feature stands in two places, or is on in its block
+        with another probability than `p` says.
     """
 
     probability: float
@@ -61,6 +70,9 @@ class Scenario(ByValue):
             raise ValueError(
                 f"blocks must hold each of {p.size} features at most once, got {members}"
             )
+        for i, one in (x for block in self.blocks for x in block.fold(_Chances())):
+            if abs(one - p[i]) > _SAME * p[i]:
+                raise ValueError(f"p must be {one} for feature {i}, as in its block, got {p[i]}")
 
     @cached_property
     def block_of(self) -> dict[int, int]:
@@ -155,14 +167,8 @@ class Features(ABC):
             shift = scenario.p - self.on_probability
             total += scenario.probability * np.outer(shift, shift)
             for block in scenario.blocks:
-                members = list(block.features())
-                for i in members:
-                    if scenario.p[i] > 0:
-                        given = block.given_on(i)
-                        for j in members:
-                            if j != i:
-                                both = given.probability(j) - scenario.p[j]
-                                total[i, j] += scenario.probability * scenario.p[i] * both
+                members, _, inside = block.fold(_Covariance())
+                total[np.ix_(members, members)] += scenario.probability * inside
         total *= np.outer(m1, m1)
         np.fill_diagonal(total, self.variance)
         return total
@@ -236,6 +242,52 @@ class Features(ABC):
         return SparseSource(float(self.on_probability[i]), self.amplitudes[i])
 
 
+class _Chances(Algebra[list[tuple[int, float]]]):
+    """The features, each with its probability."""
+
+    def on(self, feature: int) -> list[tuple[int, float]]:
+        return [(feature, 1.0)]
+
+    def one_of(
+        self, p: tuple[float, ...], of: list[list[tuple[int, float]]]
+    ) -> list[tuple[int, float]]:
+        return [(i, q * x) for q, found in zip(p, of, strict=True) for i, x in found]
+
+    def every(self, of: list[list[tuple[int, float]]]) -> list[tuple[int, float]]:
+        return [x for found in of for x in found]
+
+
+_Dependence = tuple[list[int], Array, Array]
+
+
+class _Covariance(Algebra[_Dependence]):
+    """The features, which are on or off, their means and covariances; nothing cancels."""
+
+    def on(self, feature: int) -> _Dependence:
+        return [feature], np.ones(1), np.zeros((1, 1))
+
+    def one_of(self, p: tuple[float, ...], of: list[_Dependence]) -> _Dependence:
+        members, mean, covariance = self.every(
+            [
+                (x, q * m, q * c + q * (1 - q) * np.outer(m, m))
+                for q, (x, m, c) in zip(p, of, strict=True)
+            ]
+        )
+        which = np.repeat(np.arange(len(of)), [len(x) for x, _, _ in of])
+        apart = which[:, None] != which
+        covariance[apart] = -np.outer(mean, mean)[apart]
+        return members, mean, covariance
+
+    def every(self, of: list[_Dependence]) -> _Dependence:
+        members = [i for x, _, _ in of for i in x]
+        mean = np.concatenate([np.zeros(0), *(m for _, m, _ in of)])
+        covariance, start = np.zeros((len(members), len(members))), 0
+        for x, _, c in of:
+            part = slice(start, start + len(x))
+            covariance[part, part], start = c, part.stop
+        return members, mean, covariance
+
+
 class _Draws(Algebra[Masks]):
     """Draws of a pattern: which features are on where it is looked at."""
 
@@ -272,6 +324,23 @@ def check_features(features: Features) -> None:
         raise TypeError(
             "features must be a law of features such as Identical(n, p) or Independent(p), "
             f"got {features!r:.60}"
+        )
+    laws, n = features.amplitudes, len(features)
+    for law in {id(x): x for x in laws}.values():
+        check_amplitude(law)
+    importance_of(features.importance, n)
+    scenarios = _check.sequence("scenarios of features", features.scenarios)
+    for scenario in scenarios:
+        _check.instance("scenarios of features", scenario, Scenario)
+        if scenario.p.size != n:
+            raise ValueError(
+                f"scenarios of features must be of {n}, as many as amplitudes, "
+                f"got {scenario.p.size}"
+            )
+    total = sum(x.probability for x in scenarios)
+    if abs(total - 1) > _SAME:
+        raise ValueError(
+            f"scenarios of features must have probabilities that add up to 1, got {total}"
         )
 
 
