@@ -190,8 +190,13 @@ def _window(size: int, cut: float) -> Array:
         return np.asarray(1 / (1 + np.exp(1 / (1 - x) - 1 / x)))
 
 
-def tail_probability(law: Interference, t: Array, atol: float) -> tuple[Array, Array]:
-    """P(Z > t; some on) at all `t`, and estimates of the errors, aiming at `atol`."""
+def tail_probability(
+    law: Interference, t: Array, atol: float, most: int = _MOST_TAIL_NODES
+) -> tuple[Array, Array]:
+    """P(Z > t; some on) at all `t`, and estimates of the errors, aiming at `atol`.
+
+    With `most` nodes at most, for whom much less is good enough.
+    """
     value, error = np.zeros_like(t), np.zeros_like(t)
     quiet = 1.0
     # Values of very different size take nodes of their own each: of weights of one size some are
@@ -208,7 +213,7 @@ def tail_probability(law: Interference, t: Array, atol: float) -> tuple[Array, A
             if side.any():
                 sign = -1.0 if below else 1.0
                 one, two = (x.scaled(sign) for x in (strong, weak))
-                some[side], missing[side] = _tail_of(one, two, sign * t[side], atol / quiet)
+                some[side], missing[side] = _tail_of(one, two, sign * t[side], atol / quiet, most)
         some = np.where(t < 0, strong.some - some, some)
         value, error = value + quiet * some, error + quiet * missing
         law, quiet = weak, quiet * float(np.exp(strong.log_none))
@@ -216,7 +221,7 @@ def tail_probability(law: Interference, t: Array, atol: float) -> tuple[Array, A
 
 
 def _tail_of(
-    strong: Interference, weak: Interference, t: Array, atol: float
+    strong: Interference, weak: Interference, t: Array, atol: float, most: int
 ) -> tuple[Array, Array]:
     """P(Z > t; some of the strong are on), Z the sum of both, at `t` ≥ 0."""
 
@@ -238,7 +243,7 @@ def _tail_of(
     step, terms, noise = 2 * np.pi / period, np.empty(0, complex), 0.0
     scale = np.exp(-alpha * t) * 2 / period
     accuracy = both.accuracy(alpha)
-    most_nodes = min(max(_TAIL_WORK // t.size, _TAIL_NODES), _MOST_TAIL_NODES)
+    most_nodes = min(max(_TAIL_WORK // t.size, _TAIL_NODES), most)
     while True:
         y = (np.arange(terms.size, max(2 * terms.size, _FIRST_NODES)) + 0.5) * step
         s = np.asarray(alpha + 1j * y, np.complex128)

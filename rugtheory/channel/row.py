@@ -37,8 +37,8 @@ _POINTS = 400
 _SPREAD = 6.0
 # Values of a discrete law, times points, that are worth listing with noise.
 _LISTED = 2**20
-# Error aimed at in Kolmogorov's distance.
-_DISTANCE = 1e-5
+# Error aimed at in Kolmogorov's distance, and nodes that are spent on it at most.
+_DISTANCE, _DISTANCE_NODES = 1e-5, 2**12
 
 
 @dataclass(frozen=True, eq=False, init=False, repr=False)
@@ -194,12 +194,12 @@ class RowChannel(ByValue):
         probability, error = self._tail(t.reshape(-1), _check.tolerance("atol", atol))
         return probability.reshape(t.shape), error
 
-    def _tail(self, t: Array, atol: float) -> tuple[Array, float]:
+    def _tail(self, t: Array, atol: float, *most: int) -> tuple[Array, float]:
         total, error = np.zeros_like(t), 0.0
         for share, law in self._heard:
             # Beyond this the probability is 0 or 1 to far below any `atol`; signs are kept.
             far = 1.01 * law.reach or 1.0
-            one, missing = _tail(law, np.clip(t, -far, far), atol)
+            one, missing = _tail(law, np.clip(t, -far, far), atol, *most)
             total, error = total + share * one, error + share * missing
         return total, error
 
@@ -216,7 +216,7 @@ class RowChannel(ByValue):
         best, error = 0.0, 0.0
         for _ in range(3):
             t = np.unique(np.append(t, [0.0, -1e-12 * std]))
-            tail, error = self._tail(t, _DISTANCE)
+            tail, error = self._tail(t, _DISTANCE, _DISTANCE_NODES)
             gap = np.abs(tail - ndtr((mean - t) / std))
             k = int(np.argmax(gap))
             best = max(best, float(gap[k]))
@@ -258,7 +258,7 @@ class RowChannel(ByValue):
         return a, self.b if b is None else _check.scalar("b", b)
 
 
-def _tail(law: Interference, t: Array, atol: float) -> tuple[Array, float]:
+def _tail(law: Interference, t: Array, atol: float, *most: int) -> tuple[Array, float]:
     """P(Z > t) for one law of Z."""
     known = support(law)
     if known is not None and law.noise and known[0].size * t.size <= _LISTED:
@@ -268,7 +268,7 @@ def _tail(law: Interference, t: Array, atol: float) -> tuple[Array, float]:
     if known is not None and not law.noise:
         z, above = known[0], np.append(np.cumsum(known[1][::-1])[::-1], 0.0)
         return above[np.searchsorted(z, t, side="right")], 1e-13
-    some, error = tail_probability(law, t, atol)
+    some, error = tail_probability(law, t, atol, *most)
     alone = ndtr(-t / law.noise) if law.noise else (t < 0).astype(float)
     return np.clip(some + np.exp(law.log_none) * alone, 0.0, 1.0), float(error.max(initial=0.0))
 
