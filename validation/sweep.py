@@ -147,7 +147,10 @@ def read_sweep(path: Path) -> Sweep:
         given[name] = tuple(values) if name in _AXES else value
     if "features" in given:
         files = [path.parent / name for name in given["features"]]
-        given["features"] = tuple(text_of(rt.read_features(file)) for file in files)
+        try:
+            given["features"] = tuple(text_of(rt.read_features(file)) for file in files)
+        except OSError as error:
+            raise ValueError(f"{path}: {error}") from None
     sweep = Sweep(**given)
     try:
         sweep.specs()
