@@ -17,6 +17,7 @@ import pytest
 import rugtheory as rt
 from rugtheory import darkmatter as dm
 from rugtheory.cli import main
+from rugtheory.source.laws import LAWS
 
 RUG, SOURCE, CHANNEL = rt.hadamard_rug(8, 2, seed=0), rt.SparseSource(0.1), rt.GaussianChannel(0.2)
 ROW = rt.RowChannel.of([0.3, -0.2], 0.1)
@@ -41,6 +42,11 @@ AMPLITUDES = {
     rt.HalfNormal: {"scale": 1.0},
     rt.Beta: {"alpha": 2.0, "beta": 3.0},
     rt.FromQuadrature: {"nodes": [0.5, 1.0], "weights": [1.0, 2.0]},
+}
+AMPLITUDES |= {
+    law: {x.name: x.default for x in dataclasses.fields(law)}
+    for law in LAWS.values()
+    if law not in AMPLITUDES
 }
 DECODERS = {
     rt.Linear: LINE,

@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 from scipy.special import ndtr
 
 import rugtheory as rt
+from rugtheory.source.laws import LAWS as NAMED
 
 EPS = np.finfo(float).eps
 
@@ -21,6 +22,8 @@ LAWS = {
     "arcsine": rt.Beta(0.5, 0.5),
     "atoms": rt.FromQuadrature([0.1, 0.5, 2.0], [1.0, 2.0, 1.0]),
 }
+WRITTEN_OUT = set(LAWS)
+LAWS |= {name: law() for name, law in NAMED.items() if name not in LAWS}
 
 
 def integral(name, function, breaks=()):
@@ -34,6 +37,10 @@ def integral(name, function, breaks=()):
         if name == "arcsine":  # u = sin²θ has a uniform θ
             ends = [0, *(mp.asin(mp.sqrt(x)) for x in sorted(breaks) if 0 < x < 1), mp.pi / 2]
             return mp.quad(lambda t: function(mp.sin(t) ** 2), ends) * 2 / mp.pi
+        if name not in WRITTEN_OUT:
+            law = LAWS[name]
+            ends = [*law.breakpoints(), *(x for x in breaks if law.start < x < law.end)]
+            return mp.quad(lambda u: function(u) * float(law.density(float(u))), sorted(ends))
         low, high, scale = mp.mpf(0.2), mp.mpf(1.5), mp.mpf(1.2)
         density, ends = {
             "uniform": (lambda u: mp.mpf(1), [0, 1]),

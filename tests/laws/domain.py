@@ -4,6 +4,7 @@ from hypothesis import settings
 from hypothesis import strategies as st
 
 import rugtheory as rt
+from rugtheory.source.laws import LAWS
 
 P = st.floats(-12, 0).map(lambda x: 10**x)
 RATIO = st.one_of(
@@ -23,6 +24,8 @@ AMPLITUDES = [
     rt.Beta(2.0, 3.0),
     rt.FromQuadrature([0.1, 0.5, 2.0], [1.0, 2.0, 1.0]),
 ]
+# Every law of the table: a new one is tried with its default parameters.
+AMPLITUDES += [law() for law in LAWS.values() if law not in set(map(type, AMPLITUDES))]
 AMPLITUDE = st.sampled_from(AMPLITUDES)
 # The same law in units c times as small.
 SCALED = [
