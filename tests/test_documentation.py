@@ -25,6 +25,7 @@ from validation import __main__ as validation
 ROOT = Path(rt.__file__).parents[1]
 PAGES = [
     ROOT / "README.md",
+    ROOT / "CONTRIBUTING.md",
     *(x for x in sorted(ROOT.glob("docs/**/*.md")) if not x.is_relative_to(ROOT / "docs/_build")),
 ]
 CHECKER = doctest.OutputChecker()
