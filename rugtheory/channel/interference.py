@@ -79,8 +79,8 @@ class Part(ByValue, ABC):
         """
 
     @abstractmethod
-    def sizes(self) -> tuple[Array, list[Amplitude]]:
-        """The weight of each term and its amplitude law."""
+    def by_law(self) -> list[tuple[Amplitude, Array]]:
+        """The amplitude laws in it, and the weights of the terms of each."""
 
     @abstractmethod
     def scaled(self, by: float) -> Part:
@@ -164,8 +164,8 @@ class Terms(Part):
             return second * float(self.weights**2 @ self.p)
         return self.p * second * float(self.weights @ self.weights)
 
-    def sizes(self) -> tuple[Array, list[Amplitude]]:
-        return self.weights, [self.amplitude] * self.weights.size
+    def by_law(self) -> list[tuple[Amplitude, Array]]:
+        return [(self.amplitude, self.weights)]
 
     def scaled(self, by: float) -> Terms:
         return replace(self, weights=by * self.weights)
@@ -297,10 +297,11 @@ class Block(Part):
     def second_moment(self) -> float:
         return self.variance + self.mean**2
 
-    def sizes(self) -> tuple[Array, list[Amplitude]]:
-        members = self._members
-        weights = np.array([self.weights[j] for j in members])
-        return weights, [self.amplitudes[j] for j in members]
+    def by_law(self) -> list[tuple[Amplitude, Array]]:
+        return [
+            (law, np.array([self.weights[j] for j in self._members if self.amplitudes[j] == law]))
+            for law in self.laws
+        ]
 
     def scaled(self, by: float) -> Block:
         return replace(self, weights={j: by * w for j, w in self.weights.items()})
@@ -544,10 +545,10 @@ class Interference(ByValue):
         """Supremum of Z without the noise."""
         total = 0.0
         for part in self.parts:
-            weights, laws = part.sizes()
-            known = {law: (max(law.end, 0.0), min(law.start, 0.0)) for law in set(laws)}
-            ends = [w * known[law][0 if w > 0 else 1] for w, law in zip(weights, laws, strict=True)]
-            total += float(np.sum(ends))
+            for law, w in part.by_law():
+                up, down = w[w > 0].sum(), w[w < 0].sum()
+                total += float(up * max(law.end, 0.0) if up else 0.0)
+                total += float(down * min(law.start, 0.0) if down else 0.0)
         return total
 
     def log_transform(self, s: Array) -> Array:
@@ -580,11 +581,10 @@ class Interference(ByValue):
         """Of each term: weight, E u², whether it may be positive, and negative."""
         columns = [(np.zeros(0),) * 4]
         for part in self.parts:
-            weights, laws = part.sizes()
-            known = {law: (law.second_moment, law.start < 0, law.end > 0) for law in set(laws)}
-            second, down, up = np.array([known[law] for law in laws], float).reshape(-1, 3).T
-            high = np.where(weights > 0, up, down)
-            columns.append((weights, second, high, np.where(weights > 0, down, up)))
+            for law, w in part.by_law():
+                up, down = float(law.end > 0), float(law.start < 0)
+                high, low = np.where(w > 0, up, down), np.where(w > 0, down, up)
+                columns.append((w, np.full(w.size, law.second_moment), high, low))
         weights, second, high, low = (np.concatenate(x) for x in zip(*columns, strict=True))
         return weights, second, high, low
 
@@ -603,9 +603,7 @@ class Interference(ByValue):
         """Values of the `n` terms that change most when they are on."""
         ends = [np.zeros(0)]
         for part in self.parts:
-            weights, laws = part.sizes()
-            known = {law: law.jump for law in set(laws)}
-            ends.append(weights * np.array([known[law] for law in laws]))
+            ends += [law.jump * w for law, w in part.by_law()]
         every = np.concatenate(ends)
         return every[np.argsort(-np.abs(every), kind="stable")[:n]]
 
@@ -614,11 +612,7 @@ class Interference(ByValue):
         """Scale of the largest term when it is on."""
         sizes = [0.0]
         for part in self.parts:
-            weights, laws = part.sizes()
-            if len(part.laws) == 1:
-                sizes.append(float(np.abs(weights).max()) * laws[0].jump)
-            else:
-                sizes += [abs(w) * law.jump for w, law in zip(weights, laws, strict=True)]
+            sizes += [law.jump * float(np.abs(w).max()) for law, w in part.by_law()]
         return max(sizes)
 
     @cached_property
@@ -626,9 +620,7 @@ class Interference(ByValue):
         """No |Z| is larger, but for a probability far below rounding."""
         total = 40 * self.noise
         for part in self.parts:
-            weights, laws = part.sizes()
-            known = {law: law.reach for law in set(laws)}
-            total += float(np.sum(np.abs(weights) * np.array([known[law] for law in laws])))
+            total += sum(law.reach * float(np.abs(w).sum()) for law, w in part.by_law())
         return total
 
     def scaled(self, by: float) -> Interference:
@@ -682,7 +674,9 @@ class Interference(ByValue):
                     if mask.any():
                         into.append(part.taken(mask))
             else:
-                (large if np.abs(part.sizes()[0]).max() > limit else small).append(part)
+                (large if max(np.abs(w).max() for _, w in part.by_law()) > limit else small).append(
+                    part
+                )
         return Interference(tuple(large)), Interference(tuple(small), self.noise)
 
     def __add__(self, other: Interference) -> Interference:
@@ -701,10 +695,8 @@ class Interference(ByValue):
         """The real s, an open interval, at which E e^{sZ} is finite."""
         low, high = -np.inf, np.inf
         for part in self.parts:
-            weights, laws = part.sizes()
-            for law in set(laws):
-                some = weights if len(part.laws) == 1 else weights[[x == law for x in laws]]
-                up, down = float(some.max()), float(some.min())
+            for law, weights in part.by_law():
+                up, down = float(weights.max()), float(weights.min())
                 for edge in (law.abscissa, law.least_abscissa):
                     ends = [edge / w for w in (up, down) if w and np.isfinite(edge)]
                     high = min([high, *(x for x in ends if x > 0)])

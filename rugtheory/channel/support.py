@@ -32,8 +32,7 @@ def support_with_sizes(law: Interference, resolution: float) -> Sums | None:
     if not law.discrete:
         return None
     whole = sum(
-        float(np.sum(np.abs(w) * [x.extent for x in laws]))
-        for w, laws in (part.sizes() for part in law.parts)
+        one.extent * float(np.abs(w).sum()) for part in law.parts for one, w in part.by_law()
     )
     adding = _Adding(min(whole, resolution))
     for part in law.parts:
