@@ -7,6 +7,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 from .analysis.exact import ExactLoss, exact_loss
+from .analysis.spectrum import FrameSpectrum, frame_spectrum
 from .analysis.statistics import Statistics, statistics
 from .analysis.verdict import Verdict, explain
 from .channel.base import Channel
@@ -98,6 +99,7 @@ __all__ = [
     "Exponents",
     "Features",
     "FittedFeatures",
+    "FrameSpectrum",
     "FromQuadrature",
     "Gated",
     "GaussianChannel",
@@ -144,6 +146,7 @@ __all__ = [
     "exact_loss",
     "explain",
     "fit_features",
+    "frame_spectrum",
     "fwht",
     "geometric",
     "graph_code",

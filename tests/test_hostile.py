@@ -75,6 +75,7 @@ FUNCTIONS = {
     rt.geometric: {"n": 3, "factor": 0.9},
     rt.read_features: {"path": "features.toml"},
     rt.zipf: {"n": 3, "largest": 0.5, "alpha": 1.0},
+    rt.frame_spectrum: {"model": MODEL["model"]},
     rt.fwht: {"x": [1.0, 2.0], "axis": -1},
     rt.graph_code: {"name": "Gewirtz"},
     rt.graph_optimum: {"p": 0.1, "name": "Gewirtz"} | QUICK,
@@ -255,7 +256,7 @@ CALLS["optimum at sigma"] = rt.optimum, {"p": 0.1, "ratio": None, "sigma": 0.3} 
 # Results of functions, not to be made by hand, and bases.
 NOT_CALLED = {
     "Amplitude", "AntipodalOptimum", "BestKnown", "Channel", "DecoderOptimum", "ExactLoss",
-    "Exponents", "Features", "FittedFeatures",
+    "Exponents", "Features", "FittedFeatures", "FrameSpectrum",
     "LossGradient", "LossParts", "Optimum", "Regime", "SimulatedLoss", "SparseConstants",
     "Statistics", "UnevenPairs", "Verdict", "GRAPHS", "GraphCode", "GraphOptimum",
     "PrecedenceCode",

@@ -92,8 +92,8 @@ def simulated_curves(
     n_samples: int,
     *,
     n_sparse: int = 4096,
-    seed: int = 0,
     amplitude: Amplitude = Uniform(),
+    seed: int = 0,
     progress: Callable[[Iterable[tuple[int, int]]], Iterable[tuple[int, int]]] = iter,
     checkpoint: Callable[[xr.Dataset], object] | None = None,
 ) -> xr.Dataset:

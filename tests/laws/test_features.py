@@ -169,6 +169,17 @@ class TestModels:
         assert one.mean == approx(float(np.mean(weight * one.loss)), rel=1e-12)
 
     @given(SEEDS)
+    def test_spectrum(self, seed):
+        """What a feature sees of the frame's spectrum has a mean of 1 over its dimensionality."""
+        _, model = drawn(seed)
+        found = rt.frame_spectrum(model)
+        assert found.weights.sum(axis=1) == approx(1, rel=1e-12)
+        assert found.eigenvalues.sum() == approx(float(np.sum(model.w_in**2)), rel=1e-12)
+        lengths = np.sum(model.w_in**2, axis=0)
+        gram = (model.w_in / np.sqrt(lengths)).T @ model.w_in
+        assert found.weights @ found.eigenvalues == approx(np.sum(gram**2, axis=1), rel=1e-10)
+
+    @given(SEEDS)
     @settings(max_examples=5)
     def test_capacity(self, seed):
         """Capacities of independent features add up to no more than the hidden units."""
