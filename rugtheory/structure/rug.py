@@ -142,8 +142,8 @@ class Rug:
         a: float,
         p: float,
         *,
-        amplitude: Amplitude = Uniform(),
         channel: str | None = None,
+        amplitude: Amplitude = Uniform(),
     ) -> float:
         """The bias of a model whose theory has bias `b`.
 
@@ -156,9 +156,9 @@ class Rug:
         b, a : float
             Of an optimum, per unit of the feature.
         p : float in (0, 1]
-        amplitude : Amplitude
         channel : "gaussian" or "antipodal", optional
             The channel of that optimum; that of the rug by default.
+        amplitude : Amplitude
 
         Examples
         --------
