@@ -27,7 +27,8 @@ from ..source.features import Features
 from ..source.identical import Identical
 from ..source.uniform import Uniform
 from ..theory.loss import loss_parts
-from .interference import Interference, from_raw_moments, raw_moments
+from .algebras import from_raw_moments, raw_moments
+from .interference import Interference
 from .inversion import Estimate, tail_probability
 from .row_laws import RowLaws
 from .row_loss import RowLaw, row_loss

@@ -13,8 +13,11 @@ from ..source.amplitude import Amplitude
 from ..source.features import Features
 from ..source.pattern import Every, On, OneOf, Pattern
 from ..source.sparse import on_law
-from .interference import Block, Interference, Part, Terms
+from .block import Block
+from .interference import Interference
+from .part import Part
 from .row_loss import RowLaw
+from .terms import Terms
 
 # Features of one law and p are taken by themselves where there are so many.
 _MANY = 64

@@ -7,7 +7,10 @@ from collections.abc import Iterator
 import numpy as np
 
 from .._check import Array
-from .interference import Block, Interference, Sums, Terms
+from .algebras import Sums
+from .block import Block
+from .interference import Interference
+from .terms import Terms
 
 _MOST_VALUES, _MOST_WORK = 2**16, 2**22
 # Sums that differ by less than this part of their size, or of their scale, are the same.

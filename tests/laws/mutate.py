@@ -117,7 +117,7 @@ MUTANTS = [
         "test_weights.py::TestExactLoss",
     ),
     Mutant(
-        "probability that no interferer is on", "channel/interference",
+        "probability that no interferer is on", "channel/terms",
         "self.weights.size * float(np.log1p(-self.p))",
         "(self.weights.size - 1) * float(np.log1p(-self.p))",
         "test_weights.py::TestExactLoss",

@@ -1,0 +1,144 @@
+"""What patterns of dependent terms fold into: transforms, chances, moments, lists of values."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+
+import numpy as np
+
+from .._check import Array
+from ..source.amplitude import Complex
+from ..source.pattern import Algebra
+
+# Values, ascending, their probabilities, and the mean of Σ|terms| in each.
+Sums = tuple[Array, Array, Array]
+Add = Callable[[Sums, Sums], Sums | None]
+
+_Pair = tuple[float, Complex]
+
+
+class Transform(Algebra[_Pair]):
+    """P₀ and φ - P₀, from E e^{s w u} of each term; sums of positive terms at real s."""
+
+    def __init__(self, values: Mapping[int, Complex]) -> None:
+        self.values = values
+
+    def on(self, feature: int) -> _Pair:
+        if feature not in self.values:
+            return 1.0, np.zeros(1, np.complex128)
+        return 0.0, self.values[feature]
+
+    def one_of(self, p: tuple[float, ...], of: list[_Pair]) -> _Pair:
+        none = max(1 - sum(p), 0.0) + sum(q * x[0] for q, x in zip(p, of, strict=True))
+        rest = np.zeros(1, np.complex128)
+        for q, x in zip(p, of, strict=True):
+            rest = rest + q * x[1]
+        return none, rest
+
+    def every(self, of: list[_Pair]) -> _Pair:
+        none, rest = 1.0, np.zeros(1, np.complex128)
+        for n, x in of:
+            none, rest = none * n, rest * x + rest * n + none * x
+        return none, rest
+
+
+class Chances(Algebra[tuple[float, float]]):
+    """Probabilities that no term is on, and that some are: each with all its digits."""
+
+    def __init__(self, terms: set[int]) -> None:
+        self.terms = terms
+
+    def on(self, feature: int) -> tuple[float, float]:
+        return (0.0, 1.0) if feature in self.terms else (1.0, 0.0)
+
+    def one_of(self, p: tuple[float, ...], of: list[tuple[float, float]]) -> tuple[float, float]:
+        none = max(1 - sum(p), 0.0) + sum(q * x[0] for q, x in zip(p, of, strict=True))
+        return none, sum(q * x[1] for q, x in zip(p, of, strict=True))
+
+    def every(self, of: list[tuple[float, float]]) -> tuple[float, float]:
+        none, some = 1.0, 0.0
+        for n, s in of:
+            none, some = none * n, some + none * s
+        return none, some
+
+
+class Moments(Algebra[tuple[float, float]]):
+    """Mean and variance of the sum; nothing cancels."""
+
+    def __init__(self, terms: Mapping[int, tuple[float, float]]) -> None:
+        self.terms = terms
+
+    def on(self, feature: int) -> tuple[float, float]:
+        return self.terms[feature]
+
+    def one_of(self, p: tuple[float, ...], of: list[tuple[float, float]]) -> tuple[float, float]:
+        mean = sum(q * m for q, (m, _) in zip(p, of, strict=True))
+        inside = sum(q * (v + (m - mean) ** 2) for q, (m, v) in zip(p, of, strict=True))
+        return mean, inside + max(1 - sum(p), 0.0) * mean**2
+
+    def every(self, of: list[tuple[float, float]]) -> tuple[float, float]:
+        return sum(m for m, _ in of), sum(v for _, v in of)
+
+
+class RawMoments(Algebra[Array]):
+    """E Zⁿ, n = 1 … 4."""
+
+    def __init__(self, terms: Mapping[int, Array]) -> None:
+        self.terms = terms
+
+    def on(self, feature: int) -> Array:
+        return self.terms.get(feature, np.zeros(4))
+
+    def one_of(self, p: tuple[float, ...], of: list[Array]) -> Array:
+        return np.asarray(sum((q * x for q, x in zip(p, of, strict=True)), np.zeros(4)))
+
+    def every(self, of: list[Array]) -> Array:
+        return raw_moments(np.asarray(sum((from_raw_moments(x) for x in of), np.zeros(4))))
+
+
+def raw_moments(cumulants: Array) -> Array:
+    """E Zⁿ from the cumulants, n = 1 … 4."""
+    k1, k2, k3, k4 = cumulants
+    third = k3 + 3 * k2 * k1 + k1**3
+    return np.array([k1, k2 + k1**2, third, k4 + 4 * k3 * k1 + 3 * k2**2 + 6 * k2 * k1**2 + k1**4])
+
+
+def from_raw_moments(moments: Array) -> Array:
+    """The cumulants; of a variable of small probability nothing cancels."""
+    m1, m2, m3, m4 = moments
+    second, third = m2 - m1**2, m3 - 3 * m2 * m1 + 2 * m1**3
+    fourth = m4 - 4 * m3 * m1 - 3 * m2**2 + 12 * m2 * m1**2 - 6 * m1**4
+    return np.array([m1, second, third, fourth])
+
+
+class Outcomes(Algebra["Sums | None"]):
+    """Values of the sum; None if they are too many."""
+
+    def __init__(self, values: Mapping[int, Sums], add: Add) -> None:
+        self.values, self.add = values, add
+
+    def on(self, feature: int) -> Sums | None:
+        return self.values.get(feature, _zero())
+
+    def one_of(self, p: tuple[float, ...], of: list[Sums | None]) -> Sums | None:
+        known = [x for x in of if x is not None]
+        if len(known) < len(of):
+            return None
+        shares = [max(1 - sum(p), 0.0), *p]
+        parts = [_zero(), *known]
+        value = np.concatenate([x[0] for x in parts])
+        probability = np.concatenate([q * x[1] for q, x in zip(shares, parts, strict=True)])
+        size = np.concatenate([x[2] for x in parts])
+        some = probability > 0
+        order = np.argsort(value[some], kind="stable")
+        return value[some][order], probability[some][order], size[some][order]
+
+    def every(self, of: list[Sums | None]) -> Sums | None:
+        total: Sums | None = _zero()
+        for x in of:
+            total = None if total is None or x is None else self.add(total, x)
+        return total
+
+
+def _zero() -> Sums:
+    return np.zeros(1), np.ones(1), np.zeros(1)
