@@ -38,6 +38,7 @@ from .source.identical import Identical
 from .source.independent import Independent, geometric, zipf
 from .source.latent import Latent
 from .source.pattern import Every, On, OneOf
+from .source.patterned import Patterned
 from .source.sparse import SparseSource
 from .source.uniform import Uniform
 from .structure.antipodal import antipodal_rug
@@ -119,6 +120,7 @@ __all__ = [
     "OneOf",
     "Optimum",
     "Parent",
+    "Patterned",
     "PrecedenceCode",
     "ReLU",
     "Regime",

@@ -32,6 +32,7 @@ WEIGHTS = {"w_in": [[1.0, -1.0, 0.5]], "w_out": [[1.0], [-1.0], [0.5]], "b": [0.
 MODEL = {"model": rt.Model(**WEIGHTS), "features": rt.Identical(3, 0.1, rt.Constant())}
 MODEL |= {"rows": 2} | SEED
 FEATURES = MODEL["features"]
+TREE = rt.OneOf((0.3,), (rt.On(0),))
 LINE = {"a": 1.0, "b": -0.1}
 ROUND = {"progress": iter}
 
@@ -186,6 +187,7 @@ CLASSES |= {
     rt.Exclusive: {"p": [0.1, 0.2]} | LAW,
     rt.Parent: {"p": 0.1, "children": [SOURCE], "exclusive": False} | LAW,
     rt.Latent: {"p": [[0.1, 0.2], [0.3, 0.0]], "weights": [1.0, 2.0], "importance": 1.0} | LAW,
+    rt.Patterned: {"p": [0.0, 0.2], "blocks": (TREE,), "importance": 1.0} | LAW,
     rt.Scenario: {"probability": 0.5, "p": np.array([1.0, 0.2]), "blocks": (rt.On(0),)},
     rt.On: {"feature": 1},
     rt.OneOf: {"p": (0.1, 0.2), "of": (rt.On(0), rt.On(1))},

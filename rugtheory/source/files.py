@@ -19,6 +19,7 @@ from .identical import Identical
 from .independent import Independent
 from .latent import Latent
 from .laws import law_from, law_to
+from .saelens import CONFIG, read_saelens
 from .sparse import SparseSource
 
 _FEATURES: dict[str, type] = {
@@ -45,6 +46,10 @@ def read_features(path: str | Path) -> Features:
         parameters of that class by name.  An amplitude law is a text such as "uniform:0,1" or a
         table with `nodes` and `weights`, or a list of these.  Groups are tables with a `kind` of
         "together", "exclusive", "parent" or "feature".
+
+        Or the folder of a synthetic model that SAELens saved, with `synthetic_model_config.json`:
+        firing probabilities, constant magnitudes, hierarchies and exclusion are read; magnitudes
+        that vary, correlations and what is not known are refused by name.
 
     Returns
     -------
@@ -78,6 +83,11 @@ def read_features(path: str | Path) -> Features:
     array([0.1, 0.2, 0.3])
     """
     path = _check.path("path", path)
+    if (path / CONFIG).is_file():
+        try:
+            return read_saelens(path)
+        except (TypeError, ValueError) as error:
+            raise ValueError(f"{path}: {error}") from None
     if not path.is_file():
         raise FileNotFoundError(f"no such file: {path}")
     try:

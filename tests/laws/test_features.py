@@ -125,6 +125,7 @@ class TestFeatures:
         tree = rt.OneOf((p,), (rt.Every((rt.On(0), rt.OneOf((q,), (rt.On(1),)))),))
         (scenario,) = rt.Groups([rt.Parent(p, [rt.SparseSource(q)])]).scenarios
         assert scenario == rt.Scenario(1.0, [p, p * q], (tree,))
+        assert rt.Patterned([0, 0], [tree]).scenarios == (scenario,)
 
 
 class TestModels:
