@@ -158,7 +158,7 @@ def excess(law, k):
 
 # They only hold the law.
 _JOINT_LAWS = (
-    rt.Identical, rt.Independent, rt.Latent, rt.Together, rt.Exclusive, rt.Parent,
+    rt.Identical, rt.Independent, rt.Latent, rt.Together, rt.Exclusive, rt.Parent, rt.Patterned,
 )  # fmt: skip
 
 
