@@ -232,7 +232,8 @@ def test_amplitudes_of_either_sign(name):
     """They are refused by name, or there is an answer."""
     function, arguments = CALLS[name]
     if name not in _SIGNED:
-        with pytest.raises(ValueError, match=r"(amplitude|features) must not be negative .* got Uniform"):
+        refused = r"(amplitude|features) must not be negative .* got Uniform"
+        with pytest.raises(ValueError, match=refused):
             called(function, arguments, 0.1, rt.Uniform(-1, 1))
     else:
         called(function, arguments, 0.1, rt.Uniform(-1, 1))
