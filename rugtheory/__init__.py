@@ -42,28 +42,17 @@ from .source.patterned import Patterned
 from .source.sparse import SparseSource
 from .source.uniform import Uniform
 from .structure.antipodal import antipodal_rug
-from .structure.best import (
-    BestKnown,
-    best_known,
-    critical_ratio,
-    mixture_loss,
-    represented_fraction,
-)
+from .structure.best import BestKnown, best_known
 from .structure.curves import loss_curves, save_curves, simulated_curves
 from .structure.graphs import GRAPHS, GraphCode, GraphOptimum, graph_code, graph_optimum
+from .structure.mixture import critical_ratio, mixture_loss, represented_fraction
 from .structure.precedence import PrecedenceCode, precedence_code, precedence_loss
-from .structure.rug import Rug, SimulatedLoss, hadamard_rug, simulate
+from .structure.rug import Rug, hadamard_rug
+from .structure.simulation import SimulatedLoss, simulate
 from .theory.bounds import cubic_sum, least_skewness, linear_loss, welch_sigma
 from .theory.loss import LossGradient, LossParts, loss_gradient, loss_parts, reduced_loss
 from .theory.optimum import Optimum, optimum
-from .theory.pairs import (
-    AntipodalOptimum,
-    UnevenPairs,
-    antipodal_loss,
-    antipodal_optimum,
-    antipodal_sigma,
-    uneven_pairs,
-)
+from .theory.pairs import AntipodalOptimum, antipodal_loss, antipodal_optimum, antipodal_sigma
 from .theory.scaling import (
     Exponents,
     Regime,
@@ -76,6 +65,7 @@ from .theory.scaling import (
     sparse_law,
     upper_bound,
 )
+from .theory.uneven import UnevenPairs, uneven_pairs
 
 if TYPE_CHECKING:
     from . import darkmatter

@@ -7,7 +7,8 @@ import numpy as np
 import pytest
 
 import rugtheory as rt
-from rugtheory.analysis.sampling import columns_of, drawn, some_rows, whole
+from rugtheory.analysis.columns import columns_of
+from rugtheory.analysis.sampling import drawn, some_rows, whole
 
 from .models import TRAINED, alike
 

@@ -16,7 +16,8 @@ from ..channel.row_laws import RowLaws
 from ..channel.row_loss import RowLaw, linear_row, row_loss
 from ..model.model import Model, check_fit
 from ..source.features import Features
-from .sampling import Sample, each_row, given, some_rows, whole
+from .columns import each_row
+from .sampling import Sample, given, some_rows, whole
 
 
 @dataclass(frozen=True, eq=False)

@@ -15,7 +15,7 @@ from ..channel.row import RowChannel
 from ..model.model import Model, check_fit
 from ..source.features import Features
 from ..source.sparse import SparseSource
-from .sampling import dead_features
+from .columns import dead_features
 
 _BLOCK = 256
 # W_ij/W_ii of partners is below this, both ways.

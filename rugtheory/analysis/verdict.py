@@ -39,8 +39,9 @@ from ..source.sparse import SparseSource, on_law
 from ..structure.best import best_known
 from ..theory.bounds import welch_sigma
 from ..theory.optimum import optimum
+from .columns import dead_features, each_row
 from .exact import output_loss
-from .sampling import Sample, dead_features, each_row, some_rows, whole
+from .sampling import Sample, some_rows, whole
 from .statistics import interference_variance
 
 _RTOL = 1e-7

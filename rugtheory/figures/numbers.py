@@ -13,8 +13,8 @@ from .. import _check
 from .._check import Array
 from ..channel.row import RowChannel
 from ..darkmatter import rug_dark_matter
-from ..structure.best import critical_ratio
 from ..structure.curves import loss_curves
+from ..structure.mixture import critical_ratio
 from ..structure.rug import hadamard_rug
 from ..theory.bounds import linear_loss
 from ..theory.optimum import optimum

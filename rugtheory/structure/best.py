@@ -31,13 +31,12 @@ from ..source.sparse import SparseSource, on_law
 from ..source.uniform import Uniform
 from ..theory.bounds import welch_sigma
 from ..theory.optimum import Optimum, optimum
-from ..theory.pairs import AntipodalOptimum, antipodal_optimum, rough_loss, uneven_pairs
+from ..theory.pairs import AntipodalOptimum, antipodal_optimum, rough_loss
+from ..theory.uneven import uneven_pairs
 from . import precedence
+from .mixture import p_and_ratio
 
-_SCAN = 48
-# So many p are searched at a time: fewer points than would change how `optimum` starts.
-_TOGETHER = 16
-# And so many optima are found at a time, for the same reason.
+# So many optima are found at a time: fewer points than would change how `optimum` starts.
 _BLOCK = 512
 # Even pairs are looked at where a rough loss, and what it leaves of v(p), is so near the others.
 _NEAR = 0.15
@@ -88,91 +87,6 @@ class BestKnown(ByValue):
     b: Array
 
 
-def critical_ratio(p: ArrayLike, *, amplitude: Amplitude = Uniform()) -> Array:
-    """The ratio r_c below which a rug does better to drop features: L(r_c) - v = r_c L'(r_c).
-
-    Parameters
-    ----------
-    p : array_like in (0, 1]
-        Probability that a feature is on, at least 1e-140.
-    amplitude : Amplitude
-        Law of a feature that is on.
-
-    Returns
-    -------
-    ndarray
-        r_c in (0, 1], shape of `p`.
-
-    Raises
-    ------
-    ValueError, TypeError
-        If `p` is outside its range.
-
-    Examples
-    --------
-    >>> import rugtheory as rt
-    >>> print(f"{rt.critical_ratio(0.045) / 0.045:.2f}")
-    3.61
-    """
-    p, amplitude = on_law(p, amplitude, least=_check.LEAST_P)
-    q, where = np.unique(p, return_inverse=True)
-    found = [_touching(q[k : k + _TOGETHER], amplitude) for k in range(0, q.size, _TOGETHER)]
-    return np.asarray(np.concatenate([*found, []])[where].reshape(p.shape))
-
-
-def represented_fraction(
-    p: ArrayLike, ratio: ArrayLike, *, amplitude: Amplitude = Uniform()
-) -> Array:
-    """Fraction of the features that a rug does best to represent, min(1, r/r_c(p)).
-
-    Parameters and errors are those of `mixture_loss`.
-
-    Examples
-    --------
-    >>> import rugtheory as rt
-    >>> print(f"{rt.represented_fraction(0.045, 0.1):.2f}")
-    0.62
-    """
-    p, ratio = _p_and_ratio(p, ratio)
-    return np.asarray(np.minimum(ratio / critical_ratio(p, amplitude=amplitude), 1.0))
-
-
-def mixture_loss(p: ArrayLike, ratio: ArrayLike, *, amplitude: Amplitude = Uniform()) -> Array:
-    """Least loss per feature of a rug that may drop features and predict their mean instead.
-
-    Parameters
-    ----------
-    p : array_like in (0, 1]
-        Probability that a feature is on, at least 1e-140.
-    ratio : array_like in (0, 1]
-        n_dense / n_sparse.
-    amplitude : Amplitude
-        Law of a feature that is on.
-
-    Returns
-    -------
-    ndarray
-        (1 - f) v(p) + f L(p, r/f), shape of `p` and `ratio` broadcast together.
-
-    Raises
-    ------
-    ValueError, TypeError
-        If `p` or `ratio` is outside its range.
-
-    Examples
-    --------
-    >>> import rugtheory as rt
-    >>> print(f"{rt.mixture_loss(0.045, 0.05) / rt.optimum(0.045, 0.05).loss:.3f}")
-    0.937
-    """
-    p, ratio = _p_and_ratio(p, ratio)
-    critical = critical_ratio(p, amplitude=amplitude)
-    fraction = np.minimum(ratio / critical, 1.0)
-    best = optimum(p, np.maximum(ratio, critical), amplitude=amplitude)
-    variance = SparseSource(p, amplitude).variance
-    return np.asarray((1 - fraction) * variance + fraction * best.loss)
-
-
 def best_known(p: ArrayLike, ratio: ArrayLike, *, amplitude: Amplitude = Uniform()) -> BestKnown:
     """The least loss of rugs, pairs and precedence codes, side by side or with features dropped.
 
@@ -203,7 +117,7 @@ def best_known(p: ArrayLike, ratio: ArrayLike, *, amplitude: Amplitude = Uniform
     """
     given = _check.probability("p", p)
     p, amplitude = on_law(p, amplitude, least=_check.LEAST_P)
-    p, ratio = _p_and_ratio(p, ratio)
+    p, ratio = p_and_ratio(p, ratio)
     loss, fraction, a, b = np.empty((4, p.size))
     family = np.empty(p.size, "U40")
     for q in np.unique(p):
@@ -513,34 +427,3 @@ def _on_hull(
                     np.where(rest > 0, y, z) for y, z in ((low.a, high.a), (low.b, high.b))
                 )
     return loss, family, fraction, a, b
-
-
-def _p_and_ratio(p: ArrayLike, ratio: ArrayLike) -> tuple[Array, Array]:
-    p = _check.probability("p", p, least=_check.LEAST_P)
-    ratio = _check.probability("ratio", ratio)
-    _check.broadcastable(p=p, ratio=ratio)
-    p, ratio = np.broadcast_arrays(p, ratio)
-    return p, ratio
-
-
-def _touching(q: Array, amplitude: Amplitude) -> Array:
-    """The ratio at which the chord from (0, v) to the curve of rugs is steepest."""
-    variance = np.asarray(SparseSource(q, amplitude).variance)
-
-    def slope(log_ratio: Array, q: Array, variance: Array) -> Array:
-        ratio = np.exp(log_ratio)
-        best = optimum(q, ratio, amplitude=amplitude)
-        return np.asarray((best.loss - variance) / (ratio * np.where(variance > 0, variance, 1)))
-
-    # r_c/p grows like the logarithm of 1/p.
-    top = np.log(np.minimum(1.0, 20 * q * (1 + np.log(1 / q))))
-    grid = np.linspace(np.log(0.02 * q), top, _SCAN)
-    slopes = slope(grid, q, variance)
-    k = np.argmin(slopes, axis=0)
-    inside = np.clip(k, 1, _SCAN - 2)
-    bracket = tuple(np.take_along_axis(grid, (inside + d)[None], axis=0)[0] for d in (-1, 0, 1))
-    found = find_minimum(slope, bracket, args=(q, variance))
-    log_ratio = np.where(
-        found.success & (found.f_x <= slopes.min(axis=0)), found.x, grid[k, range(q.size)]
-    )
-    return np.minimum(np.exp(log_ratio), 1.0)

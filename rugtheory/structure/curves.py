@@ -17,7 +17,8 @@ from ..source.sparse import SparseSource
 from ..source.uniform import Uniform
 from ..theory.bounds import linear_loss
 from ..theory.optimum import optimum
-from .rug import hadamard_rug, simulate
+from .rug import hadamard_rug
+from .simulation import simulate
 
 if TYPE_CHECKING:
     import xarray as xr

@@ -15,7 +15,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import lru_cache
 from typing import NamedTuple
 
 import numpy as np
@@ -24,7 +23,6 @@ from numpy.typing import ArrayLike
 from .. import _check
 from .._check import Array
 from .._value import ByValue
-from ..model.model import Model
 from ..numerics.search import bracket_minimum, find_minimum
 from ..source.amplitude import Amplitude
 from ..source.discrete import FromQuadrature
@@ -42,8 +40,7 @@ _RULE = 20
 # Laws of so few atoms have all their kinks among the thresholds.
 _FEW_ATOMS = 8
 # So many minima are refined, of those within this factor of the least.
-_STARTS, _NEAR = 3, 1.1
-_LOG_C = np.append(np.linspace(np.log(1e-8), -4.5, 8), np.linspace(-4.0, 0.0, 33))
+STARTS, NEAR = 3, 1.1
 
 
 def antipodal_sigma(p: ArrayLike, ratio: ArrayLike, *, amplitude: Amplitude = Uniform()) -> Array:
@@ -84,7 +81,7 @@ def antipodal_loss(
     def at(a: Array, b: Array, sigma: Array, p: Array) -> tuple[Array]:
         return (_loss(amplitude, a, b, sigma, p, 1 - a, np.ones_like(a)),)
 
-    return _over_blocks(at, a, b, sigma, p)[0]
+    return over_blocks(at, a, b, sigma, p)[0]
 
 
 @dataclass(frozen=True, eq=False)
@@ -157,119 +154,9 @@ def antipodal_optimum(
     _check.broadcastable(p=p, ratio=ratio)
     given, p, ratio = np.broadcast_arrays(given, p, ratio)
     sigma = antipodal_sigma(p, np.minimum(ratio, 0.5), amplitude=amplitude)
-    a, b, loss = _over_blocks(lambda s, q: _optimise(amplitude, s, q, np.ones_like(q)), sigma, p)
+    a, b, loss = over_blocks(lambda s, q: optimise(amplitude, s, q, np.ones_like(q)), sigma, p)
     paired = np.minimum(2 * (1 - ratio), 1.0)
     return AntipodalOptimum(given, ratio, sigma, a, b, paired, paired * loss)
-
-
-@dataclass(frozen=True, eq=False)
-class UnevenPairs(ByValue):
-    """Two features in one hidden unit, W = [[a₁, -a₁c], [-a₂/c, a₂]].
-
-    Attributes
-    ----------
-    p : ndarray
-    coupling : ndarray
-        c in [1e-8, 1].
-    a, b : ndarray, shape (2, ...)
-        Diagonal and bias of the first and the second feature.
-    loss : ndarray
-        Mean loss of the two.
-    """
-
-    p: Array
-    coupling: Array
-    a: Array
-    b: Array
-    loss: Array
-
-    def model(self) -> Model:
-        """The model of one pair; p must be a scalar."""
-        if self.p.ndim:
-            raise ValueError(f"p must be a scalar to make one model, got shape {self.p.shape}")
-        c, (first, second) = float(self.coupling), self.a.tolist()
-        return Model([[1.0, -c]], [[first], [-second / c]], self.b)
-
-
-def uneven_pairs(p: ArrayLike, *, amplitude: Amplitude = Uniform()) -> UnevenPairs:
-    """The best pair of features in one hidden unit, ratio ½: not v, -v but uneven.
-
-    With weights 1 and -c the first feature is disturbed by -c x₂ and the second by -x₁/c, which the
-    ReLU of either screens unless both are on.  At a = 1, b = 0 and for Uniform[0, 1] the first then
-    loses E min(u, cw)² = c²/3 - c³/6 and the second 1/3 - c/6.  Their mean is stationary at c = 1,
-    where it is *greatest* and makes p²/6, and at c = 1/3, where it is 25/27 of that.
-
-    For laws that keep away from zero the loss may fall with c all the way.  Its limit is then that
-    of the `precedence_code` of four, p² E u²/2, and is reached to rounding at the least coupling
-    that is tried, 1e-8.
-
-    Parameters
-    ----------
-    p : array_like in (0, 1]
-        Probability that a feature is on, at least 1e-140.
-    amplitude : Amplitude
-        Law of a feature that is on.
-
-    Returns
-    -------
-    UnevenPairs
-
-    Raises
-    ------
-    ValueError, TypeError
-        If `p` is outside its range.
-
-    Notes
-    -----
-    For all c and for the threshold b/a of either feature, a scan over many magnitudes comes first,
-    for which a density is replaced by its Gauss rule, then every local minimum near the best is
-    refined with the law itself.  The decoders a = 1, b = 0 and the linear one compete always, so
-    that the loss is at most p² E u²/2, and at most v(p)/2.  A new p takes some tenths of a second,
-    for densities other than Uniform some seconds, which are remembered.
-
-    Examples
-    --------
-    >>> import rugtheory as rt
-    >>> best = rt.uneven_pairs(1e-6)
-    >>> print(f"{best.coupling:.4f} {best.loss / (1e-12 / 6) * 27:.4f}")
-    0.3333 25.0000
-    """
-    given = _check.probability("p", p)
-    p, amplitude = on_law(p, amplitude, least=_check.LEAST_P)
-    found = np.array([_uneven(float(q), amplitude) for q in p.ravel()]).reshape(-1, 6)
-    coupling, a1, a2, b1, b2, loss = (x.reshape(p.shape) for x in found.T)
-    return UnevenPairs(given, coupling, np.stack([a1, a2]), np.stack([b1, b2]), loss)
-
-
-@lru_cache(maxsize=4096)
-def _uneven(p: float, amplitude: Amplitude) -> tuple[float, ...]:
-    """c, a and b of both features, and their mean loss."""
-
-    def best(amplitude: Amplitude, log_c: Array) -> tuple[Array, ...]:
-        # The loss does not tell c from 1/c: it is even in its logarithm.
-        c = np.exp(np.stack([-np.abs(log_c), np.abs(log_c)]))
-        q, quiet = np.full_like(c, p), np.zeros_like(c)
-        return _over_blocks(lambda s, q, c: _optimise(amplitude, s, q, c), quiet, q, c)
-
-    def loss(log_c: Array) -> Array:
-        return np.asarray(best(amplitude, log_c)[2].mean(axis=0))
-
-    grid = np.concatenate([_LOG_C[:-1], [0.0, -_LOG_C[-2]]])
-    scanned = best(_gauss_rule(amplitude), grid)[2].mean(axis=0)
-    middle = np.arange(1, grid.size - 1)
-    low = (scanned[1:-1] <= scanned[:-2]) & (scanned[1:-1] <= scanned[2:])
-    cells = middle[low & (scanned[1:-1] <= _NEAR * scanned.min())]
-    cells = cells[np.argsort(scanned[cells], kind="stable")[:_STARTS]]
-    tried = np.append(grid[[0, -2]], grid[cells])
-    if cells.size:
-        start = tuple(grid[cells + k] for k in (-1, 0, 1))
-        tried = np.append(tried, _minimum(loss, start, (), xatol=1e-9))
-    losses = loss(tried)
-    # Of equals the most even pair.
-    log_c = -np.abs(tried)
-    k = np.lexsort((-log_c, losses))[0]
-    a, b, both = (x[:, 0] for x in best(amplitude, log_c[k : k + 1]))
-    return (float(np.exp(log_c[k])), *a.tolist(), *b.tolist(), float(both.mean()))
 
 
 def partner_nodes(
@@ -400,7 +287,7 @@ def _without_zeros(nodes: Array, weights: Array) -> tuple[Array, Array]:
     return np.take_along_axis(nodes, order, axis=0), np.take_along_axis(weights, order, axis=0)
 
 
-def _gauss_rule(amplitude: Amplitude) -> Amplitude:
+def gauss_rule_of(amplitude: Amplitude) -> Amplitude:
     """A discrete law for the first scan."""
     atoms = amplitude.atoms()
     if atoms is not None and atoms[0].size <= _RULE:
@@ -439,7 +326,7 @@ def _thresholds(amplitude: Amplitude, sigma: Array, p: Array, coupling: Array) -
     return np.sort(np.where(same, beyond, every), axis=0)
 
 
-def _optimise(
+def optimise(
     amplitude: Amplitude, sigma: Array, p: Array, coupling: Array
 ) -> tuple[Array, Array, Array]:
     """a, b and loss on flat arrays."""
@@ -455,10 +342,10 @@ def _searched(amplitude: Amplitude, sigma: Array, p: Array, coupling: Array) -> 
     """The least loss over a grid of thresholds, then refined."""
     problem = sigma, p, coupling
     grid = _thresholds(amplitude, *problem)
-    scanned = _scan(_gauss_rule(amplitude), grid, *problem)
+    scanned = _scan(gauss_rule_of(amplitude), grid, *problem)
     inner = scanned[1:-1]
-    low = (inner < scanned[:-2]) & (inner <= scanned[2:]) & (inner <= _NEAR * inner.min(axis=0))
-    ranks = np.argsort(np.where(low, inner, np.inf), axis=0, kind="stable")[:_STARTS]
+    low = (inner < scanned[:-2]) & (inner <= scanned[2:]) & (inner <= NEAR * inner.min(axis=0))
+    ranks = np.argsort(np.where(low, inner, np.inf), axis=0, kind="stable")[:STARTS]
     cell, owner = np.nonzero(np.take_along_axis(low, ranks, axis=0))
     cell = ranks[cell, owner] + 1
 
@@ -473,7 +360,7 @@ def _searched(amplitude: Amplitude, sigma: Array, p: Array, coupling: Array) -> 
     if cell.size:
         own = scale[owner]
         start = tuple(grid[cell + k, owner] / own for k in (-1, 0, 1))
-        refined = _minimum(loss, start, (own, *(x[owner] for x in problem)), xatol=1e-12)
+        refined = minimum(loss, start, (own, *(x[owner] for x in problem)), xatol=1e-12)
         tried, owners = [*tried, refined * own, grid[cell, owner]], [*owners, owner, owner]
     beta, whose = np.concatenate(tried), np.concatenate(owners)
     a, complement, losses = _fit(amplitude, beta, *(x[whose] for x in problem))
@@ -503,10 +390,10 @@ def rough_loss(p: float, ratio: Array, amplitude: Amplitude) -> Array:
     sigma = antipodal_sigma(p, ratio, amplitude=amplitude)
     problem = sigma, np.full_like(sigma, p), np.ones_like(sigma)
     grid = _thresholds(amplitude, *problem)
-    return np.asarray(p * _scan(_gauss_rule(amplitude), grid, *problem).min(axis=0))
+    return np.asarray(p * _scan(gauss_rule_of(amplitude), grid, *problem).min(axis=0))
 
 
-def _minimum(
+def minimum(
     f: Callable[..., Array], start: tuple[Array, ...], args: tuple[Array, ...], xatol: float
 ) -> Array:
     """Local minima of `f` from left, middle and right; the middle where there is none."""
@@ -520,7 +407,7 @@ def _minimum(
     return result
 
 
-def _over_blocks(function: Callable[..., tuple[Array, ...]], *arrays: Array) -> tuple[Array, ...]:
+def over_blocks(function: Callable[..., tuple[Array, ...]], *arrays: Array) -> tuple[Array, ...]:
     """`function` on flat blocks of `arrays` of one shape."""
     flat = [x.ravel() for x in arrays]
     blocks = [

@@ -133,7 +133,7 @@ MUTANTS = [
         "test_weights.py::TestRugs",
     ),
     Mutant(
-        "chord of dropped features", "structure/best",
+        "chord of dropped features", "structure/mixture",
         "(1 - fraction) * variance + fraction * best.loss",
         "(1 - fraction) * variance + best.loss",
         "test_decoders.py::TestStructures",

@@ -1,0 +1,130 @@
+"""Two features in one hidden unit, of which one may be stored more faintly than the other."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import lru_cache
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from .. import _check
+from .._check import Array
+from .._value import ByValue
+from ..model.model import Model
+from ..source.amplitude import Amplitude
+from ..source.sparse import on_law
+from ..source.uniform import Uniform
+from .pairs import NEAR, STARTS, gauss_rule_of, minimum, optimise, over_blocks
+
+_LOG_C = np.append(np.linspace(np.log(1e-8), -4.5, 8), np.linspace(-4.0, 0.0, 33))
+
+
+@dataclass(frozen=True, eq=False)
+class UnevenPairs(ByValue):
+    """Two features in one hidden unit, W = [[a₁, -a₁c], [-a₂/c, a₂]].
+
+    Attributes
+    ----------
+    p : ndarray
+    coupling : ndarray
+        c in [1e-8, 1].
+    a, b : ndarray, shape (2, ...)
+        Diagonal and bias of the first and the second feature.
+    loss : ndarray
+        Mean loss of the two.
+    """
+
+    p: Array
+    coupling: Array
+    a: Array
+    b: Array
+    loss: Array
+
+    def model(self) -> Model:
+        """The model of one pair; p must be a scalar."""
+        if self.p.ndim:
+            raise ValueError(f"p must be a scalar to make one model, got shape {self.p.shape}")
+        c, (first, second) = float(self.coupling), self.a.tolist()
+        return Model([[1.0, -c]], [[first], [-second / c]], self.b)
+
+
+def uneven_pairs(p: ArrayLike, *, amplitude: Amplitude = Uniform()) -> UnevenPairs:
+    """The best pair of features in one hidden unit, ratio ½: not v, -v but uneven.
+
+    With weights 1 and -c the first feature is disturbed by -c x₂ and the second by -x₁/c, which the
+    ReLU of either screens unless both are on.  At a = 1, b = 0 and for Uniform[0, 1] the first then
+    loses E min(u, cw)² = c²/3 - c³/6 and the second 1/3 - c/6.  Their mean is stationary at c = 1,
+    where it is *greatest* and makes p²/6, and at c = 1/3, where it is 25/27 of that.
+
+    For laws that keep away from zero the loss may fall with c all the way.  Its limit is then that
+    of the `precedence_code` of four, p² E u²/2, and is reached to rounding at the least coupling
+    that is tried, 1e-8.
+
+    Parameters
+    ----------
+    p : array_like in (0, 1]
+        Probability that a feature is on, at least 1e-140.
+    amplitude : Amplitude
+        Law of a feature that is on.
+
+    Returns
+    -------
+    UnevenPairs
+
+    Raises
+    ------
+    ValueError, TypeError
+        If `p` is outside its range.
+
+    Notes
+    -----
+    For all c and for the threshold b/a of either feature, a scan over many magnitudes comes first,
+    for which a density is replaced by its Gauss rule, then every local minimum near the best is
+    refined with the law itself.  The decoders a = 1, b = 0 and the linear one compete always, so
+    that the loss is at most p² E u²/2, and at most v(p)/2.  A new p takes some tenths of a second,
+    for densities other than Uniform some seconds, which are remembered.
+
+    Examples
+    --------
+    >>> import rugtheory as rt
+    >>> best = rt.uneven_pairs(1e-6)
+    >>> print(f"{best.coupling:.4f} {best.loss / (1e-12 / 6) * 27:.4f}")
+    0.3333 25.0000
+    """
+    given = _check.probability("p", p)
+    p, amplitude = on_law(p, amplitude, least=_check.LEAST_P)
+    found = np.array([_uneven(float(q), amplitude) for q in p.ravel()]).reshape(-1, 6)
+    coupling, a1, a2, b1, b2, loss = (x.reshape(p.shape) for x in found.T)
+    return UnevenPairs(given, coupling, np.stack([a1, a2]), np.stack([b1, b2]), loss)
+
+
+@lru_cache(maxsize=4096)
+def _uneven(p: float, amplitude: Amplitude) -> tuple[float, ...]:
+    """c, a and b of both features, and their mean loss."""
+
+    def best(amplitude: Amplitude, log_c: Array) -> tuple[Array, ...]:
+        # The loss does not tell c from 1/c: it is even in its logarithm.
+        c = np.exp(np.stack([-np.abs(log_c), np.abs(log_c)]))
+        q, quiet = np.full_like(c, p), np.zeros_like(c)
+        return over_blocks(lambda s, q, c: optimise(amplitude, s, q, c), quiet, q, c)
+
+    def loss(log_c: Array) -> Array:
+        return np.asarray(best(amplitude, log_c)[2].mean(axis=0))
+
+    grid = np.concatenate([_LOG_C[:-1], [0.0, -_LOG_C[-2]]])
+    scanned = best(gauss_rule_of(amplitude), grid)[2].mean(axis=0)
+    middle = np.arange(1, grid.size - 1)
+    low = (scanned[1:-1] <= scanned[:-2]) & (scanned[1:-1] <= scanned[2:])
+    cells = middle[low & (scanned[1:-1] <= NEAR * scanned.min())]
+    cells = cells[np.argsort(scanned[cells], kind="stable")[:STARTS]]
+    tried = np.append(grid[[0, -2]], grid[cells])
+    if cells.size:
+        start = tuple(grid[cells + k] for k in (-1, 0, 1))
+        tried = np.append(tried, minimum(loss, start, (), xatol=1e-9))
+    losses = loss(tried)
+    # Of equals the most even pair.
+    log_c = -np.abs(tried)
+    k = np.lexsort((-log_c, losses))[0]
+    a, b, both = (x[:, 0] for x in best(amplitude, log_c[k : k + 1]))
+    return (float(np.exp(log_c[k])), *a.tolist(), *b.tolist(), float(both.mean()))
