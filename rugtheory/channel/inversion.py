@@ -50,7 +50,7 @@ _CHUNK = 2**18
 _NOTHING = 1e-30
 _LOG_NOTHING = -640.0
 # Where sums are cut off to be compared with the whole, and the factor on their largest difference.
-_CUTS, _SAFETY = (0.85, 0.7, 0.6, 0.5, 0.4, 0.3), 3.0
+_CUTS, _SAFETY = (0.85, 0.7, 0.6, 0.5, 0.4, 0.3), 4.0
 
 
 class Estimate(NamedTuple):
@@ -265,7 +265,8 @@ def _tail_of(
                 for at in (t - wave, t + wave)
             )
             most = 4 * scale * np.max(_octaves(terms))
-            error = np.maximum(error, np.minimum(np.abs(before - after), most))
+            # Both ends have errors of their own.
+            error = np.maximum(error, np.minimum(2 * np.abs(before - after), most))
         if last or error.max() <= atol:
             return scale * full, error
 
