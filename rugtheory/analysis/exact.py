@@ -139,11 +139,9 @@ def output_loss(
 ) -> Estimate:
     """Loss of output `i`, with W_ii = `a`."""
     b, linear = float(model.b[i]), model.activation == "identity"
-    found = [linear_row(a, x, b) if linear else row_loss(a, x, b, rtol) for _, x in heard]
-    value, error = (
-        sum(share * x[k] for (share, _), x in zip(heard, found, strict=True)) for k in (0, 1)
+    return Estimate.mixture(
+        (share, linear_row(a, x, b) if linear else row_loss(a, x, b, rtol)) for share, x in heard
     )
-    return Estimate(value, error)
 
 
 def choose_rows(

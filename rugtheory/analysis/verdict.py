@@ -153,7 +153,7 @@ def explain(
         if law.start < 0:
             raise ValueError(f"features must not be negative to be explained, got {law!r}")
     dead = dead_features(model.diagonal)
-    sample = _chosen(rows, model, features, seed)
+    sample = _chosen(rows, model, features, dead, seed)
     own, least, error = _losses(model, features, sample.rows, dead, progress)
     alive, weight = ~dead, features.importance
     sigma = _sigma(model, features)
@@ -184,9 +184,13 @@ def explain(
 
 
 def _chosen(
-    rows: int | None, model: Model, features: Features, seed: int | np.random.Generator
+    rows: int | None,
+    model: Model,
+    features: Features,
+    dead: NDArray[np.bool_],
+    seed: int | np.random.Generator,
 ) -> Sample:
-    n, n_dead = model.n_sparse, int(dead_features(model.diagonal).sum())
+    n, n_dead = model.n_sparse, int(dead.sum())
     if rows is None:
         return whole(n)
     count = min(_check.integer("rows", rows, 1), n)
@@ -239,8 +243,12 @@ def _gaussian_losses(sigma: Array, features: Features, dead: NDArray[np.bool_]) 
 def _identical(features: Features) -> SparseSource | None:
     """The law that all features have, if they are independent and alike."""
     p, laws = features.on_probability, set(features.amplitudes)
-    alone = len(features.scenarios) == 1 and not features.scenarios[0].blocks
-    if not alone or len(laws) > 1 or np.any(p != p[0]) or np.any(features.importance != 1):
+    if (
+        not features.independent
+        or len(laws) > 1
+        or np.any(p != p[0])
+        or np.any(features.importance != 1)
+    ):
         return None
     on, amplitude = on_law(float(p[0]), laws.pop())
     return SparseSource(float(on), amplitude)

@@ -22,7 +22,7 @@ What makes it exact to rounding:
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from functools import lru_cache
 from typing import NamedTuple
 
@@ -58,6 +58,14 @@ class Estimate(NamedTuple):
 
     value: float
     error: float
+
+    @classmethod
+    def mixture(cls, found: Iterable[tuple[float, Estimate]]) -> Estimate:
+        """Mean of estimates with these shares, and that of their errors."""
+        value = error = 0.0
+        for share, one in found:
+            value, error = value + share * one.value, error + share * one.error
+        return cls(value, error)
 
 
 class Integral:

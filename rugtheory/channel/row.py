@@ -234,9 +234,7 @@ class RowChannel(ByValue):
         """
         a, b = self._given(a, b)
         rtol = _check.tolerance("rtol", rtol)
-        found = [(share, row_loss(a, law, b, rtol)) for share, law in self.laws]
-        value, error = (sum(share * x[k] for share, x in found) for k in (0, 1))
-        return Estimate(value, error)
+        return Estimate.mixture((share, row_loss(a, law, b, rtol)) for share, law in self.laws)
 
     def gaussian_loss(self, a: float | None = None, b: float | None = None) -> float:
         """The same for the Gaussian of the mean and variance of Z: `reduced_loss`."""

@@ -48,7 +48,6 @@ class RowLaws:
     """
 
     def __init__(self, features: Features) -> None:
-        self.n = len(features)
         known = {law: on_law(1.0, law, signed=True) for law in set(features.amplitudes)}
         laws = [known[law] for law in features.amplitudes]
         self.amplitudes = tuple(law for _, law in laws)

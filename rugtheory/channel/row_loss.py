@@ -24,6 +24,7 @@ from .._value import ByValue
 from ..source.amplitude import Amplitude, Complex
 from ..source.sparse import SparseSource
 from ..theory.loss import parts
+from .algebras import Sums
 from .interference import Interference
 from .inversion import Estimate, Integral
 from .support import support_with_sizes
@@ -182,24 +183,25 @@ def _inverted(a: float, law: RowLaw, b: float, rtol: float) -> tuple[Estimate, I
     if b_on > on.reach + reach and b_off > off.reach:  # the ReLU never closes
         return linear_row(a, law, b), None
     size = abs(a) * law.amplitude.scale
-    listed = support_with_sizes(on, size + abs(b_on))
+    if_on = if_off = support_with_sizes(on, size + abs(b_on))
+    if if_on is not None and off is not on:
+        if_off = support_with_sizes(off, size + abs(b_off))
     inversion = None
-    if listed is None or (off is not on and support_with_sizes(off, abs(b_off)) is None):
+    if if_on is None or if_off is None:
         inversion = Inversion(a, b, (b_on - b, b_off - b), heard, rtol)
         value, error = inversion.estimate
     else:
-        value, error = _listed(a, heard, b_on, b_off, size)
+        value, error = _listed(a, heard, (b_on, b_off), if_on, if_off)
     # A loss may be less than its error, but not less than nothing.
     return Estimate(max(float(value), 0.0), float(error + moved(value, dropped))), inversion
 
 
-def _listed(a: float, law: RowLaw, b_on: float, b_off: float, size: float) -> Estimate:
-    """The loss where all values of Z are known."""
-    amplitude, noise = law.amplitude, law.on.noise
-    values = support_with_sizes(law.on, size + abs(b_on))
-    others = values if law.off is law.on else support_with_sizes(law.off, size + abs(b_off))
-    assert values is not None and others is not None
-    z, probability, terms = values
+def _listed(
+    a: float, law: RowLaw, biases: tuple[float, float], if_on: Sums, if_off: Sums
+) -> Estimate:
+    """The loss where all values of Z are known, given that the feature is on and that it is off."""
+    amplitude, noise, (b_on, b_off) = law.amplitude, law.on.noise, biases
+    z, probability, terms = if_on
     losses = _quiet_parts(a, b_on + z, law, noise)[0]
     # Rounding of readings: none that a closed ReLU does not see, or of one without a sum.
     missed = _ROUNDING * (abs(1 - a) * amplitude.rms + abs(b_on) + terms)
@@ -207,7 +209,7 @@ def _listed(a: float, law: RowLaw, b_on: float, b_off: float, size: float) -> Es
     missed[closed & (noise == 0)] = 0.0
     on = float(probability @ losses)
     error = law.p * (_ROUNDING * on + float(probability @ moved(losses, missed)))
-    z, probability, terms = others
+    z, probability, terms = if_off
     losses = _quiet_parts(a, b_off + z, law, law.off.noise)[1]
     sums = _ROUNDING * np.where(terms > 0, abs(b_off) + terms, 0.0)
     passed = np.where((b_off + z < -sums) & (noise == 0), 0.0, sums)

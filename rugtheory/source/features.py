@@ -10,7 +10,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 # Relative difference of probabilities that are the same.
 _SAME = 1e-9
 
-Masks = Callable[[NDArray[np.bool_]], dict[int, NDArray[np.bool_]]]
+Masks = Callable[[Any], dict[int, Any]]
 
 
 @dataclass(frozen=True, eq=False)
@@ -73,11 +73,6 @@ class Scenario(ByValue):
         for i, one in (x for block in self.blocks for x in block.fold(_Chances())):
             if abs(one - p[i]) > _SAME * p[i]:
                 raise ValueError(f"p must be {one} for feature {i}, as in its block, got {p[i]}")
-
-    @cached_property
-    def block_of(self) -> dict[int, int]:
-        """The block that each dependent feature is in."""
-        return {i: k for k, block in enumerate(self.blocks) for i in block.features()}
 
 
 class Features(ABC):
@@ -212,10 +207,10 @@ class Features(ABC):
             rows = np.flatnonzero(which == k)
             some = generator.random((rows.size, len(self))) < scenario.p
             for block in scenario.blocks:
-                members = sorted(block.features())
-                drawn = block.fold(_Draws(rows.size, generator))
-                for i in members:
-                    some[:, i] = drawn(np.ones(rows.size, bool)).get(i, False)
+                drawn = block.fold(Draws(partial(_branches, n=rows.size, generator=generator)))
+                masks = drawn(np.ones(rows.size, bool))
+                for i in block.features():
+                    some[:, i] = masks.get(i, False)
             on[rows] = some
         return on
 
@@ -288,34 +283,31 @@ class _Covariance(Algebra[_Dependence]):
         return members, mean, covariance
 
 
-class _Draws(Algebra[Masks]):
-    """Draws of a pattern: which features are on where it is looked at."""
+class Draws(Algebra[Masks]):
+    """Draws of a pattern, as arrays or tensors: which features are on where it is looked at.
 
-    def __init__(self, n: int, generator: np.random.Generator) -> None:
-        self.n, self.generator = n, generator
+    `branches` draws which of the alternatives with some probabilities there is, if any: indices,
+    and the number of alternatives for none.
+    """
+
+    def __init__(self, branches: Callable[[tuple[float, ...]], Any]) -> None:
+        self.branches = branches
 
     def on(self, feature: int) -> Masks:
         return lambda active: {feature: active}
 
     def one_of(self, p: tuple[float, ...], of: list[Masks]) -> Masks:
-        drawn = np.searchsorted(np.cumsum(p), self.generator.random(self.n), side="right")
-
-        def masks(active: NDArray[np.bool_]) -> dict[int, NDArray[np.bool_]]:
-            found: dict[int, NDArray[np.bool_]] = {}
-            for k, x in enumerate(of):
-                found |= x(active & (drawn == k))
-            return found
-
-        return masks
+        drawn = self.branches(p)
+        return lambda active: {
+            i: some for k, x in enumerate(of) for i, some in x(active & (drawn == k)).items()
+        }
 
     def every(self, of: list[Masks]) -> Masks:
-        def masks(active: NDArray[np.bool_]) -> dict[int, NDArray[np.bool_]]:
-            found: dict[int, NDArray[np.bool_]] = {}
-            for x in of:
-                found |= x(active)
-            return found
+        return lambda active: {i: some for x in of for i, some in x(active).items()}
 
-        return masks
+
+def _branches(p: tuple[float, ...], n: int, generator: np.random.Generator) -> NDArray[np.intp]:
+    return np.searchsorted(np.cumsum(p), generator.random(n), side="right")
 
 
 def check_features(features: Features) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any
 
 import torch
@@ -10,12 +9,9 @@ import torch
 from .amplitude import Amplitude
 from .discrete import Constant, FromQuadrature
 from .exponential import Exponential
-from .features import Features, Scenario
+from .features import Draws, Features, Scenario
 from .half_normal import HalfNormal
-from .pattern import Algebra
 from .uniform import Uniform
-
-Masks = Callable[[torch.Tensor], dict[int, torch.Tensor]]
 
 
 def sample_torch(
@@ -49,11 +45,16 @@ def _of_scenario(scenario: Scenario, n: int, generator: torch.Generator) -> torc
     p = torch.as_tensor(scenario.p, device=generator.device)
     on = _uniform((n, p.numel()), generator) < p
     for block in scenario.blocks:
-        drawn = block.fold(_Draws(n, generator))
-        masks = drawn(torch.ones(n, dtype=torch.bool, device=generator.device))
+        whole = torch.ones(n, dtype=torch.bool, device=generator.device)
+        masks = block.fold(Draws(lambda p: _branches(p, n, generator)))(whole)
         for i in block.features():
-            on[:, i] = masks[i] if i in masks else False
+            on[:, i] = masks.get(i, False)
     return on
+
+
+def _branches(p: tuple[float, ...], n: int, generator: torch.Generator) -> torch.Tensor:
+    ends = torch.cumsum(torch.tensor(p, dtype=torch.float64, device=generator.device), 0)
+    return torch.searchsorted(ends, _uniform((n,), generator), right=True)
 
 
 def _uniform(shape: tuple[int, ...], generator: torch.Generator) -> torch.Tensor:
@@ -77,34 +78,3 @@ def _amplitudes(law: Amplitude, n: int, generator: torch.Generator) -> torch.Ten
         return nodes[torch.searchsorted(ends, u, right=True).clamp(max=len(nodes) - 1)]
     seed = int(torch.randint(2**62, (1,), generator=generator, device=generator.device))
     return torch.as_tensor(law.sample(n, seed), device=u.device)
-
-
-class _Draws(Algebra[Masks]):
-    """Draws of a pattern: which features are on where it is looked at."""
-
-    def __init__(self, n: int, generator: torch.Generator) -> None:
-        self.n, self.generator = n, generator
-
-    def on(self, feature: int) -> Masks:
-        return lambda active: {feature: active}
-
-    def one_of(self, p: tuple[float, ...], of: list[Masks]) -> Masks:
-        ends = torch.cumsum(torch.tensor(p, dtype=torch.float64, device=self.generator.device), 0)
-        drawn = torch.searchsorted(ends, _uniform((self.n,), self.generator), right=True)
-
-        def masks(active: torch.Tensor) -> dict[int, torch.Tensor]:
-            found: dict[int, torch.Tensor] = {}
-            for k, x in enumerate(of):
-                found |= x(active & (drawn == k))
-            return found
-
-        return masks
-
-    def every(self, of: list[Masks]) -> Masks:
-        def masks(active: torch.Tensor) -> dict[int, torch.Tensor]:
-            found: dict[int, torch.Tensor] = {}
-            for x in of:
-                found |= x(active)
-            return found
-
-        return masks
