@@ -12,11 +12,10 @@ from .. import _check
 from .._check import Array
 from .._value import ByValue
 from ..channel.inversion import Estimate
-from ..channel.row_laws import RowLaws
 from ..channel.row_loss import RowLaw, linear_row, row_loss
 from ..model.model import Model, check_fit
 from ..source.features import Features
-from .columns import each_row
+from .blocks import Blocks
 from .sampling import Sample, given, some_rows, whole
 
 
@@ -116,13 +115,8 @@ def exact_loss(
     _check.function("progress", progress)
     rtol = _check.tolerance("rtol", rtol)
     sample = choose_rows(rows, model, features, seed)
-    chosen, laws, noise = sample.rows, RowLaws(features), model.output_noise
-    loss, error = np.empty(chosen.size), np.empty(chosen.size)
-    every = each_row(model, chosen)
-    for k in progress(range(chosen.size)):
-        i, row = next(every)
-        heard = laws(i, row, float(noise[i]))
-        loss[k], error[k] = output_loss(model, i, float(row[i]), heard, rtol)
+    chosen = sample.rows
+    loss, error = output_losses(model, features, chosen, rtol, progress)
     importance = features.importance[chosen]
     return ExactLoss(
         chosen,
@@ -132,6 +126,31 @@ def exact_loss(
         float(np.abs(sample.weights) @ (importance * error)),
         sample.standard_error(importance * loss),
     )
+
+
+def output_losses(
+    model: Model,
+    features: Features,
+    rows: NDArray[np.int64],
+    rtol: float,
+    progress: Callable[[Iterable[int]], Iterable[int]] = iter,
+) -> tuple[Array, Array]:
+    """Losses of these outputs and their errors: many at once, the ones that miss `rtol` alone."""
+    blocks, noise = Blocks(features, rtol, rows.size), model.output_noise
+    loss, error = np.empty(rows.size), np.empty(rows.size)
+    bar = iter(progress(range(rows.size)))
+    for some in blocks:
+        w = model.w_out[rows[some]] @ model.w_in
+        found = blocks(model, rows[some], w)
+        loss[some], error[some] = found.value, found.error
+        for k, row in zip(range(some.start, some.stop), w, strict=True):
+            next(bar)
+            i = int(rows[k])
+            if not error[k] <= rtol * loss[k]:
+                heard = blocks.laws(i, row, float(noise[i]))
+                loss[k], error[k] = output_loss(model, i, float(row[i]), heard, rtol)
+    next(bar, None)  # a bar closes when nothing is left
+    return loss, error
 
 
 def output_loss(

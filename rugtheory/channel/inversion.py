@@ -149,8 +149,8 @@ class Integral:
         self.noise += float(np.sum((error + rounding) * np.abs(r)))
 
         factor = np.exp(self.log_scale) * 2 / self.period
-        full, cut_off = _cut(np.einsum("wk,k->w", _windows(terms.size), terms))
-        missing = float(cut_off) + self.noise
+        full, cut = cut_off(np.einsum("wk,k->w", windows(terms.size), terms))
+        missing = float(cut) + self.noise
         if self.law.discrete:
             missing += self._revival()
         images = 4 * np.exp(self.log_scale + _LOG_IMAGES)
@@ -176,8 +176,8 @@ class Integral:
         return float(np.mean(np.abs(value * self.kernel(s)) * y) * np.log(_FAR) * density)
 
 
-def _cut(sums: Array) -> tuple[Array, Array]:
-    """The first of sums cut off at different lengths, see `_windows`, and an estimate of its error.
+def cut_off(sums: Array) -> tuple[Array, Array]:
+    """The first of sums cut off at different lengths, see `windows`, and an estimate of its error.
 
     An error that decays with the number of terms changes with it: sums cut off earlier tell by how
     much, and more than two of them that no coincidence hides it.
@@ -185,10 +185,10 @@ def _cut(sums: Array) -> tuple[Array, Array]:
     return sums[0], _SAFETY * np.max(np.abs(sums[1:] - sums[0]), axis=0)
 
 
-@lru_cache(maxsize=32)
-def _windows(size: int) -> Array:
+@lru_cache(maxsize=64)
+def windows(size: int, cuts: tuple[float, ...] = _CUTS) -> Array:
     """Factors that cut off sums of `size` terms smoothly, the first of them at the end."""
-    return np.stack([_window(size, x) for x in (1.0, *_CUTS)])
+    return np.stack([_window(size, x) for x in (1.0, *cuts)])
 
 
 def _window(size: int, cut: float) -> Array:
@@ -283,11 +283,11 @@ def _summed(terms: Array, step: float, t: Array) -> tuple[Array, Array]:
     """Σ_k terms_k e^{-i (k + ½) step t}, real part, and its error."""
     full, missing = np.empty_like(t), np.empty_like(t)
     wave, length = (np.arange(terms.size) + 0.5) * step, max(1, _CHUNK // terms.size)
-    even, odd = (_windows(terms.size) * x for x in (terms.real, terms.imag))
+    even, odd = (windows(terms.size) * x for x in (terms.real, terms.imag))
     for start in range(0, t.size, length):
         part = slice(start, start + length)
         phase = np.outer(wave, t[part])
-        full[part], missing[part] = _cut(even @ np.cos(phase) + odd @ np.sin(phase))
+        full[part], missing[part] = cut_off(even @ np.cos(phase) + odd @ np.sin(phase))
     return full, missing
 
 

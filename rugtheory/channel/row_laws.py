@@ -24,7 +24,7 @@ _MANY = 64
 
 
 @dataclass(frozen=True)
-class _Kind:
+class Kind:
     """Independent features of one amplitude law, and of one p unless `p` is an array."""
 
     columns: NDArray[np.intp]
@@ -33,10 +33,10 @@ class _Kind:
 
 
 @dataclass(frozen=True)
-class _Scenario:
+class RowScenario:
     probability: float
     p: Array
-    kinds: tuple[_Kind, ...]
+    kinds: tuple[Kind, ...]
     blocks: tuple[Pattern, ...]
     block_of: dict[int, int]
 
@@ -58,7 +58,7 @@ class RowLaws:
             if x.probability > 0
         ]
 
-    def _scenario(self, probability: float, p: Array, blocks: tuple[Pattern, ...]) -> _Scenario:
+    def _scenario(self, probability: float, p: Array, blocks: tuple[Pattern, ...]) -> RowScenario:
         block_of = {i: k for k, block in enumerate(blocks) for i in block.features()}
         found: dict[Amplitude, list[int]] = {}
         for i, law in enumerate(self.amplitudes):
@@ -69,7 +69,7 @@ class RowLaws:
             for law, members in found.items()
             for kind in _kinds(np.array(members), p[members], law)
         ]
-        return _Scenario(probability, p, tuple(kinds), blocks, block_of)
+        return RowScenario(probability, p, tuple(kinds), blocks, block_of)
 
     def __call__(self, i: int, weights: Array, noise: float) -> list[tuple[float, RowLaw]]:
         """Probabilities of the scenarios, and what reading `i` hears in them.
@@ -85,7 +85,7 @@ class RowLaws:
             for x in self.scenarios
         ]
 
-    def _parts(self, scenario: _Scenario, weights: Array, i: int = -1) -> list[Part]:
+    def _parts(self, scenario: RowScenario, weights: Array, i: int = -1) -> list[Part]:
         """Of all terms but the block of `i`, and `i` itself."""
         parts: list[Part] = list(_terms(scenario.kinds, i, weights))
         own = scenario.block_of.get(i)
@@ -94,7 +94,7 @@ class RowLaws:
                 parts += self._block(block, weights)
         return parts
 
-    def _law(self, scenario: _Scenario, i: int, weights: Array, noise: float) -> RowLaw:
+    def _law(self, scenario: RowScenario, i: int, weights: Array, noise: float) -> RowLaw:
         parts, own = self._parts(scenario, weights, i), scenario.block_of.get(i)
         p = float(scenario.p[i])
         if own is None:
@@ -116,7 +116,7 @@ class RowLaws:
         return [Block(pattern, heard, {j: self.amplitudes[j] for j in members})]
 
 
-def _terms(kinds: tuple[_Kind, ...], i: int, weights: Array) -> Iterator[Terms]:
+def _terms(kinds: tuple[Kind, ...], i: int, weights: Array) -> Iterator[Terms]:
     for kind in kinds:
         w = weights[kind.columns]
         heard = np.flatnonzero((w != 0) & (kind.columns != i))
@@ -126,14 +126,14 @@ def _terms(kinds: tuple[_Kind, ...], i: int, weights: Array) -> Iterator[Terms]:
             yield Terms(w[heard], p, kind.amplitude)
 
 
-def _kinds(members: NDArray[np.intp], p: Array, law: Amplitude) -> Iterator[_Kind]:
+def _kinds(members: NDArray[np.intp], p: Array, law: Amplitude) -> Iterator[Kind]:
     values, counts = np.unique(p, return_counts=True)
     alone = values if values.size == 1 else values[(counts >= _MANY) | (values == 1)]
     for one in alone:
-        yield _Kind(members[p == one], float(one), law)
+        yield Kind(members[p == one], float(one), law)
     others = ~np.isin(p, alone)
     if others.any():
-        yield _Kind(members[others], p[others], law)
+        yield Kind(members[others], p[others], law)
 
 
 def _thinned(blocks: tuple[Pattern, ...], shares: Array) -> tuple[Pattern, ...]:

@@ -1,0 +1,80 @@
+"""Losses of the outputs of a model in blocks, where that takes less than one by one."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import numpy as np
+from numpy.typing import NDArray
+
+from .._check import Array
+from ..channel.many_rows import HEIGHTS, Losses, Outputs, Together
+from ..channel.row_laws import RowLaws
+from ..model.model import Model
+from ..source.features import Features
+
+# Weights in a block: so many that the product pays, so few that they stay in the caches.
+_BLOCK = 2**17
+# Outputs for which the tables of each height pay.
+_ENOUGH = (24, 96)
+# A height that serves fewer of the outputs of a block is not tried again.
+_SERVES = 0.3
+
+
+class Blocks:
+    """Losses of outputs with estimates of errors, infinite where there are none.
+
+    Parameters
+    ----------
+    features : Features
+    rtol : float
+        Relative error to aim at; outputs that miss it are tried on longer contours.
+    rows : int
+        How many outputs there are to be, in all calls.
+    """
+
+    def __init__(self, features: Features, rtol: float, rows: int) -> None:
+        self.laws, self.rtol, self.rows, self.n = RowLaws(features), rtol, rows, len(features)
+        able = all(Together.can(x) for x in self.laws.scenarios)
+        self.heights = [h for h, few in zip(HEIGHTS, _ENOUGH, strict=True) if able and rows >= few]
+        self._known: dict[float, list[Together]] = {}
+
+    def __iter__(self) -> Iterator[slice]:
+        """The outputs, as many at a time as make a block."""
+        step = max(1, _BLOCK // self.n)
+        for start in range(0, self.rows, step):
+            yield slice(start, min(start + step, self.rows))
+
+    def __call__(
+        self, model: Model, rows: NDArray[np.int64], w: Array, *, slopes: bool = False
+    ) -> Losses:
+        """Losses of `rows` of a model, W_ij in `w`, shape (m, n); derivatives with `slopes`."""
+        found = Losses.none(rows.size, w.shape[1], slopes)
+        if model.activation != "relu":
+            return found
+        left = np.arange(rows.size)
+        for height in tuple(self.heights):
+            some = self._at(height, model, rows[left], w[left], slopes)
+            found.improve(left, some)
+            missed = ~(found.error[left] <= self.rtol * found.value[left])
+            if np.mean(~missed) < _SERVES and height != HEIGHTS[-1]:
+                self.heights.remove(height)
+            left = left[missed]
+            if not left.size:
+                break
+        return found
+
+    def _at(
+        self, height: float, model: Model, rows: NDArray[np.int64], w: Array, slopes: bool
+    ) -> Losses:
+        """Those on contours of one height."""
+        if height not in self._known:
+            self._known[height] = [
+                Together(x.kinds, height, self.rtol) for x in self.laws.scenarios
+            ]
+        noise, law = model.output_noise[rows], [self.laws.amplitudes[i] for i in rows]
+        found = []
+        for scenario, together in zip(self.laws.scenarios, self._known[height], strict=True):
+            outputs = Outputs(rows, w, model.b[rows], noise, scenario.p[rows], law)
+            found.append((scenario.probability, together(outputs, slopes=slopes)))
+        return Losses.mixture(found)

@@ -1,0 +1,445 @@
+r"""Losses of many outputs at once, and their derivatives in every weight, by products of matrices.
+
+The integral of `rugtheory.channel.inversion` on Re s > 0 alone,
+
+.. math:: E(x - v_+)^2 = p\,E u^2 + \frac1{2πi} \int [p K(as) + (1-p)\,2 s^{-3}]\, e^{sb}\,
+    E[e^{sZ}; Z ≠ 0]\, ds + \text{what is left with all others off},
+
+with K(as) = 2 s⁻² (E e^{asu}/s - E u e^{asu}), for all rows at the nodes of a few contours.  A row
+is measured in units of what it hears on the side that passes the ReLU, so that rows of very
+different size share nodes, and :math:`\log E e^{sZ}` is a product with a `WeightTable`.  Its
+derivative in a weight is the adjoint of the same product.
+
+Errors are those of the inversion of one row: images are bounded, what is cut off is judged by sums
+cut off earlier, and that of the table is measured where it is largest.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from .._check import Array
+from ..source.amplitude import Amplitude, Complex
+from ..theory.loss import LossGradient, loss_gradient, reduced_loss
+from .inversion import cut_off, windows
+from .row_laws import Kind, RowScenario
+from .weight_table import Axis, MomentTable, OddsRange, Spread, WeightTable
+
+_EPS = float(np.finfo(float).eps)
+# Real s at which the transform of a row is looked at, in inverse units of the row; at _ALPHAS of
+# them there are contours, whose periods times α are _TURNS.
+_PROBES = np.array([0.25, 0.5, 1, 2, 3, 4, 5.5, 8, 11, 16, 22, 32])
+_ALPHAS, _TURNS = (1, 3, 5, 7, 9), (20.0, 28.0, 36.0, 48.0, 64.0, 96.0)
+# Heights of contours, in inverse units of the row.
+HEIGHTS = (200.0, 800.0)
+_MOST_NODES = 2048
+# Where sums are cut off to be compared: of rows of many terms the shorter ones say little.
+_CUTS = (0.85, 0.7, 0.6, 0.5)
+_HALF_PHASE = 0.9
+# Terms below this part of a row are left out; weights are numbers above.
+_NEGLIGIBLE = 1e-14
+_ROUNDING = 4e-15
+# Error of a logarithm that a bound may have.
+_ROUGH = 1e-3
+_FAR_OUT = 30.0
+# Part of the tolerance that images may take, of a loss of p² E u².
+_IMAGES = 0.1
+
+
+class Contour(NamedTuple):
+    """Nodes α + ih(k + ½), h = 2π/period, up to some height."""
+
+    probe: int
+    period: float
+    nodes: Complex
+
+    @classmethod
+    def every(cls, height: float) -> list[Contour]:
+        """By number of nodes."""
+        found = []
+        for probe in _ALPHAS:
+            for turn in _TURNS:
+                alpha = _PROBES[probe]
+                period = turn / alpha
+                size = int(np.ceil(height * period / (2 * np.pi)))
+                y = (np.arange(size) + 0.5) * (2 * np.pi / period)
+                found.append(cls(probe, period, alpha + 1j * y))
+        return sorted((x for x in found if x.nodes.size <= _MOST_NODES), key=lambda x: x.nodes.size)
+
+
+@dataclass(frozen=True)
+class Outputs:
+    """Some outputs of a model: own feature, weights of all features, bias and noise.
+
+    Attributes
+    ----------
+    rows : ndarray of int, shape (m,)
+    w : ndarray, shape (m, n)
+    b, noise, p : ndarray, shape (m,)
+    law : sequence of m amplitude laws
+    """
+
+    rows: NDArray[np.int64]
+    w: Array
+    b: Array
+    noise: Array
+    p: Array
+    law: list[Amplitude]
+
+    @cached_property
+    def a(self) -> Array:
+        """Diagonal."""
+        return self.w[np.arange(self.rows.size), self.rows]
+
+    def by_law(self) -> Iterable[tuple[Amplitude, NDArray[np.int64]]]:
+        """The outputs of each amplitude law."""
+        for law in dict.fromkeys(self.law):
+            yield law, np.flatnonzero([x == law for x in self.law])
+
+
+@dataclass(frozen=True)
+class Losses:
+    """Losses of some outputs, estimates of errors, and derivatives if they were asked for.
+
+    Attributes
+    ----------
+    value, error : ndarray, shape (m,)
+    by_w : ndarray, shape (m, n), or None
+        In all weights of the rows, the diagonal too.
+    by_b, by_noise : ndarray, shape (m,), or None
+        In the bias, and in the square of the noise.
+    """
+
+    value: Array
+    error: Array
+    by_w: Array | None = None
+    by_b: Array | None = None
+    by_noise: Array | None = None
+
+    @classmethod
+    def none(cls, m: int, n: int, slopes: bool) -> Losses:
+        """Nothing known of `m` outputs: errors are infinite."""
+        known = np.full(m, np.nan), np.full(m, np.inf)
+        return cls(*known, *((np.zeros((m, n)), *np.zeros((2, m))) if slopes else ()))
+
+    def improve(self, at: NDArray[np.int64], by: Losses) -> None:
+        """Take those of the outputs `at` from others where their errors are less."""
+        better = by.error < self.error[at]
+        for name in ("value", "error", "by_w", "by_b", "by_noise"):
+            mine, new = getattr(self, name), getattr(by, name)
+            if mine is not None:
+                mine[at[better]] = new[better]
+
+    @classmethod
+    def mixture(cls, found: Sequence[tuple[float, Losses]]) -> Losses:
+        """Means of losses, errors and derivatives with these shares."""
+
+        def mean(name: str) -> Any:
+            values = [(share, getattr(one, name)) for share, one in found]
+            return None if values[0][1] is None else sum(share * x for share, x in values)
+
+        return cls(*(mean(x) for x in ("value", "error", "by_w", "by_b", "by_noise")))
+
+
+class Together:
+    """Losses of outputs that hear independent features of a few kinds.
+
+    Parameters
+    ----------
+    kinds : sequence of Kind
+        All features; on with less than an even chance, amplitudes with a density.
+    height : float
+        Of the contours, in inverse units of a row.
+    """
+
+    def __init__(self, kinds: tuple[Kind, ...], height: float, rtol: float) -> None:
+        self.kinds, self.axis, self.rtol = kinds, Axis(_HALF_PHASE / height), rtol
+        self.odds = [np.broadcast_to(k.p / (1 - k.p), k.columns.shape) for k in kinds]
+        self.ranges = [OddsRange.of(x) for x in self.odds]
+        self.contours = Contour.every(height)
+        self.probes = _Tables(self, _PROBES.astype(complex))
+        self.tables: dict[int, _Tables] = {}
+        self.bins = [np.zeros(0, np.int64) for _ in kinds]
+
+    @staticmethod
+    def can(scenario: RowScenario) -> bool:
+        """Whether features are of the kind this is for."""
+        kinds = scenario.kinds
+        return (
+            bool(kinds)
+            and not scenario.blocks
+            and all(np.max(k.p) < 0.5 and k.amplitude.atoms() is None for k in kinds)
+        )
+
+    def __call__(self, outputs: Outputs, *, slopes: bool = False) -> Losses:
+        """Losses of these outputs, a few at a time; derivatives with `slopes`."""
+        return _Block(self, outputs).losses(slopes)
+
+
+class _Tables:
+    """Those of all kinds of features at the nodes of a contour."""
+
+    def __init__(self, of: Together, nodes: Complex) -> None:
+        self.nodes, self.axis = nodes, of.axis
+        self.heard = [
+            WeightTable(k.amplitude, r, nodes, of.axis)
+            for k, r in zip(of.kinds, of.ranges, strict=True)
+        ]
+        self.error = max(k.amplitude.transform_error for k in of.kinds)
+        self._own: dict[Amplitude, MomentTable] = {}
+
+    def own(self, law: Amplitude) -> MomentTable:
+        """Of the feature of an output."""
+        return self._own.setdefault(law, MomentTable(law, self.nodes, self.axis))
+
+
+class _Block:
+    """A few outputs, their weights taken apart."""
+
+    def __init__(self, of: Together, outputs: Outputs) -> None:
+        self.of, self.outputs, self.m = of, outputs, outputs.rows.size
+        w, own = outputs.w, np.arange(self.m)
+        law = outputs.law
+        # Terms on the side that passes, and the own feature.
+        size = np.zeros(self.m)
+        for k in of.kinds:
+            some = w[:, k.columns]
+            up, down = k.amplitude.end > 0, k.amplitude.start < 0
+            side = np.abs(some) if up and down else np.maximum(some if up else -some, 0.0)
+            size += k.amplitude.second_moment * np.einsum("ij,ij->i", side, side)
+        a = outputs.a
+        rms = np.array([x.rms for x in law])
+        # The diagonal is among the weights, if it is positive.
+        unit = np.sqrt(size + (a * rms) ** 2 + outputs.noise**2)
+        unit = np.where(unit > 0, unit, np.abs(outputs.b))
+        self.unit = unit = np.where(unit > 0, unit, 1.0)
+        self.a, self.b, self.tau = a / unit, outputs.b / unit, outputs.noise / unit
+        scaled = w / unit[:, None]
+        left_out = np.abs(scaled) < _NEGLIGIBLE
+        left_out[own, outputs.rows] = True
+        self.left_out = left_out
+        self.spreads, self.log_none = [], np.zeros(self.m)
+        self.scaled = scaled
+        for k, odds, within, known in zip(of.kinds, of.odds, of.ranges, of.bins, strict=True):
+            gone = left_out[:, k.columns]
+            off = -np.log1p(odds)  # log(1 - p)
+            self.log_none += (~gone) @ off
+            spread = Spread.of(scaled[:, k.columns], gone, of.axis, odds, within, known)
+            self.spreads.append(spread)
+        of.bins = [x.bins for x in self.spreads]
+        self.sums = [x.sums() for x in self.spreads]
+
+    def exponent(self, tables: _Tables, rows: NDArray[np.int64]) -> tuple[Complex, Array]:
+        """Q of some rows at the nodes of tables, and the error of it."""
+        nodes = tables.nodes.size
+        both, error = np.zeros((rows.size, 2 * nodes)), np.zeros((rows.size, nodes))
+        for table, spread, sums in zip(tables.heard, self.spreads, self.sums, strict=True):
+            coefficients, errors = table(spread.bins)
+            both += sums[rows] @ coefficients
+            error += spread.counts(sums[rows]) @ errors
+        return both[:, :nodes] + 1j * both[:, nodes:], error
+
+    def own(
+        self, tables: _Tables, rows: NDArray[np.int64], *, slope: bool = False
+    ) -> tuple[Complex, Array]:
+        """E u^k e^{asu} of some rows, k = 0, 1, and 2 with `slope`; errors of the first two."""
+        found = np.empty((2 + slope, rows.size, tables.nodes.size), np.complex128)
+        error = np.empty((2, rows.size, tables.nodes.size))
+        for law, some in self.outputs.by_law():
+            at = np.flatnonzero(np.isin(rows, some))
+            if at.size:
+                found[:, at], error[:, at] = tables.own(law)(self.a[rows[at]], slope=slope)
+        return found, error
+
+    def log_bounds(self) -> Array:
+        """Log of Chernoff's bound on the integrals at the probes, +inf where there is none."""
+        o, s = self.outputs, _PROBES
+        everyone = np.arange(self.m)
+        q, error = self.exponent(self.of.probes, everyone)
+        (m0, m1), inexact = self.own(self.of.probes, everyone)
+        m0, m1 = m0.real, m1.real
+        for law, some in o.by_law():
+            if law.start < 0:
+                m1[some] = law.reach * m0[some]
+        with np.errstate(over="ignore", invalid="ignore", divide="ignore"):
+            # In units of the row: E u e^{asu} against E e^{asu}/s.
+            p = o.p[:, None]
+            kernel = p * (m0 / s + m1 / self.unit[:, None]) * 2 / s + (1 - p) * 2 / s**2
+            heard = self.log_none[:, None] + np.where(q.real < 30, np.log(np.expm1(q.real)), q.real)
+            log = np.log(kernel) + heard + np.multiply.outer(self.b, s)
+            log += 0.5 * np.multiply.outer(self.tau, s) ** 2
+        self.heard = q.real
+        return np.where(np.isfinite(log) & (error + inexact[0] <= _ROUGH), log, np.inf)
+
+    def chosen(self, bounds: Array) -> tuple[NDArray[np.int64], Array]:
+        """The contour of each row, -1 if there is none; logs of bounds on its images."""
+        best = np.full(self.m, -1)
+        images, score = np.full(self.m, np.inf), np.full(self.m, np.inf)
+        floor = np.log(_IMAGES * self.of.rtol * self.outputs.p**2) + np.log(
+            [x.second_moment for x in self.outputs.law]
+        )
+        floor -= 2 * np.log(self.unit)
+        for c, contour in enumerate(self.of.contours):
+            at = contour.probe
+            away = np.abs(_PROBES - _PROBES[at]) * contour.period
+            with np.errstate(invalid="ignore"):
+                shifted = bounds - away
+            left, right = shifted[:, :at].min(axis=1), shifted[:, at + 1 :].min(axis=1)
+            image = np.logaddexp(left, right) + np.log(4)
+            rounding = bounds[:, at] + np.log(4 * _EPS)
+            worse = np.maximum(np.logaddexp(image, rounding), floor)
+            take = worse < score - 1e-9
+            best[take], images[take], score[take] = c, image[take], worse[take]
+        return best, images
+
+    def losses(self, slopes: bool) -> Losses:
+        """In the units of the features."""
+        o, unit = self.outputs, self.unit
+        m2 = np.array([x.second_moment for x in o.law])
+        bounds = self.log_bounds()
+        best, images = self.chosen(bounds)
+        some = -np.expm1(self.log_none)
+        quiet, quiet_slopes = self._quiet(slopes)
+        known = np.exp(self.log_none) * quiet + o.p * some * m2
+        value, error = known.copy(), _ROUNDING * known
+        value[best < 0], error[best < 0] = np.nan, np.inf
+        every = None
+        if slopes:
+            every = _Slopes(self)
+            every.add_quiet(quiet_slopes, np.exp(self.log_none))
+        for c in np.unique(best[best >= 0]):
+            rows = np.flatnonzero(best == c)
+            if c not in self.of.tables:
+                self.of.tables[int(c)] = _Tables(self.of, self.of.contours[c].nodes)
+            tables = self.of.tables[int(c)]
+            found = self._integral(self.of.contours[c], tables, rows, every)
+            value[rows] += unit[rows] ** 2 * found[0]
+            error[rows] += unit[rows] ** 2 * (found[1] + np.exp(images[rows]))
+        if every is None:
+            return Losses(value, error)
+        return Losses(value, error, *every.finished())
+
+    def _quiet(self, slopes: bool) -> tuple[Array, LossGradient | None]:
+        """Loss with all others off, and its slopes in a, b and σ."""
+        o = self.outputs
+        a = np.where(
+            np.abs(o.a) > 1e-30 * o.noise, o.a, 1e-30 * o.noise
+        )  # the formula divides the noise by it
+        sigma = np.divide(o.noise, np.abs(a), out=np.zeros_like(a), where=a != 0)
+        loss, gradient = np.empty(self.m), np.zeros((3, self.m))
+        for law, some in o.by_law():
+            arguments = a[some], o.b[some], sigma[some], o.p[some]
+            loss[some] = reduced_loss(*arguments, amplitude=law)
+            if slopes:
+                found = loss_gradient(*arguments, amplitude=law)
+                gradient[:, some] = found.a, found.b, found.sigma
+        return loss, LossGradient(*gradient) if slopes else None
+
+    def _integral(
+        self,
+        contour: Contour,
+        tables: _Tables,
+        rows: NDArray[np.int64],
+        slopes: _Slopes | None,
+    ) -> tuple[Array, Array]:
+        """Of some rows on a contour, and all errors but those of images; in units of the row."""
+        s, o, unit = contour.nodes, self.outputs, self.unit[rows, None]
+        q, inexact = self.exponent(tables, rows)
+        p, factor = o.p[rows, None], 2 / contour.period
+        rest = np.multiply.outer(self.b[rows], s) + self.log_none[rows, None]
+        rest = rest + 0.5 * np.multiply.outer(self.tau[rows], s) ** 2
+        full = np.exp(q + rest)
+        value = full - np.exp(rest)
+        near = np.abs(q) < 1
+        value[near] = np.expm1(q[near]) * np.exp(rest[near])
+        own, missed = self.own(tables, rows, slope=slopes is not None)
+        m0, m1 = own[:2]
+        kernel = 2 * p * (m0 / s - m1 / unit) / s**2 + (1 - p) * 2 / s**3
+        terms = (value * kernel).real
+        total, error = cut_off(windows(s.size, _CUTS) @ terms.T)
+        alpha = s[0].real
+        turns = np.abs(s) * (np.abs(self.b[rows, None]) + min(1.0, _FAR_OUT / alpha))
+        laws = tables.error * (1 + 2 * self.heard[rows, contour.probe].max())
+        size = np.abs(full) * (inexact + laws) + _EPS * (4 + turns) * np.abs(value)
+        error = error + np.einsum("ik,ik->i", size, np.abs(kernel))
+        missed = 2 * p * (missed[0] / np.abs(s) + missed[1] / unit) / np.abs(s) ** 2
+        error += np.einsum("ik,ik->i", np.abs(value), missed)
+        if slopes is not None:
+            slopes.add(contour, tables, rows, full, value, kernel, own)
+        return factor * total, factor * error
+
+
+class _Slopes:
+    """Derivatives of the losses of a block, collected over contours."""
+
+    def __init__(self, block: _Block) -> None:
+        self.block = block
+        self.by_w = np.zeros_like(block.scaled)
+        self.by_a, self.by_b, self.by_noise = np.zeros((3, block.m))
+
+    def add_quiet(self, gradient: LossGradient | None, none: Array) -> None:
+        """What is left with all others off: L(a, b, τ/|a|)."""
+        assert gradient is not None
+        o = self.block.outputs
+        a = np.where(o.a != 0, o.a, 1.0)
+        sigma = o.noise / np.abs(a)
+        self.by_a += none * np.where(o.a != 0, gradient.a - gradient.sigma * sigma / a, gradient.a)
+        self.by_b += none * gradient.b
+        noisy = o.noise > 0
+        slope = gradient.sigma / np.abs(a) / (2 * np.where(noisy, o.noise, 1.0))
+        self.by_noise += none * np.where(noisy, slope, 0.0)
+
+    def add(
+        self,
+        contour: Contour,
+        tables: _Tables,
+        rows: NDArray[np.int64],
+        full: Complex,
+        value: Complex,
+        kernel: Complex,
+        own: Complex,
+    ) -> None:
+        """Those of the integrals of some rows."""
+        block, s = self.block, contour.nodes
+        unit, p = block.unit[rows], block.outputs.p[rows, None]
+        weights = windows(s.size, _CUTS)[0] * 2 / contour.period
+        # d/da of (E e^{asu}/s - E u e^{asu}) at a s in units of the row.
+        by_a = 2 * p * (own[1] - own[2] * s / unit[:, None]) / s**2
+        self.by_a[rows] += unit * ((by_a * value).real @ weights)
+        self.by_b[rows] += unit * ((kernel * value * s).real @ weights)
+        self.by_noise[rows] += 0.5 * ((kernel * value * s * s).real @ weights)
+        moved = kernel * full * weights
+        both = np.concatenate([moved.real, -moved.imag], axis=1)
+        for table, spread, sums, k in zip(
+            tables.heard, block.spreads, block.sums, block.of.kinds, strict=True
+        ):
+            coefficients, _ = table(spread.bins)
+            sensitivity = np.zeros_like(sums)
+            sensitivity[rows] = both @ coefficients.T
+            self.by_w[:, k.columns] += unit_scaled(spread.slopes(sensitivity), block.unit)
+
+    def finished(self) -> tuple[Array, Array, Array]:
+        """Slopes in the weights, the bias, and the square of the noise."""
+        block = self.block
+        o, axis = block.outputs, block.of.axis
+        bins, _ = axis.place(block.scaled)
+        stretch = axis.stretch(bins, block.scaled)
+        by_w = self.by_w / stretch
+        # A term too small to be seen moves the mean of what is heard.
+        for k, odds in zip(block.of.kinds, block.of.odds, strict=True):
+            means = odds / (1 + odds) * k.amplitude.mean
+            gone = block.left_out[:, k.columns]
+            by_w[:, k.columns] += np.where(gone, means * self.by_b[:, None], 0.0)
+        by_w[np.arange(block.m), o.rows] = self.by_a
+        return by_w, self.by_b, self.by_noise
+
+
+def unit_scaled(slopes: Array, unit: Array) -> Array:
+    """Of losses in units of the square of the row, in weights in units of the row."""
+    return slopes * unit[:, None]
