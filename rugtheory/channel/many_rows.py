@@ -34,8 +34,8 @@ from .weight_table import Axis, MomentTable, OddsRange, Spread, WeightTable
 _EPS = float(np.finfo(float).eps)
 # Real s at which the transform of a row is looked at, in inverse units of the row; at _ALPHAS of
 # them there are contours, whose periods times α are _TURNS.
-_PROBES = np.array([0.25, 0.5, 1, 2, 3, 4, 5.5, 8, 11, 16, 22, 32])
-_ALPHAS, _TURNS = (1, 3, 5, 7, 9), (20.0, 28.0, 36.0, 48.0, 64.0, 96.0)
+_PROBES = np.array([0.02, 0.06, 0.12, 0.25, 0.5, 1, 2, 3, 4, 5.5, 8, 11, 16, 22, 32])
+_ALPHAS, _TURNS = (4, 5, 6, 8, 10, 12), (20.0, 28.0, 36.0, 48.0, 64.0, 96.0)
 # Heights of contours, in inverse units of the row.
 HEIGHTS = (200.0, 800.0)
 _MOST_NODES = 2048
@@ -47,6 +47,8 @@ _NEGLIGIBLE = 1e-14
 _ROUNDING = 4e-15
 # Error of a logarithm that a bound may have.
 _ROUGH = 1e-3
+# A row has no branch points nearby below this, see `WeightTable`.
+_SMOOTH = 0.8
 _FAR_OUT = 30.0
 # Part of the tolerance that images may take, of a loss of p² E u².
 _IMAGES = 0.1
@@ -277,6 +279,20 @@ class _Block:
         self.heard = q.real
         return np.where(np.isfinite(log) & (error + inexact[0] <= _ROUGH), log, np.inf)
 
+    def _smooth(self) -> NDArray[np.bool_]:
+        """At which probes no logarithm of a row has a branch point nearby, shape (m, probes)."""
+        smooth = np.ones((self.m, _PROBES.size), np.bool_)
+        for k, within in zip(self.of.kinds, self.of.ranges, strict=True):
+            w = self.scaled[:, k.columns]
+            for end in (w.max(axis=1), w.min(axis=1)):
+                t = np.multiply.outer(end, _PROBES)
+                with np.errstate(over="ignore", invalid="ignore", divide="ignore"):
+                    growth = within.most * k.amplitude.transform(t.astype(complex), 0).real
+                smooth &= (
+                    np.isfinite(growth) & (growth < _SMOOTH) & (t < 0.85 * k.amplitude.abscissa)
+                )
+        return smooth
+
     def chosen(self, bounds: Array) -> tuple[NDArray[np.int64], Array]:
         """The contour of each row, -1 if there is none; logs of bounds on its images."""
         best = np.full(self.m, -1)
@@ -285,6 +301,7 @@ class _Block:
             [x.second_moment for x in self.outputs.law]
         )
         floor -= 2 * np.log(self.unit)
+        smooth = self._smooth()
         for c, contour in enumerate(self.of.contours):
             at = contour.probe
             away = np.abs(_PROBES - _PROBES[at]) * contour.period
@@ -294,7 +311,7 @@ class _Block:
             image = np.logaddexp(left, right) + np.log(4)
             rounding = bounds[:, at] + np.log(4 * _EPS)
             worse = np.maximum(np.logaddexp(image, rounding), floor)
-            take = worse < score - 1e-9
+            take = smooth[:, at] & (worse < score - 1e-9)
             best[take], images[take], score[take] = c, image[take], worse[take]
         return best, images
 

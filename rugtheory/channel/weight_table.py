@@ -121,15 +121,9 @@ class MomentTable:
         checks = np.cos(np.pi * _CHECKS / ORDER)
         fitted = np.vander(checks, ORDER, increasing=True) @ coefficients
         error = 2 * np.abs(fitted - self._values(k, checks)).max(axis=1)
-        bad = ~np.isfinite(error).all()
-        return (
-            (0 * to_powers @ self._values(0.0, x), error * 0 + _NEVER)
-            if bad
-            else (
-                coefficients,
-                error,
-            )
-        )
+        bad = ~np.isfinite(error).all(axis=0)
+        coefficients[:, :, bad], error[:, bad] = 0.0, _NEVER
+        return coefficients, error
 
     def _values(self, k: float, x: Array) -> Complex:
         a = self.axis.weights(np.full(x.size, k), x)
@@ -251,17 +245,20 @@ class WeightTable:
             return np.stack([log1p(np.asarray(o * mgf, np.complex128)) / o for o in odds])
 
     def _regular(self, k: Array) -> NDArray[np.bool_]:
-        """Where the logarithm has no branch points; shape (bins, nodes)."""
+        """Where the logarithm has no branch points; shape (bins, nodes).
+
+        Next to them, where o E e^{wu Re s} is not below 1; none on the real axis.
+        """
         law, ends = self.law, self.axis.weights(k, np.array([-1.0, 1.0]))
-        real, back = np.unique(self.nodes.real, return_inverse=True)
-        t = np.multiply.outer(ends, real)
+        t = np.multiply.outer(ends, self.nodes.real)
         inside = (t < 0.9 * law.abscissa) & (t > 0.9 * law.least_abscissa)
         inside &= t * law.extent < _MOST_GROWTH
         if law.start < 0:
             inside &= t * law.extent > -_MOST_GROWTH
-        growth = self.range.most * law.transform(np.where(inside, t, 0.0).astype(complex), 0).real
-        regular = np.asarray(np.all(inside & (growth < _REGULAR), axis=1), np.bool_)
-        return regular[:, back]
+        real, back = np.unique(np.where(inside, t, 0.0), return_inverse=True)
+        growth = self.range.most * law.transform(real.astype(complex), 0).real
+        apart = (growth < _REGULAR)[back].reshape(t.shape) | (self.nodes.imag == 0)
+        return np.asarray(np.all(inside & apart, axis=1), np.bool_)
 
 
 @dataclass(frozen=True)
