@@ -57,7 +57,7 @@ class Blocks:
             some = self._at(height, model, rows[left], w[left], slopes)
             found.improve(left, some)
             missed = ~(found.error[left] <= self.rtol * found.value[left])
-            if np.mean(~missed) < _SERVES and height != HEIGHTS[-1]:
+            if not slopes and np.mean(~missed) < _SERVES and height != HEIGHTS[-1]:
                 self.heights.remove(height)
             left = left[missed]
             if not left.size:

@@ -1,0 +1,231 @@
+"""Descent on the exact loss: what is minimised, in which coordinates, and the steps."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+
+import numpy as np
+import scipy
+
+from .._check import Array
+from ..model.model import Model
+from .columns import dead_features, each_row
+from .gradient import Gradient
+
+# L-BFGS: pairs kept, and steps before it starts anew.
+_PAIRS, _STEPS = 30, 1000
+# Of the objective where there is no contour: far above all others.
+_NOWHERE = 50.0
+# First weight of the penalty on couplings, factor of the next, and how many there are.
+_PENALTY, _HARDER, _PENALTIES = 0.1, 10.0, 6
+# Couplings aim at this part of the cap.
+_BELOW = 0.99
+# A round that gains less than this in the log of the loss is the last.
+_NO_GAIN = 1e-9
+
+
+@dataclass(frozen=True)
+class Coordinates:
+    """How a vector stands for a model.
+
+    With noise in the hidden units, the columns of W_in have mean square length 1.
+    """
+
+    n: int
+    n_dense: int
+    tied: bool
+    noise: float
+
+    def model(self, x: Array) -> Model:
+        """The model at `x`."""
+        size = self.n * self.n_dense
+        w_in = x[:size].reshape(self.n_dense, self.n)
+        if self.noise:
+            w_in = w_in * (np.sqrt(self.n) / np.linalg.norm(w_in))
+        w_out = None if self.tied else x[size : 2 * size].reshape(self.n, self.n_dense)
+        return Model(w_in, w_out, x[-self.n :], hidden_noise=self.noise)
+
+    def vector(self, model: Model) -> Array:
+        """The point of a model."""
+        weights = [model.w_in.ravel()] if self.tied else [model.w_in.ravel(), model.w_out.ravel()]
+        return np.concatenate([*weights, model.b])
+
+    def slope(self, x: Array, w_in: Array, w_out: Array, b: Array) -> Array:
+        """The gradient in `x` from that in weights and biases."""
+        if self.tied:
+            return np.concatenate([(w_in + w_out.T).ravel(), b])
+        by_in = w_in.ravel()
+        if self.noise:
+            length = np.linalg.norm(x[: by_in.size])
+            radial = x[: by_in.size] / length
+            by_in = (by_in - radial * (radial @ by_in)) * (np.sqrt(self.n) / length)
+        return np.concatenate([by_in, w_out.ravel(), b])
+
+
+@dataclass(frozen=True)
+class Objective:
+    """Log of the loss, with a penalty on large weights and on couplings above a cap.
+
+    Attributes
+    ----------
+    gradient : Gradient
+    at : Coordinates
+    decay : float
+        Half of it times the sum of squared weights is added to the loss.
+    cap : float
+        On |W_ij|/W_ii of features that are alive.
+    penalty : float
+        Of what is above the cap.
+    """
+
+    gradient: Gradient
+    at: Coordinates
+    decay: float = 0.0
+    cap: float = np.inf
+    penalty: float = 0.0
+
+    def __call__(self, x: Array) -> tuple[float, Array, float]:
+        """Value, gradient, and the loss itself."""
+        model = self.at.model(x)
+        found = self.gradient(model)
+        if not np.isfinite(found.loss):
+            return _NOWHERE, np.zeros_like(x), np.inf
+        squares = float(np.sum(model.w_in**2) + np.sum(model.w_out**2))
+        total = found.loss + self.decay / 2 * squares
+        by_in = (found.w_in + self.decay * model.w_in) / total
+        by_out = (found.w_out + self.decay * model.w_out) / total
+        value = float(np.log(total))
+        if self.penalty and np.isfinite(self.cap):
+            above, in_, out = _above(model, _BELOW * self.cap)
+            value += self.penalty * above
+            by_in, by_out = by_in + self.penalty * in_, by_out + self.penalty * out
+        return value, self.at.slope(x, by_in, by_out, found.b / total), found.loss
+
+
+def coupling(model: Model) -> float:
+    """Largest |W_ij|/W_ii, j ≠ i, over features i that are alive; 0 if none is."""
+    return max((float(over.max()) for _, over, _ in _ratios(model)), default=0.0)
+
+
+def _ratios(model: Model) -> Iterator[tuple[int, Array, Array]]:
+    """|W_ij|/W_ii, 0 for j = i, and the signs of W_ij, of each feature alive."""
+    alive = np.flatnonzero(~dead_features(model.diagonal))
+    for i, row in each_row(model, alive):
+        ratio = np.abs(row) / row[i]
+        ratio[i] = 0.0
+        yield i, ratio, np.sign(row)
+
+
+def _above(model: Model, cap: float) -> tuple[float, Array, Array]:
+    """Mean over features of Σ_j (|W_ij|/W_ii - cap)₊², and its gradient in the weights."""
+    n, total = model.n_sparse, 0.0
+    by_in, by_out = np.zeros_like(model.w_in), np.zeros_like(model.w_out)
+    for i, ratio, sign in _ratios(model):
+        over = np.maximum(ratio - cap, 0.0)
+        if not over.any():
+            continue
+        total += float(over @ over) / n
+        slope = 2 * over * sign / (n * model.diagonal[i])
+        slope[i] = -2 * float(over @ ratio) / (n * model.diagonal[i])
+        by_in += np.outer(model.w_out[i], slope)
+        by_out[i] += model.w_in @ slope
+    return total, by_in, by_out
+
+
+class Stop(Exception):
+    """Ends a descent where it is."""
+
+
+@dataclass
+class Descent:
+    """Steps of L-BFGS from a start, with harder and harder penalties on couplings.
+
+    Attributes
+    ----------
+    objective : Objective
+    steps : int
+        How many there may be.
+    gtol : float
+        Largest entry of the gradient to stop at.
+    each : callable
+        Called with the model and its loss after each step; may raise Stop.
+    x : ndarray
+        Where it is.
+    trajectory : list of float
+        Losses after each step.
+    slope : float
+        Largest entry of the gradient.
+    """
+
+    objective: Objective
+    steps: int
+    gtol: float
+    each: Callable[[Model, float], None]
+    x: Array = field(default_factory=lambda: np.zeros(0))
+    trajectory: list[float] = field(default_factory=list)
+    slope: float = np.inf
+
+    def run(self, start: Array) -> None:
+        """From a start to where no gradient is left or steps are used up."""
+        self.x = start
+        *_, loss = self.objective(start)
+        self.trajectory = [loss]
+        try:
+            for _ in range(_PENALTIES):
+                self._settle()
+                if coupling(self._model) <= self.objective.cap or not self._left:
+                    break
+                self._harder()
+        except Stop:
+            pass
+        self.slope = float(np.abs(self.objective(self.x)[1]).max())
+
+    @property
+    def _model(self) -> Model:
+        return self.objective.at.model(self.x)
+
+    @property
+    def _left(self) -> int:
+        return self.steps + 1 - len(self.trajectory)
+
+    def _harder(self) -> None:
+        o = self.objective
+        self.objective = Objective(
+            o.gradient, o.at, o.decay, o.cap, o.penalty * _HARDER if o.penalty else _PENALTY
+        )
+
+    def _settle(self) -> None:
+        """L-BFGS, started anew as long as that helps."""
+        while self._left:
+            before = self.objective(self.x)[0]
+            found = scipy.optimize.minimize(
+                self._evaluated,
+                self.x,
+                jac=True,
+                method="L-BFGS-B",
+                callback=self._stepped,
+                options={
+                    "maxcor": _PAIRS,
+                    "maxiter": min(self._left, _STEPS),
+                    "maxfun": 10**9,
+                    "ftol": 0.0,
+                    "gtol": self.gtol,
+                },
+            )
+            done = float(np.abs(found.jac).max()) <= self.gtol
+            if done or before - found.fun < _NO_GAIN:
+                break
+
+    def _evaluated(self, x: Array) -> tuple[float, Array]:
+        value, slope, loss = self.objective(x)
+        self._last = x.copy(), loss
+        return value, slope
+
+    def _stepped(self, x: Array) -> None:
+        known, loss = self._last
+        if not np.array_equal(known, x):
+            loss = self.objective(x)[2]
+        self.x = x.copy()
+        self.trajectory.append(loss)
+        self.each(self.objective.at.model(self.x), loss)

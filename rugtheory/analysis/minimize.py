@@ -1,0 +1,249 @@
+r"""The least exact loss of weights, by descent on the exact gradient: training without data.
+
+What is minimised is the logarithm of the loss, by L-BFGS in W_in, W_out and b, with
+
+* an L2 penalty on the weights, if there is a `weight_decay`;
+* a quadratic penalty on couplings |W_ij|/W_ii above a cap, of features that are alive, raised until
+  none is above.  Without a cap the loss may fall for ever: as p grows, weights are better that
+  silence an output whenever others are on, the more so the larger they are;
+* W_in scaled to columns of mean square length 1 where there is noise in the hidden units, which
+  larger weights would drown.
+
+Errors of the loss are watched on the way: each output is taken on contours that serve it, and what
+is reported in the end is `exact_loss`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+
+import numpy as np
+
+from .. import _check
+from .._check import Array
+from .._value import ByValue
+from ..model.model import Model, check_fit
+from ..source.features import Features, check_features
+from ..source.sparse import on_law
+from ..theory.optimum import optimum
+from .curvature import lowest_curvatures
+from .descent import Coordinates, Descent, Objective, Stop, coupling
+from .exact import exact_loss
+from .gradient import Gradient
+from .statistics import interference_variance
+
+# Couplings are at their cap from this part of it on.
+_AT_CAP = 0.98
+# An eigenvalue below this part of the largest is a way down.
+_DOWN = -1e-3
+# Relative error of the loss reported.
+_TRUTH = 1e-7
+
+
+@dataclass(frozen=True, eq=False)
+class Minimum(ByValue):
+    """Weights found by descent.
+
+    Attributes
+    ----------
+    model : Model
+    loss, error : float
+        Its loss, by `exact_loss`, and the numerical error of that, meant as a bound.
+    losses : ndarray, shape (n_sparse,)
+        Mean squared error of each output.
+    trajectory : ndarray
+        The loss after each step, first that of the start.
+    gradient : float
+        Largest entry of the gradient of what was minimised, the log of the loss and penalties.
+    coupling : float
+        Largest |W_ij|/W_ii, j ≠ i, over features i that are alive.
+    curvature : ndarray
+        The lowest eigenvalues of the Hessian of the log of the loss, in units of the largest one,
+        but for the directions in which W stays the same; empty if none were asked for.
+    verdict : str
+        "minimum": no gradient is left, and no negative curvature was found; "saddle": there is
+        some; "stationary": no gradient is left, curvature was not asked for; "at the cap": the same
+        with couplings at their cap; "stopped": steps were used up, or descent found no better
+        point, before the gradient was as small as asked for.
+    """
+
+    model: Model
+    loss: float
+    error: float
+    losses: Array
+    trajectory: Array
+    gradient: float
+    coupling: float
+    curvature: Array
+    verdict: str
+
+
+def minimize(
+    features: Features,
+    n_dense: int,
+    *,
+    init: str | Model = "random",
+    seed: int | np.random.Generator = 0,
+    max_coupling: float | None = 10.0,
+    hidden_noise: float = 0.0,
+    tied: bool = False,
+    weight_decay: float = 0.0,
+    steps: int = 5000,
+    gtol: float = 1e-6,
+    rtol: float = 1e-4,
+    curvature: int = 0,
+    progress: Callable[[Iterable[int]], Iterable[int]] = iter,
+    callback: Callable[[Model, float], None] | None = None,
+) -> Minimum:
+    """Weights of least exact loss, by descent from a start: no samples, no step sizes.
+
+    Parameters
+    ----------
+    features : Features
+        Such as `exact_gradient` takes.
+    n_dense : int
+        Hidden units.
+    init : "random" or Model
+        Random unit columns of W_in with the best decoder for Gaussian interference, or weights to
+        go on from, those of a structure or of training.
+    seed : int or Generator
+        For a random start.
+    max_coupling : float > 0, optional
+        Cap on |W_ij|/W_ii over features that are alive; None for none.
+    hidden_noise : float ≥ 0
+        Noise in the hidden units, against columns of W_in of mean square length 1.
+    tied : bool
+        Whether W_out is the transpose of W_in; not with `hidden_noise`.
+    weight_decay : float ≥ 0
+        Adds weight_decay/2 times the sum of the squares of W_in and W_out to the loss.
+    steps : int
+        Of descent, at most.
+    gtol : float
+        Largest entry of the gradient of the log of the loss to stop at.
+    rtol : float
+        Estimated error of each loss on the way.  True errors are far smaller.
+    curvature : int
+        How many of the lowest eigenvalues of the Hessian to find at the end.
+    progress : callable
+        Wraps the iterable of steps, to show progress.
+    callback : callable, optional
+        Called with the model and its loss after each step.  A StopIteration from it ends the
+        descent there.
+
+    Returns
+    -------
+    Minimum
+
+    Raises
+    ------
+    ValueError, TypeError
+        If an argument is outside its range, there is no gradient for such features, or no contour
+        serves the start.
+
+    Notes
+    -----
+    A minimum found is a local one: take several seeds.  The weights are those of the last step;
+    if a cap is exceeded after the last penalty, by less than the reported `coupling` says.
+
+    Examples
+    --------
+    Two features in one hidden unit end as a pair, v and -v, which loses p²/6 up to the gain of the
+    best a and b.
+
+    >>> import rugtheory as rt
+    >>> found = rt.minimize(rt.Identical(2, 0.05), 1, seed=1)
+    >>> bool(found.loss < 0.05**2 / 6)
+    True
+    """
+    check_features(features)
+    n, n_dense = len(features), _check.count("n_dense", n_dense, 1)
+    cap = np.inf
+    if max_coupling is not None:
+        cap = float(_check.positive("max_coupling", _check.scalar("max_coupling", max_coupling)))
+    noise = float(_check.nonnegative("hidden_noise", _check.scalar("hidden_noise", hidden_noise)))
+    decay = float(_check.nonnegative("weight_decay", _check.scalar("weight_decay", weight_decay)))
+    steps, gtol = _check.count("steps", steps, 0), _check.tolerance("gtol", gtol)
+    curvature = _check.count("curvature", curvature, 0)
+    _check.function("progress", progress)
+    if _check.boolean("tied", tied) and noise:
+        raise ValueError(f"tied must be False with hidden_noise, got hidden_noise = {noise}")
+    generator = _check.rng(seed)
+    model = _start(init, features, n_dense, generator)
+    at = Coordinates(n, n_dense, tied, noise)
+    objective = Objective(Gradient(features, _check.tolerance("rtol", rtol)), at, decay, cap)
+    bar = iter(progress(range(steps)))
+
+    def each(model: Model, loss: float) -> None:
+        next(bar, None)
+        if callback is not None:
+            try:
+                callback(model, loss)
+            except StopIteration as stop:
+                raise Stop from stop
+
+    descent = Descent(objective, steps, gtol, each)
+    x = at.vector(model)
+    if not np.isfinite(objective(x)[2]):
+        raise ValueError(f"no contour serves the start, {model!r}: its weights are too large")
+    descent.run(x)
+    next(bar, None)  # a bar closes when nothing is left
+    return _result(descent, features, curvature, generator)
+
+
+def _result(
+    descent: Descent, features: Features, curvature: int, generator: np.random.Generator
+) -> Minimum:
+    objective = descent.objective
+    model = objective.at.model(descent.x)
+    exact = exact_loss(model, features, rtol=_TRUTH)
+    largest = coupling(model)
+    curvatures = np.zeros(0)
+    if curvature:
+        bare = Objective(objective.gradient, objective.at, objective.decay)
+        curvatures = lowest_curvatures(bare, descent.x, curvature, generator)
+    if descent.slope > descent.gtol:
+        verdict = "stopped"
+    elif largest >= _AT_CAP * objective.cap:
+        verdict = "at the cap"
+    elif not curvature:
+        verdict = "stationary"
+    else:
+        verdict = "saddle" if curvatures[0] < _DOWN else "minimum"
+    return Minimum(
+        model=model,
+        loss=exact.mean,
+        error=exact.mean_error,
+        losses=exact.loss,
+        trajectory=np.array(descent.trajectory),
+        gradient=descent.slope,
+        coupling=largest,
+        curvature=curvatures,
+        verdict=verdict,
+    )
+
+
+def _start(
+    init: str | Model, features: Features, n_dense: int, generator: np.random.Generator
+) -> Model:
+    if isinstance(init, Model):
+        check_fit(init, features)
+        if init.n_dense != n_dense:
+            raise ValueError(f"init must have n_dense = {n_dense}, got {init.n_dense}")
+        return init
+    if init != "random":
+        raise ValueError(f"init must be 'random' or a Model, got {init!r}")
+    w_in = generator.normal(size=(n_dense, len(features)))
+    w_in /= np.linalg.norm(w_in, axis=0)
+    sigma = np.sqrt(interference_variance(Model(w_in), features))
+    a, b = np.ones((2, len(features)))
+    for law, some in features.by_law.items():
+        if law.start < 0:  # no ReLU serves both signs: half of the amplitudes, and no bias
+            b[some] = 0.0
+            continue
+        share, on = on_law(1.0, law)
+        best = optimum(share * features.on_probability[some], sigma=sigma[some], amplitude=on)
+        a[some], b[some] = best.a, best.b
+    means = features.mean
+    heard = a * (w_in.T @ (w_in @ means) - means)
+    return Model(w_in, a[:, None] * w_in.T, b - heard)
