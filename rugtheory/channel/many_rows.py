@@ -16,7 +16,7 @@ cut off earlier, and that of the table is measured where it is largest.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, NamedTuple
@@ -26,6 +26,7 @@ from numpy.typing import NDArray
 
 from .._check import Array
 from ..source.amplitude import Amplitude, Complex
+from ..source.uniform import expm1
 from ..theory.loss import LossGradient, loss_gradient, reduced_loss
 from .inversion import cut_off, windows
 from .row_laws import Kind, RowScenario
@@ -37,7 +38,7 @@ _EPS = float(np.finfo(float).eps)
 _PROBES = np.array([0.02, 0.06, 0.12, 0.25, 0.5, 1, 2, 3, 4, 5.5, 8, 11, 16, 22, 32])
 _ALPHAS, _TURNS = (4, 5, 6, 8, 10, 12), (20.0, 28.0, 36.0, 48.0, 64.0, 96.0)
 # Heights of contours, in inverse units of the row.
-HEIGHTS = (200.0, 800.0)
+HEIGHTS = (200.0, 400.0, 800.0)
 _MOST_NODES = 2048
 # Where sums are cut off to be compared: of rows of many terms the shorter ones say little.
 _CUTS = (0.85, 0.7, 0.6, 0.5)
@@ -99,10 +100,13 @@ class Outputs:
         """Diagonal."""
         return self.w[np.arange(self.rows.size), self.rows]
 
-    def by_law(self) -> Iterable[tuple[Amplitude, NDArray[np.int64]]]:
+    @cached_property
+    def by_law(self) -> list[tuple[Amplitude, NDArray[np.int64]]]:
         """The outputs of each amplitude law."""
-        for law in dict.fromkeys(self.law):
-            yield law, np.flatnonzero([x == law for x in self.law])
+        found: dict[Amplitude, list[int]] = {}
+        for k, law in enumerate(self.law):
+            found.setdefault(law, []).append(k)
+        return [(law, np.array(some)) for law, some in found.items()]
 
 
 @dataclass(frozen=True)
@@ -207,7 +211,6 @@ class _Block:
     def __init__(self, of: Together, outputs: Outputs) -> None:
         self.of, self.outputs, self.m = of, outputs, outputs.rows.size
         w, own = outputs.w, np.arange(self.m)
-        law = outputs.law
         # Terms on the side that passes, and the own feature.
         size = np.zeros(self.m)
         for k in of.kinds:
@@ -216,9 +219,11 @@ class _Block:
             side = np.abs(some) if up and down else np.maximum(some if up else -some, 0.0)
             size += k.amplitude.second_moment * np.einsum("ij,ij->i", side, side)
         a = outputs.a
-        rms = np.array([x.rms for x in law])
+        self.power = np.empty(self.m)
+        for one, some in outputs.by_law:
+            self.power[some] = one.second_moment
         # The diagonal is among the weights, if it is positive.
-        unit = np.sqrt(size + (a * rms) ** 2 + outputs.noise**2)
+        unit = np.sqrt(size + a**2 * self.power + outputs.noise**2)
         unit = np.where(unit > 0, unit, np.abs(outputs.b))
         self.unit = unit = np.where(unit > 0, unit, 1.0)
         self.a, self.b, self.tau = a / unit, outputs.b / unit, outputs.noise / unit
@@ -253,7 +258,7 @@ class _Block:
         """E u^k e^{asu} of some rows, k = 0, 1, and 2 with `slope`; errors of the first two."""
         found = np.empty((2 + slope, rows.size, tables.nodes.size), np.complex128)
         error = np.empty((2, rows.size, tables.nodes.size))
-        for law, some in self.outputs.by_law():
+        for law, some in self.outputs.by_law:
             at = np.flatnonzero(np.isin(rows, some))
             if at.size:
                 found[:, at], error[:, at] = tables.own(law)(self.a[rows[at]], slope=slope)
@@ -266,7 +271,7 @@ class _Block:
         q, error = self.exponent(self.of.probes, everyone)
         (m0, m1), inexact = self.own(self.of.probes, everyone)
         m0, m1 = m0.real, m1.real
-        for law, some in o.by_law():
+        for law, some in o.by_law:
             if law.start < 0:
                 m1[some] = law.reach * m0[some]
         with np.errstate(over="ignore", invalid="ignore", divide="ignore"):
@@ -297,10 +302,7 @@ class _Block:
         """The contour of each row, -1 if there is none; logs of bounds on its images."""
         best = np.full(self.m, -1)
         images, score = np.full(self.m, np.inf), np.full(self.m, np.inf)
-        floor = np.log(_IMAGES * self.of.rtol * self.outputs.p**2) + np.log(
-            [x.second_moment for x in self.outputs.law]
-        )
-        floor -= 2 * np.log(self.unit)
+        floor = np.log(_IMAGES * self.of.rtol * self.outputs.p**2 * self.power / self.unit**2)
         smooth = self._smooth()
         for c, contour in enumerate(self.of.contours):
             at = contour.probe
@@ -318,7 +320,7 @@ class _Block:
     def losses(self, slopes: bool) -> Losses:
         """In the units of the features."""
         o, unit = self.outputs, self.unit
-        m2 = np.array([x.second_moment for x in o.law])
+        m2 = self.power
         bounds = self.log_bounds()
         best, images = self.chosen(bounds)
         some = -np.expm1(self.log_none)
@@ -350,7 +352,7 @@ class _Block:
         )  # the formula divides the noise by it
         sigma = np.divide(o.noise, np.abs(a), out=np.zeros_like(a), where=a != 0)
         loss, gradient = np.empty(self.m), np.zeros((3, self.m))
-        for law, some in o.by_law():
+        for law, some in o.by_law:
             arguments = a[some], o.b[some], sigma[some], o.p[some]
             loss[some] = reduced_loss(*arguments, amplitude=law)
             if slopes:
@@ -369,12 +371,16 @@ class _Block:
         s, o, unit = contour.nodes, self.outputs, self.unit[rows, None]
         q, inexact = self.exponent(tables, rows)
         p, factor = o.p[rows, None], 2 / contour.period
-        rest = np.multiply.outer(self.b[rows], s) + self.log_none[rows, None]
-        rest = rest + 0.5 * np.multiply.outer(self.tau[rows], s) ** 2
-        full = np.exp(q + rest)
-        value = full - np.exp(rest)
-        near = np.abs(q) < 1
-        value[near] = np.expm1(q[near]) * np.exp(rest[near])
+        # With all others off: e^{sb} times their probability, and noise.
+        size = self.b[rows] * s[0].real + self.log_none[rows]
+        turn = np.multiply.outer(self.b[rows], s.imag)
+        quiet = np.empty(q.shape, np.complex128)
+        quiet.real, quiet.imag = np.cos(turn), np.sin(turn)
+        quiet *= np.exp(size)[:, None]
+        if self.tau.any():
+            quiet *= np.exp(0.5 * np.multiply.outer(self.tau[rows], s) ** 2)
+        value = expm1(q) * quiet
+        full = value + quiet
         own, missed = self.own(tables, rows, slope=slopes is not None)
         m0, m1 = own[:2]
         kernel = 2 * p * (m0 / s - m1 / unit) / s**2 + (1 - p) * 2 / s**3

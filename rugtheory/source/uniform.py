@@ -86,7 +86,8 @@ class Uniform(Amplitude):
         return nodes, weights / (self.high - self.low)
 
 
-def _expm1(z: Complex) -> Complex:
+def expm1(z: Complex) -> Complex:
+    """e^z - 1."""
     # Several times faster than numpy's complex one, by ufuncs of real numbers.
     rise, half, sine = np.expm1(z.real), np.sin(0.5 * z.imag), np.sin(z.imag)
     value = np.empty_like(z)
@@ -99,14 +100,14 @@ def _expm1(z: Complex) -> Complex:
 def _expm1_over(z: Complex) -> Complex:
     """(e^z - 1)/z, continued by its value 1 at zero."""
     z = np.where(np.abs(z) < 1e-290, 1e-290, z)
-    return np.asarray(_expm1(z) / z, np.complex128)
+    return np.asarray(expm1(z) / z, np.complex128)
 
 
 def _expm1_over_slope(z: Complex) -> Complex:
     """Its derivative, ∫₀¹ v e^{zv} dv."""
     near = np.abs(z) < 1
     far = np.where(near, 1, z)
-    slope = np.asarray((np.exp(far) - _expm1(far) / far) / far, np.complex128)
+    slope = np.asarray((np.exp(far) - expm1(far) / far) / far, np.complex128)
     # Taylor's series where the difference would cancel: Σ z^k / (k! (k + 2)).
     slope[near] = np.polynomial.polynomial.polyval(z[near], _SERIES)
     return slope
