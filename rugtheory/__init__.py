@@ -7,6 +7,8 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 from .analysis.exact import ExactLoss, exact_loss
+from .analysis.gradient import ExactGradient, exact_gradient
+from .analysis.minimize import Minimum, minimize
 from .analysis.spectrum import FrameSpectrum, frame_spectrum
 from .analysis.statistics import Statistics, statistics
 from .analysis.verdict import Verdict, explain
@@ -84,6 +86,7 @@ __all__ = [
     "Constant",
     "DecoderOptimum",
     "Every",
+    "ExactGradient",
     "ExactLoss",
     "Exclusive",
     "Exponential",
@@ -105,6 +108,7 @@ __all__ = [
     "Linear",
     "LossGradient",
     "LossParts",
+    "Minimum",
     "Model",
     "On",
     "OneOf",
@@ -135,6 +139,7 @@ __all__ = [
     "darkmatter",
     "decoder_loss",
     "decoder_table",
+    "exact_gradient",
     "exact_loss",
     "explain",
     "fit_features",
@@ -151,6 +156,7 @@ __all__ = [
     "loss_gradient",
     "loss_parts",
     "lower_bound",
+    "minimize",
     "mixture_loss",
     "optimum",
     "optimum_decoder",

@@ -71,6 +71,7 @@ FUNCTIONS = {
     rt.decoder_loss: {"decoder": rt.ReLU(1.0, 0.0), "channel": CHANNEL, "source": SOURCE},
     rt.decoder_table: GRID | {"channel": "gaussian"},
     rt.exact_loss: MODEL | {"rtol": 1e-6} | ROUND,
+    rt.exact_gradient: {"model": MODEL["model"], "features": rt.Identical(3, 0.1), "rtol": 1e-6},
     rt.explain: MODEL | ROUND,
     rt.fit_features: {"x": X, "atoms": 4, "importance": 1.0, "level": 0.05},
     rt.geometric: {"n": 3, "factor": 0.9},
@@ -88,6 +89,22 @@ FUNCTIONS = {
     rt.loss_gradient: READING,
     rt.loss_parts: READING,
     rt.lower_bound: POINT,
+    rt.minimize: {
+        "features": rt.Identical(3, 0.1),
+        "n_dense": 1,
+        "init": "random",
+        "max_coupling": 4.0,
+        "hidden_noise": 0.01,
+        "tied": False,
+        "weight_decay": 1e-4,
+        "steps": 3,
+        "gtol": 1e-3,
+        "curvature": 1,
+        "rtol": 1e-3,
+        "callback": None,
+    }
+    | SEED
+    | ROUND,
     rt.mixture_loss: POINT | QUICK,
     rt.optimum: GRID | {"sigma": None},
     rt.precedence_code: {"n_sparse": 5, "scale": 10.0},
@@ -257,7 +274,8 @@ CALLS["optimum at sigma"] = rt.optimum, {"p": 0.1, "ratio": None, "sigma": 0.3} 
 
 # Results of functions, not to be made by hand, and bases.
 NOT_CALLED = {
-    "Amplitude", "AntipodalOptimum", "BestKnown", "Channel", "DecoderOptimum", "ExactLoss",
+    "Amplitude", "AntipodalOptimum", "BestKnown", "Channel", "DecoderOptimum", "ExactGradient",
+    "ExactLoss", "Minimum",
     "Exponents", "Features", "FittedFeatures", "FrameSpectrum",
     "LossGradient", "LossParts", "Optimum", "Regime", "SimulatedLoss", "SparseConstants",
     "Statistics", "UnevenPairs", "Verdict", "GRAPHS", "GraphCode", "GraphOptimum",
@@ -306,7 +324,7 @@ HOSTILE = {
     "type": rt.Uniform,
 }
 # Any function is valid there, and what it does its own business.
-FUNCTION_ARGUMENTS = {"decoder", "progress", "checkpoint"}
+FUNCTION_ARGUMENTS = {"callback", "decoder", "progress", "checkpoint"}
 # Nothing hostile for a p or a ratio, and slow where they take a search.
 ORDINARY = {"fraction", "two", "three", "cube"}
 # Documented: where there is no such number.

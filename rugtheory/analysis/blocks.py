@@ -30,13 +30,17 @@ class Blocks:
     rtol : float
         Relative error to aim at; outputs that miss it are tried on longer contours.
     rows : int
-        How many outputs there are to be, in all calls.
+        How many outputs there are to be.
+    again : bool
+        Whether for so many models that tables always pay.
     """
 
-    def __init__(self, features: Features, rtol: float, rows: int) -> None:
+    def __init__(self, features: Features, rtol: float, rows: int, *, again: bool = False) -> None:
         self.laws, self.rtol, self.rows, self.n = RowLaws(features), rtol, rows, len(features)
         able = all(Together.can(x) for x in self.laws.scenarios)
-        self.heights = [h for h, few in zip(HEIGHTS, _ENOUGH, strict=True) if able and rows >= few]
+        self.heights = [
+            h for h, few in zip(HEIGHTS, _ENOUGH, strict=True) if able and (again or rows >= few)
+        ]
         self._known: dict[float, list[Together]] = {}
 
     def __iter__(self) -> Iterator[slice]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 import scipy
@@ -11,7 +11,7 @@ import scipy
 from .._check import Array
 from ..model.model import Model
 from .columns import dead_features, each_row
-from .gradient import Gradient
+from .gradient import ExactGradient, Gradient
 
 # L-BFGS: pairs kept, and steps before it starts anew.
 _PAIRS, _STEPS = 30, 1000
@@ -23,6 +23,8 @@ _PENALTY, _HARDER, _PENALTIES = 0.1, 10.0, 6
 _BELOW = 0.99
 # A round that gains less than this in the log of the loss is the last.
 _NO_GAIN = 1e-9
+# Errors above this part of the loss are what descent would go down on.
+_LOST = 0.05
 
 
 @dataclass(frozen=True)
@@ -83,24 +85,24 @@ class Objective:
     at: Coordinates
     decay: float = 0.0
     cap: float = np.inf
-    penalty: float = 0.0
+    penalty: float = _PENALTY
 
-    def __call__(self, x: Array) -> tuple[float, Array, float]:
+    def __call__(self, x: Array) -> tuple[float, Array, ExactGradient]:
         """Value, gradient, and the loss itself."""
         model = self.at.model(x)
         found = self.gradient(model)
         if not np.isfinite(found.loss):
-            return _NOWHERE, np.zeros_like(x), np.inf
+            return _NOWHERE, np.zeros_like(x), found
         squares = float(np.sum(model.w_in**2) + np.sum(model.w_out**2))
         total = found.loss + self.decay / 2 * squares
         by_in = (found.w_in + self.decay * model.w_in) / total
         by_out = (found.w_out + self.decay * model.w_out) / total
         value = float(np.log(total))
-        if self.penalty and np.isfinite(self.cap):
+        if np.isfinite(self.cap):
             above, in_, out = _above(model, _BELOW * self.cap)
             value += self.penalty * above
             by_in, by_out = by_in + self.penalty * in_, by_out + self.penalty * out
-        return value, self.at.slope(x, by_in, by_out, found.b / total), found.loss
+        return value, self.at.slope(x, by_in, by_out, found.b / total), found
 
 
 def coupling(model: Model) -> float:
@@ -156,6 +158,8 @@ class Descent:
         Losses after each step.
     slope : float
         Largest entry of the gradient.
+    lost : bool
+        Whether it ended where errors of the loss are no longer small against it.
     """
 
     objective: Objective
@@ -165,18 +169,19 @@ class Descent:
     x: Array = field(default_factory=lambda: np.zeros(0))
     trajectory: list[float] = field(default_factory=list)
     slope: float = np.inf
+    lost: bool = False
 
     def run(self, start: Array) -> None:
         """From a start to where no gradient is left or steps are used up."""
         self.x = start
-        *_, loss = self.objective(start)
-        self.trajectory = [loss]
+        self.trajectory = [self.objective(start)[2].loss]
         try:
             for _ in range(_PENALTIES):
                 self._settle()
                 if coupling(self._model) <= self.objective.cap or not self._left:
                     break
-                self._harder()
+                harder = self.objective.penalty * _HARDER
+                self.objective = replace(self.objective, penalty=harder)
         except Stop:
             pass
         self.slope = float(np.abs(self.objective(self.x)[1]).max())
@@ -188,12 +193,6 @@ class Descent:
     @property
     def _left(self) -> int:
         return self.steps + 1 - len(self.trajectory)
-
-    def _harder(self) -> None:
-        o = self.objective
-        self.objective = Objective(
-            o.gradient, o.at, o.decay, o.cap, o.penalty * _HARDER if o.penalty else _PENALTY
-        )
 
     def _settle(self) -> None:
         """L-BFGS, started anew as long as that helps."""
@@ -218,14 +217,17 @@ class Descent:
                 break
 
     def _evaluated(self, x: Array) -> tuple[float, Array]:
-        value, slope, loss = self.objective(x)
-        self._last = x.copy(), loss
+        value, slope, found = self.objective(x)
+        self._last = x.copy(), found
         return value, slope
 
     def _stepped(self, x: Array) -> None:
-        known, loss = self._last
+        known, found = self._last
         if not np.array_equal(known, x):
-            loss = self.objective(x)[2]
+            found = self.objective(x)[2]
         self.x = x.copy()
-        self.trajectory.append(loss)
-        self.each(self.objective.at.model(self.x), loss)
+        self.trajectory.append(found.loss)
+        self.each(self._model, found.loss)
+        if found.error > _LOST * found.loss:
+            self.lost = True
+            raise Stop

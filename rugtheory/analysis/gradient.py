@@ -93,7 +93,8 @@ class Gradient:
     """
 
     def __init__(self, features: Features, rtol: float) -> None:
-        self.features, self.blocks = features, Blocks(features, rtol, len(features))
+        self.features = features
+        self.blocks = Blocks(features, rtol, len(features), again=True)
         if not self.blocks.heights:
             raise ValueError(
                 "features must be independent (perhaps given a latent), each on with a "

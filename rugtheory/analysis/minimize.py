@@ -16,7 +16,7 @@ is reported in the end is `exact_loss`.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -65,7 +65,8 @@ class Minimum(ByValue):
         "minimum": no gradient is left, and no negative curvature was found; "saddle": there is
         some; "stationary": no gradient is left, curvature was not asked for; "at the cap": the same
         with couplings at their cap; "stopped": steps were used up, or descent found no better
-        point, before the gradient was as small as asked for.
+        point, before the gradient was as small as asked for; "lost": the loss is no longer large
+        against its numerical error, as where it falls to zero.
     """
 
     model: Model
@@ -84,15 +85,15 @@ def minimize(
     n_dense: int,
     *,
     init: str | Model = "random",
-    seed: int | np.random.Generator = 0,
     max_coupling: float | None = 10.0,
     hidden_noise: float = 0.0,
     tied: bool = False,
     weight_decay: float = 0.0,
     steps: int = 5000,
     gtol: float = 1e-6,
-    rtol: float = 1e-4,
     curvature: int = 0,
+    rtol: float = 1e-4,
+    seed: int | np.random.Generator = 0,
     progress: Callable[[Iterable[int]], Iterable[int]] = iter,
     callback: Callable[[Model, float], None] | None = None,
 ) -> Minimum:
@@ -184,7 +185,7 @@ def minimize(
 
     descent = Descent(objective, steps, gtol, each)
     x = at.vector(model)
-    if not np.isfinite(objective(x)[2]):
+    if not np.isfinite(objective(x)[2].loss):
         raise ValueError(f"no contour serves the start, {model!r}: its weights are too large")
     descent.run(x)
     next(bar, None)  # a bar closes when nothing is left
@@ -200,9 +201,11 @@ def _result(
     largest = coupling(model)
     curvatures = np.zeros(0)
     if curvature:
-        bare = Objective(objective.gradient, objective.at, objective.decay)
+        bare = replace(objective, cap=np.inf)
         curvatures = lowest_curvatures(bare, descent.x, curvature, generator)
-    if descent.slope > descent.gtol:
+    if descent.lost:
+        verdict = "lost"
+    elif descent.slope > descent.gtol:
         verdict = "stopped"
     elif largest >= _AT_CAP * objective.cap:
         verdict = "at the cap"

@@ -171,7 +171,6 @@ class Together:
         self.contours = Contour.every(height)
         self.probes = _Tables(self, _PROBES.astype(complex))
         self.tables: dict[int, _Tables] = {}
-        self.bins = [np.zeros(0, np.int64) for _ in kinds]
 
     @staticmethod
     def can(scenario: RowScenario) -> bool:
@@ -220,8 +219,8 @@ class _Block:
             size += k.amplitude.second_moment * np.einsum("ij,ij->i", side, side)
         a = outputs.a
         self.power = np.empty(self.m)
-        for one, some in outputs.by_law:
-            self.power[some] = one.second_moment
+        for one, members in outputs.by_law:
+            self.power[members] = one.second_moment
         # The diagonal is among the weights, if it is positive.
         unit = np.sqrt(size + a**2 * self.power + outputs.noise**2)
         unit = np.where(unit > 0, unit, np.abs(outputs.b))
@@ -233,13 +232,12 @@ class _Block:
         self.left_out = left_out
         self.spreads, self.log_none = [], np.zeros(self.m)
         self.scaled = scaled
-        for k, odds, within, known in zip(of.kinds, of.odds, of.ranges, of.bins, strict=True):
+        for k, odds, within in zip(of.kinds, of.odds, of.ranges, strict=True):
             gone = left_out[:, k.columns]
             off = -np.log1p(odds)  # log(1 - p)
             self.log_none += (~gone) @ off
-            spread = Spread.of(scaled[:, k.columns], gone, of.axis, odds, within, known)
+            spread = Spread.of(scaled[:, k.columns], gone, of.axis, odds, within)
             self.spreads.append(spread)
-        of.bins = [x.bins for x in self.spreads]
         self.sums = [x.sums() for x in self.spreads]
 
     def exponent(self, tables: _Tables, rows: NDArray[np.int64]) -> tuple[Complex, Array]:

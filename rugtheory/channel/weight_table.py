@@ -193,10 +193,8 @@ class WeightTable:
 
     def __init__(self, law: Amplitude, odds: OddsRange, nodes: Complex, axis: Axis) -> None:
         self.law, self.range, self.nodes, self.axis = law, odds, nodes, axis
-        self._place: dict[int, int] = {}
-        self._coefficients = np.empty((odds.order * ORDER, 0, 2 * nodes.size))
-        self._errors = np.empty((0, nodes.size))
-        self._asked: tuple[bytes, Array, Array] = (b"", self._coefficients, self._errors)
+        self._known: dict[int, tuple[Array, Array]] = {}
+        self._asked: tuple[bytes, Array, Array] = (b"", np.empty(0), np.empty(0))
 
     def __call__(self, bins: NDArray[np.int64]) -> tuple[Array, Array]:
         """Coefficients, shape (orders · bins, 2 nodes), real parts first, and errors.
@@ -205,12 +203,13 @@ class WeightTable:
         """
         key = bins.tobytes()
         if key != self._asked[0]:
-            new = [k for k in bins.tolist() if k not in self._place]
+            new = [k for k in bins.tolist() if k not in self._known]
             for start in range(0, len(new), _BINS_AT_ONCE):
                 self._fill(new[start : start + _BINS_AT_ONCE])
-            at = [self._place[k] for k in bins.tolist()]
-            some = self._coefficients[:, at].reshape(-1, 2 * self.nodes.size)
-            self._asked = key, some, self._errors[at]
+            found = [self._known[k] for k in bins.tolist()]
+            coefficients = np.stack([x for x, _ in found], axis=1)
+            errors = np.stack([x for _, x in found])
+            self._asked = key, coefficients.reshape(-1, 2 * self.nodes.size), errors
         return self._asked[1], self._asked[2]
 
     def _fill(self, bins: list[int]) -> None:
@@ -232,11 +231,9 @@ class WeightTable:
         bad = ~np.isfinite(error) | ~self._regular(k)
         error[bad], found[:, :, bad] = _NEVER, 0.0
         both = np.concatenate([found.real, found.imag], axis=3)
-        for one in bins:
-            self._place[one] = len(self._place)
         both = both.reshape(-1, len(bins), 2 * self.nodes.size)
-        self._coefficients = np.concatenate([self._coefficients, both], axis=1)
-        self._errors = np.concatenate([self._errors, error])
+        for j, one in enumerate(bins):
+            self._known[one] = both[:, j].copy(), error[j].copy()
 
     def _log(self, w: Array, odds: Array) -> Complex:
         """Shape (odds, *w.shape, nodes)."""
@@ -286,24 +283,13 @@ class Spread:
 
     @classmethod
     def of(
-        cls,
-        w: Array,
-        left_out: NDArray[np.bool_],
-        axis: Axis,
-        odds: Array,
-        within: OddsRange,
-        known: NDArray[np.int64],
+        cls, w: Array, left_out: NDArray[np.bool_], axis: Axis, odds: Array, within: OddsRange
     ) -> Spread:
-        """`w` and `left_out` of shape (rows, columns), `odds` of the columns.
-
-        Bins that are `known` are kept, so that tables need not be put together anew.
-        """
+        """`w` and `left_out` of shape (rows, columns), `odds` of the columns."""
         k, x = axis.place(w)
-        low = int(min(k.min(), known.min(initial=0)))
-        high = int(max(k.max(), known.max(initial=0)))
+        low = int(k.min())
         k -= low
-        there = np.bincount(k.ravel(), minlength=high - low + 1)
-        there[known - low] = 1
+        there = np.bincount(k.ravel())
         used = np.flatnonzero(there)
         index = np.zeros(there.size, np.int64)
         index[used] = np.arange(used.size)

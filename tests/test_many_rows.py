@@ -1,0 +1,223 @@
+"""Losses of many outputs at once: errors, gradients, and the tables they come from."""
+
+from itertools import product
+
+import mpmath as mp
+import numpy as np
+import pytest
+
+import rugtheory as rt
+from rugtheory.analysis.blocks import Blocks
+from rugtheory.analysis.exact import output_loss
+from rugtheory.channel.weight_table import Axis, OddsRange, WeightTable
+from rugtheory.source.laws import LAWS
+
+from .oracle.enumeration import uniform_loss
+from .test_hostile import AMPLITUDES
+
+DENSE = [kind(**AMPLITUDES[kind]) for kind in LAWS.values()]
+DENSE = [law for law in [*DENSE, rt.Uniform(-1, 1), rt.Uniform()] if law.atoms() is None]
+
+
+def models(kind, n, d, law, p, generator):
+    """A model and features that are hard in one way each."""
+    w = generator.normal(size=(d, n)) / np.sqrt(d)
+    other = 1.2 * w.T + 0.1 * generator.normal(size=(n, d))
+    b, noise = law.rms * (0.1 * generator.normal(size=n) - 0.15), 0.0
+    features = rt.Identical(n, p, law)
+    if kind == "unequal":
+        laws = [law if k % 2 else rt.Uniform() for k in range(n)]
+        features = rt.Independent(p * np.geomspace(1, 1e-3, n), laws)
+    elif kind == "latent":
+        features = rt.Latent(np.stack([np.full(n, p), np.full(n, p / 7)]), [0.3, 0.7], law)
+    elif kind == "dead":
+        other[::3], b[::3] = 1e-3 * other[::3], 0.01
+    elif kind == "closed":
+        b -= 4 * law.rms
+    elif kind == "noise":
+        noise = 0.05
+    elif kind == "scales":
+        other *= 10.0 ** generator.uniform(-6, 6, (n, 1))
+    elif kind == "precedence":
+        w = np.stack([np.cos(np.arange(n) * np.pi / 40), np.sin(np.arange(n) * np.pi / 40)])
+        other = w.T * 10.0 ** generator.uniform(0, 6, (n, 1))
+    elif kind == "pairs":
+        w = np.kron(np.eye(n // 2), [[1.0, -1.0]])
+        other = 1.1 * w.T
+    return rt.Model(w, other, b, hidden_noise=noise), features
+
+
+KINDS = (
+    "trained", "unequal", "latent", "dead", "closed", "noise", "scales", "precedence", "pairs",
+)  # fmt: skip
+
+
+def worst(kind, law, p, seed, rows):
+    """Largest error over the one that is stated, and how many rows were served."""
+    generator, n = np.random.default_rng(seed), 32
+    model, features = models(kind, n, 8, law, p, generator)
+    blocks = Blocks(features, 1e-6, n)
+    w = model.w_out @ model.w_in
+    found = blocks(model, np.arange(n), w)
+    ratios = [0.0]
+    for i in generator.choice(n, rows, replace=False):
+        if np.isfinite(found.error[i]):
+            heard = blocks.laws(int(i), w[i], float(model.output_noise[i]))
+            truth = output_loss(model, int(i), float(w[i, i]), heard, 1e-9)
+            rounding = 1e-14 * truth.value
+            ratios.append(
+                (abs(truth.value - found.value[i]) - truth.error) / (found.error[i] + rounding)
+            )
+    return max(ratios)
+
+
+class TestErrors:
+    """Stated errors are above the true ones; the truth takes one row at a time."""
+
+    @pytest.mark.parametrize("kind", KINDS)
+    def test_kinds(self, kind):
+        assert worst(kind, rt.Uniform(), 0.05, 1, 6) <= 1
+
+    @pytest.mark.parametrize("law", DENSE, ids=repr)
+    def test_laws(self, law):
+        assert worst("trained", law, 0.02, 2, 3) <= 1
+
+    @pytest.mark.slow
+    @pytest.mark.parametrize("kind", KINDS)
+    @pytest.mark.parametrize("p", [1e-6, 1e-3, 0.01, 0.1, 0.3, 0.45])
+    @pytest.mark.parametrize("law", DENSE, ids=repr)
+    def test_many(self, kind, p, law):
+        for seed in range(6):
+            assert worst(kind, law, p, seed, 32) <= 1
+
+    def test_a_row_of_every_scale_takes_one_contour(self):
+        """Rows times a factor, and biases with them, have losses of the same relative accuracy."""
+        model, features = models("trained", 32, 8, rt.Uniform(), 0.3, np.random.default_rng(0))
+        blocks = Blocks(features, 1e-6, 32)
+        found = blocks(model, np.arange(32), model.w_out @ model.w_in)
+        assert np.all(found.error <= 1e-6 * found.value)
+
+
+class TestGradient:
+    def test_by_differences_of_many_digits(self):
+        """n = 4: every weight and bias, against differences of the definition in 80 digits."""
+        generator, p, n = np.random.default_rng(7), 0.2, 4
+        w_in, w_out = generator.normal(size=(2, n)), generator.normal(size=(n, 2))
+        b = -0.3 * generator.random(n)
+        found = rt.exact_gradient(rt.Model(w_in, w_out, b), rt.Identical(n, p), rtol=1e-10)
+
+        def loss(w_in, w_out, b):
+            w = w_out @ w_in
+            rows = (uniform_loss(w[i, i], np.delete(w[i], i), b[i], p) for i in range(n))
+            return sum(rows) / n
+
+        with mp.workdps(60):
+            exact = [np.vectorize(mp.mpf, otypes=[object])(x) for x in (w_in, w_out, b)]
+            step = mp.mpf(10) ** -15
+            assert abs(loss(*exact) - found.loss) < found.error
+            for which, mine in enumerate((found.w_in, found.w_out, found.b)):
+                for at in product(*(range(k) for k in mine.shape)):
+                    ends = []
+                    for sign in (1, -1):
+                        moved = [x.copy() for x in exact]
+                        moved[which][at] += sign * step
+                        ends.append(loss(*moved))
+                    slope = (ends[0] - ends[1]) / (2 * step)
+                    assert abs(slope - mine[at]) < 1e-7
+
+    @pytest.mark.parametrize("kind", KINDS)
+    def test_by_differences_of_losses(self, kind):
+        model, features = models(kind, 24, 6, rt.Uniform(), 0.1, np.random.default_rng(3))
+        found = rt.exact_gradient(model, features, rtol=1e-3)
+        generator, step = np.random.default_rng(4), 1e-3
+        base = (model.w_in, model.w_out, model.b)
+        for which, mine in enumerate((found.w_in, found.w_out, found.b)):
+            way = generator.normal(size=mine.shape) * np.abs(base[which])
+            way /= np.linalg.norm(way / np.maximum(np.abs(base[which]), 1e-9))
+
+            def loss(t, which=which, way=way):
+                moved = [x + t * way if k == which else x for k, x in enumerate(base)]
+                there = rt.Model(*moved, hidden_noise=model.hidden_noise)
+                return rt.exact_gradient(there, features, rtol=1e-3)
+
+            # Simpson's rule of the slope between two ends is the difference of the losses.
+            ends = [loss(t) for t in (-step, step)]
+            slope = [np.sum(way * (x.w_in, x.w_out, x.b)[which]) for x in (ends[0], found, ends[1])]
+            mean = (slope[0] + 4 * slope[1] + slope[2]) / 6
+            change = (ends[1].loss - ends[0].loss) / (2 * step)
+            assert abs(change - mean) <= 1e-5 * abs(mean) + 1e-9 * found.loss / step
+
+    def test_by_samples(self):
+        """PyTorch's gradient of the mean over samples, within 4 standard errors."""
+        torch = pytest.importorskip("torch")
+        generator, n, d, batches = np.random.default_rng(5), 8, 3, 40
+        features = rt.Independent(np.linspace(0.05, 0.4, n), importance=rt.geometric(n, 0.8))
+        w_in, w_out = generator.normal(size=(d, n)), generator.normal(size=(n, d))
+        b = -0.2 * generator.random(n)
+        found = rt.exact_gradient(rt.Model(w_in, w_out, b), features)
+        torch.manual_seed(0)
+        draws = torch.Generator().manual_seed(0)
+        slopes = []
+        for _ in range(batches):
+            given = [torch.tensor(x, requires_grad=True) for x in (w_in, w_out, b)]
+            x = features.sample_torch(25_000, draws, dtype=torch.float64)
+            y = torch.relu(x @ given[0].T @ given[1].T + given[2])
+            loss = (torch.tensor(features.importance.copy()) * (x - y) ** 2).mean()
+            loss.backward()
+            slopes.append(np.concatenate([g.grad.numpy().ravel() for g in given]))
+        mine = np.concatenate([found.w_in.ravel(), found.w_out.ravel(), found.b])
+        error = np.std(slopes, axis=0, ddof=1) / np.sqrt(batches)
+        gap = (np.mean(slopes, axis=0) - mine) / error
+        assert np.abs(gap).max() < 4.5
+        assert abs(np.mean(gap**2) - 1) < 0.5
+
+    def test_weights_of_zero_have_one_too(self):
+        """Of weights that are zero, by the mean of what they would add."""
+        features = rt.Independent([0.3, 0.2, 0.1])
+        model = rt.Model(np.eye(3)[:2], np.eye(3)[:, :2], [0.1, -0.1, 0.2])
+        found = rt.exact_gradient(model, features)
+        near = rt.Model(model.w_in + 1e-7 * np.ones((2, 3)), model.w_out, model.b)
+        moved = rt.exact_gradient(near, features)
+        assert np.abs(found.w_in - moved.w_in).max() < 1e-5
+
+    def test_what_has_none(self):
+        model = rt.Model([[1.0, -1.0]])
+        for features in (
+            rt.Identical(2, 0.6),
+            rt.Identical(2, 0.1, rt.Constant(1.0)),
+            rt.Groups([rt.Together(0.1, 2)]),
+        ):
+            with pytest.raises(ValueError, match="features must be independent"):
+                rt.exact_gradient(model, features)
+        with pytest.raises(ValueError, match="activation"):
+            rt.exact_gradient(rt.Model([[1.0, -1.0]], activation="identity"), rt.Identical(2, 0.1))
+
+
+class TestTable:
+    def test_places(self):
+        axis, generator = Axis(0.01), np.random.default_rng(0)
+        w = np.concatenate([generator.normal(size=50), -(10.0 ** generator.uniform(0, 9, 50))])
+        k, x = axis.place(w)
+        assert np.all(np.abs(x) <= 1)
+        assert np.allclose(axis.weights(k.astype(float), x), w, rtol=1e-9)
+        step = 1e-6
+        slope = axis.weights(k.astype(float), x + step) - axis.weights(k.astype(float), x - step)
+        assert np.allclose(slope / (2 * step), axis.stretch(k, w), rtol=1e-5)
+
+    @pytest.mark.parametrize("odds", [[0.01], [0.001, 0.2]])
+    def test_logarithms(self, odds):
+        """log(1 + o E e^{swu})/o at random weights and odds, within the error of the bin."""
+        nodes, law, half = 3 + 1j * np.linspace(0.1, 80, 40), rt.Uniform(), 0.01
+        within = OddsRange.of(np.array(odds))
+        table = WeightTable(law, within, nodes, Axis(half))
+        generator = np.random.default_rng(1)
+        for w in np.append(generator.uniform(-1, 0.3, 20), [-20.0, -1e5]):
+            o = generator.uniform(odds[0], odds[-1])
+            k, x = Axis(half).place(np.array([w]))
+            coefficients, error = table(k)
+            powers = np.outer(within.powers(np.array([o]))[0], x[0] ** np.arange(8)).ravel()
+            both = powers @ coefficients
+            truth = [mp.log(1 + o * mp.mpmathify((mp.exp(s * w) - 1) / (s * w))) / o for s in nodes]
+            gap = both[:40] + 1j * both[40:] - np.array([complex(x) for x in truth])
+            assert np.all(np.abs(gap) <= error[0] + 1e-12)
+            assert error.max() < 1e-4
