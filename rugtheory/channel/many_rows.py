@@ -51,6 +51,8 @@ _ROUGH = 1e-3
 # A row has no branch points nearby below this, see `WeightTable`.
 _SMOOTH = 0.8
 _FAR_OUT = 30.0
+# Errors above this, in units of the row, say that a contour does not serve it.
+_NOTHING = 1e3
 # Part of the tolerance that images may take, of a loss of p² E u².
 _IMAGES = 0.1
 
@@ -222,7 +224,9 @@ class _Block:
         for one, members in outputs.by_law:
             self.power[members] = one.second_moment
         # The diagonal is among the weights, if it is positive.
-        unit = np.sqrt(size + a**2 * self.power + outputs.noise**2)
+        unit = np.sqrt(
+            size + a**2 * self.power + outputs.noise**2 + np.maximum(outputs.b, 0.0) ** 2
+        )
         unit = np.where(unit > 0, unit, np.abs(outputs.b))
         self.unit = unit = np.where(unit > 0, unit, 1.0)
         self.a, self.b, self.tau = a / unit, outputs.b / unit, outputs.noise / unit
@@ -338,6 +342,8 @@ class _Block:
             found = self._integral(self.of.contours[c], tables, rows, every)
             value[rows] += unit[rows] ** 2 * found[0]
             error[rows] += unit[rows] ** 2 * (found[1] + np.exp(images[rows]))
+        nothing = error > _NOTHING * unit**2
+        value[nothing], error[nothing] = np.nan, np.inf
         if every is None:
             return Losses(value, error)
         return Losses(value, error, *every.finished())
