@@ -93,7 +93,7 @@ FUNCTIONS = {
     rt.precedence_code: {"n_sparse": 5, "scale": 10.0},
     rt.precedence_loss: {"p": 0.1, "n_sparse": 5} | LAW,
     rt.optimum_decoder: GRID | {"kind": "topk", "channel": "gaussian", "keep": 0.1},
-    rt.read_weights: {"path": "model.npz"},
+    rt.read_weights: {"x": "model.npz", "names": None, "ignore": (), "instance": None},
     rt.reduced_loss: READING,
     rt.regime: GRID,
     rt.represented_fraction: POINT | QUICK,
@@ -340,7 +340,8 @@ def complaint(name, function, arguments, argument, value):
         named = any(x in said.replace(":", " ").split() for x in arguments)
         return None if named and "got" in said else f"{type(error).__name__}: {said}"
     except OSError as error:
-        return None if argument in ("path", "directory", "out") else repr(error)
+        is_path = argument in ("path", "directory", "out") or name == "read_weights"
+        return None if is_path else repr(error)
     except Exception as error:
         return repr(error)
     for path, array in numbers(result):
@@ -392,7 +393,8 @@ COMMANDS = {
     "rug": ([], {"--n-sparse": "8", "--n-dense": "2", "--seed": "0", "--p": "0.1", "--out": "r"}),
     "weights": (
         ["model.npz"],
-        {"--p": "0.1", "--rows": "2", "--seed": "0", "--amplitude": "constant:1"},
+        {"--p": "0.1", "--rows": "2", "--seed": "0", "--amplitude": "constant:1"}
+        | {"--names": None, "--ignore": None, "--instance": None},
     ),
     "figures": (
         [],

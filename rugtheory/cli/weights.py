@@ -12,12 +12,12 @@ from ..analysis.statistics import Statistics, statistics
 from ..analysis.verdict import Verdict, explain
 from ..channel.row import RowChannel
 from ..model.model import Model
-from ..model.reading import read_weights
 from ..source.features import Features
 from ..source.files import read_features
 from ..source.identical import Identical
 from ..source.uniform import Uniform
 from .shared import add_amplitude, draw_file, output, settings
+from .weight_files import add_reading, read_model
 
 
 def add(commands: Any) -> None:
@@ -32,13 +32,14 @@ def add(commands: Any) -> None:
     parser.add_argument("--seed", type=int, default=0, help="for the choice of rows (0)")
     parser.add_argument("--json", action="store_true")
     parser.add_argument("--figure", type=Path, help="picture to write")
+    add_reading(parser)
     add_overwrite(parser)
     add_amplitude(parser)
 
 
 def run(options: argparse.Namespace) -> None:
-    model = read_weights(options.file)
-    names = ("file", "p", "features", "rows", "seed", "amplitude")
+    model = read_model(options.file, options)
+    names = ("file", "p", "features", "rows", "seed", "amplitude", "names", "ignore", "instance")
     made = settings("weights", options, *(x for x in names if getattr(options, x) is not None))
     with output(options, {options.figure: made}):
         _show_weights(model, options)
