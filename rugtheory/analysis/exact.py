@@ -10,7 +10,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from .. import _check
 from .._check import Array
-from .._value import ByValue
+from .._result import Result
 from ..channel.inversion import Estimate
 from ..channel.row_laws import RowLaws
 from ..channel.row_loss import RowLaw, linear_row, row_loss
@@ -20,8 +20,8 @@ from .columns import each_row
 from .sampling import Sample, given, some_rows, whole
 
 
-@dataclass(frozen=True, eq=False)
-class ExactLoss(ByValue):
+@dataclass(frozen=True, eq=False, repr=False)
+class ExactLoss(Result):
     """Losses of the outputs of a model.
 
     Attributes

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from .. import _check
 from .._check import Array
-from .._value import ByValue
+from .._result import Result
 from ..channel.row import RowChannel
 from ..model.model import Model, check_fit
 from ..source.features import Features
@@ -26,8 +26,8 @@ _ROUNDING = 2.0**-20
 _NO_RANK = 1e-6
 
 
-@dataclass(frozen=True, eq=False)
-class Statistics(ByValue):
+@dataclass(frozen=True, eq=False, repr=False)
+class Statistics(Result):
     """Statistics of W = W_out W_in; arrays have one entry a feature.
 
     What is relative to W_ii is NaN for dead features; means and spreads leave them out.

@@ -27,7 +27,7 @@ from .terms import Terms
 _NEGLIGIBLE = 1e-13
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class Interference(ByValue):
     """The law of Z = Σ_j w_j x_j + N(0, noise²), without the event that no x_j is on.
 

@@ -51,7 +51,7 @@ class Least:
     threshold: float
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class RowLaw(ByValue):
     """A feature, and what its reading hears when it is on and when it is off.
 

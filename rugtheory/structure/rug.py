@@ -20,6 +20,7 @@ from numpy.typing import ArrayLike, NDArray
 from .. import _check
 from .._check import Array
 from .._files import replacing
+from .._value import ShortRepr
 from ..model.model import Model
 from ..numerics.hadamard import fwht, log2, real_array, signs
 from ..source.amplitude import Amplitude
@@ -33,8 +34,8 @@ _FORMAT = "rugtheory.rug"
 CHANNELS = ("gaussian", "antipodal")
 
 
-@dataclass(frozen=True, eq=False)
-class Rug:
+@dataclass(frozen=True, eq=False, repr=False)
+class Rug(ShortRepr):
     """A Persian rug: `n_dense` rows S of the `n_sparse` × `n_sparse` Hadamard matrix.
 
     Attributes

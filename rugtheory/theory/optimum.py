@@ -30,7 +30,7 @@ from scipy import special
 
 from .. import _check
 from .._check import Array
-from .._value import ByValue
+from .._result import Result
 from ..numerics.search import find_root
 from ..source.amplitude import Amplitude
 from ..source.expect import blockwise
@@ -57,8 +57,8 @@ _TABLE_P = (np.log(1e-13), np.log(1e6), 96)
 _TABLE_SIGNAL = (np.log(0.05), np.log(1e5), 96)
 
 
-@dataclass(frozen=True, eq=False)
-class Optimum(ByValue):
+@dataclass(frozen=True, eq=False, repr=False)
+class Optimum(Result):
     """Best ReLU decoder in the Gaussian channel; arrays of one shape.
 
     Attributes

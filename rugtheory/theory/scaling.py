@@ -29,7 +29,7 @@ from scipy import special
 
 from .. import _check
 from .._check import Array
-from .._value import ByValue
+from .._result import Result
 from ..numerics.rectified import normal_density, ratios, signed_tails, tails
 from ..numerics.search import find_minimum, find_root
 from ..source.amplitude import Amplitude
@@ -47,8 +47,8 @@ _WITHIN_ONE = float(special.erf(np.sqrt(0.5)))
 _VARIANCE_WITHIN_ONE = 1 - 2 * float(normal_density(np.array(1.0))) / _WITHIN_ONE
 
 
-@dataclass(frozen=True, eq=False)
-class SparseConstants(ByValue):
+@dataclass(frozen=True, eq=False, repr=False)
+class SparseConstants(Result):
     """L = p σ² (leading + next σ) for the ReLU decoder as σ → 0.
 
     Attributes
@@ -228,8 +228,8 @@ def lower_bound(p: ArrayLike, ratio: ArrayLike) -> Array:
     return np.asarray(p * sigma**2 * constant * np.maximum(1 - 2 * sigma, 0.0))
 
 
-@dataclass(frozen=True, eq=False)
-class Exponents(ByValue):
+@dataclass(frozen=True, eq=False, repr=False)
+class Exponents(Result):
     """Local exponents of the least loss of the Gaussian rug.
 
     Attributes
@@ -286,8 +286,8 @@ def local_exponents(
     )
 
 
-@dataclass(frozen=True, eq=False)
-class Regime(ByValue):
+@dataclass(frozen=True, eq=False, repr=False)
+class Regime(Result):
     """Which law holds where.
 
     Attributes
