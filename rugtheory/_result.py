@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from ._extras import remedy
 from ._value import ByValue, shown
 
 if TYPE_CHECKING:
@@ -41,7 +42,7 @@ class Result(ByValue):
         try:
             import pandas as pd
         except ImportError as error:
-            raise ImportError(f"{error}; install it with: pip install 'rugtheory[sweep]'") from None
+            raise ImportError(remedy(error), name="pandas") from None
         values = dict(_flat(self))
         arrays = {name: np.asarray(x) for name, x in values.items() if _is_numbers(x)}
         shapes = [x.shape for x in arrays.values() if x.ndim]

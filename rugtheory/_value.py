@@ -106,7 +106,7 @@ def shown(value: Any, digits: int) -> str:
 def _array(value: np.ndarray[Any, Any], digits: int) -> str:
     if value.ndim == 0:
         return shown(value[()], digits)
-    if 0 < value.size <= _MOST_NUMBERS or value.ndim == 1 and not value.size:
+    if 0 < value.size <= _MOST_NUMBERS or (value.ndim == 1 and not value.size):
         return f"[{', '.join(shown(x, digits) for x in value)}]"
     what = f"array {value.shape}"
     if value.dtype.kind == "b":

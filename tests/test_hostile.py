@@ -9,15 +9,19 @@ import inspect
 import json
 import warnings
 from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
 from functools import cache
+from pathlib import Path
 
 import numpy as np
 import pytest
+import xarray as xr
 
 import rugtheory as rt
 from rugtheory import darkmatter as dm
 from rugtheory.cli import main
 from rugtheory.source.laws import LAWS
+from validation.__main__ import main as validation
 
 RUG, SOURCE, CHANNEL = rt.hadamard_rug(8, 2, seed=0), rt.SparseSource(0.1), rt.GaussianChannel(0.2)
 ROW = rt.RowChannel.of([0.3, -0.2], 0.1)
@@ -390,7 +394,16 @@ COMMANDS = {
     "optimum": ([], OPTIMUM | {"--amplitude": "constant:1"}),
     "decoders": ([], OPTIMUM | {"--channel": "gaussian", "--amplitude": "constant:1"}),
     "scaling": ([], {"--power": "0.5", "--p": "0.01", "--points": "2"}),
-    "rug": ([], {"--n-sparse": "8", "--n-dense": "2", "--seed": "0", "--p": "0.1", "--out": "r"}),
+    "rug": (
+        [],
+        {
+            "--n-sparse": "8",
+            "--n-dense": "2",
+            "--seed": "0",
+            "--p": "0.1",
+            "--out": "r.safetensors",
+        },
+    ),
     "weights": (
         ["model.npz"],
         {"--p": "0.1", "--rows": "2", "--seed": "0", "--amplitude": "constant:1"}
@@ -406,6 +419,16 @@ COMMANDS = {
         {"--sae": "sae", "--out": "out", "--contexts": "labels.npy", "--tokens": "labels.npy"}
         | {"--component": "x=acts.npy,sae", "--seed": "0"},
     ),
+}
+TRAINING = {"--n-sparse": "4", "--ratio": "0.5", "--p": "0.1", "--seed": "0", "--steps": "2"}
+TRAINING |= {"--device": "cpu", "--threads": "1"}
+VALIDATION = {
+    "train": ([], TRAINING | {"--rounds": "1", "--out": "m.safetensors", "--protocol": "paper"}),
+    "path": ([], TRAINING | {"--out": "out"}),
+    "fit": ([], TRAINING | {"--n-sparse": "8"}),
+    "report": (["trained.nc"], {"--out": "out", "--paths": None}),
+    "collect": (["points"], {"--out": "points.nc"}),
+    "sweep": (["sweep.toml"], {"--out": "points", "--workers": "1", "--group": "1"}),
 }
 WORDS = ("nan", "inf", "-1", "0", "1e308", "1e-320", "1" + "0" * 400, "x", "", "0.5;", "1j", "True")
 BROKEN = ("empty", "cut", "text", "folder", "missing")
@@ -438,18 +461,25 @@ def test_hostile_commands(name, tmp_path, monkeypatch, capsys):
         for key in {"--sae", "--contexts", "--weights", "--data"} & set(options)
         for path in cut
     ]
+    flags = [] if name == "optimum" else ["--overwrite"]
+    assert not (wrong := unclear(main, name, files, options, attempts, flags, capsys)), wrong
+
+
+def unclear(program, name, files, options, attempts, flags, capsys):
+    """The attempts that end in anything but a result, or one line and exit code 2, as JSON."""
     wrong = {}
     for given, chosen in [(files, options), *attempts]:
         arguments = [
             name,
             *given,
             *(f"{key}={value}" for key, value in chosen.items() if value is not None),
-            *([] if name == "optimum" else ["--overwrite"]),
+            *flags,
         ]
+        before = set(Path().iterdir())
         try:
             with warnings.catch_warnings():
                 warnings.simplefilter("error")
-                code = main(arguments)
+                code = program(arguments)
         except SystemExit as stop:
             code = stop.code
         except Exception as error:
@@ -457,10 +487,46 @@ def test_hostile_commands(name, tmp_path, monkeypatch, capsys):
         said = capsys.readouterr()
         lines = [line for line in said.err.splitlines() if line and "|" not in line]
         valid = (given, chosen) == (files, options)
+        left = set(Path().iterdir()) - before if code == 2 else ()
         if (
             code not in ((0,) if valid else (0, 2))
             or (code == 2 and len(lines) != 1)
             or "nan " in said.out
+            or left
         ):
-            wrong[" ".join(arguments)[:200]] = f"{code} {said.err[-200:]}"
-    assert not wrong, json.dumps(wrong, indent=1)
+            wrong[" ".join(arguments)[:200]] = f"{code} {said.err[-200:]} {left or ''}"
+    return json.dumps(wrong, indent=1) if wrong else ""
+
+
+@pytest.mark.parametrize("name", VALIDATION)
+def test_hostile_validation(name, tmp_path, monkeypatch, capsys):
+    """The same of ``python -m validation``."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("rugtheory.analysis.verdict.best_known", cache(rt.best_known))
+    monkeypatch.setattr("validation.report.save", lambda *_: None)
+    monkeypatch.setattr("validation.__main__.Workers", ThreadPoolExecutor)
+    data = xr.load_dataset(Path(__file__).parents[1] / "validation" / "data" / "cpu.nc")
+    some = data.isel(point=(data.n_sparse.values == 128) & (data.p.values == 0.1))
+    some.to_netcdf("trained.nc", engine="h5netcdf")
+    CURVES.to_netcdf("curves.nc", engine="h5netcdf")
+    some.isel(point=0).to_netcdf("one.nc", engine="h5netcdf")
+    np.savez("numbers.npz", W=np.ones((2, 3)))
+    spec = "n_sparse = [4]\nratio = [0.5]\np = [0.1]\nsteps = 2\nrounds = 1\n"
+    Path("sweep.toml").write_text(spec)
+    Path("text.toml").write_text("n_sparse = ")
+    Path("huge.toml").write_text(spec.replace("[4]", f"[{10**30}]"))
+    Path("odd.toml").write_text(spec.replace("[0.1]", "['x']") + "other = 1\n")
+    Path("empty").write_bytes(b"")
+    Path("folder").mkdir()
+    if name == "collect":
+        validation(["sweep", "sweep.toml", "--out", "points", "--workers", "1"])
+    files, options = VALIDATION[name]
+    attempts = [(files, options | {key: word}) for key in options for word in WORDS]
+    attempts += [(files, options | {"--device": x}) for x in ("mps", "meta", "cuda:99")]
+    names = sorted({str(x) for x in Path().iterdir()} - {"points"} | {"missing.nc"})
+    attempts = [x for x in attempts if "--device" in options or "--device" not in x[1]]
+    attempts += [([path], options) for path in names if files and [path] != files]
+    if name == "report":
+        attempts += [(files, options | {"--paths": path}) for path in names]
+    flags = [] if name in ("fit", "sweep") else ["--overwrite"]
+    assert not (wrong := unclear(validation, name, files, options, attempts, flags, capsys)), wrong

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import json
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +26,7 @@ def add(commands: Any) -> None:
     parser.add_argument("--n-sparse", type=int, default=4096, help="their size (4096)")
     parser.add_argument("--seed", type=int, default=0, help="their seed (0)")
     parser.add_argument("--out", type=Path, default=Path("curves"), help="folder (curves)")
+    parser.add_argument("--json", action="store_true", help="a list of objects, all digits")
     add_overwrite(parser)
     add_amplitude(parser)
 
@@ -65,8 +67,18 @@ def run(options: argparse.Namespace) -> None:
             )
         save_curves(curves, options.out)
         draw_file(paths[-1], lambda ax: draw(curves, ax))
+    if options.json:
+        # Where nothing is simulated there is no number.
+        print(json.dumps(_records(curves), indent=1))
+        return
     _summarise(curves)
     print("\n".join(f"wrote {path}" for path in paths))
+
+
+def _records(curves: Any) -> list[dict[str, float | None]]:
+    """A row for each point, as in the CSV file."""
+    rows = curves.to_dataframe().reset_index().to_dict("records")
+    return [{k: None if x != x else x for k, x in row.items()} for row in rows]
 
 
 def _simulated(path: Path) -> int:

@@ -19,6 +19,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from .. import _check
 from .._check import Array
+from .._extras import remedy
 from .._files import replacing
 from .._value import ShortRepr
 from ..model.model import Model
@@ -388,5 +389,5 @@ def _safetensors() -> ModuleType:
     try:
         import safetensors.numpy
     except ImportError as error:
-        raise ImportError("rug files need safetensors: pip install 'rugtheory[sweep]'") from error
+        raise ImportError(remedy(error), name="safetensors") from error
     return safetensors
