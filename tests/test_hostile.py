@@ -76,6 +76,10 @@ FUNCTIONS = {
     rt.decoder_table: GRID | {"channel": "gaussian"},
     rt.exact_loss: MODEL | {"rtol": 1e-6} | ROUND,
     rt.explain: MODEL | ROUND,
+    rt.finite_curves: (
+        {"curves": CURVES, "draws": 2, "n_sparse": 8, "checkpoint": None} | ROUND | LAW | SEED
+    ),
+    rt.finite_rug: {"p": 0.1, "n_sparse": 8, "n_dense": 4, "draws": 2} | ROUND | QUICK | SEED,
     rt.fit_features: {"x": X, "atoms": 4, "importance": 1.0, "level": 0.05},
     rt.geometric: {"n": 3, "factor": 0.9},
     rt.read_features: {"path": "features.toml"},
@@ -109,7 +113,7 @@ FUNCTIONS = {
     rt.sparse_constant_expansion: {"p": 0.1},
     rt.sparse_constants: {"p": 0.1} | LAW,
     rt.sparse_law: GRID | {"kind": "relu", "order": 1},
-    rt.statistics: MODEL,
+    rt.statistics: MODEL | ROUND,
     rt.uneven_pairs: {"p": 0.1} | QUICK,
     rt.upper_bound: GRID,
     rt.welch_sigma: GRID,
@@ -262,7 +266,7 @@ CALLS["optimum at sigma"] = rt.optimum, {"p": 0.1, "ratio": None, "sigma": 0.3} 
 # Results of functions, not to be made by hand, and bases.
 NOT_CALLED = {
     "Amplitude", "AntipodalOptimum", "BestKnown", "Channel", "DecoderOptimum", "ExactLoss",
-    "Exponents", "Features", "FittedFeatures", "FrameSpectrum",
+    "Exponents", "Features", "FiniteRug", "FittedFeatures", "FrameSpectrum",
     "LossGradient", "LossParts", "Optimum", "Regime", "SimulatedLoss", "SparseConstants",
     "Statistics", "UnevenPairs", "Verdict", "GRAPHS", "GraphCode", "GraphOptimum",
     "PrecedenceCode",

@@ -336,10 +336,10 @@ class TestCurves:
         # Where there is nothing, the start is kept; and it may be gone on with.
         shutil.rmtree("out")
         assert run("rugtheory curves", capsys, *given)[0] == 130
-        assert cli.curves._simulated(Path("out/curves.nc")) == 1
+        assert cli.curves._known(Path("out/curves.nc"), "simulated_loss") == 1
         monkeypatch.setattr("tqdm.tqdm", lambda points, **_: points)
         assert run("rugtheory curves", capsys, *given)[0] == 0
-        assert cli.curves._simulated(Path("out/curves.nc")) == 2
+        assert cli.curves._known(Path("out/curves.nc"), "simulated_loss") == 2
 
 
 class TestWriting:

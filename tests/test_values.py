@@ -13,7 +13,7 @@ from .test_hostile import CALLS
 
 # What reads or writes files, which are not there.
 _FILES = {"path", "directory", "folder", "out"}
-_NOT_HERE = (dm.run_bench, rt.simulated_curves, rt.read_weights)
+_NOT_HERE = (dm.run_bench, rt.simulated_curves, rt.finite_curves, rt.read_weights)
 MADE = [
     pytest.param(function, arguments, id=name)
     for name, (function, arguments) in CALLS.items()

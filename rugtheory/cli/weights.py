@@ -16,8 +16,12 @@ from ..source.features import Features
 from ..source.files import read_features
 from ..source.identical import Identical
 from ..source.uniform import Uniform
+from ..theory.pairs import antipodal_optimum
 from .shared import add_amplitude, draw_file, output, settings
 from .weight_files import add_reading, read_model
+
+# Rows whose law is compared with a Gaussian, at most.
+_DISTANCES = 16
 
 
 def add(commands: Any) -> None:
@@ -28,7 +32,12 @@ def add(commands: Any) -> None:
     law = parser.add_mutually_exclusive_group(required=True)
     law.add_argument("--p", type=float, help="p that the features, all alike, are on with")
     law.add_argument("--features", type=Path, metavar="FILE", help="TOML file of any features")
-    parser.add_argument("--rows", type=int, default=32, help="rows to invert (32); 0 for all")
+    parser.add_argument(
+        "--rows",
+        type=int,
+        default=32,
+        help="rows to invert, and to compare with a Gaussian (32); 0 for all",
+    )
     parser.add_argument("--seed", type=int, default=0, help="for the choice of rows (0)")
     parser.add_argument("--json", action="store_true")
     parser.add_argument("--figure", type=Path, help="picture to write")
@@ -57,13 +66,20 @@ def _show_weights(model: Model, options: argparse.Namespace) -> None:
     from tqdm import tqdm
 
     features = _features(model, options)
-    found = statistics(model, features, seed=options.seed)
+
+    def bar(word: str) -> Any:
+        return lambda rows: tqdm(rows, desc=word, unit="row", leave=False)
+
+    few = min(options.rows or _DISTANCES, _DISTANCES)
+    found = statistics(
+        model, features, rows=max(few, 1), seed=options.seed, progress=bar("laws of rows")
+    )
     verdict = explain(
         model,
         features,
         rows=options.rows or None,
         seed=options.seed,
-        progress=lambda rows: tqdm(rows, desc="inverting", unit="row"),
+        progress=bar("inverting"),
     )
     if options.json:
         print(json.dumps({"statistics": found.summary(), "verdict": vars(verdict)}, indent=1))
@@ -78,12 +94,21 @@ def _show_weights(model: Model, options: argparse.Namespace) -> None:
         if verdict.rug is None:
             print(f"{verdict.family:32} {verdict.best:.6g}")
         else:
-            print(f"{'best known, ' + verdict.family:32} {verdict.best:.6g}")
-            print(f"{'Gaussian rug':32} {verdict.rug:.6g}")
+            _show_structures(model, verdict, options)
     if options.figure is not None:
         _draw_weights(model, found, verdict, options)
         if not options.json:
             print(f"wrote {options.figure}")
+
+
+def _show_structures(model: Model, verdict: Verdict, options: argparse.Namespace) -> None:
+    """Losses that weights of this ratio reach, down to the best that is known."""
+    print(f"{'Gaussian rug':32} {verdict.rug:.6g}")
+    if model.ratio <= 0.5:
+        pairs = antipodal_optimum(options.p, model.ratio, amplitude=options.amplitude)
+        print(f"{'rug of antipodal pairs':32} {float(pairs.loss):.6g}")
+    limit = "  (a limit: its weights grow without bound)" if "precedence" in verdict.family else ""
+    print(f"{'best known, ' + verdict.family:32} {verdict.best:.6g}{limit}")
 
 
 def _draw_weights(

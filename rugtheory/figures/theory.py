@@ -22,8 +22,9 @@ def draw_curves(curves: xr.Dataset, ax: Axes | None = None) -> list[Any]:
     ax = axes(ax)
     ratio = curves["ratio"].values
     artists: list[Any] = []
-    for i, p in enumerate(curves["p"].values):
-        colour, row = COLOURS[i % len(COLOURS)], curves.isel(p=i)
+    known_p = curves["p"].values
+    for i, p in enumerate(known_p):
+        colour, row = _colour(i, len(known_p)), curves.isel(p=i)
         floor = row["floor"].values
         positive = row["loss"].values > 0  # at ratio 1 nothing is lost, and nothing to draw
         artists += ax.plot(
@@ -32,6 +33,21 @@ def draw_curves(curves: xr.Dataset, ax: Axes | None = None) -> list[Any]:
             color=colour,
             label=f"p = {p:.3g}",
         )
+        if "finite_loss" in curves:
+            middle, spread = (row[f"finite_{x}"].values / floor for x in ("loss", "spread"))
+            some = positive & np.isfinite(middle) & (middle > 0)
+            low, high = (middle + sign * spread for sign in (-1, 1))
+            artists += ax.plot(ratio[some], middle[some], ":", color=colour)
+            artists.append(
+                ax.fill_between(
+                    ratio[some],
+                    np.maximum(low, 0.3 * middle)[some],
+                    high[some],
+                    color=colour,
+                    alpha=0.15,
+                    linewidth=0,
+                )
+            )
         if "simulated_loss" in curves:
             known = positive & np.isfinite(row["simulated_loss"].values)
             artists.append(
@@ -57,9 +73,18 @@ def draw_curves(curves: xr.Dataset, ax: Axes | None = None) -> list[Any]:
     if "simulated_loss" in curves:
         n, m = curves.attrs["n_sparse"], curves.attrs["n_samples"]
         title += rf", simulated rugs (points ± 2 SE, $n_\mathrm{{sparse}}$ = {n}, {m} samples)"
+    if "finite_loss" in curves:
+        title += rf", least loss at $n_\mathrm{{sparse}}$ = {curves.attrs['n_sparse']} (dotted)"
     ax.set_title(title, fontsize="medium")
     artists.append(ax.legend(fontsize="small", frameon=False))
     return artists
+
+
+def _colour(k: int, count: int) -> Any:
+    """Colours of curves: of the palette as long as there are enough, else of a scale."""
+    from matplotlib import colormaps
+
+    return COLOURS[k] if count <= len(COLOURS) else colormaps["viridis"](0.95 * k / (count - 1))
 
 
 def draw_grid(curves: xr.Dataset, ax: Axes | None = None) -> list[Any]:
