@@ -103,7 +103,7 @@ def place(inputs, tmp_path, monkeypatch):
     monkeypatch.setattr(cli.weights, "explain", lambda *_, **__: verdict)
     monkeypatch.setattr(cli.decoders, "decoder_table", remembered(cli.decoders.decoder_table))
     for name in ("draw_curves", "draw_decoders", "draw_scaling", "draw_rug"):
-        monkeypatch.setattr(f"rugtheory.figures.{name}", lambda *_: [])
+        monkeypatch.setattr(f"rugtheory.figures.{name}", lambda *_, **__: [])
     monkeypatch.setattr(
         cli.weights, "statistics", lambda *_, **__: argparse.Namespace(summary=dict)
     )

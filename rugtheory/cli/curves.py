@@ -21,6 +21,8 @@ from ..structure.curves import (
 )
 from .shared import add_amplitude, draw_file, output, settings
 
+_LINE = 60
+
 
 def add(commands: Any) -> None:
     """The command curves."""
@@ -58,7 +60,9 @@ def run(options: argparse.Namespace) -> None:
     if options.finite is not None:
         made |= settings("curves", options, "finite", "n_sparse", "seed")
     paths = [options.out / f"curves.{suffix}" for suffix in ("nc", "csv", "png")]
-    draw = draw_grid if options.grid else draw_curves
+    # Lines are smooth whatever the points.
+    many = np.union1d(ratio, np.linspace(ratio[0], ratio[-1], _LINE))
+    many = np.union1d(many, np.geomspace(ratio[0], ratio[-1], _LINE))
     with output(options, dict.fromkeys(paths, made), [options.out]):
         for add, count, name, word in (
             (simulated_curves, options.simulate, "simulated_loss", "simulating"),
@@ -86,7 +90,11 @@ def run(options: argparse.Namespace) -> None:
                 checkpoint=checkpoint,
             )
         save_curves(curves, options.out)
-        draw_file(paths[-1], lambda ax: draw(curves, ax))
+        if options.grid:
+            draw_file(paths[-1], lambda ax: draw_grid(curves, ax))
+        else:
+            lines = loss_curves(p, many, amplitude=options.amplitude)
+            draw_file(paths[-1], lambda ax: draw_curves(curves, ax, lines=lines))
     if options.json:
         # Where nothing is simulated there is no number.
         print(json.dumps(_records(curves), indent=1))
