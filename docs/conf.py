@@ -58,7 +58,7 @@ html_sidebars: dict[str, list[str]] = {
     for name in ("index", "tutorial", "commands", "validation", "accuracy", "performance", "laws")
 }
 html_theme_options: dict[str, Any] = {
-    "header_links_before_dropdown": 7,
+    "header_links_before_dropdown": 6,
     "navigation_with_keys": False,
     "secondary_sidebar_items": ["page-toc"],
     "show_toc_level": 2,
