@@ -1,4 +1,4 @@
-"""``python -m validation``: train toy models to hold against the theory."""
+"""``python -m validation``: train toy models and compare them with the theory."""
 
 from __future__ import annotations
 

@@ -35,7 +35,7 @@ class ExactLoss(Result):
         The loss of the model, the mean over all features of importance times squared error: over
         all outputs if `rows` are all of them, and else an estimate for all.  If rows were drawn, it
         is not ``loss.mean()``: outputs that are unlike the others are drawn more often and count
-        less.  If rows were given, it is, but for importances.
+        less.  If rows were given, it is, apart from importances.
     mean_error : float
         Mean of `error`, of the same kind.
     standard_error : float

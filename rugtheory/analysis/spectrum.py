@@ -1,4 +1,4 @@
-"""The spectrum of the frame operator of a model, and what each feature sees of it."""
+"""The spectrum of the frame operator of a model, and the part of it at each feature."""
 
 from __future__ import annotations
 

@@ -12,7 +12,7 @@ What makes it exact to rounding:
   left out here, E[e^{sZ}; Z ≠ 0] = (1-p)^n expm1(Q), for the caller to add in closed form.
 * α is where the integrand is least on the real axis, so that it is about as small as the result.
   Large weights on the side that is rectified away do not keep it from being large.
-* The midpoint rule of step h is exact but for images of the result, shifted by multiples of 2π/h,
+* The midpoint rule of step h is exact up to images of the result, shifted by multiples of 2π/h,
   which Chernoff's inequality bounds.
 * A smooth window, flat over its first half, cuts the integral off.  The result is thereby averaged
   over shifts b of about the inverse cut-off, without error where it is smooth in b.

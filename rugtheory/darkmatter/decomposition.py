@@ -29,7 +29,7 @@ _EPS = float(np.finfo(float).eps)
 
 @dataclass(frozen=True, eq=False, repr=False)
 class Scores(Result):
-    """How large the error is, and how much of it is linear.
+    """How large the error is, and how large its linear part.
 
     Attributes
     ----------

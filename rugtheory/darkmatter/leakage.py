@@ -24,7 +24,7 @@ from .._result import Result
 
 @dataclass(frozen=True, eq=False, repr=False)
 class MaskedError(Result):
-    """Error of a reconstruction that is exact but for absent features; arrays of one shape.
+    """Error of a reconstruction in which only absent features are wrong; arrays of one shape.
 
     Attributes
     ----------

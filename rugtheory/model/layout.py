@@ -35,7 +35,7 @@ class Layout:
 
 
 def lay_out(state: State, given: Mapping[str, Choice]) -> Layout:
-    """The weights that `state` holds; raises Unclear if that cannot be told, or something is left.
+    """The weights that `state` holds; raises Unclear if it is not clear, or if something is left.
 
     What is ignored is no longer in `state`.
     """
@@ -121,7 +121,7 @@ def _two_layers(
 
 
 def _n_sparse(state: State, found: Mapping[str, Choice], k: int | None) -> int | None:
-    """The number of features; None if rows cannot be told from columns."""
+    """The number of features; None if the shapes do not show it."""
     parts = parts_of(state)
 
     def shape(role: str) -> tuple[int, ...]:
@@ -243,10 +243,9 @@ def _matrix(state: State, choice: Choice, n: int | None, axis: int, k: int | Non
     square = whole.shape[-1] == whole.shape[-2]
     if square and choice.how != "given" and not _known(state, choice, parts[choice.names[0]]):
         raise Unclear(
-            f"{choice.names[0]} is square, so rows cannot be told from columns; matrices that "
-            "names= gives are taken as W_in, (n_dense, n_sparse), and W_out, (n_sparse, n_dense), "
-            'and turned if ".T" is put after the name, as they are if a layer such as '
-            "initial_layer.weight holds them"
+            f"{choice.names[0]} is square, so its shape does not show which axis is which; give "
+            "names=: W_in is then taken as (n_dense, n_sparse) and W_out as (n_sparse, n_dense), "
+            'as layers such as initial_layer.weight are, and turned if ".T" follows the name'
         )
     fits = whole.shape[-2:][axis] == n
     return whole if fits or square else np.swapaxes(whole, -1, -2)

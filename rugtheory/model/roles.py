@@ -77,7 +77,7 @@ class Choice:
     turned : tuple of bool
         Which of them `names` asked to be transposed, by ".T".
     how : "given", "name" or "shape"
-        What told that they have this role.
+        Why they have this role: `names` says so, their own names do, or their shapes.
     """
 
     names: tuple[str, ...]

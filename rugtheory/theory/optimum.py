@@ -46,7 +46,7 @@ _SURELY_LINEAR = 40.0
 _SCAN = 48
 # Of an amplitude that is constant to this part, so little noise is screened to rounding.
 _CONSTANT, _CLEAR = 1e-15, 1e-14
-# Sizes of amplitudes told apart, if they make this part of the power.
+# Sizes of amplitudes are kept apart if they make this part of the power.
 _SIZES, _MATTERS = 8, 1e-4
 # Halley's iteration is cubic: after a step this small, relative to σ + |β|, it is done.
 _STEP = 1e-7

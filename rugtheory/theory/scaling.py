@@ -11,8 +11,8 @@ passes.  Amplitudes below the threshold change the next order, where f is their 
 
 .. math:: Λ_1 = 2e [m^2 + 1 + 2\tfrac{1-p}{p} G_2(m)] - 2 e^2 m_1 m - 4 f G_3(-m) .
 
-A decoder that jumps at tσ need not shift what it passes: it has Λ = 1 but for the noise that passes
-and the signals it misses,
+A decoder that jumps at tσ need not shift what it passes: it has Λ = 1 except for the noise that
+passes and the signals it misses,
 
 .. math:: 1 + \tfrac{1-p}{p} E[n^2; n > t] + σ f\, [4 t G_2(-t) - t^2 G_1(-t) - 4 G_3(-t)] .
 
@@ -207,7 +207,7 @@ def upper_bound(p: ArrayLike, ratio: ArrayLike, *, amplitude: Amplitude = Unifor
 
 
 def lower_bound(p: ArrayLike, ratio: ArrayLike) -> Array:
-    """A lower bound on any decoder that acts on each feature alone, even if told which are on.
+    """A lower bound on any decoder of single readings, even one that knows which features are on.
 
     It is (31) of arXiv:2410.12101 with its constant, for Uniform[0, 1] and Gaussian interference:
     p σ² P² V (1 - 2σ) with P = P(|n| ≤ 1) = 0.683 and V = Var(n | |n| ≤ 1) = 0.291, for σ < ½ and
@@ -268,7 +268,7 @@ def local_exponents(
     --------
     >>> import rugtheory as rt
     >>> slopes = rt.local_exponents(1e-6, 0.1)
-    >>> print(f"{slopes.p:.2f} {slopes.ratio:.2f}")  # p²/r, but for logarithms and 1 - r
+    >>> print(f"{slopes.p:.2f} {slopes.ratio:.2f}")  # p²/r, up to logarithms and 1 - r
     1.93 -1.11
     """
     ratio = _check.probability("ratio", ratio)
