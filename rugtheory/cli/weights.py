@@ -7,6 +7,7 @@ import json
 from pathlib import Path
 from typing import Any
 
+from .. import _check
 from .._files import add_overwrite
 from ..analysis.statistics import Statistics, statistics
 from ..analysis.verdict import Verdict, explain
@@ -47,6 +48,7 @@ def add(commands: Any) -> None:
 
 
 def run(options: argparse.Namespace) -> None:
+    _check.integer("rows", options.rows, 0)
     model = read_model(options.file, options)
     names = ("file", "p", "features", "rows", "seed", "amplitude", "names", "ignore", "instance")
     made = settings("weights", options, *(x for x in names if getattr(options, x) is not None))
@@ -70,10 +72,8 @@ def _show_weights(model: Model, options: argparse.Namespace) -> None:
     def bar(word: str) -> Any:
         return lambda rows: tqdm(rows, desc=word, unit="row", leave=False)
 
-    few = min(options.rows or _DISTANCES, _DISTANCES)
-    found = statistics(
-        model, features, rows=max(few, 1), seed=options.seed, progress=bar("laws of rows")
-    )
+    few = min(options.rows or model.n_sparse, _DISTANCES)
+    found = statistics(model, features, rows=few, seed=options.seed, progress=bar("laws of rows"))
     verdict = explain(
         model,
         features,
@@ -94,18 +94,19 @@ def _show_weights(model: Model, options: argparse.Namespace) -> None:
         if verdict.rug is None:
             print(f"{verdict.family:32} {verdict.best:.6g}")
         else:
-            _show_structures(model, verdict, options)
+            _show_structures(model, features, verdict)
     if options.figure is not None:
         _draw_weights(model, found, verdict, options)
         if not options.json:
             print(f"wrote {options.figure}")
 
 
-def _show_structures(model: Model, verdict: Verdict, options: argparse.Namespace) -> None:
+def _show_structures(model: Model, features: Features, verdict: Verdict) -> None:
     """Losses that weights of this ratio reach, down to the best that is known."""
     print(f"{'Gaussian rug':32} {verdict.rug:.6g}")
     if model.ratio <= 0.5:
-        pairs = antipodal_optimum(options.p, model.ratio, amplitude=options.amplitude)
+        p, law = float(features.on_probability[0]), features.amplitudes[0]
+        pairs = antipodal_optimum(p, model.ratio, amplitude=law)
         print(f"{'rug of antipodal pairs':32} {float(pairs.loss):.6g}")
     limit = "  (a limit: its weights grow without bound)" if "precedence" in verdict.family else ""
     print(f"{'best known, ' + verdict.family:32} {verdict.best:.6g}{limit}")
