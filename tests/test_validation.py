@@ -449,9 +449,9 @@ class TestSweep:
         ("arguments", "message"),
         [
             (["--dask", "tcp://127.0.0.1:9"], "no scheduler answers there"),
-            (["--device", "cuda:77"], "finds no CUDA device"),
-            (["--group", "0"], "--group must be positive, got 0"),
-            (["--workers", "-2"], "--workers must be positive, got -2"),
+            (["--device", "cuda:77"], "got 'cuda:77', which it does not find"),
+            (["--group", "0"], "--group must be in [1, 4096], got 0"),
+            (["--workers", "-2"], "--workers must be in [1, 4096], got -2"),
         ],
     )
     def test_nothing_to_work_on(self, tmp_path, arguments, message, monkeypatch, capsys):
