@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import os
 import shutil
 from typing import Any
@@ -10,6 +11,7 @@ from docutils.nodes import SkipNode
 from docutils.utils.math.latex2mathml import tex2mathml
 
 import rugtheory
+from rugtheory import cli
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
@@ -52,10 +54,11 @@ html_static_path = ["_static"]
 html_css_files = ["rugtheory.css"]
 html_show_sourcelink = False
 html_sidebars: dict[str, list[str]] = {
-    name: [] for name in ("index", "tutorial", "validation", "accuracy", "performance")
+    name: []
+    for name in ("index", "tutorial", "commands", "validation", "accuracy", "performance", "laws")
 }
 html_theme_options: dict[str, Any] = {
-    "header_links_before_dropdown": 7,
+    "header_links_before_dropdown": 6,
     "navigation_with_keys": False,
     "secondary_sidebar_items": ["page-toc"],
     "show_toc_level": 2,
@@ -109,8 +112,31 @@ def _copy_explorer(app: Any, exception: Exception | None) -> None:
         shutil.copytree(app.srcdir / "explorer", app.outdir / "explorer", dirs_exist_ok=True)
 
 
+def _write_commands(app: Any) -> None:
+    """The page of all commands, from their own help."""
+    parser = cli.make_parser()
+    (commands,) = (x for x in parser._actions if isinstance(x, argparse._SubParsersAction))
+    title = "Commands"
+    parts = [
+        title,
+        "=" * len(title),
+        "",
+        "What ``rugtheory --help`` prints, and the help of each command.",
+        "",
+    ]
+    for one in (parser, *commands.choices.values()):
+        head = f"``{one.prog}``"
+        text = one.format_help().replace("\n", "\n   ").rstrip()
+        parts += [head, "-" * len(head), "", ".. code-block:: text", "", f"   {text}", ""]
+    path = app.srcdir / "commands.rst"
+    text = "\n".join(parts)
+    if not path.exists() or path.read_text(encoding="utf-8") != text:
+        path.write_text(text, encoding="utf-8")
+
+
 def setup(app: Any) -> None:
     """Formulas as MathML, which browsers draw without a script from the network."""
     app.add_html_math_renderer("mathml", (_inline, None), (_displayed, None))
+    app.connect("builder-inited", _write_commands)
     app.connect("autodoc-process-docstring", _keep_bars)
     app.connect("build-finished", _copy_explorer)

@@ -45,7 +45,8 @@ from .source.sparse import SparseSource
 from .source.uniform import Uniform
 from .structure.antipodal import antipodal_rug
 from .structure.best import BestKnown, best_known
-from .structure.curves import loss_curves, save_curves, simulated_curves
+from .structure.curves import finite_curves, loss_curves, save_curves, simulated_curves
+from .structure.finite import FiniteRug, finite_rug
 from .structure.graphs import GRAPHS, GraphCode, GraphOptimum, graph_code, graph_optimum
 from .structure.mixture import critical_ratio, mixture_loss, represented_fraction
 from .structure.precedence import PrecedenceCode, precedence_code, precedence_loss
@@ -92,6 +93,7 @@ __all__ = [
     "Exponential",
     "Exponents",
     "Features",
+    "FiniteRug",
     "FittedFeatures",
     "FrameSpectrum",
     "FromQuadrature",
@@ -142,6 +144,8 @@ __all__ = [
     "exact_gradient",
     "exact_loss",
     "explain",
+    "finite_curves",
+    "finite_rug",
     "fit_features",
     "frame_spectrum",
     "fwht",

@@ -106,7 +106,9 @@ def test_rug(tmp_path, capsys):
     rug = rt.hadamard_rug(64, 10, seed=5)
     np.testing.assert_array_equal(rt.Rug.load(weights).rows, rug.rows)
     assert figure.stat().st_size > 10_000
-    assert f"a {float(rt.optimum(0.1, 10 / 64).a):.10g}" in capsys.readouterr().out
+    assert f"a {float(rt.optimum(0.1, 10 / 64).a):.10g}" in " ".join(
+        capsys.readouterr().out.split()
+    )
 
 
 @pytest.mark.parametrize(
@@ -172,6 +174,7 @@ class TestWeights:
         assert main(["weights", str(file), "--p", "0.05", "--rows", "2"]) == 0
         out = capsys.readouterr().out
         assert "distance from Gaussian" in out and "best known, precedence" in out
+        assert "(a limit: its weights grow without bound)" in out and "antipodal pairs" in out
         assert "outputs that never fire          0" in out
         # Terms have the signs of the verdict, which add up to the gap: no minus sign before them.
         model = rt.read_weights(file)
@@ -179,6 +182,27 @@ class TestWeights:
         for name, value in verdict.terms.items():
             assert f"\n  {name:30} {value:+.6g}\n" in out
         assert sum(verdict.terms.values()) == pytest.approx(verdict.loss - verdict.best)
+
+    def test_names_that_the_message_shows_work(self, file, capsys, tmp_path):
+        model = rt.read_weights(file)
+        path = tmp_path / "odd.npz"
+        np.savez(path, P=model.w_in, Q=model.w_out, c=model.b, importance=model.b)
+        arguments = ["weights", str(path), "--p", "0.05", "--rows", "2", "--json"]
+        with pytest.raises(SystemExit):
+            main(arguments)
+        remedy = capsys.readouterr().err.partition("would be read with ")[2].split()
+        assert remedy[:4] == ["--names", "W_in=P", "W_out=Q", "b=c"]
+        assert main([*arguments, *remedy]) == 0
+        found = json.loads(capsys.readouterr().out)["verdict"]
+        main(["weights", str(file), *arguments[2:]])
+        assert json.loads(capsys.readouterr().out)["verdict"] == found
+
+    def test_what_was_taken_for_what_is_said(self, tmp_path, capsys):
+        path = tmp_path / "odd.npz"
+        np.savez(path, dictionary=rt.hadamard_rug(8, 2, seed=0).w_in)
+        assert main(["weights", str(path), "--p", "0.05", "--rows", "2"]) == 0
+        said = capsys.readouterr().err
+        assert said.startswith("note: ") and "W = dictionary (2, 8)" in said and "b = 0" in said
 
     def test_bad_input(self, file, capsys, tmp_path):
         for arguments in (

@@ -145,6 +145,25 @@ class TestTheory:
         ends = np.array(bars[2][0].get_segments())[:, :, 1] * variance(0.2)
         np.testing.assert_allclose(ends, np.stack([loss - 2 * error, loss + 2 * error], axis=1))
 
+    def test_every_curve_has_a_colour_of_its_own(self, ax):
+        curves = rt.loss_curves(np.geomspace(1e-3, 0.5, 12), [0.2, 0.5])
+        figures.draw_curves(curves, ax)
+        drawn = [str(x.get_color()) for name, x in lines(ax).items() if name.startswith("p =")]
+        assert len(drawn) == len(set(drawn)) == 12
+
+    def test_lines_at_more_ratios_and_losses_of_a_size(self, ax):
+        curves = rt.finite_curves(rt.loss_curves([0.2], [0.25, 0.5]), 2, n_sparse=16)
+        many = rt.loss_curves([0.2], np.linspace(0.25, 0.5, 9))
+        figures.draw_curves(curves, ax, lines=many)
+        (line,) = (x for name, x in lines(ax).items() if name == "p = 0.2")
+        np.testing.assert_allclose(line.get_ydata(), many.loss.values[0] / variance(0.2))
+        (dotted,) = (x for x in ax.get_lines() if x.get_linestyle() == ":")
+        np.testing.assert_allclose(dotted.get_ydata(), curves.finite_loss.values[0] / variance(0.2))
+
+    def test_maps_of_values_of_many_sizes_have_a_log_scale(self, ax):
+        image, *_ = figures.draw_map([0.1, 0.1], [0.2, 0.5], [1e-4, 1.0], ax, log=True)
+        assert image.norm(1e-2) == pytest.approx(0.5)
+
     def test_grid(self, ax):
         p, ratio = [0.01, 0.045, 0.1], [0.1, 0.25]
         mesh, *_ = figures.draw_grid(rt.loss_curves(p, ratio), ax)
@@ -603,8 +622,8 @@ class TestCommand:
             raise KeyboardInterrupt
 
         monkeypatch.setitem(gallery.THEORY, "phases", fails)
-        with pytest.raises(KeyboardInterrupt):
-            main(["figures", "--out", str(tmp_path), "--only", "fig1_rug", "phases"])
+        arguments = ["figures", "--out", str(tmp_path), "--only", "fig1_rug", "phases"]
+        assert main(arguments) == 130
         assert {x.name for x in tmp_path.iterdir()} == {"fig1_rug.png", "fig1_rug.nc", RECORD}
 
     @pytest.mark.parametrize(

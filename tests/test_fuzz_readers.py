@@ -2,6 +2,7 @@
 
 import io
 import json
+import warnings
 import zipfile
 
 import numpy as np
@@ -87,7 +88,10 @@ def read(folder, files, given):
     path = folder / given if given else folder
     reader = rt.read_weights if given else darkmatter.read_sae
     try:
-        return reader(path)
+        with warnings.catch_warnings():
+            # That shapes decided where a name was broken.
+            warnings.filterwarnings("ignore", ".* was read as ", UserWarning)
+            return reader(path)
     except (ValueError, OSError) as error:
         assert str(folder) in str(error)
         assert len(str(error)) < 2000

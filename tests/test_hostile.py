@@ -9,15 +9,19 @@ import inspect
 import json
 import warnings
 from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
 from functools import cache
+from pathlib import Path
 
 import numpy as np
 import pytest
+import xarray as xr
 
 import rugtheory as rt
 from rugtheory import darkmatter as dm
 from rugtheory.cli import main
 from rugtheory.source.laws import LAWS
+from validation.__main__ import main as validation
 
 RUG, SOURCE, CHANNEL = rt.hadamard_rug(8, 2, seed=0), rt.SparseSource(0.1), rt.GaussianChannel(0.2)
 ROW = rt.RowChannel.of([0.3, -0.2], 0.1)
@@ -73,6 +77,10 @@ FUNCTIONS = {
     rt.exact_loss: MODEL | {"rtol": 1e-6} | ROUND,
     rt.exact_gradient: {"model": MODEL["model"], "features": rt.Identical(3, 0.1), "rtol": 1e-6},
     rt.explain: MODEL | ROUND,
+    rt.finite_curves: (
+        {"curves": CURVES, "draws": 2, "n_sparse": 8, "checkpoint": None} | ROUND | LAW | SEED
+    ),
+    rt.finite_rug: {"p": 0.1, "n_sparse": 8, "n_dense": 4, "draws": 2} | ROUND | QUICK | SEED,
     rt.fit_features: {"x": X, "atoms": 4, "importance": 1.0, "level": 0.05},
     rt.geometric: {"n": 3, "factor": 0.9},
     rt.read_features: {"path": "features.toml"},
@@ -110,7 +118,7 @@ FUNCTIONS = {
     rt.precedence_code: {"n_sparse": 5, "scale": 10.0},
     rt.precedence_loss: {"p": 0.1, "n_sparse": 5} | LAW,
     rt.optimum_decoder: GRID | {"kind": "topk", "channel": "gaussian", "keep": 0.1},
-    rt.read_weights: {"path": "model.npz"},
+    rt.read_weights: {"x": "model.npz", "names": None, "ignore": (), "instance": None},
     rt.reduced_loss: READING,
     rt.regime: GRID,
     rt.represented_fraction: POINT | QUICK,
@@ -122,7 +130,7 @@ FUNCTIONS = {
     rt.sparse_constant_expansion: {"p": 0.1},
     rt.sparse_constants: {"p": 0.1} | LAW,
     rt.sparse_law: GRID | {"kind": "relu", "order": 1},
-    rt.statistics: MODEL,
+    rt.statistics: MODEL | ROUND,
     rt.uneven_pairs: {"p": 0.1} | QUICK,
     rt.upper_bound: GRID,
     rt.welch_sigma: GRID,
@@ -275,8 +283,7 @@ CALLS["optimum at sigma"] = rt.optimum, {"p": 0.1, "ratio": None, "sigma": 0.3} 
 # Results of functions, not to be made by hand, and bases.
 NOT_CALLED = {
     "Amplitude", "AntipodalOptimum", "BestKnown", "Channel", "DecoderOptimum", "ExactGradient",
-    "ExactLoss", "Minimum",
-    "Exponents", "Features", "FittedFeatures", "FrameSpectrum",
+    "ExactLoss", "Exponents", "Features", "FiniteRug", "FittedFeatures", "FrameSpectrum", "Minimum",
     "LossGradient", "LossParts", "Optimum", "Regime", "SimulatedLoss", "SparseConstants",
     "Statistics", "UnevenPairs", "Verdict", "GRAPHS", "GraphCode", "GraphOptimum",
     "PrecedenceCode",
@@ -358,7 +365,8 @@ def complaint(name, function, arguments, argument, value):
         named = any(x in said.replace(":", " ").split() for x in arguments)
         return None if named and "got" in said else f"{type(error).__name__}: {said}"
     except OSError as error:
-        return None if argument in ("path", "directory", "out") else repr(error)
+        is_path = argument in ("path", "directory", "out") or name == "read_weights"
+        return None if is_path else repr(error)
     except Exception as error:
         return repr(error)
     for path, array in numbers(result):
@@ -407,10 +415,20 @@ COMMANDS = {
     "optimum": ([], OPTIMUM | {"--amplitude": "constant:1"}),
     "decoders": ([], OPTIMUM | {"--channel": "gaussian", "--amplitude": "constant:1"}),
     "scaling": ([], {"--power": "0.5", "--p": "0.01", "--points": "2"}),
-    "rug": ([], {"--n-sparse": "8", "--n-dense": "2", "--seed": "0", "--p": "0.1", "--out": "r"}),
+    "rug": (
+        [],
+        {
+            "--n-sparse": "8",
+            "--n-dense": "2",
+            "--seed": "0",
+            "--p": "0.1",
+            "--out": "r.safetensors",
+        },
+    ),
     "weights": (
         ["model.npz"],
-        {"--p": "0.1", "--rows": "2", "--seed": "0", "--amplitude": "constant:1"},
+        {"--p": "0.1", "--rows": "2", "--seed": "0", "--amplitude": "constant:1"}
+        | {"--names": None, "--ignore": None, "--instance": None},
     ),
     "figures": (
         [],
@@ -422,6 +440,16 @@ COMMANDS = {
         {"--sae": "sae", "--out": "out", "--contexts": "labels.npy", "--tokens": "labels.npy"}
         | {"--component": "x=acts.npy,sae", "--seed": "0"},
     ),
+}
+TRAINING = {"--n-sparse": "4", "--ratio": "0.5", "--p": "0.1", "--seed": "0", "--steps": "2"}
+TRAINING |= {"--device": "cpu", "--threads": "1"}
+VALIDATION = {
+    "train": ([], TRAINING | {"--rounds": "1", "--out": "m.safetensors", "--protocol": "paper"}),
+    "path": ([], TRAINING | {"--out": "out"}),
+    "fit": ([], TRAINING | {"--n-sparse": "8"}),
+    "report": (["trained.nc"], {"--out": "out", "--paths": None}),
+    "collect": (["points"], {"--out": "points.nc"}),
+    "sweep": (["sweep.toml"], {"--out": "points", "--workers": "1", "--group": "1"}),
 }
 WORDS = ("nan", "inf", "-1", "0", "1e308", "1e-320", "1" + "0" * 400, "x", "", "0.5;", "1j", "True")
 BROKEN = ("empty", "cut", "text", "folder", "missing")
@@ -454,18 +482,25 @@ def test_hostile_commands(name, tmp_path, monkeypatch, capsys):
         for key in {"--sae", "--contexts", "--weights", "--data"} & set(options)
         for path in cut
     ]
+    flags = [] if name == "optimum" else ["--overwrite"]
+    assert not (wrong := unclear(main, name, files, options, attempts, flags, capsys)), wrong
+
+
+def unclear(program, name, files, options, attempts, flags, capsys):
+    """The attempts that end in anything but a result, or one line and exit code 2, as JSON."""
     wrong = {}
     for given, chosen in [(files, options), *attempts]:
         arguments = [
             name,
             *given,
             *(f"{key}={value}" for key, value in chosen.items() if value is not None),
-            *([] if name == "optimum" else ["--overwrite"]),
+            *flags,
         ]
+        before = set(Path().iterdir())
         try:
             with warnings.catch_warnings():
                 warnings.simplefilter("error")
-                code = main(arguments)
+                code = program(arguments)
         except SystemExit as stop:
             code = stop.code
         except Exception as error:
@@ -473,10 +508,46 @@ def test_hostile_commands(name, tmp_path, monkeypatch, capsys):
         said = capsys.readouterr()
         lines = [line for line in said.err.splitlines() if line and "|" not in line]
         valid = (given, chosen) == (files, options)
+        left = set(Path().iterdir()) - before if code == 2 else ()
         if (
             code not in ((0,) if valid else (0, 2))
             or (code == 2 and len(lines) != 1)
             or "nan " in said.out
+            or left
         ):
-            wrong[" ".join(arguments)[:200]] = f"{code} {said.err[-200:]}"
-    assert not wrong, json.dumps(wrong, indent=1)
+            wrong[" ".join(arguments)[:200]] = f"{code} {said.err[-200:]} {left or ''}"
+    return json.dumps(wrong, indent=1) if wrong else ""
+
+
+@pytest.mark.parametrize("name", VALIDATION)
+def test_hostile_validation(name, tmp_path, monkeypatch, capsys):
+    """The same of ``python -m validation``."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("rugtheory.analysis.verdict.best_known", cache(rt.best_known))
+    monkeypatch.setattr("validation.report.save", lambda *_: None)
+    monkeypatch.setattr("validation.__main__.Workers", ThreadPoolExecutor)
+    data = xr.load_dataset(Path(__file__).parents[1] / "validation" / "data" / "cpu.nc")
+    some = data.isel(point=(data.n_sparse.values == 128) & (data.p.values == 0.1))
+    some.to_netcdf("trained.nc", engine="h5netcdf")
+    CURVES.to_netcdf("curves.nc", engine="h5netcdf")
+    some.isel(point=0).to_netcdf("one.nc", engine="h5netcdf")
+    np.savez("numbers.npz", W=np.ones((2, 3)))
+    spec = "n_sparse = [4]\nratio = [0.5]\np = [0.1]\nsteps = 2\nrounds = 1\n"
+    Path("sweep.toml").write_text(spec)
+    Path("text.toml").write_text("n_sparse = ")
+    Path("huge.toml").write_text(spec.replace("[4]", f"[{10**30}]"))
+    Path("odd.toml").write_text(spec.replace("[0.1]", "['x']") + "other = 1\n")
+    Path("empty").write_bytes(b"")
+    Path("folder").mkdir()
+    if name == "collect":
+        validation(["sweep", "sweep.toml", "--out", "points", "--workers", "1"])
+    files, options = VALIDATION[name]
+    attempts = [(files, options | {key: word}) for key in options for word in WORDS]
+    attempts += [(files, options | {"--device": x}) for x in ("mps", "meta", "cuda:99")]
+    names = sorted({str(x) for x in Path().iterdir()} - {"points"} | {"missing.nc"})
+    attempts = [x for x in attempts if "--device" in options or "--device" not in x[1]]
+    attempts += [([path], options) for path in names if files and [path] != files]
+    if name == "report":
+        attempts += [(files, options | {"--paths": path}) for path in names]
+    flags = [] if name in ("fit", "sweep") else ["--overwrite"]
+    assert not (wrong := unclear(validation, name, files, options, attempts, flags, capsys)), wrong

@@ -23,7 +23,7 @@ from validation.__main__ import main
 from validation.batches import BATCH, Batch, Data, sample
 from validation.fit import fit
 from validation.path import follow
-from validation.report import VERDICT, markdown, table, write_paths, write_report
+from validation.report import VERDICT, markdown, read_paths, table, write_paths, write_report
 from validation.sweep import Sweep, _results, collect, finished, key, read_sweep, run, write
 from validation.training import PROTOCOLS, Spec, _Scratch, gain, gradients, initial, train
 from validation.workers import Died, Workers
@@ -267,7 +267,7 @@ class TestTraining:
         exact = rt.exact_loss(*alike(model.w_in, model.w_out, model.b, spec.p), rtol=1e-5)
         assert path.loss.values[-1] == pytest.approx(exact.mean, rel=1e-4)
         path.to_netcdf(tmp_path / "path.nc", engine="h5netcdf")
-        assert write_paths([tmp_path / "path.nc"], tmp_path).stat().st_size > 10_000
+        assert write_paths(read_paths([tmp_path / "path.nc"]), tmp_path).stat().st_size > 10_000
 
     def test_step_size_falls_to_zero(self):
         sizes = [SMALL.step_size(k, SMALL.steps) for k in range(SMALL.steps)]
@@ -449,9 +449,9 @@ class TestSweep:
         ("arguments", "message"),
         [
             (["--dask", "tcp://127.0.0.1:9"], "no scheduler answers there"),
-            (["--device", "cuda:77"], "finds no CUDA device"),
-            (["--group", "0"], "--group must be positive, got 0"),
-            (["--workers", "-2"], "--workers must be positive, got -2"),
+            (["--device", "cuda:77"], "got 'cuda:77', which it does not find"),
+            (["--group", "0"], "--group must be in [1, 4096], got 0"),
+            (["--workers", "-2"], "--workers must be in [1, 4096], got -2"),
         ],
     )
     def test_nothing_to_work_on(self, tmp_path, arguments, message, monkeypatch, capsys):

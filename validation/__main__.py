@@ -1,11 +1,12 @@
-"""``python -m validation``: train toy models to hold against the theory."""
+"""``python -m validation``: train toy models and compare them with the theory."""
 
 from __future__ import annotations
 
 import argparse
 import json
 import os
-from collections.abc import Iterable
+import sys
+from collections.abc import Iterable, Sequence
 from concurrent.futures import Executor
 from contextlib import AbstractContextManager
 from dataclasses import asdict, replace
@@ -19,27 +20,74 @@ from tqdm import tqdm
 
 import rugtheory as rt
 from rugtheory._files import add_overwrite, digest, replacing, writing
+from rugtheory.cli.running import guarded
+from rugtheory.cli.shared import Parser
 
 from .fit import fit
 from .path import follow
-from .report import outputs, write_paths, write_report
+from .report import POINT, THEORY, VERDICT, outputs, read_paths, write_paths, write_report
 from .sweep import collect, digests, evaluate, read_sweep, run, tensors
 from .training import PROTOCOLS, Spec, train
 from .workers import Workers
 
+# PyTorch takes seeds of 64 bits.
+_MOST_SEED = 2**63 - 1
+# More losses of steps, and values of features, than a machine holds.
+_MOST_STEPS, _MOST_FEATURES = 10**9, 10**7
 
-def main() -> None:
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command; returns the exit code: 2 after one line on bad input, 130 after Ctrl-C."""
     parser = _parser()
-    options = parser.parse_args()
-    try:
+    options = parser.parse_args(arguments)
+
+    def work(options: argparse.Namespace) -> None:
+        _check_options(options)
         options.run(options)
-    except (ValueError, OSError, RuntimeError) as error:
-        parser.exit(2, f"{parser.prog}: error: {' '.join(str(error).split())}\n")
+
+    return guarded(parser, options, work)
+
+
+def _check_options(options: argparse.Namespace) -> None:
+    """Numbers that training would stumble over, and devices that are not there."""
+    limits = {
+        "seed": (0, _MOST_SEED),
+        "steps": (1, _MOST_STEPS),
+        "rounds": (1, 30),
+        "threads": (1, 4096),
+        "workers": (1, 4096),
+        "group": (1, 4096),
+        "training": (1, _MOST_STEPS),
+        "held_out": (1, _MOST_STEPS),
+        "n_sparse": (1, _MOST_FEATURES),
+    }
+    for name, (low, high) in limits.items():
+        value = getattr(options, name, None)
+        for one in value if isinstance(value, list) else [value]:
+            if one is not None and not low <= one <= high:
+                option = name.replace("_", "-")
+                raise ValueError(f"--{option} must be in [{low}, {high}], got {one}")
+    for name in ("p", "ratio"):
+        value = getattr(options, name, None)
+        if value is not None and not 0 < value <= 1:
+            raise ValueError(f"--{name} must lie in (0, 1], got {value}")
+    if hasattr(options, "steps") and hasattr(options, "rounds"):
+        total = options.steps * (2**options.rounds - 1)
+        if total > _MOST_STEPS:
+            raise ValueError(
+                f"--steps and --rounds must make at most {_MOST_STEPS} steps, got {total}"
+            )
+    out = getattr(options, "out", None)
+    if options.suffix and out is not None and out.suffix != options.suffix:
+        raise ValueError(f"--out must end in {options.suffix}, got {out}")
+    if hasattr(options, "device"):
+        options.device = _device(options.device)
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="python -m validation")
-    commands = parser.add_subparsers(required=True)
+    parser = Parser(prog="python -m validation")
+    parser.set_defaults(suffix=None)
+    commands = parser.add_subparsers(required=True, metavar="command", parser_class=Parser)
     one = commands.add_parser("train", help="train one model and print its exact loss")
     one.set_defaults(run=_train)
     one.add_argument("--n-sparse", type=int, default=512)
@@ -54,6 +102,7 @@ def _parser() -> argparse.ArgumentParser:
     one.add_argument("--threads", type=int, default=1)
     one.add_argument("--half", action="store_true", help="store float16")
     one.add_argument("--out", type=Path, help="safetensors file")
+    one.set_defaults(suffix=".safetensors")
     add_overwrite(one)
 
     many = commands.add_parser("sweep", help="train what is missing of a grid of models")
@@ -68,7 +117,8 @@ def _parser() -> argparse.ArgumentParser:
     table = commands.add_parser("collect", help="gather the finished points into one netCDF file")
     table.set_defaults(run=_collect)
     table.add_argument("folder", type=Path)
-    table.add_argument("--out", type=Path, required=True)
+    table.add_argument("--out", type=Path, required=True, help="netCDF file")
+    table.set_defaults(suffix=".nc")
     add_overwrite(table)
 
     path = commands.add_parser("path", help="loss and statistics against the number of steps")
@@ -81,6 +131,7 @@ def _parser() -> argparse.ArgumentParser:
     path.add_argument("--device", default="auto")
     path.add_argument("--threads", type=int, default=1)
     path.add_argument("--out", type=Path, required=True, help="folder for netCDF files")
+    path.add_argument("--json", action="store_true", help="a list of objects, all digits")
     add_overwrite(path)
 
     fitted = commands.add_parser("fit", help="fit a and b alone on a fixed rug")
@@ -92,6 +143,7 @@ def _parser() -> argparse.ArgumentParser:
     fitted.add_argument("--steps", type=int, default=1500)
     fitted.add_argument("--device", default="auto")
     fitted.add_argument("--threads", type=int, default=1)
+    fitted.add_argument("--json", action="store_true", help="an object, all digits")
 
     report = commands.add_parser("report", help="tables and figures of collected results")
     report.set_defaults(run=_report)
@@ -116,18 +168,22 @@ def _parser() -> argparse.ArgumentParser:
 def _device(name: str) -> str:
     if name == "auto":
         return "cuda" if torch.cuda.is_available() else "cpu"
-    if torch.device(name).type == "cuda" and not torch.cuda.is_available():
-        raise ValueError(f"--device {name}: torch {torch.__version__} finds no CUDA device")
+    try:
+        kind = torch.device(name).type
+        if kind not in ("cpu", "meta"):
+            torch.zeros(1, device=name)
+    except (RuntimeError, AssertionError, NotImplementedError):
+        raise ValueError(
+            f"--device must be auto, cpu or a device of torch {torch.__version__} here, "
+            f"got {name!r}, which it does not find"
+        ) from None
+    if kind == "meta":
+        raise ValueError("--device must be a device that computes, got 'meta'")
     return name
 
 
 def _sweep(options: argparse.Namespace) -> None:
     sweep = read_sweep(options.spec)
-    for name in ("workers", "group"):
-        given = getattr(options, name)
-        if given is not None and given < 1:
-            raise ValueError(f"--{name} must be positive, got {given}")
-    options.device = _device(options.device)
     group = options.group or (16 if options.device.startswith("cuda") else 1)
 
     def progress(futures: Iterable[Any], total: int) -> Iterable[Any]:
@@ -165,7 +221,7 @@ def _collect(options: argparse.Namespace) -> None:
 
 def _path(options: argparse.Namespace) -> None:
     torch.set_num_threads(options.threads)
-    device = _device(options.device)
+    device = options.device
     specs = {
         options.out / f"path_{n_sparse}.nc": Spec(
             n_sparse,
@@ -178,6 +234,7 @@ def _path(options: argparse.Namespace) -> None:
         )
         for n_sparse in options.n_sparse
     }
+    followed: list[xr.Dataset] = []
     made = {file: {"command": "validation path"} | spec.settings() for file, spec in specs.items()}
     with writing(made, overwrite=options.overwrite, folders=[options.out]):
         for file, spec in specs.items():
@@ -185,11 +242,33 @@ def _path(options: argparse.Namespace) -> None:
                 data = follow(spec, device=device, progress=lambda step, bar=bar: bar.update())
             with replacing(file) as partial:
                 data.to_netcdf(partial, engine="h5netcdf")
-            print(data.to_dataframe().to_string())
-            print(
-                f"rug {data.rug:.6g}, antipodal {data.antipodal:.6g}, paper stops {data.paper_stop}"
+            followed.append(data)
+            if not options.json:
+                print(data.to_dataframe().to_string())
+                print(
+                    f"rug {data.rug:.6g}, antipodal {data.antipodal:.6g}, "
+                    f"paper stops {data.paper_stop}"
+                )
+                print(f"wrote {file}")
+    if options.json:
+        rows = [data.to_dataframe().reset_index().to_dict("records") for data in followed]
+        print(
+            json.dumps(
+                _finite(
+                    [
+                        r | {"n_sparse": d.n_sparse}
+                        for d, some in zip(followed, rows, strict=True)
+                        for r in some
+                    ]
+                ),
+                indent=1,
             )
-            print(f"wrote {file}")
+        )
+
+
+def _finite(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Rows without the numbers that are none."""
+    return [{k: None if x != x else x for k, x in row.items()} for row in rows]
 
 
 def _fit(options: argparse.Namespace) -> None:
@@ -202,16 +281,32 @@ def _fit(options: argparse.Namespace) -> None:
             options.p,
             steps=options.steps,
             seed=options.seed,
-            device=_device(options.device),
+            device=options.device,
             progress=lambda step: bar.update(),
         )
     best = found.optimum
+    if options.json:
+        numbers = {name: getattr(found, name) for name in ("a", "b", "loss", "exact_at_optimum")}
+        print(json.dumps(numbers | {"optimum": best.to_dict()}, indent=1))
+        return
     print(f"{'':24}{'fitted':>14}{'optimum':>14}{'fitted/optimum - 1':>20}")
     for name in ("a", "b", "loss"):
         value, theory = getattr(found, name), float(getattr(best, name))
         print(f"{name:24}{value:14.6g}{theory:14.6g}{value / theory - 1:20.2e}")
     finite = found.exact_at_optimum / float(best.loss) - 1
     print(f"{'exact loss at optimum':24}{found.exact_at_optimum:28.6g}{finite:20.2e}")
+
+
+def _check_collected(path: Path, data: xr.Dataset) -> None:
+    """Raise ValueError unless this is what the command collect writes."""
+    needed = (*POINT, *THEORY, *VERDICT, "loss", "gain", "family", "steps_done")
+    lacking = [name for name in needed if name not in data]
+    if "point" not in data.dims or lacking:
+        more = [f"{len(lacking) - 4} more"] * (len(lacking) > 4)
+        raise ValueError(
+            f"{path} must be what python -m validation collect writes, got a file without "
+            f"{', '.join([*lacking[:4], *more]) or 'the dimension point'}"
+        )
 
 
 def _report(options: argparse.Namespace) -> None:
@@ -222,15 +317,17 @@ def _report(options: argparse.Namespace) -> None:
     else:
         with xr.open_dataset(options.data) as file:
             data = file.load()
+        _check_collected(options.data, data)
         made["data"] = digest(options.data)
     files: dict[Path, dict[str, Any]] = dict.fromkeys(outputs(data, options.out), made)
+    paths = read_paths(options.paths or [])
     if options.paths:
         digests_of_paths = sorted(map(digest, options.paths))
         files[options.out / "path.png"] = {"command": made["command"], "paths": digests_of_paths}
     with writing(files, overwrite=options.overwrite, folders=[options.out]):
         written = write_report(data, options.out)
-        if options.paths:
-            written.append(write_paths(options.paths, options.out))
+        if paths:
+            written.append(write_paths(paths, options.out))
     for path in written:
         print(f"wrote {path}")
 
@@ -251,7 +348,7 @@ def _darkmatter(options: argparse.Namespace) -> None:
 
 def _train(options: argparse.Namespace) -> None:
     torch.set_num_threads(options.threads)
-    device = _device(options.device)
+    device = options.device
     n_dense = int(options.n_sparse * options.ratio)
     spec = Spec(
         options.n_sparse,
@@ -283,4 +380,4 @@ def _train(options: argparse.Namespace) -> None:
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

@@ -146,9 +146,26 @@ def _maps(frame: pd.DataFrame, axes: Any) -> None:
         draw_map(frame["p"], frame["ratio"], frame[column], ax, label=label, signed=signed)
 
 
-def write_paths(files: list[Path], out: Path) -> Path:
+def read_paths(files: list[Path]) -> list[xr.Dataset]:
+    """Results of the command path; raises ValueError for files of anything else."""
+    for file in files:
+        if not file.is_file():
+            raise FileNotFoundError(f"no such file: {file}")
+    found = [(file, xr.load_dataset(file)) for file in files]
+    settings = ("n_sparse", "n_dense", "p", "rug", "paper_stop")
+    for file, data in found:
+        lacking = [x for x in ("loss", "standard_error", "row_skewness") if x not in data]
+        lacking += [x for x in settings if x not in data.attrs]
+        if lacking:
+            raise ValueError(
+                f"{file} must be what python -m validation path writes, got a file without "
+                f"{', '.join(lacking)}"
+            )
+    return sorted((data for _, data in found), key=lambda x: int(x.n_sparse))
+
+
+def write_paths(paths: list[xr.Dataset], out: Path) -> Path:
     """The figure `path.png` of results of the command path."""
-    paths = sorted((xr.load_dataset(file) for file in files), key=lambda x: int(x.n_sparse))
     out.mkdir(parents=True, exist_ok=True)
     save(out / "path.png", lambda figure: draw_paths(paths, figure.subplots(2, 1)), (7, 7))
     return out / "path.png"

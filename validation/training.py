@@ -103,7 +103,7 @@ class Spec:
         return _features(self.law) if self.law else rt.Identical(self.n_sparse, self.p)
 
     def settings(self) -> dict[str, Any]:
-        """All fields, but for a law that is not there."""
+        """All fields, without `law` if there is none."""
         found = asdict(self)
         return found if self.law else {k: v for k, v in found.items() if k != "law"}
 

@@ -10,7 +10,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from .. import _check
 from .._check import Array
-from .._value import ByValue
+from .._result import Result
 from ..channel.inversion import Estimate
 from ..channel.row_loss import RowLaw, linear_row, row_loss
 from ..model.model import Model, check_fit
@@ -19,8 +19,8 @@ from .blocks import Blocks
 from .sampling import Sample, given, some_rows, whole
 
 
-@dataclass(frozen=True, eq=False)
-class ExactLoss(ByValue):
+@dataclass(frozen=True, eq=False, repr=False)
+class ExactLoss(Result):
     """Losses of the outputs of a model.
 
     Attributes
@@ -34,7 +34,7 @@ class ExactLoss(ByValue):
         The loss of the model, the mean over all features of importance times squared error: over
         all outputs if `rows` are all of them, and else an estimate for all.  If rows were drawn, it
         is not ``loss.mean()``: outputs that are unlike the others are drawn more often and count
-        less.  If rows were given, it is, but for importances.
+        less.  If rows were given, it is, apart from importances.
     mean_error : float
         Mean of `error`, of the same kind.
     standard_error : float

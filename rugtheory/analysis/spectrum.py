@@ -1,4 +1,4 @@
-"""The spectrum of the frame operator of a model, and what each feature sees of it."""
+"""The spectrum of the frame operator of a model, and the part of it at each feature."""
 
 from __future__ import annotations
 
@@ -7,12 +7,12 @@ from dataclasses import dataclass
 import numpy as np
 
 from .._check import Array
-from .._value import ByValue
+from .._result import Result
 from ..model.model import Model, check_model
 
 
-@dataclass(frozen=True, eq=False)
-class FrameSpectrum(ByValue):
+@dataclass(frozen=True, eq=False, repr=False)
+class FrameSpectrum(Result):
     """Eigenvalues of F = W_in W_inᵀ = Σ_i w_i w_iᵀ, w_i the columns of W_in.
 
     Attributes

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
 import numpy as np
@@ -10,7 +11,7 @@ from numpy.typing import NDArray
 
 from .. import _check
 from .._check import Array
-from .._value import ByValue
+from .._result import Result
 from ..channel.row import RowChannel
 from ..model.model import Model, check_fit
 from ..source.features import Features
@@ -26,8 +27,8 @@ _ROUNDING = 2.0**-20
 _NO_RANK = 1e-6
 
 
-@dataclass(frozen=True, eq=False)
-class Statistics(ByValue):
+@dataclass(frozen=True, eq=False, repr=False)
+class Statistics(Result):
     """Statistics of W = W_out W_in; arrays have one entry a feature.
 
     What is relative to W_ii is NaN for dead features; means and spreads leave them out.
@@ -153,6 +154,7 @@ def statistics(
     *,
     rows: int = 16,
     seed: int | np.random.Generator = 0,
+    progress: Callable[[Iterable[int]], Iterable[int]] = iter,
 ) -> Statistics:
     """Statistics of the weights of a model, from the factors, W never whole.
 
@@ -165,6 +167,8 @@ def statistics(
         Number of random rows whose law is compared with a Gaussian.
     seed : int or Generator
         For the choice of rows.
+    progress : callable
+        Wraps the iterable of rows, to show progress.
 
     Returns
     -------
@@ -185,6 +189,7 @@ def statistics(
     """
     check_fit(model, features)
     rows = _check.integer("rows", rows, 1)
+    _check.function("progress", progress)
     w_in, w_out, diagonal, n = model.w_in, model.w_out, model.diagonal, model.n_sparse
     dead = dead_features(diagonal)
     sums, partner = _rows(model, features, dead)
@@ -193,7 +198,9 @@ def statistics(
     chosen = np.flatnonzero(~dead)
     if chosen.size > rows:
         chosen = np.sort(_check.rng(seed).choice(chosen, rows, replace=False))
-    distances = [RowChannel(model, features, int(i)).distance_from_gaussian() for i in chosen]
+    distances = [
+        RowChannel(model, features, int(i)).distance_from_gaussian() for i in progress(chosen)
+    ]
     total = float(np.sum(sums.squares + diagonal**2))
     inner = w_in @ w_out
     singular = _singular_values(w_in, w_out)

@@ -29,7 +29,7 @@ from numpy.typing import NDArray
 
 from .. import _check
 from .._check import Array
-from .._value import ByValue
+from .._result import Result
 from ..channel.interference import Interference
 from ..channel.least import least_loss
 from ..channel.row_laws import RowLaws
@@ -50,8 +50,8 @@ _SILENT = 1e-6
 GAUSSIAN = "own Gaussian channels"
 
 
-@dataclass(frozen=True, eq=False)
-class Verdict(ByValue):
+@dataclass(frozen=True, eq=False, repr=False)
+class Verdict(Result):
     """The loss of a model and what separates it from the best structure known.
 
     Attributes

@@ -26,7 +26,7 @@ LEAST_NOISE = 1e-30
 AT_A_TIME = 400_000
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class Channel(ByValue, ABC):
     """The law of the interference ν in a reading y = x + ν, independent of x.
 

@@ -27,7 +27,7 @@ from .terms import Terms
 _NEGLIGIBLE = 1e-13
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class Interference(ByValue):
     """The law of Z = Σ_j w_j x_j + N(0, noise²), without the event that no x_j is on.
 
@@ -73,7 +73,7 @@ class Interference(ByValue):
 
     @cached_property
     def mean_size(self) -> float:
-        """Σ E|w_j x_j|, at least |E Z|, but for terms of one amplitude of either sign."""
+        """Σ E|w_j x_j|, at least |E Z|, without terms of one amplitude of either sign."""
         return sum(
             Terms(np.abs(x.weights), x.p, x.amplitude).mean
             if isinstance(x, Terms)
@@ -125,7 +125,7 @@ class Interference(ByValue):
 
     @cached_property
     def spread(self) -> float:
-        """Root mean square of Σ_j w_j (x_j - E x_j) and noise, but for a factor of at most 2."""
+        """Root mean square of Σ_j w_j (x_j - E x_j) and noise, up to a factor of at most 2."""
         return float(np.sqrt(sum(x.second_moment for x in self.parts) + self.noise**2))
 
     @cached_property
@@ -169,7 +169,7 @@ class Interference(ByValue):
 
     @cached_property
     def reach(self) -> float:
-        """No |Z| is larger, but for a probability far below rounding."""
+        """No |Z| is larger, except with a probability far below rounding."""
         total = 40 * self.noise
         for part in self.parts:
             total += sum(law.reach * float(np.abs(w).sum()) for law, w in part.by_law())

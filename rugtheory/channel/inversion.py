@@ -12,7 +12,7 @@ What makes it exact to rounding:
   left out here, E[e^{sZ}; Z ≠ 0] = (1-p)^n expm1(Q), for the caller to add in closed form.
 * α is where the integrand is least on the real axis, so that it is about as small as the result.
   Large weights on the side that is rectified away do not keep it from being large.
-* The midpoint rule of step h is exact but for images of the result, shifted by multiples of 2π/h,
+* The midpoint rule of step h is exact up to images of the result, shifted by multiples of 2π/h,
   which Chernoff's inequality bounds.
 * A smooth window, flat over its first half, cuts the integral off.  The result is thereby averaged
   over shifts b of about the inverse cut-off, without error where it is smooth in b.
@@ -27,6 +27,7 @@ from functools import lru_cache
 from typing import NamedTuple
 
 import numpy as np
+from numpy.typing import NDArray
 
 from .._check import Array
 from ..source.amplitude import Complex
@@ -46,6 +47,9 @@ _ONE_SIZE = 30.0
 # Terms that decay like 1/k add up to the same over every octave, those of k^{-3/2} to .7.
 _FAST = 0.8
 _CHUNK = 2**18
+# Points of equal distance are taken together where there are so many, and they are as far off as
+# rounding makes them.
+_LEAST_LATTICE, _LATTICE_ROUNDING = 64, 8 * _EPS
 # Of the scale of all values: below this part of it there is none on one side.
 _NOTHING = 1e-30
 _LOG_NOTHING = -640.0
@@ -282,13 +286,46 @@ def _tail_of(
 def _summed(terms: Array, step: float, t: Array) -> tuple[Array, Array]:
     """Σ_k terms_k e^{-i (k + ½) step t}, real part, and its error."""
     full, missing = np.empty_like(t), np.empty_like(t)
-    wave, length = (np.arange(terms.size) + 0.5) * step, max(1, _CHUNK // terms.size)
-    even, odd = (windows(terms.size) * x for x in (terms.real, terms.imag))
-    for start in range(0, t.size, length):
-        part = slice(start, start + length)
+    wave = (np.arange(terms.size) + 0.5) * step
+    cut = windows(terms.size) * terms
+    spaced, place, gap = _lattice(t)
+    if gap:
+        # e^{-iωt} of points of equal distance is a product of a coarse and a fine turn.
+        fine = int(np.ceil(np.sqrt(place.max() + 1)))
+        first = t[spaced][np.argmin(place)]
+        turns = np.exp(-1j * np.outer(wave, gap * np.arange(fine)))
+        sums = np.stack(
+            [
+                ((cut * np.exp(-1j * wave * (first + gap * start))) @ turns).real
+                for start in range(0, int(place.max()) + 1, fine)
+            ],
+            axis=1,
+        ).reshape(len(cut), -1)
+        full[spaced], missing[spaced] = cut_off(sums[:, place])
+    rest = np.flatnonzero(~spaced)
+    length = max(1, _CHUNK // terms.size)
+    for start in range(0, rest.size, length):
+        part = rest[start : start + length]
         phase = np.outer(wave, t[part])
-        full[part], missing[part] = cut_off(even @ np.cos(phase) + odd @ np.sin(phase))
+        full[part], missing[part] = cut_off(cut.real @ np.cos(phase) + cut.imag @ np.sin(phase))
     return full, missing
+
+
+def _lattice(t: Array) -> tuple[NDArray[np.bool_], NDArray[np.intp], float]:
+    """Which points have equal distances, their places, and the distance; 0 if they are too few."""
+    nothing = np.zeros(t.size, bool), np.zeros(0, np.intp), 0.0
+    if t.size < _LEAST_LATTICE:
+        return nothing
+    gap = float(np.median(np.diff(t)))
+    if gap == 0:
+        return nothing
+    place = np.rint((t - t[t.size // 2]) / gap)
+    off = np.abs(t - t[t.size // 2] - place * gap)
+    spaced = off <= _LATTICE_ROUNDING * np.max(np.abs(t))
+    place = place[spaced] - place[spaced].min()
+    if spaced.sum() < t.size // 2 or place.max() > 2 * t.size:
+        return nothing
+    return spaced, place.astype(np.intp), gap
 
 
 def _octaves(terms: Array) -> tuple[float, float]:

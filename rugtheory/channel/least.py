@@ -294,7 +294,7 @@ class Profile:
 
 @dataclass(frozen=True)
 class _Path:
-    """Integrands along Re s = α, but for e^{-st} and e^{log_size}.
+    """Integrands along Re s = α, without the factors e^{-st} and e^{log_size}.
 
     On the right E(Z - t)₊², on the left E(t - u - Z)₊² and E u (t - u - Z)₊, without Z = 0.
     """

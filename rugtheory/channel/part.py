@@ -40,11 +40,11 @@ class Part(ByValue, ABC):
     @property
     @abstractmethod
     def second_moment(self) -> float:
-        """Of the sum, without correlations between its terms but for those of a block."""
+        """Of the sum, without correlations between its terms except within a block."""
 
     @abstractmethod
     def exponent(self, s: Complex) -> tuple[Complex, Array]:
-        """Log of φ/P₀, or of φ if P₀ = 0, but for multiples of 2πi; its error.
+        """Log of φ/P₀, or of φ if P₀ = 0, up to multiples of 2πi; its error.
 
         `s` by increasing modulus.
         """

@@ -51,7 +51,7 @@ class Least:
     threshold: float
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class RowLaw(ByValue):
     """A feature, and what its reading hears when it is on and when it is off.
 
@@ -157,7 +157,7 @@ class Row:
     def least(self, a: float, threshold: float) -> tuple[float, float]:
         """Least of these losses over a, and the best a.
 
-        `a` is where to start: the loss is E u² - 2aA + a²B, and two values of it tell its minimum.
+        The search starts at `a`: the loss is E u² - 2aA + a²B, so two values give its minimum.
         """
         power, cut = self.law.second_moment, 0.3
         here, there = (self.loss(x, threshold) for x in (a, (1 - cut) * a))

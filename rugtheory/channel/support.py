@@ -20,7 +20,7 @@ _SAME = 1e-14
 def support(law: Interference, resolution: float = np.inf) -> tuple[Array, Array] | None:
     """The values of Z, ascending, and their probabilities, if they are few: few terms, a lattice.
 
-    Sums that differ only by rounding are merged, but for differences that matter at `resolution`.
+    Sums that differ only by rounding are merged, unless the difference matters at `resolution`.
     The noise is left out.
     """
     found = support_with_sizes(law, resolution)

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 
 from .. import __version__
 from . import curves, darkmatter, decoders, figures, optimum, rug, scaling, weights
+from .running import guarded
 from .shared import Parser
 
 # In the order of the help text; each has `add(commands)`.
@@ -42,7 +43,7 @@ examples:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run the command; returns the exit code, 2 after one line on bad input."""
+    """Run the command; returns the exit code: 2 after one line on bad input, 130 after Ctrl-C."""
     parser = make_parser()
     options = parser.parse_args(arguments)
     if options.citation:
@@ -50,15 +51,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 0
     if options.run is None:
         parser.error("a command is needed, such as curves (see --help)")
-    try:
-        options.run(options)
-    except ImportError as error:
-        parser.error(f"{error}; install it with: pip install 'rugtheory[plot,sweep]'")
-    except MemoryError as error:
-        parser.error(f"not enough memory: {error}")
-    except (ValueError, TypeError, OSError, RuntimeError) as error:
-        parser.error(" ".join(str(error).split()))
-    return 0
+    return guarded(parser, options, options.run)
 
 
 def make_parser() -> argparse.ArgumentParser:

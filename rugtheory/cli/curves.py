@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import json
 from pathlib import Path
 from typing import Any
 
@@ -10,8 +11,17 @@ import numpy as np
 
 from .. import __version__
 from .._files import add_overwrite
-from ..structure.curves import FIGURE_2_P, PAPER_GRID, loss_curves, save_curves, simulated_curves
+from ..structure.curves import (
+    FIGURE_2_P,
+    PAPER_GRID,
+    finite_curves,
+    loss_curves,
+    save_curves,
+    simulated_curves,
+)
 from .shared import add_amplitude, draw_file, output, settings
+
+_LINE = 60
 
 
 def add(commands: Any) -> None:
@@ -22,9 +32,13 @@ def add(commands: Any) -> None:
     parser.add_argument("--ratio", type=float, nargs="+", help="default: the 20 of the paper")
     parser.add_argument("--grid", choices=["paper"], help="the 20 by 20 grid of the paper")
     parser.add_argument("--simulate", type=int, metavar="N", help="simulate rugs with N samples")
-    parser.add_argument("--n-sparse", type=int, default=4096, help="their size (4096)")
+    parser.add_argument(
+        "--finite", type=int, metavar="N", help="least loss of N rugs of this size; slow"
+    )
+    parser.add_argument("--n-sparse", type=int, default=4096, help="size of these rugs (4096)")
     parser.add_argument("--seed", type=int, default=0, help="their seed (0)")
     parser.add_argument("--out", type=Path, default=Path("curves"), help="folder (curves)")
+    parser.add_argument("--json", action="store_true", help="a list of objects, all digits")
     add_overwrite(parser)
     add_amplitude(parser)
 
@@ -43,40 +57,66 @@ def run(options: argparse.Namespace) -> None:
     made = settings("curves", options, "grid", "amplitude") | {"p": list(p), "ratio": list(ratio)}
     if options.simulate is not None:
         made |= settings("curves", options, "simulate", "n_sparse", "seed")
+    if options.finite is not None:
+        made |= settings("curves", options, "finite", "n_sparse", "seed")
     paths = [options.out / f"curves.{suffix}" for suffix in ("nc", "csv", "png")]
-    draw = draw_grid if options.grid else draw_curves
+    # Lines are smooth whatever the points.
+    many = np.union1d(ratio, np.linspace(ratio[0], ratio[-1], _LINE))
+    many = np.union1d(many, np.geomspace(ratio[0], ratio[-1], _LINE))
     with output(options, dict.fromkeys(paths, made), [options.out]):
-        if options.simulate is not None:
-            already = 0 if options.overwrite else _simulated(paths[0])
+        for add, count, name, word in (
+            (simulated_curves, options.simulate, "simulated_loss", "simulating"),
+            (finite_curves, options.finite, "finite_loss", "of this size"),
+        ):
+            if count is None:
+                continue
+            already = 0 if options.overwrite else _known(paths[0], name)
 
-            def checkpoint(known: Any) -> None:
+            def checkpoint(known: Any, name: str = name, already: int = already) -> None:
                 # An earlier run may have come further.
-                if int(known["simulated_loss"].notnull().sum()) > already:
+                if int(known[name].notnull().sum()) > already:
                     save_curves(known, options.out)
 
-            curves = simulated_curves(
+            def bar(points: Any, word: str = word) -> Any:
+                return tqdm(points, desc=word, unit="rug")
+
+            curves = add(
                 curves,
-                options.simulate,
+                count,
                 n_sparse=options.n_sparse,
                 seed=options.seed,
                 amplitude=options.amplitude,
-                progress=lambda points: tqdm(points, desc="simulating", unit="rug"),
+                progress=bar,
                 checkpoint=checkpoint,
             )
         save_curves(curves, options.out)
-        draw_file(paths[-1], lambda ax: draw(curves, ax))
+        if options.grid:
+            draw_file(paths[-1], lambda ax: draw_grid(curves, ax))
+        else:
+            lines = loss_curves(p, many, amplitude=options.amplitude)
+            draw_file(paths[-1], lambda ax: draw_curves(curves, ax, lines=lines))
+    if options.json:
+        # Where nothing is simulated there is no number.
+        print(json.dumps(_records(curves), indent=1))
+        return
     _summarise(curves)
     print("\n".join(f"wrote {path}" for path in paths))
 
 
-def _simulated(path: Path) -> int:
-    """Number of simulated points in a file of curves."""
+def _records(curves: Any) -> list[dict[str, float | None]]:
+    """A row for each point, as in the CSV file."""
+    rows = curves.to_dataframe().reset_index().to_dict("records")
+    return [{k: None if x != x else x for k, x in row.items()} for row in rows]
+
+
+def _known(path: Path, name: str) -> int:
+    """Number of points known of a variable in a file of curves."""
     import xarray as xr
 
     if not path.exists():
         return 0
     with xr.open_dataset(path) as known:
-        return int(known["simulated_loss"].notnull().sum()) if "simulated_loss" in known else 0
+        return int(known[name].notnull().sum()) if name in known else 0
 
 
 def _summarise(curves: Any) -> None:

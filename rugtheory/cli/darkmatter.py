@@ -39,6 +39,7 @@ def add(commands: Any) -> None:
     )
     parser.add_argument("--pursuit", action="store_true", help="try gradient pursuit; slow")
     parser.add_argument("--align", action="store_true", help="compare norm probe and latents; slow")
+    parser.add_argument("--json", action="store_true", help="the report, all digits")
     parser.add_argument("--seed", type=int, default=0, help="of split and bootstrap (0)")
     add_overwrite(parser)
 
@@ -78,16 +79,23 @@ def run(options: argparse.Namespace) -> None:
         )
         written = [darkmatter.save_tables(found, options.out)]
         written += darkmatter.save_figures(found, options.out)
+    if options.json:
+        print((options.out / "report.json").read_text())
+    else:
+        _show(found)
+        print("\n".join(f"wrote {path}" for path in [options.out / "report.json", *written]))
+    if found["failures"]:
+        failed = "; ".join(f"{one['name']}: {one['error']}" for one in found["failures"])
+        raise RuntimeError(f"the report is written, but lacks what failed: {failed}")
+
+
+def _show(found: Mapping[str, Any]) -> None:
     for record in found["saes"]:
         print(
             f"{record['name']:24} L0 {record['l0']:7.4g}  FVU {record['fvu']['value']:.4f}  "
             f"nonlinear {record['fvu_nl']['value']:.4f}  R² of error {record['r2']['value']:.3f}, "
             f"of its norm {record['norm_test']['error']['value']:.3f}"
         )
-    print("\n".join(f"wrote {path}" for path in [options.out / "report.json", *written]))
-    if found["failures"]:
-        failed = "; ".join(f"{one['name']}: {one['error']}" for one in found["failures"])
-        raise RuntimeError(f"the report is written, but lacks what failed: {failed}")
 
 
 def _dark_outputs(

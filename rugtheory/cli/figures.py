@@ -8,8 +8,8 @@ from typing import Any
 
 from .. import _check
 from .._files import add_overwrite
-from ..model.reading import read_weights
 from .shared import output, settings
+from .weight_files import add_reading, read_model
 
 
 def add(commands: Any) -> None:
@@ -22,6 +22,7 @@ def add(commands: Any) -> None:
     parser.add_argument("--weights", type=Path, metavar="FILE", help="a trained model")
     parser.add_argument("--p", type=float, default=0.045, help="p it is trained for (0.045)")
     parser.add_argument("--format", choices=["png", "svg", "pdf"], default="png")
+    add_reading(parser)
     add_overwrite(parser)
 
 
@@ -29,11 +30,13 @@ def run(options: argparse.Namespace) -> None:
     from ..figures.gallery import TRAINED, Given, chosen, read_trained, write_figures
 
     trained = None if options.data is None else read_trained(options.data)
-    model = None if options.weights is None else read_weights(options.weights)
+    model = None if options.weights is None else read_model(options.weights, options)
     given = Given(_check.scalar("p", _check.probability("p", options.p)), trained, model)
     outputs: dict[Path | None, dict[str, Any]] = {}
     for name in chosen(given, options.only):
         made = settings("figures", options, "p", "weights", *(["data"] if name in TRAINED else []))
+        told = [x for x in ("names", "ignore", "instance") if getattr(options, x) is not None]
+        made |= settings("figures", options, *told)
         for suffix in ("nc", options.format):
             outputs[options.out / f"{name}.{suffix}"] = made | {"figure": name}
     with output(options, outputs, [options.out]):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import json
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
@@ -12,17 +13,20 @@ from ..structure.rug import Rug, hadamard_rug
 from ..theory.optimum import optimum
 from .shared import add_amplitude, draw_file, output, settings
 
+RUG_SUFFIX = ".safetensors"
+
 
 def add(commands: Any) -> None:
     """The command rug."""
     parser = commands.add_parser("rug", help="weights of a Persian rug")
-    parser.set_defaults(run=run)
+    parser.set_defaults(run=run, suffix=RUG_SUFFIX)
     parser.add_argument("--n-sparse", type=int, required=True, help="a power of two")
     parser.add_argument("--n-dense", type=int, required=True)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--p", type=float, help="optimise a and b for this p (else a = 1, b = 0)")
     parser.add_argument("--out", type=Path, help="safetensors file to write")
     parser.add_argument("--figure", type=Path, help="picture of W to write")
+    parser.add_argument("--json", action="store_true", help="the numbers as an object, all digits")
     add_overwrite(parser)
     add_amplitude(parser)
 
@@ -31,6 +35,8 @@ def run(options: argparse.Namespace) -> None:
     rug = hadamard_rug(options.n_sparse, options.n_dense, seed=options.seed)
     made = settings("rug", options, "n_sparse", "n_dense", "seed")
     ab = made | settings("rug", options, "p", "amplitude")
+    if options.out is not None and options.out.suffix != RUG_SUFFIX:
+        raise ValueError(f"--out must end in {RUG_SUFFIX}, got {options.out}")
     if options.out is not None and options.out == options.figure:
         raise ValueError(f"--out and --figure must be different files, got {options.out} twice")
     with output(options, {options.out: ab, options.figure: made}):
@@ -38,28 +44,38 @@ def run(options: argparse.Namespace) -> None:
 
 
 def _write_rug(rug: Rug, options: argparse.Namespace) -> None:
-    lines = [
-        f"n_sparse {rug.n_sparse}, n_dense {rug.n_dense}, ratio {rug.ratio:.6g}",
-        f"row sum {rug.row_sum:.6g}, Lyapunov statistic {rug.lyapunov:.6g}",
-    ]
-    a, b = 1.0, 0.0
+    a, b, law = 1.0, 0.0, options.amplitude
+    numbers: dict[str, float] = {
+        "n_sparse": rug.n_sparse,
+        "n_dense": rug.n_dense,
+        "ratio": rug.ratio,
+        "row sum": rug.row_sum,
+        "Lyapunov statistic": rug.lyapunov,
+    }
     if options.p is not None:
-        law = options.amplitude
         best = optimum(options.p, rug.ratio, amplitude=law)
         a, b = float(best.a), rug.bias(float(best.b), float(best.a), options.p, amplitude=law)
-        lines += [
-            f"at p = {options.p:g}: sigma {rug.sigma(options.p, amplitude=law):.10g}, "
-            f"skewness {rug.skewness(options.p, amplitude=law):.4g}",
-            f"a {a:.10g}, bias {b:.10g}, loss in theory {float(best.loss):.10g}",
-        ]
+        numbers |= {
+            "p": options.p,
+            "sigma": rug.sigma(options.p, amplitude=law),
+            "skewness": rug.skewness(options.p, amplitude=law),
+            "a": a,
+            "bias": b,
+            "loss in theory": float(best.loss),
+        }
     # Both files appear, or none does.
     with ExitStack() as both:
         if options.out is not None:
             rug.save(both.enter_context(replacing(options.out)), a=a, b=b, seed=options.seed)
-            lines.append(f"wrote {options.out}")
         if options.figure is not None:
             from ..figures import draw_rug
 
             draw_file(both.enter_context(replacing(options.figure)), lambda ax: draw_rug(rug, ax))
-            lines.append(f"wrote {options.figure}")
-    print("\n".join(lines))
+    if options.json:
+        print(json.dumps(numbers, indent=1))
+        return
+    for name, value in numbers.items():
+        print(f"{name:20} {value:.10g}")
+    for path in (options.out, options.figure):
+        if path is not None:
+            print(f"wrote {path}")

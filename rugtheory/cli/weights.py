@@ -7,17 +7,22 @@ import json
 from pathlib import Path
 from typing import Any
 
+from .. import _check
 from .._files import add_overwrite
 from ..analysis.statistics import Statistics, statistics
 from ..analysis.verdict import Verdict, explain
 from ..channel.row import RowChannel
 from ..model.model import Model
-from ..model.reading import read_weights
 from ..source.features import Features
 from ..source.files import read_features
 from ..source.identical import Identical
 from ..source.uniform import Uniform
+from ..theory.pairs import antipodal_optimum
 from .shared import add_amplitude, draw_file, output, settings
+from .weight_files import add_reading, read_model
+
+# Rows whose law is compared with a Gaussian, at most.
+_DISTANCES = 16
 
 
 def add(commands: Any) -> None:
@@ -28,17 +33,24 @@ def add(commands: Any) -> None:
     law = parser.add_mutually_exclusive_group(required=True)
     law.add_argument("--p", type=float, help="p that the features, all alike, are on with")
     law.add_argument("--features", type=Path, metavar="FILE", help="TOML file of any features")
-    parser.add_argument("--rows", type=int, default=32, help="rows to invert (32); 0 for all")
+    parser.add_argument(
+        "--rows",
+        type=int,
+        default=32,
+        help="rows to invert, and to compare with a Gaussian (32); 0 for all",
+    )
     parser.add_argument("--seed", type=int, default=0, help="for the choice of rows (0)")
     parser.add_argument("--json", action="store_true")
     parser.add_argument("--figure", type=Path, help="picture to write")
+    add_reading(parser)
     add_overwrite(parser)
     add_amplitude(parser)
 
 
 def run(options: argparse.Namespace) -> None:
-    model = read_weights(options.file)
-    names = ("file", "p", "features", "rows", "seed", "amplitude")
+    _check.integer("rows", options.rows, 0)
+    model = read_model(options.file, options)
+    names = ("file", "p", "features", "rows", "seed", "amplitude", "names", "ignore", "instance")
     made = settings("weights", options, *(x for x in names if getattr(options, x) is not None))
     with output(options, {options.figure: made}):
         _show_weights(model, options)
@@ -56,13 +68,18 @@ def _show_weights(model: Model, options: argparse.Namespace) -> None:
     from tqdm import tqdm
 
     features = _features(model, options)
-    found = statistics(model, features, seed=options.seed)
+
+    def bar(word: str) -> Any:
+        return lambda rows: tqdm(rows, desc=word, unit="row", leave=False)
+
+    few = min(options.rows or model.n_sparse, _DISTANCES)
+    found = statistics(model, features, rows=few, seed=options.seed, progress=bar("laws of rows"))
     verdict = explain(
         model,
         features,
         rows=options.rows or None,
         seed=options.seed,
-        progress=lambda rows: tqdm(rows, desc="inverting", unit="row"),
+        progress=bar("inverting"),
     )
     if options.json:
         print(json.dumps({"statistics": found.summary(), "verdict": vars(verdict)}, indent=1))
@@ -77,12 +94,22 @@ def _show_weights(model: Model, options: argparse.Namespace) -> None:
         if verdict.rug is None:
             print(f"{verdict.family:32} {verdict.best:.6g}")
         else:
-            print(f"{'best known, ' + verdict.family:32} {verdict.best:.6g}")
-            print(f"{'Gaussian rug':32} {verdict.rug:.6g}")
+            _show_structures(model, features, verdict)
     if options.figure is not None:
         _draw_weights(model, found, verdict, options)
         if not options.json:
             print(f"wrote {options.figure}")
+
+
+def _show_structures(model: Model, features: Features, verdict: Verdict) -> None:
+    """Losses that weights of this ratio reach, down to the best that is known."""
+    print(f"{'Gaussian rug':32} {verdict.rug:.6g}")
+    if model.ratio <= 0.5:
+        p, law = float(features.on_probability[0]), features.amplitudes[0]
+        pairs = antipodal_optimum(p, model.ratio, amplitude=law)
+        print(f"{'rug of antipodal pairs':32} {float(pairs.loss):.6g}")
+    limit = "  (a limit: its weights grow without bound)" if "precedence" in verdict.family else ""
+    print(f"{'best known, ' + verdict.family:32} {verdict.best:.6g}{limit}")
 
 
 def _draw_weights(

@@ -16,15 +16,15 @@ from numpy.typing import ArrayLike, NDArray
 
 from .. import _check
 from .._check import Array
-from .._value import ByValue
+from .._result import Result
 from ._rows import Rows, same_count
 from ._split import split
 from .decomposition import Decomposition
 from .regression import Regression, regressions
 
 
-@dataclass(frozen=True, eq=False)
-class Adjacent(ByValue):
+@dataclass(frozen=True, eq=False, repr=False)
+class Adjacent(Result):
     """Regressions of each part of the error on one component; R² is `error.r2` and so on.
 
     Attributes

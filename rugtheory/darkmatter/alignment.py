@@ -15,7 +15,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from .. import _check
 from .._check import Array
-from .._value import ByValue
+from .._result import Result
 from ._rows import Rows, blocks, same_count
 from ._split import split
 from .regression import Regression, regressions
@@ -25,8 +25,8 @@ _BLOCK_VALUES, _LEAST_ROWS = 2**22, 256
 _CONSTANT = 1e-12
 
 
-@dataclass(frozen=True, eq=False)
-class Alignment(ByValue):
+@dataclass(frozen=True, eq=False, repr=False)
+class Alignment(Result):
     """The probe along the direction of each latent that varies, and what it should be there.
 
     Attributes

@@ -20,15 +20,15 @@ from numpy.typing import ArrayLike
 
 from .. import _check
 from .._check import Array
-from .._value import ByValue
+from .._result import Result
 from ..source.amplitude import Amplitude, check_amplitude
 from ..source.sparse import SparseSource
 from ..source.uniform import Uniform
 from .decomposition import Decomposition, Scores, decompose
 
 
-@dataclass(frozen=True, eq=False)
-class Bench(ByValue):
+@dataclass(frozen=True, eq=False, repr=False)
+class Bench(Result):
     """Activations, reconstructions and their parts.
 
     Attributes
@@ -168,8 +168,8 @@ def _population(c_x: Array, shared: Array, introduced: Array, mean: Array) -> Sc
     )
 
 
-@dataclass(frozen=True, eq=False)
-class BenchTable(ByValue):
+@dataclass(frozen=True, eq=False, repr=False)
+class BenchTable(Result):
     """Estimates of the dense and the introduced part against their truth.
 
     Attributes

@@ -18,7 +18,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from .. import _check
 from .._check import Array
-from .._value import ByValue
+from .._result import Result
 from ._moments import evaluate, moments, solve
 from ._rows import Rows, block_length, blocks, same_count
 from ._split import resamplings, split
@@ -27,9 +27,9 @@ from .regression import scatter
 _EPS = float(np.finfo(float).eps)
 
 
-@dataclass(frozen=True, eq=False)
-class Scores(ByValue):
-    """How large the error is, and how much of it is linear.
+@dataclass(frozen=True, eq=False, repr=False)
+class Scores(Result):
+    """How large the error is, and how large its linear part.
 
     Attributes
     ----------
@@ -52,8 +52,8 @@ class Scores(ByValue):
     r2_coordinates: float
 
 
-@dataclass(frozen=True, eq=False)
-class ErrorNorms(ByValue):
+@dataclass(frozen=True, eq=False, repr=False)
+class ErrorNorms(Result):
     """Norms of the error of each row and of its two parts, each of shape (rows,)."""
 
     error: Array
@@ -61,7 +61,7 @@ class ErrorNorms(ByValue):
     nonlinear: Array
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class Decomposition(Scores):
     """Linear and nonlinear error, with the scores on the rows evaluated.
 

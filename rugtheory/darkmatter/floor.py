@@ -10,6 +10,7 @@ from numpy.typing import ArrayLike
 
 from .. import _check
 from .._check import Array
+from .._result import Result
 
 # Range searched of -β times the range of ln M: below, the law is a straight line in ln M to 1e-3
 # of its fall, above, a step at the first point.
@@ -17,8 +18,8 @@ _FLAT, _STEEP = 1e-3, 50.0
 _COARSE, _FINE, _ZOOMS = 200, 16, 12
 
 
-@dataclass(frozen=True)
-class FloorFit:
+@dataclass(frozen=True, repr=False, eq=False)
+class FloorFit(Result):
     """loss ≈ floor + alpha M^beta by least squares, with confidence intervals.
 
     Attributes

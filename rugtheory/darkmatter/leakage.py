@@ -19,12 +19,12 @@ from numpy.typing import ArrayLike
 
 from .. import _check
 from .._check import Array
-from .._value import ByValue
+from .._result import Result
 
 
-@dataclass(frozen=True, eq=False)
-class MaskedError(ByValue):
-    """Error of a reconstruction that is exact but for absent features; arrays of one shape.
+@dataclass(frozen=True, eq=False, repr=False)
+class MaskedError(Result):
+    """Error of a reconstruction in which only absent features are wrong; arrays of one shape.
 
     Attributes
     ----------

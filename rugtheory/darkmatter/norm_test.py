@@ -24,7 +24,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from .. import _check
 from .._check import Array
-from .._value import ByValue
+from .._result import Result
 from ._moments import Affine, Read, evaluate, moments, solve
 from ._rows import Rows, block_length, blocks, same_count
 from ._split import Split, split
@@ -34,8 +34,8 @@ from .regression import Regression, judge, regressions
 _LOG_T = np.arange(-80, 80.125, 0.25)
 
 
-@dataclass(frozen=True, eq=False)
-class NormScores(ByValue):
+@dataclass(frozen=True, eq=False, repr=False)
+class NormScores(Result):
     """R² of predictions of one target.
 
     Attributes
@@ -56,8 +56,8 @@ class NormScores(ByValue):
     baselines: dict[str, Regression] = field(repr=False)
 
 
-@dataclass(frozen=True, eq=False)
-class NormTest(ByValue):
+@dataclass(frozen=True, eq=False, repr=False)
+class NormTest(Result):
     """Norm prediction tests of ‖v‖² and ‖v‖."""
 
     squared: NormScores

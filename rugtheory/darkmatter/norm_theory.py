@@ -31,6 +31,7 @@ from numpy.typing import ArrayLike
 
 from .. import _check
 from .._check import Array
+from .._result import Result
 from .._value import ByValue
 from ..source.sparse import SparseSource
 
@@ -39,7 +40,7 @@ _EPS = float(np.finfo(float).eps)
 _MOST_RATE = 1e24
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class WeightLaw(ByValue):
     """Law of independent weights, as far as the norm prediction test sees it.
 
@@ -165,8 +166,8 @@ class WeightLaw(ByValue):
         return total
 
 
-@dataclass(frozen=True, eq=False)
-class NormProbe(ByValue):
+@dataclass(frozen=True, eq=False, repr=False)
+class NormProbe(Result):
     """Best linear prediction of ‖x‖² from x = F w, for infinitely many samples.
 
     Attributes

@@ -8,12 +8,12 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from .. import _check
-from .._value import ByValue
+from .._result import Result
 from .regression import Regression, regress, scatter
 
 
-@dataclass(frozen=True, eq=False)
-class PerToken(ByValue):
+@dataclass(frozen=True, eq=False, repr=False)
+class PerToken(Result):
     """Predictions of ‖E₂‖, the error norm of a larger decoder on each row.
 
     Attributes

@@ -11,14 +11,14 @@ from numpy.typing import ArrayLike, NDArray
 
 from .. import _check
 from .._check import Array
-from .._value import ByValue
+from .._result import Result
 from ._moments import Affine, Evaluation, Read, evaluate, moments, solve
 from ._rows import Rows, block_length, same_count
 from ._split import Split, resamplings, split
 
 
-@dataclass(frozen=True, eq=False)
-class Regression(ByValue):
+@dataclass(frozen=True, eq=False, repr=False)
+class Regression(Result):
     """y ≈ x @ slope + intercept and its R² on the rows held out.
 
     Attributes

@@ -43,7 +43,7 @@ from numpy.typing import ArrayLike
 
 from .. import _check
 from .._check import Array
-from .._value import ByValue
+from .._result import Result
 from ..numerics.rectified import tails
 from ..source.amplitude import Amplitude, check_not_negative
 from ..source.expect import blockwise, distance, kink_of
@@ -55,8 +55,8 @@ from ..theory.optimum import optimum
 _BLOCK = 2048
 
 
-@dataclass(frozen=True, eq=False)
-class RugDarkMatter(ByValue):
+@dataclass(frozen=True, eq=False, repr=False)
+class RugDarkMatter(Result):
     """Error of a rug as an autoencoder of its hidden layer, n_s → ∞; arrays of one shape.
 
     Fractions are of the variance of the hidden layer.

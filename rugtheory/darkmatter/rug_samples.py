@@ -9,14 +9,15 @@ import numpy as np
 
 from .. import _check
 from .._check import Array
+from .._result import Result
 from ..source.sparse import SparseSource
 from ..structure.rug import Rug
 
 _Triple = tuple[float, float, float]
 
 
-@dataclass(frozen=True)
-class SimulatedDarkMatter:
+@dataclass(frozen=True, repr=False, eq=False)
+class SimulatedDarkMatter(Result):
     """Measured error of a rug as an autoencoder of its hidden layer, with standard errors.
 
     Attributes

@@ -10,13 +10,14 @@ from scipy import special
 
 from .. import _check
 from .._check import Array
+from .._value import ShortRepr
 from ..channel.base import LEAST_NOISE, Channel, problems_of
 from ..source.amplitude import check_not_negative
 from ..source.sparse import SparseSource
 
 
-@dataclass(frozen=True)
-class Bayes:
+@dataclass(frozen=True, repr=False)
+class Bayes(ShortRepr):
     """E[x | y] in a channel, the function of y with the least loss; scalar σ and p."""
 
     channel: Channel

@@ -28,7 +28,7 @@ from numpy.typing import ArrayLike
 
 from .. import _check
 from .._check import Array
-from .._value import ByValue
+from .._result import Result
 from ..channel import readings as _readings
 from ..channel.base import NO_NOISE, Channel, problems_of, start_panels
 from ..channel.gaussian import GaussianChannel
@@ -48,8 +48,8 @@ _NAMED = ("gaussian", "antipodal")
 ChannelOf = Callable[[Array, Array, Amplitude], Channel]
 
 
-@dataclass(frozen=True, eq=False)
-class DecoderOptimum(ByValue):
+@dataclass(frozen=True, eq=False, repr=False)
+class DecoderOptimum(Result):
     """Best decoder of a kind; arrays of one shape.
 
     Attributes

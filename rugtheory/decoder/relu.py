@@ -13,7 +13,7 @@ from .._check import Array
 from .base import Parameters
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class ReLU(Parameters):
     """ReLU(a y + b)."""
 

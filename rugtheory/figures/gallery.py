@@ -430,7 +430,9 @@ def _map(name: str) -> Callable[[Given], Picture]:
         trained = _trained(given)
         points = trained[["p", "n_sparse", "ratio", column]]
         kinds, sizes = _kinds(trained), np.unique(points["n_sparse"])
-        limits = 0.0, float(points[column].max())
+        least, most = float(points[column].min()), float(points[column].max())
+        log = 0 < 100 * least < most
+        limits = least if log else 0.0, most
 
         def draw(figure: Figure) -> None:
             panels = figure.subplots(len(kinds), sizes.size, squeeze=False)
@@ -441,7 +443,7 @@ def _map(name: str) -> Callable[[Given], Picture]:
                         ax.set_axis_off()
                         continue
                     at = part["p"], part["ratio"], part[column]
-                    draw_map(*at, ax, label=label, limits=limits)
+                    draw_map(*at, ax, label=label, limits=limits, log=log)
                     ax.set_title(
                         rf"{kind}, $n_\mathrm{{sparse}}$ = {n} (rug: {of_rug(int(n)):.2g})",
                         fontsize="medium",

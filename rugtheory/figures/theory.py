@@ -14,24 +14,45 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 
-def draw_curves(curves: xr.Dataset, ax: Axes | None = None) -> list[Any]:
+def draw_curves(
+    curves: xr.Dataset, ax: Axes | None = None, *, lines: xr.Dataset | None = None
+) -> list[Any]:
     """Loss against ratio, a colour for each p: rug (solid), linear (dashed), simulated (points).
 
-    Losses are divided by the floor v(p), so that curves of different p share one scale.
+    Losses are divided by the floor v(p), so that curves of different p share one scale.  `lines`
+    has the same curves at more ratios, for smooth lines.
     """
     ax = axes(ax)
     ratio = curves["ratio"].values
     artists: list[Any] = []
-    for i, p in enumerate(curves["p"].values):
-        colour, row = COLOURS[i % len(COLOURS)], curves.isel(p=i)
+    known_p = curves["p"].values
+    for i, p in enumerate(known_p):
+        colour, row = _colour(i, len(known_p)), curves.isel(p=i)
+        line = (curves if lines is None else lines).isel(p=i)
         floor = row["floor"].values
         positive = row["loss"].values > 0  # at ratio 1 nothing is lost, and nothing to draw
+        drawn = line["loss"].values > 0
         artists += ax.plot(
-            ratio[positive],
-            (row["loss"].values / floor)[positive],
+            line["ratio"].values[drawn],
+            (line["loss"] / line["floor"]).values[drawn],
             color=colour,
             label=f"p = {p:.3g}",
         )
+        if "finite_loss" in curves:
+            middle, spread = (row[f"finite_{x}"].values / floor for x in ("loss", "spread"))
+            some = positive & np.isfinite(middle) & (middle > 0)
+            low, high = (middle + sign * spread for sign in (-1, 1))
+            artists += ax.plot(ratio[some], middle[some], ":", color=colour)
+            artists.append(
+                ax.fill_between(
+                    ratio[some],
+                    np.maximum(low, 0.3 * middle)[some],
+                    high[some],
+                    color=colour,
+                    alpha=0.15,
+                    linewidth=0,
+                )
+            )
         if "simulated_loss" in curves:
             known = positive & np.isfinite(row["simulated_loss"].values)
             artists.append(
@@ -44,22 +65,39 @@ def draw_curves(curves: xr.Dataset, ax: Axes | None = None) -> list[Any]:
                     color=colour,
                 )
             )
-    linear = curves["linear_loss"].isel(p=0).values / curves["floor"].isel(p=0).values
+    shown = (curves if lines is None else lines).isel(p=0)
+    linear = (shown["linear_loss"] / shown["floor"]).values
     artists += ax.plot(
-        ratio[linear > 0], linear[linear > 0], "--", color="0.4", label="linear model, any p"
+        shown["ratio"].values[linear > 0],
+        linear[linear > 0],
+        "--",
+        color="0.4",
+        label="linear model, any p",
     )
     ax.set(
         yscale="log",
         xlabel=RATIO,
         ylabel=RELATIVE_LOSS,
     )
-    title = "Persian rug: theory (lines)"
+    title = "Gaussian rug (lines)"
+    if "simulated_loss" in curves or "finite_loss" in curves:
+        title += rf", and of $n_\mathrm{{sparse}}$ = {curves.attrs['n_sparse']}: "
+    parts = []
     if "simulated_loss" in curves:
-        n, m = curves.attrs["n_sparse"], curves.attrs["n_samples"]
-        title += rf", simulated rugs (points ± 2 SE, $n_\mathrm{{sparse}}$ = {n}, {m} samples)"
+        parts.append(f"simulated (points ± 2 SE, {curves.attrs['n_samples']} samples)")
+    if "finite_loss" in curves:
+        parts.append("least loss (dotted, ± spread)")
+    title += ("\n" if len(parts) > 1 else "") + ", ".join(parts)
     ax.set_title(title, fontsize="medium")
     artists.append(ax.legend(fontsize="small", frameon=False))
     return artists
+
+
+def _colour(k: int, count: int) -> Any:
+    """Colours of curves: of the palette as long as there are enough, else of a scale."""
+    from matplotlib import colormaps
+
+    return COLOURS[k] if count <= len(COLOURS) else colormaps["viridis"](0.95 * k / (count - 1))
 
 
 def draw_grid(curves: xr.Dataset, ax: Axes | None = None) -> list[Any]:
@@ -95,7 +133,7 @@ def draw_grid(curves: xr.Dataset, ax: Axes | None = None) -> list[Any]:
 
 _REGIMES = {
     "linear": (COLOURS[5], r"linear: $L = v(p)\,(1-r)$"),
-    "crossover": ("#BBBBBB", "crossover"),
+    "crossover": ("#BBBBBB", "grey: neither law\nis within 10 %"),
     "sparse": (COLOURS[4], r"sparse: $L = p\sigma^2(\Lambda + \Lambda_1\sigma)$"),
 }
 

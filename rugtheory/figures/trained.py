@@ -101,6 +101,7 @@ def draw_map(
     label: str = "",
     limits: tuple[float, float] | None = None,
     signed: bool = False,
+    log: bool = False,
 ) -> list[Any]:
     """Heat map of values at points of a grid of ratio and p (Figs. 4 to 7 of arXiv:2410.12101).
 
@@ -115,8 +116,11 @@ def draw_map(
         Of the colours; by default those of the values.
     signed : bool
         Centre the colours on zero, with white there.
+    log : bool
+        Colours of the logarithm; values must be positive.
     """
     import pandas as pd
+    from matplotlib.colors import LogNorm, Normalize
 
     ax = axes(ax)
     frame = pd.DataFrame({"p": p, "ratio": ratio, "value": values})
@@ -131,8 +135,7 @@ def draw_map(
         origin="lower",
         aspect="auto",
         cmap="RdBu_r" if signed else "viridis",
-        vmin=low,
-        vmax=high,
+        norm=(LogNorm if log else Normalize)(low, high),
     )
     for axis, at in ((ax.xaxis, grid.columns), (ax.yaxis, grid.index)):
         shown = range(0, len(at), -(-len(at) // _MOST_TICKS))

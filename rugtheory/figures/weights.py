@@ -41,6 +41,8 @@ def draw_corner(w: ArrayLike, b: ArrayLike, ax: Axes | None = None) -> list[Any]
         Their biases.
     ax : Axes
     """
+    from matplotlib.ticker import MaxNLocator
+
     ax = axes(ax)
     w, b = np.asarray(w), np.asarray(b)
     n = len(w)
@@ -49,6 +51,7 @@ def draw_corner(w: ArrayLike, b: ArrayLike, ax: Axes | None = None) -> list[Any]
     image = ax.imshow(shown, cmap="RdBu_r", vmin=-limit, vmax=limit, interpolation="nearest")
     step = max(1, round(n / 5))
     ax.set_xticks([*range(0, n, step), n + 1], [*map(str, range(0, n, step)), "$b_i$"])
+    ax.yaxis.set_major_locator(MaxNLocator(integer=True))
     ax.set(xlabel="input feature j", ylabel="output feature i")
     ax.set_title(rf"$W_{{ij}}$ and bias, first {n} features", fontsize="medium")
     return [image, *colour_bar(image, ax, r"$W_{ij}$, $b_i$")]
@@ -56,29 +59,28 @@ def draw_corner(w: ArrayLike, b: ArrayLike, ax: Axes | None = None) -> list[Any]
 
 def draw_diagonal(found: Statistics, ax: Axes | None = None) -> list[Any]:
     """Diagonal W_ii and bias b_i against the feature; dead features as crosses."""
+    from matplotlib.ticker import MaxNLocator
+
     ax = axes(ax)
     i = np.arange(found.n_sparse)
     artists: list[Any] = []
+    size = float(np.clip(60 / np.sqrt(found.n_sparse), 2.5, 8))
+    alive = ~found.dead
     for values, colour, label in (
         (found.diagonal, COLOURS[0], "diagonal $W_{ii}$"),
         (found.bias, COLOURS[1], "bias $b_i$"),
     ):
-        alive = ~found.dead
-        artists += ax.plot(i[alive], values[alive], ".", markersize=2.5, color=colour)
-        artists += ax.plot(i[found.dead], values[found.dead], "x", markersize=4, color=colour)
         middle = float(np.mean(values[alive])) if alive.any() else 0.0
-        artists.append(
-            ax.annotate(
-                f"{label}: {middle:.3f}",
-                (0.02, middle),
-                xycoords=("axes fraction", "data"),
-                xytext=(0, 5),
-                textcoords="offset points",
-                color=colour,
-                fontsize="small",
-            )
-        )
+        label = f"{label}, mean {middle:.3f}"
+        look: dict[str, Any] = {"markersize": size, "color": colour}
+        artists += ax.plot(i[alive], values[alive], ".", label=label, **look)
+        artists += ax.plot(i[found.dead], values[found.dead], "x", **look)
     artists.append(ax.axhline(0, color="0.8", linewidth=0.8, zorder=0))
+    # Above the points, whatever they are.
+    low, high = ax.get_ylim()
+    ax.set_ylim(low, high + 0.2 * (high - low))
+    ax.xaxis.set_major_locator(MaxNLocator(integer=True))
+    artists.append(ax.legend(loc="upper center", ncols=2, fontsize="small", frameon=False))
     ax.set(xlabel="feature i")
     dead = int(found.dead.sum())
     ax.set_title(
@@ -186,10 +188,10 @@ def draw_waterfall(verdict: Verdict, ax: Axes | None = None) -> list[Any]:
     if verdict.rug is not None:
         artists.append(ax.axvline(verdict.rug, color="0.6", linestyle=":", linewidth=1, zorder=0))
         artists.append(
-            ax.text(verdict.rug, -0.6, "Gaussian rug", ha="center", color="0.4", fontsize="small")
+            ax.text(verdict.rug, -0.75, "Gaussian rug", ha="center", color="0.4", fontsize="small")
         )
     ax.set_yticks(range(len(names)), names, fontsize="small")
-    ax.invert_yaxis()
+    ax.set_ylim(len(names) - 0.4, -1.2)
     ax.set(xlabel="loss per feature", xlim=(0, 1.25 * span))
     ax.set_title("From the model to the best known structure", fontsize="medium")
     return artists

@@ -1,197 +1,294 @@
-"""Reading the weights of a trained model from a file."""
+"""Reading the weights of a trained model from a file, a mapping or a module."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from pathlib import Path
-from typing import Any
+import fnmatch
+import warnings
+from collections.abc import Mapping, Sequence
+from typing import Any, Literal, overload
 
 import numpy as np
 
-from .. import _check
 from .._check import Array
-from .._files import read_metadata, read_tensors
+from .layout import Layout, Names, lay_out, proposals
 from .model import Model
+from .roles import ROLES, Choice, Unclear
+from .state import State, read_state
 
-_PAIRS = (
-    ("W_in", "W_out"),
-    ("w_in", "w_out"),
-    ("initial_layer.weight", "final_layer.weight"),
-)
-_TIED = ("W", "w")
-_BIASES = ("b", "bias", "b_final", "final_layer.bias")
-# Biases of the hidden units.
-_HIDDEN_BIASES = ("b_in", "initial_layer.bias")
-# What `Rug.save` writes beside the weights, which follow from it.
-_RUG_ROWS = "rows"
-_TORCH = (".pt", ".pth", ".bin", ".ckpt")
+_MOST_TRIED = 40
 
 
-def read_weights(path: str | Path) -> Model:
-    """Weights from a safetensors file, an .npz archive or a PyTorch state dict.
+class UnclearWeights(ValueError):
+    """What cannot be read as a model.
+
+    Attributes
+    ----------
+    problem : str
+        The message without the remedy.
+    names, ignore
+        Arguments with which `read_weights` would read it; empty if there are none.
+    """
+
+    def __init__(self, problem: str, names: Names, ignore: tuple[str, ...]) -> None:
+        self.problem, self.names, self.ignore = problem, names, ignore
+        more = f", ignore={ignore!r}" if ignore else ""
+        remedy = f"; it would be read with names={dict(names)!r}{more}" if names else ""
+        super().__init__(problem + remedy)
+
+
+@overload
+def read_weights(
+    x: Any,
+    *,
+    names: Names | None = None,
+    ignore: str | Sequence[str] = (),
+    instance: int | None = None,
+) -> Model: ...
+
+
+@overload
+def read_weights(
+    x: Any,
+    *,
+    names: Names | None = None,
+    ignore: str | Sequence[str] = (),
+    instance: Literal["all"],
+) -> list[Model]: ...
+
+
+def read_weights(
+    x: Any,
+    *,
+    names: Names | None = None,
+    ignore: str | Sequence[str] = (),
+    instance: int | str | None = None,
+) -> Model | list[Model]:
+    """Weights of a model from a file, a state dict, a module or a single matrix.
 
     Parameters
     ----------
-    path : str or Path
-        `.safetensors`, `.npz`, or `.pt`, `.pth`, `.bin`, `.ckpt`.  The last are read with
-        ``torch.load(weights_only=True)``, which runs no code from the file; torch is imported only
-        then.
+    x : path, mapping, torch.nn.Module or matrix
+        A file that ends in `.safetensors`, `.npz`, or `.pt`, `.pth`, `.bin`, `.ckpt`; the last are
+        read with ``torch.load(weights_only=True)``, which runs no code from the file.  A mapping of
+        names to arrays or tensors; a module of PyTorch; or one matrix, such as an `nn.Parameter`,
+        for tied weights.
+    names : mapping, optional
+        Names in `x` of "W_in", "W_out", "W" (for tied weights), "b" or "b_in", as many as names and
+        shapes do not tell.  A sequence of names for W_in or W_out is a product of linear layers, in
+        the order in which they are applied; b_in may then name as many biases.  A name that ends in
+        ".T" is a matrix to be transposed.
+    ignore : str or sequence of str
+        Names in `x` to be passed over; ``*`` stands for anything.
+    instance : int or "all", optional
+        Which of many models to take from arrays with an axis of instances in front; "all" for a
+        list of them.  An axis of length 1 is dropped.
 
     Returns
     -------
-    Model
+    Model, or list of Model
+        A list for ``instance="all"``.
 
     Raises
     ------
     ValueError
-        If the file is not what its name says, a tensor is missing, has a wrong shape or is not
-        finite, if orientation cannot be told, or if the file holds anything that is not used.
+        If what is held cannot be read as a model, or holds anything that is not used.  The message
+        lists all names and shapes, and `names` that would work if there are any.
+    TypeError
+        If `x` is none of the above.
     ImportError
         Without the package that reads the format.
 
+    Warns
+    -----
+    UserWarning
+        What was taken for what, if shapes decided or there is no bias, and what was passed over
+        beside a state dict.
+
     Notes
     -----
-    Names understood: W_in, W_out; initial_layer.weight, final_layer.weight; or a single W if the
-    weights are tied, W_out = W_inᵀ.  The bias is b, bias, b_final or final_layer.bias.  Its length
-    is n_sparse, which tells rows from columns; square matrices are only understood by the names of
-    layers, whose weights PyTorch stores as (outputs, inputs).
+    A model is x̂ = ReLU(W_out W_in x + b).  State dicts are looked for in `state_dict`,
+    `model_state_dict` and `model`; the prefixes `model.`, `module.` and `_orig_mod.`, and any other
+    that all names share, are passed over.  Known are pairs of names such as W_in, W_out;
+    encoder, decoder; W_enc, W_dec; initial_layer, final_layer; linear1, linear2; the 0 and 2 of a
+    Sequential; or a single W if weights are tied, W_out = W_inᵀ.  The bias of the outputs is b,
+    b_dec, b_final or that of the second layer; without any it is 0.  A bias of the hidden units,
+    b_in, b_enc or that of the first layer, is folded in: the `b` returned is b + W_out b_in.
 
-    A bias of the hidden units, b_in or initial_layer.bias, is folded in: the `b` returned is then
-    b + W_out b_in.  Texts `activation` and `hidden_noise` in the metadata of a safetensors file are
-    those of the model, as `Model.save` writes them.  The `rows` of a rug saved by `Rug.save` are
-    passed over.  Any other tensor is an error that names it, since a model that has it is not
-    ReLU(W_out W_in x + b).
+    The length of the bias is n_sparse, which tells rows from columns; without a bias n_sparse is
+    the longer axis.  Layers of PyTorch have shape (outputs, inputs) whatever their lengths.  A file
+    does not say what is done between two layers: hidden units are taken to be linear.  A module is
+    run on a few features and is an error if it does anything else; it tells the activation too.
+    Texts `activation` and `hidden_noise` in the metadata of a safetensors file are those of the
+    model, as `Model.save` writes them.  The `rows` of a rug saved by `Rug.save` are passed over.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import rugtheory as rt
+    >>> encoder, decoder = np.ones((2, 5)), np.ones((5, 2))
+    >>> rt.read_weights({"encoder": encoder, "decoder": decoder, "b_dec": np.zeros(5)})
+    Model(n_sparse=5, n_dense=2)
+    >>> many = {"W": np.ones((8, 2, 5)), "b_final": np.zeros((8, 5))}
+    >>> len(rt.read_weights(many, instance="all"))
+    8
     """
-    path = _check.path("path", path)
-    tensors = _load(path)
-    biases = [name for name in _BIASES if name in tensors]
-    if len(biases) > 1:
-        raise ValueError(f"{path} holds more than one bias of the outputs: {', '.join(biases)}")
-    bias_name, b = _find(tensors, _BIASES, path)
-    used = {bias_name}
-    if b.ndim != 1:
-        raise ValueError(f"{path}: {bias_name} must be a vector, got shape {b.shape}")
-    for in_name, out_name in _PAIRS:
-        if in_name in tensors or out_name in tensors:
-            _, w_in = _find(tensors, (in_name,), path)
-            _, w_out = _find(tensors, (out_name,), path)
-            layers = in_name.startswith("initial")
-            w_in = _oriented(path, in_name, w_in, b.size, 1, known=layers)
-            w_out = _oriented(path, out_name, w_out, b.size, 0, known=layers)
-            used |= {in_name, out_name}
-            break
-    else:
-        name, w = _find(tensors, _TIED, path)
-        in_name, out_name = name, f"{name} transposed"
-        w_in = _oriented(path, name, w, b.size, 1, known=False)
-        w_out = w_in.T
-        used.add(name)
-    if w_in.shape != w_out.shape[::-1]:
-        raise ValueError(
-            f"{path}: {in_name} {w_in.shape} and {out_name} {w_out.shape} do not fit together"
-        )
-    parts = [(in_name, w_in), (out_name, w_out), (bias_name, b)]
-    hidden_name = next((name for name in _HIDDEN_BIASES if name in tensors), None)
-    if hidden_name is not None:
-        _, hidden = _find(tensors, (hidden_name,), path)
-        if hidden.shape != w_in.shape[:1]:
+    given = _choices(names)
+    if isinstance(instance, bool) or not (
+        instance is None or isinstance(instance, int | np.integer)
+    ):
+        if not isinstance(instance, str) or instance != "all":
+            raise ValueError(f'instance must be None, an integer or "all", got {instance!r:.60}')
+    state = read_state(x)
+    state = state.without(_ignored(state, ignore))
+    for name in (name for choice in given.values() for name in choice.names):
+        if name not in state.tensors:
             raise ValueError(
-                f"{path}: {hidden_name} must be a vector of length {len(w_in)}, the number of "
-                f"hidden units, got shape {hidden.shape}"
+                f"names must be of what {state.where} holds, got {name!r}, not of {state.listing()}"
             )
-        parts.append((hidden_name, hidden))
-        used.add(hidden_name)
-    _check_unused(path, tensors, used, w_in)
-    for name, x in parts:
-        if not np.isfinite(x).all():
-            raise ValueError(f"{path}: {name} must be finite, got {x[~np.isfinite(x)][0]}")
-    hidden_bias = None if hidden_name is None else parts[-1][1]
-    try:
-        return Model(w_in, w_out, b, b_in=hidden_bias, **_settings(read_metadata(path)))
-    except ValueError as error:
-        raise ValueError(f"{path}: {error}") from None
+    module = x if hasattr(x, "parameters") and hasattr(x, "state_dict") else None
+    found, activation, guessed = _laid_out(state, given, module)
+    models = _models(state, found, instance, activation)
+    beside = f"; beside it, passed over: {', '.join(state.beside)}" if state.beside else ""
+    if found.guessed or guessed or beside:
+        warnings.warn(f"{state.where} was read as {found.said}{beside}{guessed}", stacklevel=2)
+    return models
 
 
-def _settings(metadata: Mapping[str, str]) -> dict[str, Any]:
-    """What `Model.save` writes beside the tensors."""
-    found: dict[str, Any] = {}
-    if "activation" in metadata:
-        found["activation"] = metadata["activation"]
-    if "hidden_noise" in metadata:
-        try:
-            found["hidden_noise"] = float(metadata["hidden_noise"])
-        except ValueError:
-            text = metadata["hidden_noise"]
-            raise ValueError(f"hidden_noise must be a number, got {text!r:.60}") from None
+def _choices(names: Names | None) -> dict[str, Choice]:
+    """What `names` gives, checked."""
+    if names is None:
+        return {}
+    if not isinstance(names, Mapping):
+        raise TypeError(f"names must map {', '.join(ROLES)} to names, got {names!r:.60}")
+    if "W" in names and ("W_in" in names or "W_out" in names):
+        raise ValueError(
+            f"names must have W, for tied weights, or W_in and W_out, got {names!r:.60}"
+        )
+    found = {}
+    for role, value in names.items():
+        if role not in ROLES:
+            raise ValueError(f"names must be of {', '.join(ROLES)}, got {role!r:.60}")
+        some = (value,) if isinstance(value, str) else tuple(value) if _is_list(value) else ()
+        if not some or not all(isinstance(name, str) for name in some):
+            raise TypeError(f"names must give a name, or several, for {role}, got {value!r:.60}")
+        if len(some) > 1 and role in ("W", "b"):
+            raise ValueError(f"names must give one name for {role}, got {value!r:.60}")
+        turned = tuple(name.endswith(".T") for name in some)
+        found[role] = Choice(tuple(x.removesuffix(".T") for x in some), turned, "given")
     return found
 
 
-def _check_unused(path: Path, tensors: Mapping[str, Any], used: set[str], w_in: Array) -> None:
-    """Raise ValueError if there is anything beside what is used, and the rows of a rug."""
-    unused = set(tensors) - used
-    if path.suffix == ".safetensors" and _RUG_ROWS in unused:
-        rows = np.asarray(tensors[_RUG_ROWS])
-        if rows.dtype.kind in "iu" and rows.shape == w_in.shape[:1]:
-            unused.remove(_RUG_ROWS)
-    if unused:
-        found = ", ".join(_described(name, tensors[name]) for name in sorted(unused))
-        raise ValueError(
-            f"{path}: nothing is known about {found}; a model ReLU(W_out W_in x + b) has only "
-            f"{', '.join(sorted(used))} here"
-        )
+def _is_list(value: Any) -> bool:
+    return isinstance(value, tuple | list)
 
 
-def _described(name: str, value: Any) -> str:
-    shape = getattr(value, "shape", None)
-    kind = type(value).__name__ if shape is None else f"shape {tuple(shape)}"
-    return f"{name} ({kind})"
+def _ignored(state: State, ignore: str | Sequence[str]) -> tuple[str, ...]:
+    some = (ignore,) if isinstance(ignore, str) else ignore
+    if not _is_list(some) or not all(isinstance(pattern, str) for pattern in some):
+        raise TypeError(f"ignore must be a name or a sequence of names, got {ignore!r:.60}")
+    passed: list[str] = []
+    for pattern in some:
+        fits = [x for x in state.tensors if x == pattern or fnmatch.fnmatchcase(x, pattern)]
+        if not fits:
+            raise ValueError(
+                f"ignore must name what {state.where} holds, got {pattern!r}, not of "
+                f"{state.listing()}"
+            )
+        passed += fits
+    return tuple(passed)
 
 
-def _load(path: Path) -> Mapping[str, Any]:
-    if path.suffix in (".safetensors", ".npz"):
-        return read_tensors(path)
-    if not path.is_file():
-        raise FileNotFoundError(f"no such file: {path}")
-    if path.suffix not in _TORCH:
-        raise ValueError(
-            f"path must end in .safetensors, .npz or {', '.join(_TORCH)}, got {path.name!r}"
-        )
-    import torch
-
+def _laid_out(
+    state: State, given: Mapping[str, Choice], module: Any
+) -> tuple[Layout, str | None, str]:
+    """The weights, the activation of a module, and what is to be said of how they were found."""
     try:
-        state = torch.load(path, map_location="cpu", weights_only=True)
-        beside = [k for k, v in state.items() if "state_dict" in state and torch.is_tensor(v)]
-        state = state.get("state_dict", state)
-        tensors = {k: v.detach().double().numpy() for k, v in state.items() if torch.is_tensor(v)}
-    except Exception as error:
-        raise ValueError(f"{path} cannot be read as {path.suffix[1:]}: {error}") from error
-    if beside:
-        raise ValueError(f"{path}: nothing is known about {', '.join(beside)} beside state_dict")
-    return {str(k): tensors.get(k, v) for k, v in state.items()}
-
-
-def _find(tensors: Mapping[str, Any], names: tuple[str, ...], path: Path) -> tuple[str, Array]:
-    for name in names:
-        if name in tensors:
-            x = np.asarray(tensors[name])
-            if x.dtype.kind not in "iuf":
-                raise ValueError(f"{path}: {name} must be real, got dtype {x.dtype}")
-            return name, x.astype(np.float64)
-    held = ", ".join(_described(name, x) for name, x in tensors.items())
-    raise ValueError(f"{path} has no {' or '.join(names)}; it holds {held or 'nothing'}")
-
-
-def _oriented(path: Path, name: str, w: Array, n_sparse: int, axis: int, *, known: bool) -> Array:
-    """`w` with its axis of length `n_sparse` moved to `axis`."""
-    if w.ndim != 2 or n_sparse not in w.shape:
+        found = lay_out(state, given)
+    except Unclear as error:
+        problem = f"{state.where}: {error}; got {state.listing()}"
+        for names, ignore in _few(proposals(state)):
+            try:
+                found = lay_out(state.without(ignore), _choices(names))
+            except ValueError:
+                continue
+            if module is None or given:
+                raise UnclearWeights(problem, names, ignore) from None
+            if not ignore and _activation(module, found) in ("relu", "identity"):
+                return found, _activation(module, found), ", which is what it computes"
+        raise UnclearWeights(problem, {}, ()) from None
+    if module is None:
+        return found, None, ""
+    activation = _activation(module, found)
+    if activation == "other":
         raise ValueError(
-            f"{path}: {name} must be a matrix with an axis of length {n_sparse}, that of the bias, "
-            f"got shape {w.shape}"
+            f"x must compute ReLU(W_out W_in x + b) or W_out W_in x + b, and with {found.said} it "
+            f"does not, got {type(module).__name__}; its state_dict() is read without running it"
         )
-    if w.shape == (n_sparse, n_sparse) and not known:
+    return found, activation, "" if activation else "; it was not run, so its activation is unknown"
+
+
+def _few(ways: Any) -> Any:
+    return (way for _, way in zip(range(_MOST_TRIED), ways, strict=False))
+
+
+def _activation(module: Any, found: Layout) -> str | None:
+    from .comparing import activation_of
+
+    return activation_of(module, found.w_in, found.w_out, _bias(found), found.instances)
+
+
+def _bias(found: Layout) -> Array:
+    """The bias of the outputs with that of the hidden units folded in."""
+    total = np.zeros(found.w_in.shape[-1]) if found.b is None else found.b
+    total = total + np.zeros(found.w_in.shape[-1]) if total.size == 1 else total
+    if found.b_in is not None:
+        total = total + np.einsum("...nm,...m->...n", found.w_out, found.b_in)
+    return np.asarray(total)
+
+
+def _models(
+    state: State, found: Layout, instance: int | str | None, activation: str | None
+) -> Model | list[Model]:
+    count, bias = found.instances, _bias(found)
+    settings = _settings(state)
+    if activation is not None:
+        settings["activation"] = activation
+
+    def model(k: int) -> Model:
+        def own(x: Array, rank: int) -> Array:
+            return x[k] if x.ndim > rank else x
+
+        try:
+            return Model(own(found.w_in, 2), own(found.w_out, 2), own(bias, 1), **settings)
+        except ValueError as error:
+            raise ValueError(f"{state.where}: {error}") from None
+
+    if count is None and instance is not None:
+        raise ValueError(f"instance must be None, as there is no axis of instances, got {instance}")
+    if instance is None and count in (None, 1):
+        return model(0)
+    assert count is not None
+    if instance == "all":
+        return [model(k) for k in range(count)]
+    if instance is None or not 0 <= int(instance) < count:
         raise ValueError(
-            f"{path}: {name} is square, so rows cannot be told from columns; name the weights "
-            "initial_layer.weight, of shape (n_dense, n_sparse), and final_layer.weight, of shape "
-            "(n_sparse, n_dense)"
+            f'instance must be in [0, {count - 1}], or "all", for the {count} instances in '
+            f"{state.where}, which holds {state.listing()}, got {instance}"
         )
-    return w if w.shape[axis] == n_sparse else w.T
+    return model(int(instance))
+
+
+def _settings(state: State) -> dict[str, Any]:
+    """What `Model.save` writes beside the tensors."""
+    found: dict[str, Any] = {}
+    if "activation" in state.metadata:
+        found["activation"] = state.metadata["activation"]
+    if "hidden_noise" in state.metadata:
+        text = state.metadata["hidden_noise"]
+        try:
+            found["hidden_noise"] = float(text)
+        except ValueError:
+            raise ValueError(
+                f"{state.where}: hidden_noise must be a number, got {text!r:.60}"
+            ) from None
+    return found

@@ -104,7 +104,7 @@ class Amplitude(ABC):
 
     @property
     def reach(self) -> float:
-        """No modulus is larger, but for a probability far below rounding."""
+        """No modulus is larger, except with a probability far below rounding."""
         return min(max(abs(self.start), abs(self.end)), 60 * self.scale)
 
     @property

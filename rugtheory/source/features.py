@@ -33,7 +33,7 @@ _SAME = 1e-9
 Masks = Callable[[Any], dict[int, Any]]
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class Scenario(ByValue):
     """One value of what makes features dependent on a large scale.
 

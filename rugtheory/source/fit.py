@@ -10,7 +10,7 @@ from scipy.special import ndtri
 
 from .. import _check
 from .._check import Array
-from .._value import ByValue
+from .._result import Result
 from .discrete import FromQuadrature
 from .independent import Independent
 
@@ -18,8 +18,8 @@ from .independent import Independent
 _NORMAL = 10.0
 
 
-@dataclass(frozen=True, eq=False)
-class FittedFeatures(ByValue):
+@dataclass(frozen=True, eq=False, repr=False)
+class FittedFeatures(Result):
     """Independent features that agree with samples one by one, and where they fail together.
 
     Attributes

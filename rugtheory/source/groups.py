@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from .. import _check
-from .._value import ByValue
+from .._value import ByValue, ShortRepr
 from .amplitude import Amplitude, check_amplitude
 from .features import Features, Scenario, importance_of, laws_of
 from .pattern import Every, On, OneOf, Pattern
@@ -32,8 +32,8 @@ class Group(ABC):
         """The amplitude laws of the features."""
 
 
-@dataclass(frozen=True)
-class Together(Group):
+@dataclass(frozen=True, repr=False)
+class Together(ShortRepr, Group):
     """`n` features that share one switch; their amplitudes are independent.
 
     Parameters
@@ -60,8 +60,8 @@ class Together(Group):
         return tuple(self.amplitude)
 
 
-@dataclass(frozen=True)
-class Exclusive(Group):
+@dataclass(frozen=True, repr=False)
+class Exclusive(ShortRepr, Group):
     """Features of which at most one is on.
 
     Parameters
@@ -86,8 +86,8 @@ class Exclusive(Group):
         return tuple(self.amplitude)
 
 
-@dataclass(frozen=True)
-class Parent(Group):
+@dataclass(frozen=True, repr=False)
+class Parent(ShortRepr, Group):
     """A feature, and others that can be on only if it is.
 
     Parameters
@@ -131,7 +131,7 @@ class Parent(Group):
         return (self.amplitude, *(law for x in self.children for law in _laws(x)))
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class Groups(ByValue, Features):
     """Groups of features, independent of each other.
 

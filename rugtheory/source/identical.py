@@ -14,7 +14,7 @@ from .features import Features, Scenario
 from .uniform import Uniform
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class Identical(ByValue, Features):
     """Independent features of one law, as in arXiv:2410.12101.
 

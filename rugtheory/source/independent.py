@@ -16,7 +16,7 @@ from .features import Features, Scenario, importance_of, laws_of
 from .uniform import Uniform
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class Independent(ByValue, Features):
     """Independent features.
 

@@ -18,7 +18,7 @@ from .features import Features, Scenario, importance_of, laws_of
 from .uniform import Uniform
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class Latent(ByValue, Features):
     """Features that are independent given a latent variable with finitely many values.
 

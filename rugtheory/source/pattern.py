@@ -22,6 +22,7 @@ from typing import Any, Generic, TypeVar
 import numpy as np
 
 from .. import _check
+from .._value import ShortRepr
 
 # Of probabilities that add up to 1.
 _ROUNDING = 1e-9
@@ -68,8 +69,8 @@ class Pattern(ABC):
         """The law of the others given that it is off, which has a positive probability."""
 
 
-@dataclass(frozen=True)
-class On(Pattern):
+@dataclass(frozen=True, repr=False)
+class On(ShortRepr, Pattern):
     """A feature that is on."""
 
     feature: int
@@ -93,8 +94,8 @@ class On(Pattern):
         raise ZeroDivisionError("a feature that is on is not off")
 
 
-@dataclass(frozen=True)
-class OneOf(Pattern):
+@dataclass(frozen=True, repr=False)
+class OneOf(ShortRepr, Pattern):
     """At most one of several patterns: with probability ``p[k]`` the k-th."""
 
     p: tuple[float, ...]
@@ -136,8 +137,8 @@ class OneOf(Pattern):
         return OneOf(tuple(p), tuple(of))
 
 
-@dataclass(frozen=True)
-class Every(Pattern):
+@dataclass(frozen=True, repr=False)
+class Every(ShortRepr, Pattern):
     """Several patterns, independent of each other."""
 
     of: tuple[Pattern, ...]

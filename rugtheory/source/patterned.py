@@ -17,7 +17,7 @@ from .pattern import check_patterns
 from .uniform import Uniform
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class Patterned(ByValue, Features):
     """Features of which some come in blocks, each with a tree of choices of its own.
 

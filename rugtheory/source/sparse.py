@@ -16,7 +16,7 @@ from .discrete import FromQuadrature
 from .uniform import Uniform
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class SparseSource(ByValue):
     """One feature: x = 0 with probability 1 - p, otherwise x = u ~ `amplitude`.
 

@@ -24,7 +24,7 @@ from scipy.special import expit, logit
 
 from .. import _check
 from .._check import Array
-from .._value import ByValue
+from .._result import Result
 from ..numerics.search import find_minimum
 from ..source.amplitude import Amplitude
 from ..source.sparse import SparseSource, on_law
@@ -55,8 +55,8 @@ _EVEN = 1e-6
 _SURELY = 1e-12
 
 
-@dataclass(frozen=True, eq=False)
-class BestKnown(ByValue):
+@dataclass(frozen=True, eq=False, repr=False)
+class BestKnown(Result):
     """The best structure known, as arrays of one shape.
 
     Attributes

@@ -17,6 +17,7 @@ from ..source.sparse import SparseSource
 from ..source.uniform import Uniform
 from ..theory.bounds import linear_loss
 from ..theory.optimum import optimum
+from .finite import finite_rug
 from .rug import hadamard_rug
 from .simulation import simulate
 
@@ -38,7 +39,10 @@ _ABOUT = {
     "simulated_loss": "loss of a simulated Hadamard rug",
     "standard_error": "standard error of the simulated loss",
     "simulated_theory": "theory at the simulated n_dense / n_sparse",
+    "finite_loss": "mean of the least losses of rugs of this size",
+    "finite_spread": "standard deviation of the least loss between rugs of this size",
 }
+Points = Iterable[tuple[int, int]]
 
 
 def loss_curves(p: ArrayLike, ratio: ArrayLike, *, amplitude: Amplitude = Uniform()) -> xr.Dataset:
@@ -95,7 +99,7 @@ def simulated_curves(
     n_sparse: int = 4096,
     amplitude: Amplitude = Uniform(),
     seed: int = 0,
-    progress: Callable[[Iterable[tuple[int, int]]], Iterable[tuple[int, int]]] = iter,
+    progress: Callable[[Points], Points] = iter,
     checkpoint: Callable[[xr.Dataset], object] | None = None,
 ) -> xr.Dataset:
     """The same curves with the losses of simulated rugs beside them.
@@ -121,31 +125,91 @@ def simulated_curves(
         With simulated_loss, standard_error, and simulated_theory: the optimum at the simulated
         n_dense / n_sparse, whose a and b the rug uses.
     """
-    _check_curves(curves)
     _check.function("progress", progress)
+    seed, n_samples = _check.integer("seed", seed, 0), _check.count("n_samples", n_samples, 2)
+    hadamard_rug(n_sparse, 1, seed=seed)  # a bad size must not wait for the first simulation
+
+    def point(p: float, n_dense: int, generator: np.random.Generator) -> tuple[float, ...]:
+        rug = hadamard_rug(n_sparse, n_dense, seed=generator)
+        best = optimum(p, rug.ratio, amplitude=amplitude)
+        source = SparseSource(p, amplitude)
+        b = rug.bias(float(best.b), float(best.a), p, amplitude=amplitude)
+        measured = simulate(rug, float(best.a), b, source, n_samples, seed=generator)
+        return measured.loss, measured.standard_error, float(best.loss)
+
+    names = ("simulated_loss", "standard_error", "simulated_theory")
+    about = {"n_sparse": n_sparse, "n_samples": n_samples, "seed": seed}
+    return _beside(curves, names, point, about, progress, checkpoint)
+
+
+def finite_curves(
+    curves: xr.Dataset,
+    draws: int,
+    *,
+    n_sparse: int = 4096,
+    amplitude: Amplitude = Uniform(),
+    seed: int = 0,
+    progress: Callable[[Points], Points] = iter,
+    checkpoint: Callable[[xr.Dataset], object] | None = None,
+) -> xr.Dataset:
+    """The same curves with the least losses of rugs of `n_sparse` features beside them.
+
+    Parameters
+    ----------
+    curves : xarray.Dataset
+        From `loss_curves` with the same `amplitude`.
+    draws : int, at least 2
+        Rugs, or tight frames, for each point; see `finite_rug`.
+    n_sparse : int, at least 2
+        Number of features; n_dense is the nearest integer to ratio · n_sparse, at least 1.
+    seed, progress, checkpoint
+        As in `simulated_curves`.
+
+    Returns
+    -------
+    xarray.Dataset
+        With finite_loss and finite_spread.
+    """
+    _check.function("progress", progress)
+    seed, draws = _check.integer("seed", seed, 0), _check.count("draws", draws, 2)
+    n_sparse = _check.count("n_sparse", n_sparse, 2)
+
+    def point(p: float, n_dense: int, generator: np.random.Generator) -> tuple[float, ...]:
+        found = finite_rug(p, n_sparse, n_dense, draws=draws, amplitude=amplitude, seed=generator)
+        return found.loss, found.spread
+
+    about = {"n_sparse": n_sparse, "draws": draws, "seed": seed}
+    return _beside(curves, ("finite_loss", "finite_spread"), point, about, progress, checkpoint)
+
+
+def _beside(
+    curves: xr.Dataset,
+    names: tuple[str, ...],
+    point: Callable[[float, int, np.random.Generator], tuple[float, ...]],
+    about: dict[str, int],
+    progress: Callable[[Points], Points],
+    checkpoint: Callable[[xr.Dataset], object] | None,
+) -> xr.Dataset:
+    """The curves with variables of these names, computed point by point."""
+    _check_curves(curves)
     if checkpoint is not None:
         _check.function("checkpoint", checkpoint)
     p, ratio = curves["p"].values, curves["ratio"].values
-    seed, n_samples = _check.integer("seed", seed, 0), _check.count("n_samples", n_samples, 2)
-    hadamard_rug(n_sparse, 1, seed=seed)  # a bad size must not wait for the first simulation
-    names = ("simulated_loss", "standard_error", "simulated_theory")
     result = curves.assign(
         {
-            name: (("p", "ratio"), np.full((p.size, ratio.size), np.nan), {"long_name": text})
-            for name, text in _ABOUT.items()
-            if name in names
+            name: (
+                ("p", "ratio"),
+                np.full((p.size, ratio.size), np.nan),
+                {"long_name": _ABOUT[name]},
+            )
+            for name in names
         }
-    ).assign_attrs(n_sparse=n_sparse, n_samples=n_samples, seed=seed)
-    n_dense = np.clip(np.rint(ratio * n_sparse).astype(int), 1, n_sparse)
+    ).assign_attrs(about)
+    n_dense = np.clip(np.rint(ratio * about["n_sparse"]).astype(int), 1, about["n_sparse"])
     points = [(i, j) for i in range(p.size) for j in range(ratio.size)]
     for i, j in progress(points):
-        generator = np.random.default_rng((seed, i, j))
-        rug = hadamard_rug(n_sparse, int(n_dense[j]), seed=generator)
-        best = optimum(p[i], rug.ratio, amplitude=amplitude)
-        source = SparseSource(p[i], amplitude)
-        b = rug.bias(float(best.b), float(best.a), p[i], amplitude=amplitude)
-        measured = simulate(rug, float(best.a), b, source, n_samples, seed=generator)
-        values = (measured.loss, measured.standard_error, float(best.loss))
+        generator = np.random.default_rng((about["seed"], i, j))
+        values = point(float(p[i]), int(n_dense[j]), generator)
         for name, value in zip(names, values, strict=True):
             result[name].values[i, j] = value
         if checkpoint is not None and j == ratio.size - 1:

@@ -33,7 +33,8 @@ from numpy.typing import ArrayLike, NDArray
 
 from .. import _check
 from .._check import Array
-from .._value import ByValue
+from .._result import Result
+from .._value import ShortRepr
 from ..channel.row_loss import RowLaw, row_loss
 from ..model.model import Model
 from ..source.amplitude import Amplitude
@@ -64,8 +65,8 @@ _SHARES = (0.4, 1.0)
 _LEAST_LIFT, _TINY = -0.9, 1e-300
 
 
-@dataclass(frozen=True, eq=False)
-class GraphCode:
+@dataclass(frozen=True, eq=False, repr=False)
+class GraphCode(ShortRepr):
     """Weights from a strongly regular graph.
 
     Attributes
@@ -125,8 +126,8 @@ class GraphCode:
         return Model(self.w_in, self.w_out(a, lift), b)
 
 
-@dataclass(frozen=True, eq=False)
-class GraphOptimum(ByValue):
+@dataclass(frozen=True, eq=False, repr=False)
+class GraphOptimum(Result):
     """The best parameters of a graph code, as arrays of one shape.
 
     Attributes

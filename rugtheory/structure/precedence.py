@@ -32,6 +32,7 @@ from numpy.typing import ArrayLike
 
 from .. import _check
 from .._check import Array
+from .._value import ShortRepr
 from ..model.model import Model
 from ..source.amplitude import Amplitude
 from ..source.sparse import SparseSource, on_law
@@ -42,8 +43,8 @@ _LOG_RANGE = 300 * np.log(10)
 _TERMS = 20
 
 
-@dataclass(frozen=True, eq=False)
-class PrecedenceCode:
+@dataclass(frozen=True, eq=False, repr=False)
+class PrecedenceCode(ShortRepr):
     """Weights of features in a plane, each silenced by all but one of those before it.
 
     Attributes

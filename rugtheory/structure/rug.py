@@ -19,7 +19,9 @@ from numpy.typing import ArrayLike, NDArray
 
 from .. import _check
 from .._check import Array
+from .._extras import remedy
 from .._files import replacing
+from .._value import ShortRepr
 from ..model.model import Model
 from ..numerics.hadamard import fwht, log2, real_array, signs
 from ..source.amplitude import Amplitude
@@ -33,8 +35,8 @@ _FORMAT = "rugtheory.rug"
 CHANNELS = ("gaussian", "antipodal")
 
 
-@dataclass(frozen=True, eq=False)
-class Rug:
+@dataclass(frozen=True, eq=False, repr=False)
+class Rug(ShortRepr):
     """A Persian rug: `n_dense` rows S of the `n_sparse` × `n_sparse` Hadamard matrix.
 
     Attributes
@@ -387,5 +389,5 @@ def _safetensors() -> ModuleType:
     try:
         import safetensors.numpy
     except ImportError as error:
-        raise ImportError("rug files need safetensors: pip install 'rugtheory[sweep]'") from error
+        raise ImportError(remedy(error), name="safetensors") from error
     return safetensors

@@ -7,12 +7,13 @@ from dataclasses import dataclass
 import numpy as np
 
 from .. import _check
+from .._result import Result
 from ..source.sparse import SparseSource
 from .rug import Rug
 
 
-@dataclass(frozen=True)
-class SimulatedLoss:
+@dataclass(frozen=True, repr=False, eq=False)
+class SimulatedLoss(Result):
     """Mean loss per feature over samples, and its standard error."""
 
     loss: float

@@ -24,7 +24,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from .. import _check
 from .._check import Array
-from .._value import ByValue
+from .._result import Result
 from ..numerics.rectified import Tails, tails
 from ..source.amplitude import Amplitude, check_amplitude
 from ..source.expect import REACH, SHORT, blockwise, distance, either, expect, kink_of
@@ -35,8 +35,8 @@ _AT_ZERO = tails(np.array(0.0))
 _NO_NOISE = 1e-60
 
 
-@dataclass(frozen=True, eq=False)
-class LossParts(ByValue):
+@dataclass(frozen=True, eq=False, repr=False)
+class LossParts(Result):
     """Loss given that the feature is on, given that it is off, and in all.
 
     ``total = p * on + (1 - p) * off``; all are mean squared errors per feature.
@@ -47,8 +47,8 @@ class LossParts(ByValue):
     total: Array
 
 
-@dataclass(frozen=True, eq=False)
-class LossGradient(ByValue):
+@dataclass(frozen=True, eq=False, repr=False)
+class LossGradient(Result):
     """Partial derivatives of the total loss."""
 
     a: Array

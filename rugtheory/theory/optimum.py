@@ -30,7 +30,7 @@ from scipy import special
 
 from .. import _check
 from .._check import Array
-from .._value import ByValue
+from .._result import Result
 from ..numerics.search import find_root
 from ..source.amplitude import Amplitude
 from ..source.expect import blockwise
@@ -46,7 +46,7 @@ _SURELY_LINEAR = 40.0
 _SCAN = 48
 # Of an amplitude that is constant to this part, so little noise is screened to rounding.
 _CONSTANT, _CLEAR = 1e-15, 1e-14
-# Sizes of amplitudes told apart, if they make this part of the power.
+# Sizes of amplitudes are kept apart if they make this part of the power.
 _SIZES, _MATTERS = 8, 1e-4
 # Halley's iteration is cubic: after a step this small, relative to σ + |β|, it is done.
 _STEP = 1e-7
@@ -57,8 +57,8 @@ _TABLE_P = (np.log(1e-13), np.log(1e6), 96)
 _TABLE_SIGNAL = (np.log(0.05), np.log(1e5), 96)
 
 
-@dataclass(frozen=True, eq=False)
-class Optimum(ByValue):
+@dataclass(frozen=True, eq=False, repr=False)
+class Optimum(Result):
     """Best ReLU decoder in the Gaussian channel; arrays of one shape.
 
     Attributes

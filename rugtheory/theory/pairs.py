@@ -22,7 +22,7 @@ from numpy.typing import ArrayLike
 
 from .. import _check
 from .._check import Array
-from .._value import ByValue
+from .._result import Result
 from ..numerics.search import bracket_minimum, find_minimum
 from ..source.amplitude import Amplitude
 from ..source.discrete import FromQuadrature
@@ -84,8 +84,8 @@ def antipodal_loss(
     return over_blocks(at, a, b, sigma, p)[0]
 
 
-@dataclass(frozen=True, eq=False)
-class AntipodalOptimum(ByValue):
+@dataclass(frozen=True, eq=False, repr=False)
+class AntipodalOptimum(Result):
     """Best ReLU decoder of a rug of pairs; arrays of one shape.
 
     ``loss == paired * antipodal_loss(a, b, sigma, p)`` to rounding, with the same `amplitude`.

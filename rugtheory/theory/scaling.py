@@ -11,8 +11,8 @@ passes.  Amplitudes below the threshold change the next order, where f is their 
 
 .. math:: Λ_1 = 2e [m^2 + 1 + 2\tfrac{1-p}{p} G_2(m)] - 2 e^2 m_1 m - 4 f G_3(-m) .
 
-A decoder that jumps at tσ need not shift what it passes: it has Λ = 1 but for the noise that passes
-and the signals it misses,
+A decoder that jumps at tσ need not shift what it passes: it has Λ = 1 except for the noise that
+passes and the signals it misses,
 
 .. math:: 1 + \tfrac{1-p}{p} E[n^2; n > t] + σ f\, [4 t G_2(-t) - t^2 G_1(-t) - 4 G_3(-t)] .
 
@@ -29,7 +29,7 @@ from scipy import special
 
 from .. import _check
 from .._check import Array
-from .._value import ByValue
+from .._result import Result
 from ..numerics.rectified import normal_density, ratios, signed_tails, tails
 from ..numerics.search import find_minimum, find_root
 from ..source.amplitude import Amplitude
@@ -47,8 +47,8 @@ _WITHIN_ONE = float(special.erf(np.sqrt(0.5)))
 _VARIANCE_WITHIN_ONE = 1 - 2 * float(normal_density(np.array(1.0))) / _WITHIN_ONE
 
 
-@dataclass(frozen=True, eq=False)
-class SparseConstants(ByValue):
+@dataclass(frozen=True, eq=False, repr=False)
+class SparseConstants(Result):
     """L = p σ² (leading + next σ) for the ReLU decoder as σ → 0.
 
     Attributes
@@ -207,7 +207,7 @@ def upper_bound(p: ArrayLike, ratio: ArrayLike, *, amplitude: Amplitude = Unifor
 
 
 def lower_bound(p: ArrayLike, ratio: ArrayLike) -> Array:
-    """A lower bound on any decoder that acts on each feature alone, even if told which are on.
+    """A lower bound on any decoder of single readings, even one that knows which features are on.
 
     It is (31) of arXiv:2410.12101 with its constant, for Uniform[0, 1] and Gaussian interference:
     p σ² P² V (1 - 2σ) with P = P(|n| ≤ 1) = 0.683 and V = Var(n | |n| ≤ 1) = 0.291, for σ < ½ and
@@ -228,8 +228,8 @@ def lower_bound(p: ArrayLike, ratio: ArrayLike) -> Array:
     return np.asarray(p * sigma**2 * constant * np.maximum(1 - 2 * sigma, 0.0))
 
 
-@dataclass(frozen=True, eq=False)
-class Exponents(ByValue):
+@dataclass(frozen=True, eq=False, repr=False)
+class Exponents(Result):
     """Local exponents of the least loss of the Gaussian rug.
 
     Attributes
@@ -268,7 +268,7 @@ def local_exponents(
     --------
     >>> import rugtheory as rt
     >>> slopes = rt.local_exponents(1e-6, 0.1)
-    >>> print(f"{slopes.p:.2f} {slopes.ratio:.2f}")  # p²/r, but for logarithms and 1 - r
+    >>> print(f"{slopes.p:.2f} {slopes.ratio:.2f}")  # p²/r, up to logarithms and 1 - r
     1.93 -1.11
     """
     ratio = _check.probability("ratio", ratio)
@@ -286,8 +286,8 @@ def local_exponents(
     )
 
 
-@dataclass(frozen=True, eq=False)
-class Regime(ByValue):
+@dataclass(frozen=True, eq=False, repr=False)
+class Regime(Result):
     """Which law holds where.
 
     Attributes

@@ -10,7 +10,7 @@ from numpy.typing import ArrayLike
 
 from .. import _check
 from .._check import Array
-from .._value import ByValue
+from .._result import Result
 from ..model.model import Model
 from ..source.amplitude import Amplitude
 from ..source.sparse import on_law
@@ -20,8 +20,8 @@ from .pairs import NEAR, STARTS, gauss_rule_of, minimum, optimise, over_blocks
 _LOG_C = np.append(np.linspace(np.log(1e-8), -4.5, 8), np.linspace(-4.0, 0.0, 33))
 
 
-@dataclass(frozen=True, eq=False)
-class UnevenPairs(ByValue):
+@dataclass(frozen=True, eq=False, repr=False)
+class UnevenPairs(Result):
     """Two features in one hidden unit, W = [[a₁, -a₁c], [-a₂/c, a₂]].
 
     Attributes

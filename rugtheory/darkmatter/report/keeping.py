@@ -26,7 +26,7 @@ Found = tuple[Record, Norms]
 
 
 def fingerprint(given: Given) -> str:
-    """What results depend on besides the decoder: every byte of it."""
+    """A hash of every byte that results depend on besides the decoder."""
     settings = tuple(given.settings.values())
     digest = hashlib.sha256(repr((version("rugtheory"), settings)).encode())
     for label, values in {"contexts": given.contexts, "tokens": given.tokens}.items():

@@ -173,7 +173,7 @@ def _decoder(name: str, given: Given) -> SAE:
 def _found(
     given: Given, decoders: Mapping[str, Found], errors: Mapping[str, Exception]
 ) -> dict[str, Any]:
-    """The report, but for where things come from and how long it took."""
+    """The report without the origin of its inputs and the time it took."""
     records = [record for record, _ in decoders.values()]
     norms = {name: found for name, (_, found) in decoders.items()}
     held_out = next(iter(norms.values()))["held_out"].astype(bool)

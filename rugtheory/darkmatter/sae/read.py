@@ -71,7 +71,7 @@ def read_sae(
     `input_scale`, are folded into the weights in float64.  Gemma Scope subtracts no b_dec.
     SAELens' hook_z SAEs expect the heads side by side in a row.
 
-    A transcoder is told by `transcode` of sparsify, and by a `hook_name_out` of SAELens that is
+    A transcoder has `transcode` in sparsify's settings, or a `hook_name_out` of SAELens that is
     not its `hook_name`; SAELens' own architectures of transcoders are not read.  Nothing in Gemma
     Scope's files tells transcoders from SAEs: those in a folder with the name of DeepMind's
     releases, such as gemma-scope-2b-pt-transcoders, are taken for transcoders, of others it has

@@ -25,6 +25,7 @@ import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
 from ... import _check
+from ..._value import ShortRepr
 from .._rows import Rows
 
 if TYPE_CHECKING:
@@ -41,8 +42,8 @@ _LAYER_NORM_EPS = 1e-5
 Floats = NDArray[np.floating[Any]]
 
 
-@dataclass(frozen=True, eq=False)
-class SAE:
+@dataclass(frozen=True, eq=False, repr=False)
+class SAE(ShortRepr):
     """A sparse autoencoder; the formulas are in the description of the module.
 
     Attributes
