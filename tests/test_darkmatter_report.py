@@ -16,7 +16,7 @@ from rugtheory import darkmatter
 from rugtheory._files import RECORD
 from rugtheory.cli import main
 from rugtheory.darkmatter._rows import Rows
-from rugtheory.darkmatter.report import decoder, extras, figures, groups, keeping
+from rugtheory.darkmatter.report import decoder, extras, figures, groups, keeping, maps
 from rugtheory.darkmatter.report.given import Given
 from validation import activations, saes
 
@@ -90,7 +90,7 @@ class TestCommand:
         names = {path.name for path in out.iterdir()}
         pictures = {f"{name}.png" for name in (
             "norm_test", "baselines", "breakdown", "against_width", "tokens", "pairs", "pursuit",
-            "alignment", "components",
+            "alignment", "components", "contours", "density",
         )}  # fmt: skip
         assert names == pictures | {"saes", "report.json", "report.md", RECORD}
         assert all((out / name).stat().st_size > 5000 for name in pictures)
@@ -122,8 +122,8 @@ class TestCommand:
                 (error[held] ** 2).sum() / total, rel=1e-5
             )
             for target, value in (
-                (error, record["r2"]["value"]),
-                (norm, record["norm_test"]["error"]["value"]),
+                (error, record["r2"]["held_out"]),
+                (norm, record["norm_test"]["error"]["held_out"]),
             ):
                 fitted = np.linalg.lstsq(ones[~held], target[~held])[0]
                 left = ((target - ones @ fitted)[held] ** 2).sum()
@@ -282,8 +282,12 @@ class TestKeeping:
         )
         (record,) = darkmatter.write_report(x, {"norm": sae}, tmp_path)["saes"]
         assert 0 < record["fvu"]["value"] < 1
-        with pytest.raises(ValueError, match="pursuit needs decoders without normalization, norm"):
-            darkmatter.write_report(x, {"norm": sae}, tmp_path, pursuit=["norm"])
+        found = darkmatter.write_report(x, {"norm": sae}, tmp_path, pursuit=["norm"])
+        (again,) = found["saes"]
+        assert again["fvu"] == record["fvu"] and "pursuit" not in again
+        (failed,) = found["failures"]
+        assert failed["name"] == "norm, pursuit"
+        assert "pursuit needs an SAE without normalization, got normalization" in failed["error"]
 
     @pytest.mark.parametrize(
         ("more", "message"),
@@ -327,7 +331,7 @@ def fingerprint(x, contexts=None, tokens=None, components=None):
         bootstrap=3,
         seed=0,
     )
-    return keeping.fingerprint(given)
+    return keeping.survey(given).digest
 
 
 class TestEveryByteCounts:
@@ -429,8 +433,8 @@ def broken(tmp_path):
         "missing": (tmp_path / "none", "no such file or folder"),
         "unreadable": (tmp_path / "empty", "a folder with one of"),
         "narrow": (coder(3), "narrow is of 3 columns, the activations of 4"),
-        "transcoder": (coder(transcoder=True), "must be an autoencoder, got a transcoder"),
-        "perfect": (coder(k=4), "no error to split"),
+        "transcoder": (coder(transcoder=True), "got a transcoder: .*; give those as targets"),
+        "unknown": (3.0, "must be an SAE, a path, an object with encode and decode"),
     }
 
 
@@ -443,7 +447,7 @@ class TestFailures:
             assert [r["name"] for r in found["saes"]] == ["first", "last"]
             assert [one["name"] for one in found["failures"]] == list(bad)
             for one in found["failures"]:
-                assert bad[one["name"]][1] in one["error"]
+                assert re.search(bad[one["name"]][1], one["error"])
             assert json.loads((tmp_path / "out" / "report.json").read_text()) == found
         assert not list((tmp_path / "out").rglob("*unfinished*"))
         text = darkmatter.tables(found)
@@ -451,7 +455,7 @@ class TestFailures:
 
     def test_all_fail(self, tmp_path):
         bad = {name: sae for name, (sae, _) in broken(tmp_path).items()}
-        with pytest.raises(ValueError, match=r"saes must hold a decoder that .* missing: .*perf"):
+        with pytest.raises(ValueError, match=r"saes must hold a decoder that .* missing: .*unkn"):
             darkmatter.write_report(np.float32(planted()), bad, tmp_path / "out", bootstrap=0)
 
     def test_command(self, given, tmp_path, capsys):
@@ -494,7 +498,9 @@ class TestFailures:
         assert len(found["saes"]) == 4
         for score in ("fvu", "fvu_nl"):
             assert group[score]["law"] is None and group[score]["change"] == pytest.approx(0)
-        assert len(found["pairs"]) + len(found["failures"]) == 6
+        assert len(found["pairs"]) == 6 and not found["failures"]
+        assert all(p["r2"]["value"] == 1 for p in found["pairs"])
+        assert all(p["fvu_decrease_percent"]["value"] is None for p in found["pairs"])
         darkmatter.save_tables(found, tmp_path)
         assert darkmatter.save_figures(found, tmp_path)
 
@@ -518,7 +524,7 @@ class TestFailures:
 
     @pytest.mark.parametrize("error", [ValueError, KeyboardInterrupt, MemoryError])
     @pytest.mark.parametrize(
-        "where", ["decompose", "squared_norms", "split", "regressions", "norm_test", "pursuit"]
+        "where", ["decomposed", "squared_norms", "latents", "regressions", "_gaussian", "pursuit"]
     )
     def test_no_reconstructions_stay(self, where, error, tmp_path, monkeypatch):
         def fails(*_, **__):
@@ -553,6 +559,8 @@ class TestFigures:
             lambda ax: figures.draw_pursuit(found, ax),
             lambda ax: figures.draw_components(record, ax),
             lambda ax: figures.draw_alignment(record, ax),
+            lambda ax: maps.draw_contours(found, "topk", "norm", ax),
+            lambda ax: maps.draw_density(found, ax),
         ):
             ax = Figure().subplots()
             assert draw(ax)

@@ -76,8 +76,8 @@ def run(options: argparse.Namespace) -> None:
             seed=options.seed,
             progress=lambda names: tqdm(names, desc="decoders", unit="SAE"),
         )
-        written = [darkmatter.save_tables(found, options.out)]
-        written += darkmatter.save_figures(found, options.out)
+        written = darkmatter.save_figures(found, options.out)
+        written.insert(0, darkmatter.save_tables(found, options.out, written))
     for record in found["saes"]:
         print(
             f"{record['name']:24} L0 {record['l0']:7.4g}  FVU {record['fvu']['value']:.4f}  "

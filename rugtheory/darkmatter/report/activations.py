@@ -9,7 +9,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ... import _check
-from ..._check import Array
 from .._rows import Rows
 from ..sae import SAE
 from ..sae.sae import check_autoencoder
@@ -64,14 +63,3 @@ class Reconstruction:
 
     def __getitem__(self, rows: slice) -> NDArray[np.floating[Any]]:
         return self.sae.reconstruct(self.x.source[rows])
-
-
-class ErrorVectors:
-    """x - x̂, computed when rows are read."""
-
-    def __init__(self, x: Rows, x_hat: Any) -> None:
-        self.x, self.x_hat = x, x_hat
-        self.shape = x.count, x.columns
-
-    def __getitem__(self, rows: slice) -> Array:
-        return np.asarray(np.float64(self.x.source[rows]) - self.x_hat[rows])

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+import math
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -10,45 +11,69 @@ from ... import _check
 from ..._files import replacing
 from .coded import PARTS
 from .entries import check_report
+from .pictures import CAPTIONS
 
 Report = Mapping[str, Any]
 
 
-def save_tables(found: Mapping[str, Any], out: str | Path) -> Path:
-    """Write the tables of a report to ``report.md`` in the folder `out`."""
+def save_tables(found: Report, out: str | Path, pictures: Iterable[str | Path] = ()) -> Path:
+    """Write the tables of a report to ``report.md`` in the folder `out`.
+
+    `pictures` are files in the folder, as `save_figures` gives them, to be shown beside tables.
+    """
     path = _check.path("out", out) / "report.md"
+    text = tables(found, pictures)
     with replacing(path) as file:
-        file.write_text(tables(found), encoding="utf-8")
+        file.write_text(text, encoding="utf-8")
     return path
 
 
-def tables(found: Report) -> str:
-    """The tables of a report, as Markdown."""
+def tables(found: Report, pictures: Iterable[str | Path] = ()) -> str:
+    """The tables of a report, as Markdown, with pictures in the folder where it is to be."""
     check_report(found)
-    sections = (
-        _head,
-        _errors,
-        _norm_test,
-        _baselines,
-        _against_width,
-        _pairs,
-        _pursuit,
-        _alignment,
-        _components,
-        _failures,
-    )
-    return "\n".join(line for section in sections for line in section(found))
+    there: set[str] = {
+        _check.path("pictures", p).name for p in _check.sequence("pictures", pictures)
+    }
+    lines: list[str] = []
+    for section, names in _SECTIONS:
+        lines += section(found)
+        for name in names:
+            if f"{name}.png" in there:
+                lines += [f"![{CAPTIONS[name]}]({name}.png)", "", f"*{CAPTIONS[name]}*", ""]
+    return "\n".join(lines)
 
 
 def _head(found: Report) -> list[str]:
     about = found["about"]
-    return [
+    units = "rows" if about["contexts"] is None else f"{about['contexts']} contexts"
+    dropped = ""
+    if about.get("rows_dropped"):
+        dropped = f" {about['rows_dropped']} rows are left out: {', '.join(about['dropped'])}."
+    lines = [
         "# What the decoders leave unexplained",
         "",
         f"{about['rows']} activations of {about['columns']} coordinates, {about['rows_held_out']} "
-        "of them held out from the linear fits; all figures are of those. Brackets: standard "
-        "error in the last digits, over "
-        + ("rows." if about["contexts"] is None else f"{about['contexts']} contexts."),
+        f"of them held out from the linear fits; figures are of those.{dropped} Brackets: "
+        f"standard error in the last digits, by bootstrap over {units}.",
+        "",
+    ]
+    lines += [f"**Note.** {text}\n" for text in found.get("warnings", ())]
+    return lines
+
+
+def _symbols(found: Report) -> list[str]:
+    y = "x" if not found["about"].get("targets") else "y"
+    of = "" if y == "x" else ", y the targets"
+    return [
+        f"x is an activation{of}, x̂ its reconstruction, E = {y} − x̂ the error; the linear error "
+        "is the least-squares prediction of E from x (with intercept), the nonlinear error the "
+        f"rest. FVU = Σ‖E‖²/Σ‖{y} − mean‖² is the fraction of variance unexplained, the nonlinear "
+        "FVU the same of the nonlinear error; R² of error is the part of Σ‖E − mean‖² that is "
+        f"linear in x, R² of ‖error‖² that of the squared norm. "
+        "What linear maps of x leave is the root of the product of what they leave on the rows "
+        "held out, which is too much, and on those fitted, too little. L0 is the mean number "
+        "of active latents, M the number of latents. A dash: not defined. The tests are those of "
+        "arXiv:2410.14670.",
         "",
     ]
 
@@ -57,13 +82,14 @@ def _errors(found: Report) -> list[str]:
     return [
         "## Errors",
         "",
+        *_symbols(found),
         *_table(
             ("decoder", "width", "L0", "FVU", "nonlinear FVU", "R² of error", "R² of ‖error‖²"),
             (
                 (
                     r["name"],
-                    str(r["width"]),
-                    f"{r['l0']:.3g}",
+                    _number(r["width"], "d"),
+                    _number(r["l0"], ".3g"),
                     *(_with_error(r[score]) for score in ("fvu", "fvu_nl", "r2")),
                     _with_error(r["norm_test"]["error"]),
                 )
@@ -71,6 +97,64 @@ def _errors(found: Report) -> list[str]:
             ),
         ),
     ]
+
+
+def _other_rows(found: Report) -> list[str]:
+    records = [r for r in found["saes"] if "other_rows" in r]
+    if not records:
+        return []
+    return [
+        f"## The same, {found['about']['other_rows']}",
+        "",
+        *_table(
+            ("decoder", "FVU", "nonlinear FVU", "R² of error"),
+            (
+                (
+                    r["name"],
+                    *(_with_error(r["other_rows"][score]) for score in ("fvu", "fvu_nl", "r2")),
+                )
+                for r in records
+            ),
+        ),
+    ]
+
+
+def _latents(found: Report) -> list[str]:
+    records = [r for r in found["saes"] if r.get("density")]
+    if not records:
+        return []
+    return [
+        "## Latents",
+        "",
+        "Dead: not active in any row. The cosine is that of a latent's encoder and decoder, its "
+        "median over latents, with the 5 and 95 % quantiles.",
+        "",
+        *_table(
+            ("decoder", "width", "L0", "dead", "active in over 10 % of rows", "cosine"),
+            (
+                (
+                    r["name"],
+                    _number(r["width"], "d"),
+                    _number(r["l0"], ".3g"),
+                    f"{100 * r['dead']:.1f} %",
+                    str(_frequent(r["density"])),
+                    _quantiles(r["cosines"]),
+                )
+                for r in records
+            ),
+        ),
+    ]
+
+
+def _frequent(density: Mapping[str, Any]) -> int:
+    starts = density["log10"][:-1]
+    return sum(n for at, n in zip(starts, density["latents"], strict=True) if at >= -1)
+
+
+def _quantiles(cosines: Mapping[str, float] | None) -> str:
+    if cosines is None:
+        return "–"
+    return f"{cosines['0.5']:.2f} ({cosines['0.05']:.2f} to {cosines['0.95']:.2f})"
 
 
 def _norm_test(found: Report) -> list[str]:
@@ -87,7 +171,7 @@ def _norm_test(found: Report) -> list[str]:
                 (
                     r["name"],
                     *(_with_error(r["norm_test"][part]) for part in PARTS),
-                    f"{r['null']['gaussian']:.3f}",
+                    _number(r["null"]["gaussian"], ".3f"),
                 )
                 for r in found["saes"]
             ),
@@ -101,19 +185,17 @@ def _baselines(found: Report) -> list[str]:
     return [
         "## Baselines of the squared error norm, and shrinkage",
         "",
+        "R² of ‖error‖² from the activation and from less; how much shorter reconstructions are.",
+        "",
         *_table(
-            ("decoder", "activation", *labels, "‖x̂‖/‖x‖", "cos(linear error, x)", "dead latents"),
+            ("decoder", "activation", *labels, "‖x̂‖/‖x‖", "cos(linear error, x)"),
             (
                 (
                     r["name"],
                     _with_error(r["norm_test"]["error"]),
-                    *(
-                        _with_error(r["baselines"][b]) if b in r["baselines"] else ""
-                        for b in labels
-                    ),
+                    *(_with_error(r["baselines"].get(b)) for b in labels),
                     f"{r['shrinkage']['norm_ratio']:.4f}",
                     f"{r['shrinkage']['cosine']:.3f}",
-                    f"{100 * r['dead']:.1f} %",
                 )
                 for r in records
             ),
@@ -131,7 +213,15 @@ def _against_width(found: Report) -> list[str]:
         for group in groups
         for score, name in (("fvu", "FVU"), ("fvu_nl", "nonlinear FVU"))
     )
-    return ["## Against width", "", *_table(head, rows)]
+    return [
+        "## Against width",
+        "",
+        "One decoder of each width, of one architecture and about one L0 (the least and the "
+        "greatest in brackets). The law c + αM^β is fitted where there are four widths and the "
+        "score falls.",
+        "",
+        *_table(head, rows),
+    ]
 
 
 def _law(group: str, name: str, score: Mapping[str, Any]) -> tuple[str, ...]:
@@ -154,6 +244,9 @@ def _pairs(found: Report) -> list[str]:
     return [
         "## Error norms of larger decoders from smaller ones, token by token",
         "",
+        "R² of ‖E‖ of the wider decoder, row by row, on ‖E‖ of the narrower one (equation 5), and "
+        "on this and the norm of its nonlinear part (equation 10).",
+        "",
         *_table(
             ("decoders", "R² (5)", "R² with nonlinear norm (10)", "% less unexplained"),
             (
@@ -161,7 +254,7 @@ def _pairs(found: Report) -> list[str]:
                     f"{p['group']}: {p['widths'][0]} → {p['widths'][1]}",
                     _with_error(p["r2"]),
                     _with_error(p["r2_both"]),
-                    _with_error(p["fvu_decrease_percent"], 2),
+                    _with_error(p["fvu_decrease_percent"]),
                 )
                 for p in found["pairs"]
             ),
@@ -230,21 +323,67 @@ def _components(found: Report) -> list[str]:
 def _failures(found: Report) -> list[str]:
     if not found.get("failures"):
         return []
-    rows = ((one["name"], one["error"].replace("|", "\\|")) for one in found["failures"])
+    rows = ((one["name"], one["error"]) for one in found["failures"])
     return ["## What failed", "", *_table(("", "error"), rows)]
+
+
+def _source(found: Report) -> list[str]:
+    about = found["about"]
+    shown = {
+        **{k: v for k, v in about.items() if k not in _TOLD and v not in (None, [], "")},
+    }
+    rows = ((key.replace("_", " "), str(value)) for key, value in shown.items())
+    return ["## Where it comes from", "", *_table(("", ""), rows)]
+
+
+# Said elsewhere in the text.
+_TOLD = (
+    "rows", "columns", "contexts", "rows_dropped", "dropped", "other_rows",
+    "variance_of_farthest_rows", "targets",
+)  # fmt: skip
+
+_SECTIONS: tuple[tuple[Callable[[Report], list[str]], tuple[str, ...]], ...] = (
+    (_head, ()),
+    (_errors, ()),
+    (_other_rows, ()),
+    (_against_width, ("breakdown", "against_width", "contours")),
+    (_latents, ("density",)),
+    (_norm_test, ("norm_test",)),
+    (_baselines, ("baselines",)),
+    (_pairs, ("pairs", "tokens")),
+    (_pursuit, ("pursuit",)),
+    (_alignment, ("alignment",)),
+    (_components, ("components",)),
+    (_failures, ()),
+    (_source, ()),
+)
 
 
 def _table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> list[str]:
     lines = [head, ["---"] * len(head), *rows]
-    return [*("| " + " | ".join(line) + " |" for line in lines), ""]
+    cells = ([cell.replace("|", "\\|") for cell in line] for line in lines)
+    return [*("| " + " | ".join(line) + " |" for line in cells), ""]
 
 
-def _with_error(found: Mapping[str, float], digits: int = 4) -> str:
-    """0.1234(5): the error is in units of the last digit."""
-    return f"{found['value']:.{digits}f}({found['se'] * 10**digits:.0f})"
+def _number(value: float | None, form: str) -> str:
+    return "–" if value is None else f"{value:{form}}"
+
+
+def _with_error(found: Mapping[str, float | None] | None, scale: float = 1) -> str:
+    """0.1234(56): the error is in units of the last digit, two of its digits are shown."""
+    if found is None or found["value"] is None:
+        return "–"
+    value, se = scale * found["value"], scale * (found["se"] or 0.0)
+    if not se:
+        return f"{value:.4f}"
+    if se >= 1:
+        return f"{value:.3g} ± {se:.2g}"
+    digits = min(max(1 - math.floor(math.log10(se)), 1), 6)
+    return f"{value:.{digits}f}({se * 10**digits:.0f})"
 
 
 def _percent(found: Mapping[str, float | None]) -> str:
     if found["relative"] is None or found["se"] is None:
         return "from 0"
-    return f"{100 * found['relative']:+.1f}({10 * 100 * found['se']:.0f}) %"
+    entry = {"value": found["relative"], "se": found["se"]}
+    return f"{_with_error(entry, 100)} %"

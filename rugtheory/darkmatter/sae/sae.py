@@ -52,8 +52,9 @@ class SAE:
     w_enc : ndarray, shape (d_in, d_sae)
     b_enc : ndarray, shape (d_sae,)
         Bias of the encoder; of the magnitudes, b_mag, if gated.
-    w_dec : ndarray, shape (d_sae, d_in)
-    b_dec : ndarray, shape (d_in,)
+    w_dec : ndarray, shape (d_sae, d_out)
+        d_out is d_in but for transcoders.
+    b_dec : ndarray, shape (d_out,)
     threshold : ndarray, shape (d_sae,), if jumprelu
     k : int, if topk, abstopk or groupmax
     b_gate, r_mag : ndarray, shape (d_sae,), if gated
@@ -66,8 +67,10 @@ class SAE:
         What the file says besides, such as the model and the layer.
     transcoder : bool
         Whether it predicts other activations than those it encodes, such as the output of an MLP
-        from its input.  Then `reconstruct` gives these predictions; what compares activations
-        with their reconstructions, such as `write_report`, refuses it.
+        from its input.  Then `reconstruct` gives these predictions; `write_report` takes it
+        with the activations it predicts.
+    w_skip : ndarray, shape (d_out, d_in), optional
+        Of transcoders: x @ w_skip.T is added to what is decoded.
 
     Raises
     ------
@@ -92,6 +95,7 @@ class SAE:
     normalization: str = "none"
     metadata: Mapping[str, Any] = field(default_factory=dict, repr=False)
     transcoder: bool = False
+    w_skip: Floats | None = field(default=None, repr=False)
 
     def __post_init__(self) -> None:
         _check.choice("architecture", self.architecture, ARCHITECTURES)
@@ -110,6 +114,8 @@ class SAE:
             "b_gate": self.architecture == "gated",
             "r_mag": self.architecture == "gated",
         }
+        if self.w_skip is not None and not self.transcoder:
+            raise ValueError("w_skip must be None of what is no transcoder, got an array")
         for name, need in needed.items():
             value = getattr(self, name)
             if (value is not None) != need:
@@ -124,7 +130,17 @@ class SAE:
             raise ValueError(f"w_enc must have shape (d_in, d_sae), none of them 0, got {shape}")
         d_in, d_sae = shape
         dtype = np.float64 if given.kind == "f" and given.itemsize > 4 else np.float32
-        shapes = {"w_enc": shape, "b_enc": (d_sae,), "w_dec": (d_sae, d_in), "b_dec": (d_in,)}
+        d_out = d_in
+        if self.transcoder:
+            out = np.shape(self.w_dec)
+            d_out = out[1] if len(out) == 2 else d_in
+            if self.subtract_b_dec and d_out != d_in:
+                raise ValueError(
+                    f"subtract_b_dec must be False if b_dec has not {d_in} values, got {d_out}"
+                )
+        shapes = {"w_enc": shape, "b_enc": (d_sae,), "w_dec": (d_sae, d_out), "b_dec": (d_out,)}
+        if self.w_skip is not None:
+            shapes["w_skip"] = (d_out, d_in)
         shapes |= {n: (d_sae,) for n in ("threshold", "b_gate", "r_mag") if needed[n]}
         for name, expected in shapes.items():
             array = _checked(name, getattr(self, name), expected, dtype)
@@ -143,6 +159,11 @@ class SAE:
     def d_in(self) -> int:
         """Length of the activations."""
         return int(self.w_enc.shape[0])
+
+    @property
+    def d_out(self) -> int:
+        """Length of what is decoded: d_in but for transcoders."""
+        return int(self.w_dec.shape[1])
 
     @property
     def d_sae(self) -> int:
@@ -176,8 +197,8 @@ class SAE:
     def decode(self, codes: Any, x: Any = None) -> Floats:
         """Reconstructions, shape (rows, d_in), from codes, sparse or dense, shape (rows, d_sae).
 
-        `x` is what was encoded.  It is needed if, and only if, rows are normalized: the
-        reconstruction is brought back to the mean and scale of its row.
+        `x` is what was encoded.  It is needed if, and only if, rows are normalized (the
+        reconstruction is brought back to the mean and scale of its row) or there is a `w_skip`.
         """
         from scipy import sparse
 
@@ -185,17 +206,19 @@ class SAE:
             codes = _check.real("codes", codes)
         if codes.ndim != 2 or codes.shape[1] != self.d_sae:
             raise ValueError(f"codes must have shape (rows, {self.d_sae}), got {codes.shape}")
-        if (x is None) != (self.normalization == "none"):
+        if (x is None) != (self.normalization == "none" and self.w_skip is None):
             verb = "given" if x is None else "None"
             raise ValueError(
-                f"x must be {verb} to decode with normalization {self.normalization!r}, "
-                f"got {x!r:.60}"
+                f"x must be {verb} to decode with normalization {self.normalization!r}"
+                f"{'' if self.w_skip is None else ' and w_skip'}, got {x!r:.60}"
             )
         if x is None:
             return self._decode(codes)
         rows = self._rows(x)
         if rows.count != codes.shape[0]:
             raise ValueError(f"x must have {codes.shape[0]} rows like codes, got {rows.count}")
+        if self.w_skip is not None:
+            return self._decode(codes) + rows.all().astype(self.w_dec.dtype) @ self.w_skip.T
         mean, scale = self._statistics(rows.all(), 0)
         return self._decode(codes) * scale.astype(self.w_dec.dtype) + mean.astype(self.w_dec.dtype)
 
@@ -203,7 +226,7 @@ class SAE:
         """Reconstructions of the activations `x`, without keeping the codes of all of them."""
         from scipy import sparse
 
-        whole = self.normalization == "none"
+        whole = self.normalization == "none" and self.w_skip is None
         return np.concatenate(
             [
                 self.decode(sparse.csr_array(codes), None if whole else block)
@@ -282,7 +305,7 @@ def check_autoencoder(name: str, sae: SAE) -> None:
     if sae.transcoder:
         raise ValueError(
             f"{name} must be an autoencoder, got a transcoder: it predicts other activations than "
-            "it encodes, and there is no way to give these yet"
+            "it encodes"
         )
 
 
