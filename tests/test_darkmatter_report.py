@@ -170,12 +170,15 @@ class TestCommand:
         ("change", "message"),
         [
             ({"acts": "missing.npy"}, "no such file: .*missing.npy"),
-            ({"acts": "x.txt"}, "must be .npy or .safetensors"),
+            ({"acts": "x.txt"}, "must be .npy, .safetensors or .pt"),
+            ({"acts": "no_*.npy"}, "no file like .*no_"),
+            ({"acts": "broken.pt"}, "cannot be read by torch.load"),
+            ({"acts": "x.safetensors:"}, "no such file: .*x.safetensors:"),
             ({"acts": "broken.npy"}, "cannot be read as .npy"),
             ({"acts": "broken.safetensors"}, "cannot be read as safetensors"),
             ({"acts": "x.safetensors"}, "holds layer, other; name one"),
             ({"acts": "x.safetensors:third"}, "holds layer, other; name one"),
-            ({"acts": "half.safetensors"}, "must be float16, 32 or 64, got BF16"),
+            ({"acts": "float8.safetensors"}, "must be real numbers, got F8_E4M3"),
             ({"acts": "nan.npy"}, "finite, got nan in row 7"),
             ({"acts": "narrow.npy"}, "topk_6 is of 12 columns, the activations of 5"),
             ({"acts": "cube.npy"}, "shape"),
@@ -191,13 +194,14 @@ class TestCommand:
     )
     def test_bad_input(self, given, tmp_path, capsys, change, message):
         x = np.load(given / "x.npy")
-        for name in ("broken.npy", "broken.safetensors", "x.txt"):
+        for name in ("broken.npy", "broken.safetensors", "broken.pt", "x.txt"):
             (tmp_path / name).write_bytes(b"not activations")
         for name in ("x.npy", "x.safetensors"):
             (tmp_path / name).write_bytes((given / name).read_bytes())
         from safetensors.torch import save_file as save_torch
 
-        save_torch({"x": torch.zeros(9, D, dtype=torch.bfloat16)}, tmp_path / "half.safetensors")
+        quarter = torch.zeros(9, D).to(torch.float8_e4m3fn)
+        save_torch({"x": quarter}, tmp_path / "float8.safetensors")
         bad = x.copy()
         bad[7, 3] = np.nan
         np.save(tmp_path / "nan.npy", bad)
@@ -229,7 +233,7 @@ class TestCommand:
     def test_equal_names(self, given, tmp_path, capsys):
         with pytest.raises(SystemExit):
             main(["darkmatter", f"{given}/x.npy", "--sae", *[f"{given}/saes"] * 2])
-        assert "two decoders are called jumprelu_6" in capsys.readouterr().err
+        assert "a decoder is given twice" in capsys.readouterr().err
 
 
 class TestKeeping:

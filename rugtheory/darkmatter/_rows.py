@@ -35,7 +35,7 @@ class Rows:
             )
         self.name, self.source = name, source
         self.count = int(shape[0])
-        self.columns = int(shape[1]) if len(shape) == 2 else 1
+        self.columns, self.flat = int(shape[1]) if len(shape) == 2 else 1, len(shape) == 1
 
     def read(self, rows: NDArray[np.intp]) -> NDArray[Any]:
         """The ascending `rows`, all within a block, as a finite real matrix of their own type."""

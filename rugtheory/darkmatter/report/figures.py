@@ -23,6 +23,11 @@ def values(entries: Iterable[Mapping[str, Any] | None], key: str = "value") -> l
     return [float("nan") if one is None or one[key] is None else float(one[key]) for one in entries]
 
 
+def short(name: str, most: int = 28) -> str:
+    """The end of a long name, which tells more of decoders apart than the start."""
+    return name if len(name) <= most else f"…{name[1 - most :]}"
+
+
 def legend(ax: Axes, columns: int = 1, size: str = "small") -> Any:
     """A legend below the axes, where it hides no data."""
     return ax.legend(
@@ -169,7 +174,7 @@ def draw_baselines(records: Sequence[Mapping[str, Any]], ax: Axes | None = None)
                 label=label,
             )
         )
-    names = [str(r["name"]) for r in records]
+    names = [short(r["name"]) for r in records]
     turned = sum(map(len, names)) > 60
     ax.set_xticks(
         range(len(names)), names, fontsize="x-small",
@@ -291,7 +296,7 @@ def draw_components(record: Mapping[str, Any], ax: Axes | None = None) -> list[A
     ax.invert_yaxis()
     ax.axvline(0, color="0.7", lw=0.8)
     ax.set(xlabel="R² (± 2 SE)")
-    ax.set_title(f"{record['name']}: errors regressed on components", fontsize="medium")
+    ax.set_title(f"{short(record['name'])}: errors regressed on components", fontsize="medium")
     artists.append(legend(ax, 3))
     return artists
 
@@ -315,7 +320,7 @@ def draw_alignment(record: Mapping[str, Any], ax: Axes | None = None) -> list[An
     ends = [0, max(*found["mean_active"], *found["slope"])]
     artists += ax.plot(ends, ends, "-", color="0.5", lw=0.8, label="equal")
     ax.set(xlabel="statistic of a latent's activation W", ylabel="probe · direction of the latent")
-    ax.set_title(f"{record['name']}: probe for the squared norm", fontsize="medium")
+    ax.set_title(f"{short(record['name'])}: probe for the squared norm", fontsize="medium")
     artists.append(legend(ax))
     return artists
 

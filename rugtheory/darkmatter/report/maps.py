@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ..._style import COLOURS, axes, colour_bar
-from .figures import legend, values
+from .figures import legend, short, values
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -73,7 +73,7 @@ def draw_density(found: Mapping[str, Any], ax: Axes | None = None) -> list[Any]:
     records = [r for r in found["saes"] if r.get("density")]
     for k, record in enumerate(records):
         edges, counts = record["density"]["log10"], np.array(record["density"]["latents"], float)
-        label = f"{record['name']} ({100 * record['dead']:.0f} % dead)"
+        label = f"{short(record['name'])} ({100 * record['dead']:.0f} % dead)"
         artists.append(
             ax.stairs(
                 counts / record["width"], edges, color=COLOURS[k % len(COLOURS)], label=label,

@@ -38,7 +38,11 @@ def save_figures(found: Mapping[str, Any], out: str | Path) -> list[Path]:
     """Draw what a report holds as PNG files in the folder `out`; needs matplotlib."""
     check_report(found)
     out = _check.path("out", out)
-    return [_save(out / f"{name}.png", panels) for name, panels in _panels(found).items()]
+    wide = {"baselines": 0.3 * max(0, len(found["saes"]) - 12)}
+    return [
+        _save(out / f"{name}.png", panels, wide.get(name, 0.0))
+        for name, panels in _panels(found).items()
+    ]
 
 
 def _panels(found: Mapping[str, Any]) -> dict[str, list[Panel]]:
@@ -98,7 +102,7 @@ def _middle(found: Mapping[str, Any], groups: Sequence[str]) -> str:
     return best[len(best) // 2]
 
 
-def _save(path: Path, panels: Sequence[Panel]) -> Path:
+def _save(path: Path, panels: Sequence[Panel], wider: float) -> Path:
     columns = min(len(panels), 3 if len(panels) != 4 else 2)
     rows = -(-len(panels) // columns)
 
@@ -109,5 +113,5 @@ def _save(path: Path, panels: Sequence[Panel]) -> Path:
         for ax in axes[len(panels) :]:
             ax.remove()
 
-    save(path, draw, (1 + 4.6 * columns, 0.8 + 4 * rows), dpi=_DPI)
+    save(path, draw, (1 + 4.6 * columns + wider, 0.8 + 4 * rows), dpi=_DPI)
     return path
