@@ -560,7 +560,7 @@ class TestFigures:
             lambda ax: figures.draw_baselines(found["saes"], ax),
             lambda ax: figures.draw_pairs(found, group, "r2", ax),
             lambda ax: figures.draw_tokens(found, group, "linear", ax),
-            lambda ax: figures.draw_pursuit(found, ax),
+            lambda ax: figures.draw_pursuit(found, group, ax),
             lambda ax: figures.draw_components(record, ax),
             lambda ax: figures.draw_alignment(record, ax),
             lambda ax: maps.draw_contours(found, "topk", "norm", ax),

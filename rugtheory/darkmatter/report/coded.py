@@ -22,7 +22,7 @@ from .predictors import Predictor
 PARTS = ("x", "x_hat", "linear x_hat", "error", "linear error", "nonlinear error")
 
 # Ends of the bins of log10 of how often latents are active.
-DENSITIES = np.arange(-7, 0.25, 0.5)
+DENSITIES = np.arange(-7, 0.125, 0.25)
 
 
 @dataclass(frozen=True, eq=False)

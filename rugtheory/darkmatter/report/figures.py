@@ -246,32 +246,28 @@ def draw_tokens(
     return artists
 
 
-def draw_pursuit(found: Mapping[str, Any], ax: Axes | None = None) -> list[Any]:
+def draw_pursuit(found: Mapping[str, Any], group: str, ax: Axes | None = None) -> list[Any]:
     """FVU and FVU_nl with the encoder (full) and with gradient pursuit (open): figure 10a."""
     ax = axes(ax)
     artists: list[Any] = []
-    records = [r for r in found["saes"] if "pursuit" in r]
-    for k, group in enumerate(dict.fromkeys(r["group"] for r in records)):
-        some = sorted((r for r in records if r["group"] == group), key=lambda r: r["width"])
-        width = [r["width"] for r in some]
-        for score, colour, name in (("fvu", _BLUE, "FVU"), ("fvu_nl", _ORANGE, "nonlinear FVU")):
-            for source, face, what in (
-                ("", colour, "encoder"),
-                ("pursuit", "white", "pursuit"),
-            ):
-                artists += ax.plot(
-                    width,
-                    values((r[source] if source else r)[score] for r in some),
-                    marker=_MARKERS[k % len(_MARKERS)],
-                    linestyle=_STYLES[k % len(_STYLES)],
-                    color=colour,
-                    markerfacecolor=face,
-                    markersize=5,
-                    label=f"{name}, {what}; {group}",
-                )
-    _widths(ax, np.array([r["width"] for r in records], float))
+    records = [r for r in _members(found, group) if "pursuit" in r]
+    width = [r["width"] for r in records]
+    for score, colour, name in (("fvu", _BLUE, "FVU"), ("fvu_nl", _ORANGE, "nonlinear FVU")):
+        for source, face, style in (("encoder", colour, "-"), ("pursuit", "white", "--")):
+            artists += ax.plot(
+                width,
+                values((r["pursuit"] if source == "pursuit" else r)[score] for r in records),
+                "o",
+                linestyle=style,
+                color=colour,
+                markerfacecolor=face,
+                markersize=5,
+                label=f"{name}, {source}",
+            )
+    _widths(ax, np.array(width, float))
     ax.set(ylabel="fraction of variance unexplained", ylim=(0, None))
-    artists.append(legend(ax, 2, "x-small"))
+    ax.set_title(group, fontsize="medium")
+    artists.append(legend(ax, 2))
     return artists
 
 

@@ -50,20 +50,24 @@ def draw_contours(
         artists += [filled, *colour_bar(filled, ax, _NAMES[quantity])]
     except (RuntimeError, ValueError):  # points on a line have no triangles
         ax.text(0.5, 0.5, "too few decoders", ha="center", transform=ax.transAxes)
-    artists += ax.plot(np.log2(width), np.log2(l0), "o", color="white", mec="black", markersize=4)
-    for axis, ticks in ((ax.xaxis, np.unique(width)), (ax.yaxis, _nice(l0))):
-        axis.set_ticks(
-            np.log2(ticks), [f"{tick:.3g}" if tick < 1e4 else f"{tick:.0f}" for tick in ticks]
-        )
+    artists += ax.plot(
+        np.log2(width), np.log2(l0), "o", color="white", mec="black", markersize=4, clip_on=False
+    )
+    ax.xaxis.set_ticks(np.log2(np.unique(width)), [f"{w:.0f}" for w in np.unique(width)])
+    ax.yaxis.set_ticks(np.log2(_nice(l0)), [f"{tick:g}" for tick in _nice(l0)])
+    ax.set_ylim(*np.log2([l0.min(), l0.max()]))
     ax.set(xlabel="latents of the decoder, M", ylabel="L0")
     ax.set_title(f"{kind}: {_NAMES[quantity]}", fontsize="medium")
     return artists
 
 
 def _nice(l0: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
-    """Powers of two about the values."""
-    low, high = np.floor(np.log2(l0.min())), np.ceil(np.log2(l0.max()))
-    return np.asarray(2.0 ** np.arange(low, high + 1))
+    """Powers of two between the values, and their ends to two digits."""
+    low, high = np.ceil(np.log2(l0.min())), np.floor(np.log2(l0.max()))
+    powers = 2.0 ** np.arange(low, high + 1)
+    return (
+        powers if powers.size > 1 else np.array([float(f"{v:.2g}") for v in (l0.min(), l0.max())])
+    )
 
 
 def draw_density(found: Mapping[str, Any], ax: Axes | None = None) -> list[Any]:
@@ -80,6 +84,10 @@ def draw_density(found: Mapping[str, Any], ax: Axes | None = None) -> list[Any]:
                 linestyle=("-", "--", ":", "-.")[k // len(COLOURS) % 4],
             )
         )  # fmt: skip
+    filled = [k for r in records for k, n in enumerate(r["density"]["latents"]) if n]
+    if filled:
+        edges = records[0]["density"]["log10"]
+        ax.set_xlim(edges[min(filled)] - 0.25, edges[max(filled) + 1] + 0.25)
     ax.set(xlabel="log10 of the part of rows a latent is active in", ylabel="part of all latents")
     if len(records) <= 24:
         artists.append(legend(ax, 2, "x-small"))

@@ -23,7 +23,7 @@ CAPTIONS = {
     "breakdown": "FVU against width: the nonlinear part, the linear part on top of it, and fits.",
     "against_width": "Four scores against width, a line for decoders of about one L0.",
     "contours": "Scores over width and L0; points are decoders.",
-    "density": "How often latents are active: part of all latents in each half decade.",
+    "density": "How often latents are active: part of all latents in each quarter of a decade.",
     "tokens": "Norm of the error and of its parts along one context.",
     "pairs": "Error norms of wider decoders predicted from narrower ones.",
     "pursuit": "FVU and its nonlinear part with the encoder and with gradient pursuit.",
@@ -83,8 +83,9 @@ def _panels(found: Mapping[str, Any]) -> dict[str, list[Panel]]:
             partial(figures.draw_pairs, found, some, quantity)
             for quantity in ("r2", "fvu_decrease_percent")
         ]
-    if any("pursuit" in r for r in found["saes"]):
-        plans["pursuit"] = [partial(figures.draw_pursuit, found)]
+    pursued = dict.fromkeys(r["group"] for r in found["saes"] if "pursuit" in r)
+    if pursued:
+        plans["pursuit"] = [partial(figures.draw_pursuit, found, group) for group in pursued]
     for key, draw in (
         ("alignment", figures.draw_alignment),
         ("components", figures.draw_components),
