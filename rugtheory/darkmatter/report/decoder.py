@@ -82,7 +82,7 @@ def _tested(name: str, kind: str, sae: SAE | None, coded: Reconstructed, known: 
 def _norm_tests(coded: Reconstructed, squares: Array, split: Decomposition, known: Known) -> Record:
     """R² of the squared norms of all parts, with null values and baselines of the error's."""
     given, main, x = known.given, known.main, known.given.x
-    parts, noise = main.parts, _rounding(squares, rounding(coded.x_hat))
+    parts, noise = main.parts, _rounding(squares, rounding(coded.x_hat, given.whole))
     varies = [
         k
         for k in range(len(PARTS))

@@ -35,10 +35,11 @@ def decomposed(known: Known, x_hat: Rows, selection: Selection) -> Decomposition
         given.bootstrap,
         given.seed,
         whole=None if whole is x else whole.read,
-        eps=rounding(x_hat),
+        eps=rounding(x_hat, whole),
     )
 
 
-def rounding(x_hat: Rows) -> float:
-    """Rounding of reconstructions, computed in float32 unless they are float64."""
-    return float(np.finfo(np.float64 if x_hat.dtype == np.float64 else np.float32).eps)
+def rounding(x_hat: Rows, whole: Rows) -> float:
+    """Rounding of errors: of float32, unless reconstructions and what they stand for have more."""
+    long = x_hat.dtype == np.float64 == whole.dtype
+    return float(np.finfo(np.float64 if long else np.float32).eps)
