@@ -185,13 +185,13 @@ class SAE:
         """
         from scipy import sparse
 
-        parts = [sparse.csr_array(codes) for _, codes in self._blocks(x)]
-        return sparse.csr_array(sparse.vstack(parts, format="csr"))
+        parts = [_csr(values, active) for _, values, active in self._blocks(x)]
+        return parts[0] if len(parts) == 1 else sparse.csr_array(sparse.vstack(parts, format="csr"))
 
     def l0(self, x: Any) -> NDArray[np.int64]:
         """Number of non-zero codes of each row of `x`; see `encode`."""
         return np.concatenate(
-            [np.count_nonzero(codes, axis=1) for _, codes in self._blocks(x)]
+            [np.count_nonzero(active, axis=1) for _, _, active in self._blocks(x)]
         ).astype(np.int64)
 
     def decode(self, codes: Any, x: Any = None) -> Floats:
@@ -224,13 +224,11 @@ class SAE:
 
     def reconstruct(self, x: Any) -> Floats:
         """Reconstructions of the activations `x`, without keeping the codes of all of them."""
-        from scipy import sparse
-
         whole = self.normalization == "none" and self.w_skip is None
         return np.concatenate(
             [
-                self.decode(sparse.csr_array(codes), None if whole else block)
-                for block, codes in self._blocks(x)
+                self.decode(_csr(values, active), None if whole else block)
+                for block, values, active in self._blocks(x)
             ]
         )
 
@@ -240,19 +238,19 @@ class SAE:
             raise ValueError(f"x must have {self.d_in} columns, got {rows.columns}")
         return rows
 
-    def _blocks(self, x: Any) -> Iterator[tuple[NDArray[Any], Floats]]:
-        """Blocks of rows of `x`, with their codes as dense matrices."""
+    def _blocks(self, x: Any) -> Iterator[tuple[NDArray[Any], Floats, NDArray[np.bool_]]]:
+        """Blocks of rows of `x`, with dense values, and where these are codes."""
         rows = self._rows(x)
         length = max(1, _BLOCK_VALUES // self.d_sae)
         for start in range(0, rows.count, length):
             block = rows.read(np.arange(start, min(start + length, rows.count)))
             with np.errstate(over="ignore", invalid="ignore"):
-                codes = self._encode(block, start)
-                finite = np.isfinite(codes.sum())
-            if not finite and not np.isfinite(codes).all():
-                row = start + int(np.argmin(np.isfinite(codes).all(axis=1)))
-                raise ValueError(f"x must be moderate, codes of row {row} overflow {codes.dtype}")
-            yield block, codes
+                values, active = self._encode(block, start)
+                finite = np.isfinite(values.sum())
+            if not finite and not np.isfinite(values).all():
+                row = start + int(np.argmin(np.isfinite(values).all(axis=1)))
+                raise ValueError(f"x must be moderate, codes of row {row} overflow {values.dtype}")
+            yield block, values, active
 
     def _statistics(
         self, block: NDArray[np.float64], start: int
@@ -268,7 +266,12 @@ class SAE:
             )
         return np.zeros_like(norm), norm / np.sqrt(self.d_in)
 
-    def _encode(self, block: NDArray[Any], start: int) -> Floats:
+    def _encode(self, block: NDArray[Any], start: int) -> tuple[Floats, NDArray[np.bool_]]:
+        """Values, and where they are codes: all others are zero.
+
+        A comparison and no copy, as a matrix of all values takes longer to go through than many of
+        its products take.
+        """
         if self.normalization != "none":
             block = block.astype(np.float64)
             mean, scale = self._statistics(block, start)
@@ -279,22 +282,22 @@ class SAE:
             z = z - self.b_dec
         pre = z @ self.w_enc
         if self.b_gate is not None and self.r_mag is not None:
-            magnitude = np.maximum(pre * np.exp(self.r_mag) + self.b_enc, 0)
-            return np.where(pre + self.b_gate > 0, magnitude, 0)
+            magnitude = pre * np.exp(self.r_mag) + self.b_enc
+            return magnitude, (pre + self.b_gate > 0) & (magnitude > 0)
         pre += self.b_enc
         if self.threshold is not None:
-            return np.where((pre > self.threshold) & (pre > 0), pre, 0)
-        if self.architecture != "abstopk":
-            np.maximum(pre, 0, out=pre)
+            return pre, pre > np.maximum(self.threshold, 0)
         if self.k is None:
-            return pre
+            return pre, pre > 0
+        if self.architecture == "abstopk":
+            return pre, _largest(np.abs(pre), self.k) & (pre != 0)
+        positive = np.maximum(pre, 0)
         if self.architecture == "groupmax":
-            groups = pre.reshape(len(pre), self.k, -1)
-            kept = np.zeros_like(groups)
-            first = groups.argmax(axis=2)[:, :, None]
-            np.put_along_axis(kept, first, np.take_along_axis(groups, first, axis=2), axis=2)
-            return kept.reshape(pre.shape)
-        return np.where(_largest(np.abs(pre), self.k), pre, 0)
+            groups = positive.reshape(len(pre), self.k, -1)
+            kept = np.zeros(groups.shape, bool)
+            np.put_along_axis(kept, groups.argmax(axis=2)[:, :, None], True, axis=2)
+            return pre, kept.reshape(pre.shape) & (pre > 0)
+        return pre, _largest(positive, self.k) & (pre > 0)
 
     def _decode(self, codes: Any) -> Floats:
         return np.asarray(codes.astype(self.w_dec.dtype) @ self.w_dec + self.b_dec)
@@ -321,6 +324,16 @@ def _checked(name: str, value: Any, shape: tuple[int, ...], dtype: DTypeLike) ->
     if not finite.all():
         raise ValueError(f"{name} must be finite in {cast.dtype}, got {array[~finite][0]}")
     return cast
+
+
+def _csr(values: Floats, active: NDArray[np.bool_]) -> sparse.csr_array:
+    """The active values as a sparse matrix."""
+    from scipy import sparse
+
+    flat = np.flatnonzero(active)
+    latents = (flat % values.shape[1]).astype(np.int32)
+    ends = np.concatenate([[0], np.cumsum(np.count_nonzero(active, axis=1))])
+    return sparse.csr_array((values.ravel()[flat], latents, ends), shape=values.shape)
 
 
 def _largest(values: Floats, k: int) -> NDArray[np.bool_]:
