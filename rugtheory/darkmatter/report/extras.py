@@ -58,12 +58,21 @@ def _alignment(known: Known, sae: SAE | None, coded: Reconstructed, parts: Decom
     if not has.any():
         raise ValueError("alignment needs a latent that decodes to something, got none")
     found = alignment(sae.encode(block)[:, has], sae.w_dec[has], **given.options(rows))
-    some = np.unique(np.linspace(0, found.latents.size - 1, _SHOWN_LATENTS).astype(int))
+    shown = {"latents": found.latents, "running": found.running_dot}
+    some, means = (
+        np.unique(np.linspace(0, values.size - 1, _SHOWN_LATENTS).astype(int))
+        for values in shown.values()
+    )
     return {
         "rows": rows.size,
         "r2": r2(found.probe),
         "correlation_mean_active": found.correlation_mean_active,
         "correlation_slope": found.correlation_slope,
+        "correlation_running": found.correlation_running,
+        **{
+            label: np.round(getattr(found, label)[means], 5).tolist()
+            for label in ("running_dot", "running_mean_active")
+        },
         **{
             label: np.round(getattr(found, label)[some], 5).tolist()
             for label in ("dot", "mean_active", "slope")

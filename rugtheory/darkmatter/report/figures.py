@@ -313,6 +313,11 @@ def draw_alignment(record: Mapping[str, Any], ax: Axes | None = None) -> list[An
             found[label], found["dot"], _MARKERS[k], color=COLOURS[k], markersize=3,
             alpha=0.6, label=text,
         )  # fmt: skip
+    if "running_dot" in found:
+        text = f"running mean of the first, correlation {found['correlation_running']:.3f}"
+        artists += ax.plot(
+            found["running_mean_active"], found["running_dot"], "-", color="black", label=text
+        )
     ends = [0, max(*found["mean_active"], *found["slope"])]
     artists += ax.plot(ends, ends, "-", color="0.5", lw=0.8, label="equal")
     ax.set(xlabel="statistic of a latent's activation W", ylabel="probe · direction of the latent")

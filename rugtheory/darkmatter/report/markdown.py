@@ -293,12 +293,13 @@ def _alignment(found: Report) -> list[str]:
         "## Probe for the squared norm of x̂ − b against the latents",
         "",
         *_table(
-            ("decoder", "R²", "correlation with mean", "with Cov(W², W)/Var W"),
+            ("decoder", "R²", "correlation with mean", "running means", "with Cov(W², W)/Var W"),
             (
                 (
                     r["name"],
                     _with_error(r["alignment"]["r2"]),
                     f"{r['alignment']['correlation_mean_active']:.3f}",
+                    _number(r["alignment"].get("correlation_running"), ".3f"),
                     f"{r['alignment']['correlation_slope']:.3f}",
                 )
                 for r in records
