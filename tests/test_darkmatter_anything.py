@@ -142,6 +142,41 @@ class TestDecoders:
         assert [one["name"] for one in found["failures"]] == ["one, alignment", "one, pursuit"]
 
 
+def test_products_of_x_are_computed_once(tmp_path, monkeypatch):
+    """Whatever the number of decoders; and not at all if all are kept."""
+    from rugtheory.darkmatter.report import known
+
+    calls = []
+
+    def counted(*given):
+        calls.append(1)
+        return gram(*given)
+
+    gram = known.gram
+    monkeypatch.setattr(known, "gram", counted)
+    report(X, {"one": OURS, "two": half, "three": OURS}, tmp_path)
+    assert len(calls) == 1
+    report(X, {"one": OURS, "three": OURS}, tmp_path)
+    assert len(calls) == 1
+
+
+def test_components_together(tmp_path):
+    """numpy.linalg.lstsq on all columns at once."""
+    noise = np.random.default_rng(8).normal(size=(ROWS, 3))
+    given = {"some": X[:, :3] + noise, "squares": X[:, 2:6] ** 2}
+    (record,) = report(X, {"one": OURS}, tmp_path, components=given)["saes"]
+    held = np.load(tmp_path / "saes" / "one.npz")["held_out"]
+    error = X.astype(float) - OURS.reconstruct(X)
+    both = np.column_stack([*given.values(), np.ones(ROWS)]).astype(float)
+    left = error - both @ np.linalg.lstsq(both[~held], error[~held])[0]
+    spread = ((error[held] - error[held].mean(axis=0)) ** 2).sum()
+    r2 = 1 - (left[held] ** 2).sum() / spread
+    found = {name: parts["error"] for name, parts in record["components"].items()}
+    assert set(found) == {"x_hat", "some", "squares", "all together"}
+    assert found["all together"]["held_out"] == pytest.approx(r2, abs=1e-5)
+    assert r2 > max(found[name]["held_out"] for name in given)
+
+
 class TestBlocks:
     """Activations that come in blocks give what they give in one piece."""
 

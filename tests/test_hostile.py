@@ -404,7 +404,9 @@ COMMANDS = {
     "darkmatter": (
         ["acts.npy"],
         {"--sae": "sae", "--out": "out", "--contexts": "labels.npy", "--tokens": "labels.npy"}
-        | {"--component": "x=acts.npy,sae", "--seed": "0"},
+        | {"--component": "x=acts.npy,sae", "--seed": "0", "--targets": None, "--drop": None}
+        | {"--drop-first": "0", "--drop-norm": "20", "--drop-token": "5", "--l0": "2"}
+        | {"--input-scale": None, "--test-fraction": "0.25", "--bootstrap": "3"},
     ),
 }
 WORDS = ("nan", "inf", "-1", "0", "1e308", "1e-320", "1" + "0" * 400, "x", "", "0.5;", "1j", "True")

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ... import _check
-from .._rows import Rows, to_numpy
+from .._rows import Rows, same_count, to_numpy
 from ..sae import SAE
 from ..sae.sae import check_autoencoder
 
@@ -148,6 +148,18 @@ class Stacked:
                 found.append(to_numpy(part.source[low - first : high - first]))
             first = int(end)
         return np.concatenate(found)
+
+
+class Beside:
+    """Matrices of equal numbers of rows, side by side."""
+
+    def __init__(self, parts: Sequence[Rows]) -> None:
+        self.parts = parts
+        self.shape = same_count(*parts), sum(part.columns for part in parts)
+
+    def __getitem__(self, rows: slice) -> NDArray[Any]:
+        some = np.arange(rows.start, rows.stop)
+        return np.hstack([part.read(some) for part in self.parts])
 
 
 class Reconstruction:

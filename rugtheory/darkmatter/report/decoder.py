@@ -101,7 +101,7 @@ def _norm_tests(coded: Reconstructed, squares: Array, split: Decomposition, know
         )
         found |= {PARTS[k]: r2(one) for k, one in zip(varies, probes, strict=True)}
     error = PARTS.index("error")
-    null: dict[str, float | None] = {"gaussian": None, "sign flip": None}
+    null: dict[str, float | None] = {"x": known.null, "gaussian": None, "sign flip": None}
     baselines: dict[str, Any] = {}
     if error in varies:
         target = squares[:, [error]]
@@ -113,7 +113,7 @@ def _norm_tests(coded: Reconstructed, squares: Array, split: Decomposition, know
             *shared,
             solver=known.flipped,
         )
-        null = {"gaussian": _gaussian(coded.x_hat, split, known), "sign flip": flipped.r2}
+        null |= {"gaussian": _gaussian(coded.x_hat, split, known), "sign flip": flipped.r2}
         baselines = {k: r2(v) for k, v in _baselines(coded, target, known).items()}
     return {"norm_test": found, "null": null, "baselines": baselines}
 

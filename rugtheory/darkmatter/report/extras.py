@@ -6,18 +6,22 @@ from collections.abc import Callable
 
 import numpy as np
 
+from .._rows import Rows
 from ..adjacent import adjacent
 from ..alignment import alignment
 from ..decomposition import Decomposition
 from ..pursuit import gradient_pursuit
 from ..regression import scatter
 from ..sae import SAE
+from .activations import Beside
 from .coded import Reconstructed, slices
 from .entries import Record, change, check_finite, failure, r2, scores
 from .known import Known
 from .parts import decomposed
 
 _SHOWN_LATENTS = 300
+# What the regression on all components at once is called.
+TOGETHER = "all together"
 _ALIGNED_ROWS = 32_768
 
 Extra = Callable[[Known, SAE | None, Reconstructed, Decomposition], Record]
@@ -83,9 +87,12 @@ def _alignment(known: Known, sae: SAE | None, coded: Reconstructed, parts: Decom
 def _components(
     known: Known, sae: SAE | None, coded: Reconstructed, parts: Decomposition
 ) -> Record:
-    """R² of the error and of its parts on components."""
+    """R² of the error and of its parts on components, and on all that are given together."""
     given = known.given
     components = {"x_hat": coded.x_hat.source, **given.components}
+    if len(given.components) > 1:
+        parts_of = [Rows(f"components: {name}", c) for name, c in given.components.items()]
+        components[TOGETHER] = Beside(parts_of)
     found = adjacent(components, given.x.source, coded.x_hat.source, parts, **given.options())
     return {
         label: {part: r2(getattr(one, part)) for part in ("error", "linear", "nonlinear")}

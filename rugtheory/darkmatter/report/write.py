@@ -86,8 +86,8 @@ def write_report(
         true.  None are left out by default.  If some are, the scores of all rows are given too; if
         none are, and 1 % of the rows have more than half of the variance, those without them.
     components : mapping of str to array_like or sliceable, shape (rows, columns), optional
-        Components of the model to regress the errors on (Equation 11); `Reconstruction` gives those
-        of decoders.
+        Components of the model to regress the errors on (Equation 11), each and all together;
+        `Reconstruction` gives those of decoders.
     pursuit : iterable of str
         Names of the decoders to replace the encoder of by gradient pursuit, exact in L0.
     align : iterable of str
@@ -253,7 +253,7 @@ def _found(
         "pairs": paired,
         "groups": grouped,
         "tokens": shown_tokens(norms, contexts, held_out),
-        "null": {"x": known.null},
+        "null": {"x": records[0]["null"]["x"]},
         "warnings": _warnings(known, fitted, records),
         "failures": failures + unpaired,
     }
