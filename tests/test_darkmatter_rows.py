@@ -172,6 +172,28 @@ class TestFewRows:
         assert f"{100 * (entry['held_out'] / entry['value'] - 1):.0f} % more" in text
 
 
+class TestConvention:
+    def test_paper(self, tmp_path):
+        """The scores of `decompose`, and a norm test without intercept on rows split at random."""
+        x = planted() + 0.5
+        contexts = np.arange(ROWS) // 100
+        given = {"contexts": contexts, "convention": "paper"}
+        found = report(x, {"a": coder()}, tmp_path / "a", **given)
+        (record,) = found["saes"]
+        x_hat = coder().reconstruct(x)
+        alone = darkmatter.decompose(x, x_hat, bootstrap=20, **given)
+        for name in ("fvu", "fvu_nl", "r2", "r2_coordinates"):
+            assert value(record, name) == pytest.approx(getattr(alone, name), rel=1e-9)
+        held = alone.held_out
+        size = ((x - x_hat) ** 2).sum(axis=1)
+        left = size - x @ np.linalg.lstsq(x[~held], size[~held])[0]
+        r2 = 1 - (left[held] ** 2).sum() / ((size[held] - size[held].mean()) ** 2).sum()
+        assert record["norm_test"]["error"]["value"] == pytest.approx(r2, abs=1e-9)
+        assert "no intercept" in darkmatter.tables(found)
+        other = report(x, {"a": coder()}, tmp_path / "a", contexts=contexts)["saes"][0]
+        assert value(other, "fvu_nl") != value(record, "fvu_nl")
+
+
 class TestAtTheEdge:
     """Decoders that have no error, or no code: each has the scores that are defined."""
 

@@ -23,6 +23,7 @@ _USUAL: dict[str, Any] = {
     "drop_token": [],
     "l0": [],
     "input_scale": None,
+    "convention": "centred",
     "test_fraction": 0.25,
     "bootstrap": 200,
 }
@@ -73,6 +74,12 @@ def add(commands: Any) -> None:
         "--input-scale", type=float, help="number that decoders want activations multiplied by"
     )
     parser.add_argument("--test-fraction", type=float, default=0.25, help="part held out (0.25)")
+    parser.add_argument(
+        "--convention",
+        choices=("centred", "paper"),
+        default="centred",
+        help="of linear maps: with intercept (centred), or as the scripts of the paper",
+    )
     parser.add_argument("--bootstrap", type=int, default=200, help="resamplings (200)")
     parser.add_argument("--seed", type=int, default=0, help="of split and bootstrap (0)")
     add_overwrite(parser)
@@ -122,6 +129,7 @@ def run(options: argparse.Namespace) -> None:
                 "decoders": {name: str(path) for name, path in saes.items()},
             },
             input_scale=options.input_scale,
+            convention=options.convention,
             test_fraction=options.test_fraction,
             bootstrap=options.bootstrap,
             seed=options.seed,

@@ -59,6 +59,7 @@ class Affine:
     rank: int
     total: Array
     left: Array
+    intercept: bool = True
 
 
 def moments(read: Read, chosen: NDArray[np.bool_], length: int) -> Moments:
@@ -156,7 +157,7 @@ class Solver:
         total = np.maximum(found.yy, 0)
         about = total if self.intercept else total + found.count * found.y_mean**2
         left = np.maximum(about - np.einsum("ij,ij->j", xy, slope), 0)
-        return Affine(slope, centre, offset, self.values.size, total, left)
+        return Affine(slope, centre, offset, self.values.size, total, left, self.intercept)
 
 
 def solve(found: Moments, *, intercept: bool = True) -> Affine:

@@ -287,9 +287,7 @@ def split_error(
         "r2": 1 - weighted,
         "r2_coordinates": 1 - mean,
     }
-    # The paper does not correct.
-    plain = np.isnan(weighted[0]) or not solver.intercept
-    factor = 1.0 if plain else fit_factor(affine, parts, slice(None), float(weighted[0]))
+    factor = fit_factor(affine, parts, slice(None), float(weighted[0]))
     names = [one.name for one in fields(Scores)]
     return Decomposition(
         **{name: float(scores[name][0]) for name in names},

@@ -211,7 +211,8 @@ def fit_factor(affine: Affine, parts: Split, columns: slice, left: float) -> flo
     """
     count, fitted = int(parts.fitted.sum()), float(affine.total[columns].sum())
     inside = float(affine.left[columns].sum()) / fitted if fitted > 0 else 0.0
-    if not inside > _EXACT or not left > _EXACT:
+    # Without an intercept it is the paper's way, which does not correct.
+    if not affine.intercept or not inside > _EXACT or not left > _EXACT:
         return 1.0
     if (parts.fitted & parts.held_out).any():
         return (count - affine.rank - 1) / count

@@ -37,6 +37,8 @@ class Given:
         L0s to compare widths at; none for those that many decoders are near.
     input_scale : float or None
         For decoders that are read.
+    convention : "centred" or "paper"
+        As in `decompose`.
     """
 
     x: Rows
@@ -53,8 +55,10 @@ class Given:
     dropped: Dropped = field(default_factory=Dropped)
     l0: tuple[float, ...] = ()
     input_scale: float | None = None
+    convention: str = "centred"
 
     def __post_init__(self) -> None:
+        _check.choice("convention", self.convention, ("centred", "paper"))
         _check.instance("saes", self.saes, Mapping)
         _check.instance("components", self.components, Mapping)
         if not self.saes:
@@ -85,6 +89,11 @@ class Given:
             for label, names in {"pursuit": self.pursuit, "align": self.align}.items()
             if name in names
         }
+
+    @property
+    def centred(self) -> bool:
+        """Whether maps have an intercept, and whole contexts are held out."""
+        return self.convention == "centred"
 
     @property
     def whole(self) -> Rows:

@@ -49,7 +49,8 @@ class Survey:
 
 def survey(given: Given) -> Survey:
     """Read everything once: hash it, and take the norms of the activations."""
-    found = hashlib.sha256(repr((version("rugtheory"), tuple(given.settings.values()))).encode())
+    settings = version("rugtheory"), *given.settings.values(), given.convention
+    found = hashlib.sha256(repr(settings).encode())
     for label, values in {"contexts": given.contexts, "tokens": given.tokens}.items():
         found.update(f"{label} {values is None}".encode())
         if values is not None:

@@ -38,7 +38,11 @@ class Known:
         out = given.dropped.rows(survey.norms, given.contexts, given.tokens)
         self.used = ~out
         self.parts = split(
-            given.x.count, given.contexts, given.test_fraction, _check.rng(given.seed)
+            given.x.count,
+            given.contexts,
+            given.test_fraction,
+            _check.rng(given.seed),
+            whole=given.centred,
         )
         # How far rows are from the middle, among those used.
         far = np.where(self.used, survey.squares, -1.0)
@@ -90,7 +94,8 @@ class Known:
             total += (self.signs[rows, 0] * fitted[rows]) @ x.read(rows).astype(np.float64)
         n, mean = known.count, total / known.count
         about_zero = known.xx + n * np.outer(known.mean, known.mean)
-        return Solver(Gram(n, mean, about_zero - n * np.outer(mean, mean)))
+        xx = about_zero - n * np.outer(mean, mean)
+        return Solver(Gram(n, mean, xx), intercept=self.given.centred)
 
     @cached_property
     def of_targets(self) -> Affine | None:
@@ -125,7 +130,8 @@ class Known:
             self.parts, fitted=self.parts.fitted & rows, held_out=self.parts.held_out & rows
         )
         x: Rows = self.given.x
-        return Selection(parts, Solver(gram(x.read, parts.fitted, block_length(None, x.columns))))
+        products = gram(x.read, parts.fitted, block_length(None, x.columns))
+        return Selection(parts, Solver(products, intercept=self.given.centred))
 
     def _check_rows(self) -> None:
         """Raise if there are too few rows to fit a map, before anything is computed."""

@@ -53,7 +53,7 @@ def _head(found: Report) -> list[str]:
         "# What the decoders leave unexplained",
         "",
         f"{about['rows']} activations of {about['columns']} coordinates, {about['rows_held_out']} "
-        f"of them held out from the linear fits; figures are of those.{dropped} Brackets: "
+        f"of them held out from the linear fits.{dropped} Brackets: "
         f"standard error in the last digits, by bootstrap over {units}.",
         "",
     ]
@@ -66,16 +66,23 @@ def _symbols(found: Report) -> list[str]:
     of = "" if y == "x" else ", y the targets"
     return [
         f"x is an activation{of}, x̂ its reconstruction, E = {y} − x̂ the error; the linear error "
-        "is the least-squares prediction of E from x (with intercept), the nonlinear error the "
+        "is the least-squares prediction of E from x, the nonlinear error the "
         f"rest. FVU = Σ‖E‖²/Σ‖{y} − mean‖² is the fraction of variance unexplained, the nonlinear "
         "FVU the same of the nonlinear error; R² of error is the part of Σ‖E − mean‖² that is "
         f"linear in x, R² of ‖error‖² that of the squared norm. "
-        "What linear maps of x leave is the root of the product of what they leave on the rows "
-        "held out, which is too much, and on those fitted, too little. L0 is the mean number "
+        f"{_CONVENTIONS[found['about'].get('convention', 'centred')]} L0 is the mean number "
         "of active latents, M the number of latents. A dash: not defined. The tests are those of "
         "arXiv:2410.14670.",
         "",
     ]
+
+
+_CONVENTIONS = {
+    "centred": "Linear maps have an intercept. What they leave is the root of the product of what "
+    "they leave on the rows held out, which is too much, and on those fitted, too little.",
+    "paper": "Linear maps have no intercept, rows are held out whatever their context, and both "
+    "FVUs are of all rows, as in the scripts of the paper.",
+}
 
 
 def _errors(found: Report) -> list[str]:

@@ -51,6 +51,7 @@ def write_report(
     l0: Iterable[float] = (),
     about: Mapping[str, Any] | None = None,
     input_scale: float | None = None,
+    convention: str = "centred",
     test_fraction: float = 0.25,
     bootstrap: int = 200,
     seed: int = 0,
@@ -100,8 +101,9 @@ def write_report(
         Where things come from; kept in the report.
     input_scale : float, optional
         For the decoders that are read; see `read_sae`.
-    test_fraction, bootstrap, seed
-        As in `decompose`; the same rows are held out in every test.
+    convention, test_fraction, bootstrap, seed
+        As in `decompose`; the same rows are held out in every test.  "paper" holds for errors and
+        norm tests; alignment, components, pairs and baselines have an intercept.
     progress : callable
         Wraps the iterable of names, to show progress.
     detail : callable
@@ -170,6 +172,7 @@ def write_report(
             dropped=Dropped(drop_first, drop_norm, some(drop_tokens), drop),
             l0=_l0s(l0),
             input_scale=input_scale,
+            convention=convention,
         )
         surveyed = survey(given)
         known = Known(given, surveyed)
@@ -247,6 +250,7 @@ def _found(
             "variance_of_farthest_rows": known.share,
             "other_rows": None if known.other_rows is None else known.other_rows[0],
             "targets": None if given.targets is None else given.targets.columns,
+            "convention": given.convention,
             **given.settings,
         },
         "saes": [record | {"group": group_of[record["name"]]} for record in records],
