@@ -77,7 +77,8 @@ class Dropped:
     def said(self) -> list[str]:
         """What is left out, in words."""
         return [
-            *([f"the first {self.first} rows of each context"] if self.first else []),
+            *(["the first row of each context"] if self.first == 1 else []),
+            *([f"the first {self.first} rows of each context"] if self.first > 1 else []),
             *([f"rows longer than {self.norm:g} median norms"] if self.norm is not None else []),
             *([f"rows of {len(self.tokens)} tokens"] if self.tokens else []),
             *(["rows of a mask"] if self.mask is not None else []),

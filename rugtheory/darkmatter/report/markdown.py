@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import math
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
 from ... import _check
 from ..._files import replacing
+from .cells import number, percent, table, text, with_error
 from .coded import PARTS
 from .entries import check_report
 from .pictures import CAPTIONS
@@ -22,9 +22,9 @@ def save_tables(found: Report, out: str | Path, pictures: Iterable[str | Path] =
     `pictures` are files in the folder, as `save_figures` gives them, to be shown beside tables.
     """
     path = _check.path("out", out) / "report.md"
-    text = tables(found, pictures)
+    content = tables(found, pictures)
     with replacing(path) as file:
-        file.write_text(text, encoding="utf-8")
+        file.write_text(content, encoding="utf-8")
     return path
 
 
@@ -57,7 +57,7 @@ def _head(found: Report) -> list[str]:
         f"standard error in the last digits, by bootstrap over {units}.",
         "",
     ]
-    lines += [f"**Note.** {text}\n" for text in found.get("warnings", ())]
+    lines += [f"**Note.** {said}\n" for said in found.get("warnings", ())]
     return lines
 
 
@@ -90,15 +90,15 @@ def _errors(found: Report) -> list[str]:
         "## Errors",
         "",
         *_symbols(found),
-        *_table(
+        *table(
             ("decoder", "width", "L0", "FVU", "nonlinear FVU", "R² of error", "R² of ‖error‖²"),
             (
                 (
                     r["name"],
-                    _number(r["width"], "d"),
-                    _number(r["l0"], ".3g"),
-                    *(_with_error(r[score]) for score in ("fvu", "fvu_nl", "r2")),
-                    _with_error(r["norm_test"]["error"]),
+                    number(r["width"], "d"),
+                    number(r["l0"], ".3g"),
+                    *(with_error(r[score]) for score in ("fvu", "fvu_nl", "r2")),
+                    with_error(r["norm_test"]["error"]),
                 )
                 for r in found["saes"]
             ),
@@ -113,12 +113,12 @@ def _other_rows(found: Report) -> list[str]:
     return [
         f"## The same, {found['about']['other_rows']}",
         "",
-        *_table(
+        *table(
             ("decoder", "FVU", "nonlinear FVU", "R² of error"),
             (
                 (
                     r["name"],
-                    *(_with_error(r["other_rows"][score]) for score in ("fvu", "fvu_nl", "r2")),
+                    *(with_error(r["other_rows"][score]) for score in ("fvu", "fvu_nl", "r2")),
                 )
                 for r in records
             ),
@@ -136,13 +136,13 @@ def _latents(found: Report) -> list[str]:
         "Dead: not active in any row. The cosine is that of a latent's encoder and decoder, its "
         "median over latents, with the 5 and 95 % quantiles.",
         "",
-        *_table(
+        *table(
             ("decoder", "width", "L0", "dead", "active in over 10 % of rows", "cosine"),
             (
                 (
                     r["name"],
-                    _number(r["width"], "d"),
-                    _number(r["l0"], ".3g"),
+                    number(r["width"], "d"),
+                    number(r["l0"], ".3g"),
                     f"{100 * r['dead']:.1f} %",
                     str(_frequent(r["density"])),
                     _quantiles(r["cosines"]),
@@ -172,13 +172,13 @@ def _norm_test(found: Report) -> list[str]:
         "would have if it and the activation were Gaussian with their moments; the activation "
         f"would have {found['null']['x']:.3f}.",
         "",
-        *_table(
+        *table(
             ("decoder", *(p.replace("x_hat", "x̂") for p in PARTS), "error, Gaussian"),
             (
                 (
                     r["name"],
-                    *(_with_error(r["norm_test"][part]) for part in PARTS),
-                    _number(r["null"]["gaussian"], ".3f"),
+                    *(with_error(r["norm_test"][part]) for part in PARTS),
+                    number(r["null"]["gaussian"], ".3f"),
                 )
                 for r in found["saes"]
             ),
@@ -194,13 +194,13 @@ def _baselines(found: Report) -> list[str]:
         "",
         "R² of ‖error‖² from the activation and from less; how much shorter reconstructions are.",
         "",
-        *_table(
+        *table(
             ("decoder", "activation", *labels, "‖x̂‖/‖x‖", "cos(linear error, x)"),
             (
                 (
                     r["name"],
-                    _with_error(r["norm_test"]["error"]),
-                    *(_with_error(r["baselines"].get(b)) for b in labels),
+                    with_error(r["norm_test"]["error"]),
+                    *(with_error(r["baselines"].get(b)) for b in labels),
                     f"{r['shrinkage']['norm_ratio']:.4f}",
                     f"{r['shrinkage']['cosine']:.3f}",
                 )
@@ -227,7 +227,7 @@ def _against_width(found: Report) -> list[str]:
         "greatest in brackets). The law c + αM^β is fitted where there are four widths and the "
         "score falls.",
         "",
-        *_table(head, rows),
+        *table(head, rows),
     ]
 
 
@@ -254,14 +254,14 @@ def _pairs(found: Report) -> list[str]:
         "R² of ‖E‖ of the wider decoder, row by row, on ‖E‖ of the narrower one (equation 5), and "
         "on this and the norm of its nonlinear part (equation 10).",
         "",
-        *_table(
+        *table(
             ("decoders", "R² (5)", "R² with nonlinear norm (10)", "% less unexplained"),
             (
                 (
                     f"{p['group']}: {p['widths'][0]} → {p['widths'][1]}",
-                    _with_error(p["r2"]),
-                    _with_error(p["r2_both"]),
-                    _with_error(p["fvu_decrease_percent"]),
+                    with_error(p["r2"]),
+                    with_error(p["r2_both"]),
+                    with_error(p["fvu_decrease_percent"]),
                 )
                 for p in found["pairs"]
             ),
@@ -276,15 +276,15 @@ def _pursuit(found: Report) -> list[str]:
     return [
         "## Gradient pursuit in place of the encoder",
         "",
-        *_table(
+        *table(
             ("decoder", "L0", "FVU", "nonlinear FVU", "FVU changes by", "nonlinear by"),
             (
                 (
                     r["name"],
                     f"{r['pursuit']['l0']:.3g}",
-                    _with_error(r["pursuit"]["fvu"]),
-                    _with_error(r["pursuit"]["fvu_nl"]),
-                    *(_percent(r["pursuit"]["change"][s]) for s in ("fvu", "fvu_nl")),
+                    with_error(r["pursuit"]["fvu"]),
+                    with_error(r["pursuit"]["fvu_nl"]),
+                    *(percent(r["pursuit"]["change"][s]) for s in ("fvu", "fvu_nl")),
                 )
                 for r in records
             ),
@@ -299,14 +299,14 @@ def _alignment(found: Report) -> list[str]:
     return [
         "## Probe for the squared norm of x̂ − b against the latents",
         "",
-        *_table(
+        *table(
             ("decoder", "R²", "correlation with mean", "running means", "with Cov(W², W)/Var W"),
             (
                 (
                     r["name"],
-                    _with_error(r["alignment"]["r2"]),
+                    with_error(r["alignment"]["r2"]),
                     f"{r['alignment']['correlation_mean_active']:.3f}",
-                    _number(r["alignment"].get("correlation_running"), ".3f"),
+                    number(r["alignment"].get("correlation_running"), ".3f"),
                     f"{r['alignment']['correlation_slope']:.3f}",
                 )
                 for r in records
@@ -320,11 +320,11 @@ def _components(found: Report) -> list[str]:
     for record in found["saes"]:
         if "components" in record:
             rows = (
-                (name, *(_with_error(parts[p]) for p in ("error", "linear", "nonlinear")))
+                (name, *(with_error(parts[p]) for p in ("error", "linear", "nonlinear")))
                 for name, parts in record["components"].items()
             )
             head = ("R² on", "error", "linear error", "nonlinear error")
-            lines += [f"## Components: {record['name']}", "", *_table(head, rows)]
+            lines += [f"## Components: {record['name']}", "", *table(head, rows)]
     return lines
 
 
@@ -332,16 +332,14 @@ def _failures(found: Report) -> list[str]:
     if not found.get("failures"):
         return []
     rows = ((one["name"], one["error"]) for one in found["failures"])
-    return ["## What failed", "", *_table(("", "error"), rows)]
+    return ["## What failed", "", *table(("", "error"), rows)]
 
 
 def _source(found: Report) -> list[str]:
     about = found["about"]
-    shown = {
-        **{k: v for k, v in about.items() if k not in _TOLD and v not in (None, [], "")},
-    }
-    rows = ((key.replace("_", " "), str(value)) for key, value in shown.items())
-    return ["## Where it comes from", "", *_table(("", ""), rows)]
+    shown = {k: v for k, v in about.items() if k not in _TOLD and v not in (None, [], "")}
+    rows = ((key.replace("_", " "), text(value)) for key, value in shown.items())
+    return ["## Where it comes from", "", *table(("", ""), rows)]
 
 
 # Said elsewhere in the text.
@@ -365,33 +363,3 @@ _SECTIONS: tuple[tuple[Callable[[Report], list[str]], tuple[str, ...]], ...] = (
     (_failures, ()),
     (_source, ()),
 )
-
-
-def _table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> list[str]:
-    lines = [head, ["---"] * len(head), *rows]
-    cells = ([cell.replace("|", "\\|") for cell in line] for line in lines)
-    return [*("| " + " | ".join(line) + " |" for line in cells), ""]
-
-
-def _number(value: float | None, form: str) -> str:
-    return "–" if value is None else f"{value:{form}}"
-
-
-def _with_error(found: Mapping[str, float | None] | None, scale: float = 1) -> str:
-    """0.1234(56): the error is in units of the last digit, two of its digits are shown."""
-    if found is None or found["value"] is None:
-        return "–"
-    value, se = scale * found["value"], scale * (found["se"] or 0.0)
-    if not se:
-        return f"{value:.4f}"
-    if se >= 1:
-        return f"{value:.3g} ± {se:.2g}"
-    digits = min(max(1 - math.floor(math.log10(se)), 1), 6)
-    return f"{value:.{digits}f}({se * 10**digits:.0f})"
-
-
-def _percent(found: Mapping[str, float | None]) -> str:
-    if found["relative"] is None or found["se"] is None:
-        return "from 0"
-    entry = {"value": found["relative"], "se": found["se"]}
-    return f"{_with_error(entry, 100)} %"
