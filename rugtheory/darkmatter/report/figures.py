@@ -16,6 +16,8 @@ if TYPE_CHECKING:
 _MARKERS = ("o", "s", "^", "D", "v", "P", "X")
 _STYLES = ("-", "--", ":", "-.")
 _BLUE, _ORANGE = COLOURS[:2]
+# So many decoders have a distribution.
+_VIOLIN = 5
 
 
 def values(entries: Iterable[Mapping[str, Any] | None], key: str = "value") -> list[float]:
@@ -120,7 +122,7 @@ def draw_against_width(
 
 
 def draw_norm_test(found: Mapping[str, Any], ax: Axes | None = None) -> list[Any]:
-    """R² of the norm prediction test of six vectors, a point for each decoder: figure 8."""
+    """R² of the norm prediction test of six vectors, points and violins of decoders: figure 8."""
     ax = axes(ax)
     artists: list[Any] = []
     kinds = sorted({r["architecture"] for r in found["saes"]})
@@ -129,6 +131,13 @@ def draw_norm_test(found: Mapping[str, Any], ax: Axes | None = None) -> list[Any
         shift = 0.3 * ((k + 0.5) / len(kinds) - 0.5)
         for i, part in enumerate(PARTS):
             points = values(r["norm_test"][part] for r in records)
+            known = [point for point in points if np.isfinite(point)]
+            if len(known) >= _VIOLIN and np.ptp(known) > 0:
+                drawn = ax.violinplot(known, [i + shift], widths=0.25, showextrema=False)
+                bodies: Any = drawn["bodies"]
+                for body in bodies:
+                    body.set(facecolor=COLOURS[k % len(COLOURS)], alpha=0.2)
+                artists += bodies
             artists += ax.plot(
                 np.full(len(points), i + shift),
                 points,
