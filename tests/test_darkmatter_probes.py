@@ -209,6 +209,22 @@ def test_alignment_of_orthogonal_latents():
         alignment(latents[:50], [[1.0, 0], [0, 0], [1, 1], [1, 2], [1, 3]])
 
 
+def test_running_means_of_alignment():
+    """Of 300 latents windows of 30, one after another in the order of their means."""
+    rng = np.random.default_rng(4)
+    size = rng.uniform(1, 2, 300)
+    latents = size * (rng.random((900, 300)) < 0.3)
+    found = alignment(latents, rng.normal(size=(300, 20)), bootstrap=0)
+    order = np.argsort(found.mean_active)
+    assert found.running_dot.shape == found.running_mean_active.shape == (271,)
+    for k in (0, 17, 270):
+        here = order[k : k + 30]
+        np.testing.assert_allclose(found.running_dot[k], found.dot[here].mean())
+        np.testing.assert_allclose(found.running_mean_active[k], found.mean_active[here].mean())
+    both = np.corrcoef(found.running_dot, found.running_mean_active)[0, 1]
+    np.testing.assert_allclose(found.correlation_running, both)
+
+
 def test_alignment_takes_sparse_latents():
     from scipy.sparse import csr_array
 

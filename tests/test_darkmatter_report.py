@@ -16,7 +16,7 @@ from rugtheory import darkmatter
 from rugtheory._files import RECORD
 from rugtheory.cli import main
 from rugtheory.darkmatter._rows import Rows
-from rugtheory.darkmatter.report import decoder, extras, figures, groups, keeping
+from rugtheory.darkmatter.report import decoder, extras, figures, groups, keeping, maps
 from rugtheory.darkmatter.report.given import Given
 from validation import activations, saes
 
@@ -90,7 +90,7 @@ class TestCommand:
         names = {path.name for path in out.iterdir()}
         pictures = {f"{name}.png" for name in (
             "norm_test", "baselines", "breakdown", "against_width", "tokens", "pairs", "pursuit",
-            "alignment", "components",
+            "alignment", "components", "contours", "density",
         )}  # fmt: skip
         assert names == pictures | {"saes", "report.json", "report.md", RECORD}
         assert all((out / name).stat().st_size > 5000 for name in pictures)
@@ -122,8 +122,8 @@ class TestCommand:
                 (error[held] ** 2).sum() / total, rel=1e-5
             )
             for target, value in (
-                (error, record["r2"]["value"]),
-                (norm, record["norm_test"]["error"]["value"]),
+                (error, record["r2"]["held_out"]),
+                (norm, record["norm_test"]["error"]["held_out"]),
             ):
                 fitted = np.linalg.lstsq(ones[~held], target[~held])[0]
                 left = ((target - ones @ fitted)[held] ** 2).sum()
@@ -170,12 +170,15 @@ class TestCommand:
         ("change", "message"),
         [
             ({"acts": "missing.npy"}, "no such file: .*missing.npy"),
-            ({"acts": "x.txt"}, "must be .npy or .safetensors"),
+            ({"acts": "x.txt"}, "must be .npy, .safetensors or .pt"),
+            ({"acts": "no_*.npy"}, "no file like .*no_"),
+            ({"acts": "broken.pt"}, "cannot be read by torch.load"),
+            ({"acts": "x.safetensors:"}, "no such file: .*x.safetensors:"),
             ({"acts": "broken.npy"}, "cannot be read as .npy"),
             ({"acts": "broken.safetensors"}, "cannot be read as safetensors"),
             ({"acts": "x.safetensors"}, "holds layer, other; name one"),
             ({"acts": "x.safetensors:third"}, "holds layer, other; name one"),
-            ({"acts": "half.safetensors"}, "must be float16, 32 or 64, got BF16"),
+            ({"acts": "float8.safetensors"}, "must be real numbers, got F8_E4M3"),
             ({"acts": "nan.npy"}, "finite, got nan in row 7"),
             ({"acts": "narrow.npy"}, "topk_6 is of 12 columns, the activations of 5"),
             ({"acts": "cube.npy"}, "shape"),
@@ -191,13 +194,14 @@ class TestCommand:
     )
     def test_bad_input(self, given, tmp_path, capsys, change, message):
         x = np.load(given / "x.npy")
-        for name in ("broken.npy", "broken.safetensors", "x.txt"):
+        for name in ("broken.npy", "broken.safetensors", "broken.pt", "x.txt"):
             (tmp_path / name).write_bytes(b"not activations")
         for name in ("x.npy", "x.safetensors"):
             (tmp_path / name).write_bytes((given / name).read_bytes())
         from safetensors.torch import save_file as save_torch
 
-        save_torch({"x": torch.zeros(9, D, dtype=torch.bfloat16)}, tmp_path / "half.safetensors")
+        quarter = torch.zeros(9, D).to(torch.float8_e4m3fn)
+        save_torch({"x": quarter}, tmp_path / "float8.safetensors")
         bad = x.copy()
         bad[7, 3] = np.nan
         np.save(tmp_path / "nan.npy", bad)
@@ -229,7 +233,7 @@ class TestCommand:
     def test_equal_names(self, given, tmp_path, capsys):
         with pytest.raises(SystemExit):
             main(["darkmatter", f"{given}/x.npy", "--sae", *[f"{given}/saes"] * 2])
-        assert "two decoders are called jumprelu_6" in capsys.readouterr().err
+        assert "a decoder is given twice" in capsys.readouterr().err
 
 
 class TestKeeping:
@@ -282,8 +286,12 @@ class TestKeeping:
         )
         (record,) = darkmatter.write_report(x, {"norm": sae}, tmp_path)["saes"]
         assert 0 < record["fvu"]["value"] < 1
-        with pytest.raises(ValueError, match="pursuit needs decoders without normalization, norm"):
-            darkmatter.write_report(x, {"norm": sae}, tmp_path, pursuit=["norm"])
+        found = darkmatter.write_report(x, {"norm": sae}, tmp_path, pursuit=["norm"])
+        (again,) = found["saes"]
+        assert again["fvu"] == record["fvu"] and "pursuit" not in again
+        (failed,) = found["failures"]
+        assert failed["name"] == "norm, pursuit"
+        assert "pursuit needs an SAE without normalization, got normalization" in failed["error"]
 
     @pytest.mark.parametrize(
         ("more", "message"),
@@ -327,7 +335,7 @@ def fingerprint(x, contexts=None, tokens=None, components=None):
         bootstrap=3,
         seed=0,
     )
-    return keeping.fingerprint(given)
+    return keeping.survey(given).digest
 
 
 class TestEveryByteCounts:
@@ -429,8 +437,8 @@ def broken(tmp_path):
         "missing": (tmp_path / "none", "no such file or folder"),
         "unreadable": (tmp_path / "empty", "a folder with one of"),
         "narrow": (coder(3), "narrow is of 3 columns, the activations of 4"),
-        "transcoder": (coder(transcoder=True), "must be an autoencoder, got a transcoder"),
-        "perfect": (coder(k=4), "no error to split"),
+        "transcoder": (coder(transcoder=True), "got a transcoder: .*; give those as targets"),
+        "unknown": (3.0, "must be an SAE, a path, an object with encode and decode"),
     }
 
 
@@ -443,7 +451,7 @@ class TestFailures:
             assert [r["name"] for r in found["saes"]] == ["first", "last"]
             assert [one["name"] for one in found["failures"]] == list(bad)
             for one in found["failures"]:
-                assert bad[one["name"]][1] in one["error"]
+                assert re.search(bad[one["name"]][1], one["error"])
             assert json.loads((tmp_path / "out" / "report.json").read_text()) == found
         assert not list((tmp_path / "out").rglob("*unfinished*"))
         text = darkmatter.tables(found)
@@ -451,7 +459,7 @@ class TestFailures:
 
     def test_all_fail(self, tmp_path):
         bad = {name: sae for name, (sae, _) in broken(tmp_path).items()}
-        with pytest.raises(ValueError, match=r"saes must hold a decoder that .* missing: .*perf"):
+        with pytest.raises(ValueError, match=r"saes must hold a decoder that .* missing: .*unkn"):
             darkmatter.write_report(np.float32(planted()), bad, tmp_path / "out", bootstrap=0)
 
     def test_command(self, given, tmp_path, capsys):
@@ -494,7 +502,9 @@ class TestFailures:
         assert len(found["saes"]) == 4
         for score in ("fvu", "fvu_nl"):
             assert group[score]["law"] is None and group[score]["change"] == pytest.approx(0)
-        assert len(found["pairs"]) + len(found["failures"]) == 6
+        assert len(found["pairs"]) == 6 and not found["failures"]
+        assert all(p["r2"]["value"] == 1 for p in found["pairs"])
+        assert all(p["fvu_decrease_percent"]["value"] is None for p in found["pairs"])
         darkmatter.save_tables(found, tmp_path)
         assert darkmatter.save_figures(found, tmp_path)
 
@@ -518,7 +528,7 @@ class TestFailures:
 
     @pytest.mark.parametrize("error", [ValueError, KeyboardInterrupt, MemoryError])
     @pytest.mark.parametrize(
-        "where", ["decompose", "squared_norms", "split", "regressions", "norm_test", "pursuit"]
+        "where", ["decomposed", "squared_norms", "latents", "regressions", "_gaussian", "pursuit"]
     )
     def test_no_reconstructions_stay(self, where, error, tmp_path, monkeypatch):
         def fails(*_, **__):
@@ -550,9 +560,11 @@ class TestFigures:
             lambda ax: figures.draw_baselines(found["saes"], ax),
             lambda ax: figures.draw_pairs(found, group, "r2", ax),
             lambda ax: figures.draw_tokens(found, group, "linear", ax),
-            lambda ax: figures.draw_pursuit(found, ax),
+            lambda ax: figures.draw_pursuit(found, group, ax),
             lambda ax: figures.draw_components(record, ax),
             lambda ax: figures.draw_alignment(record, ax),
+            lambda ax: maps.draw_contours(found, "topk", "norm", ax),
+            lambda ax: maps.draw_density(found, ax),
         ):
             ax = Figure().subplots()
             assert draw(ax)

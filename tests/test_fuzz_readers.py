@@ -77,6 +77,29 @@ FORMATS = {
         "",
     ),
 }
+FORMATS |= {
+    "gemma_scope_2": (
+        {
+            "params.safetensors": save({k.lower(): v for k, v in JUMPRELU.items()}),
+            "config.json": json.dumps({"architecture": "jump_relu"}).encode(),
+        },
+        "",
+    ),
+    "dictionary_learning": (
+        {
+            "ae.pt": torch_state(JUMPRELU),
+            "config.json": json.dumps({"trainer": {"dict_class": "JumpReluAutoEncoder"}}).encode(),
+        },
+        "",
+    ),
+    "saelens_transcoder": (
+        saelens(
+            V6 | {"architecture": "skip_transcoder", "apply_b_dec_to_input": False},
+            SAE | {"W_skip": np.eye(D_IN, dtype="f4")},
+        ),
+        "",
+    ),
+}
 CONFIGURED = {name: files for name, (files, _) in FORMATS.items() if "cfg.json" in files}
 
 

@@ -144,7 +144,7 @@ PARTS, FIT = dm.decompose(X, HAT), dm.fit_floor([1, 2, 4, 8], [1.3, 0.8, 0.62, 0
 EYE, EMPTY = np.eye(3), np.zeros(3)
 CODER = {"architecture": "topk", "w_enc": EYE, "b_enc": EMPTY, "w_dec": EYE, "b_dec": EMPTY}
 CODER |= {"threshold": None, "k": 2, "b_gate": None, "r_mag": None, "subtract_b_dec": True}
-CODER |= {"normalization": "none", "metadata": {}, "transcoder": False}
+CODER |= {"normalization": "none", "metadata": {}, "transcoder": False, "w_skip": None}
 SAE = dm.SAE(**CODER)
 PROBED = dm.regress(X, HAT)
 BENCH = {"features": EYE, "p": 0.3, "rows": 40} | LAW | SEED
@@ -180,15 +180,17 @@ DARK = {
         BENCH | {"learned": [1], "dense": [0.1, 0.2], "introduced": [0.1, 0.2], "bootstrap": 0}
     ),
     dm.save_figures: {"found": REPORT, "out": "."},
-    dm.save_tables: {"found": REPORT, "out": "."},
+    dm.save_tables: {"found": REPORT, "out": ".", "pictures": []},
     dm.simulate_dark_matter: (
         LINE | {"rug": RUG, "source": SOURCE, "n_samples": 8, "fraction": 0.5, "batch": 4} | SEED
     ),
     dm.synthetic: BENCH | {"learned": 1, "dense": 0.1, "introduced": 0.1},
-    dm.tables: {"found": REPORT},
+    dm.tables: {"found": REPORT, "pictures": []},
     dm.write_report: (
         {"x": X, "saes": {"one": SAE}, "out": "out", "tokens": CONTEXTS, "components": {"x": X}}
-        | {"pursuit": ["one"], "align": ["one"], "about": {}}
+        | {"pursuit": ["one"], "align": ["one"], "about": {}, "l0": [2.0], "input_scale": None}
+        | {"targets": None, "drop_first": 1, "drop_norm": 10.0, "drop_tokens": [0], "drop": None}
+        | {"detail": lambda blocks, name: blocks, "convention": "centred"}
         | RESAMPLED | ROUND
     ),
     dm.write_sae: {"sae": SAE, "folder": "new"},
@@ -331,7 +333,7 @@ HOSTILE = {
     "type": rt.Uniform,
 }
 # Any function is valid there, and what it does its own business.
-FUNCTION_ARGUMENTS = {"callback", "decoder", "progress", "checkpoint"}
+FUNCTION_ARGUMENTS = {"callback", "decoder", "progress", "checkpoint", "detail"}
 # Nothing hostile for a p or a ratio, and slow where they take a search.
 ORDINARY = {"fraction", "two", "three", "cube"}
 # Documented: where there is no such number.
@@ -438,7 +440,9 @@ COMMANDS = {
     "darkmatter": (
         ["acts.npy"],
         {"--sae": "sae", "--out": "out", "--contexts": "labels.npy", "--tokens": "labels.npy"}
-        | {"--component": "x=acts.npy,sae", "--seed": "0"},
+        | {"--component": "x=acts.npy,sae", "--seed": "0", "--targets": None, "--drop": None}
+        | {"--drop-first": "0", "--drop-norm": "20", "--drop-token": "5", "--l0": "2"}
+        | {"--input-scale": None, "--test-fraction": "0.25", "--bootstrap": "3"},
     ),
 }
 TRAINING = {"--n-sparse": "4", "--ratio": "0.5", "--p": "0.1", "--seed": "0", "--steps": "2"}

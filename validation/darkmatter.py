@@ -213,7 +213,7 @@ def _evidence(plan: Plan, reports: dict[str, dict[str, Any]]) -> dict[str, Any]:
 def _rounded(value: Any) -> Any:
     """Without the points of pictures, and with 7 digits."""
     if isinstance(value, dict):
-        points = ("dot", "mean_active", "slope")
+        points = ("dot", "mean_active", "slope", "running_dot", "running_mean_active")
         return {k: _rounded(v) for k, v in value.items() if k not in points}
     if isinstance(value, list):
         return [_rounded(v) for v in value]

@@ -3,33 +3,61 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Mapping, Sequence
+import glob
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from .. import darkmatter
 from .._files import add_overwrite, digest
+from ..darkmatter._rows import to_numpy
+from ..darkmatter.report.activations import split_name
 from ..darkmatter.report.pictures import PICTURES
+from ..darkmatter.sae.found import decoders_in
 from .shared import output, settings
+
+# What a run is recorded with, unless it is as usual.
+_USUAL: dict[str, Any] = {
+    "drop_first": 0,
+    "drop_norm": None,
+    "drop_token": [],
+    "l0": [],
+    "input_scale": None,
+    "convention": "centred",
+    "test_fraction": 0.25,
+    "bootstrap": 200,
+}
 
 
 def add(commands: Any) -> None:
     """The command darkmatter."""
     parser = commands.add_parser("darkmatter", help="what sparse autoencoders leave unexplained")
     parser.set_defaults(run=run)
-    parser.add_argument("acts", help="activations: .npy, .safetensors or .safetensors:NAME")
+    parser.add_argument(
+        "acts", help="activations: .npy, .safetensors or .pt, FILE:NAME of several, or a pattern"
+    )
     parser.add_argument(
         "--sae",
-        type=Path,
         nargs="+",
         required=True,
-        help="decoders (SAELens, Gemma Scope, sparsify), or folders of them",
+        metavar="[NAME=]PATH",
+        help="decoders, patterns of them, or folders with some at any depth (SAELens, Gemma Scope, "
+        "sparsify, dictionary_learning)",
     )
     parser.add_argument("--out", type=Path, default=Path("darkmatter"), help="folder (darkmatter)")
+    parser.add_argument("--targets", help="what transcoders predict, in a file like ACTS")
     parser.add_argument("--contexts", help="label of each row's context, in a file like ACTS")
     parser.add_argument("--tokens", help="label of each row's token, in a file like ACTS")
+    parser.add_argument(
+        "--drop-first", type=int, default=0, metavar="N", help="leave out N rows of each context"
+    )
+    parser.add_argument(
+        "--drop-norm", type=float, metavar="X", help="leave out rows longer than X median norms"
+    )
+    parser.add_argument(
+        "--drop-token", nargs="+", default=[], metavar="TOKEN", help="leave out rows of tokens"
+    )
+    parser.add_argument("--drop", help="rows to leave out, 1 or true, in a file like ACTS")
     parser.add_argument(
         "--component",
         action="append",
@@ -40,6 +68,20 @@ def add(commands: Any) -> None:
     parser.add_argument("--pursuit", action="store_true", help="try gradient pursuit; slow")
     parser.add_argument("--align", action="store_true", help="compare norm probe and latents; slow")
     parser.add_argument("--json", action="store_true", help="the report, all digits")
+    parser.add_argument(
+        "--l0", nargs="+", type=float, default=[], help="compare widths at the decoders nearest"
+    )
+    parser.add_argument(
+        "--input-scale", type=float, help="number that decoders want activations multiplied by"
+    )
+    parser.add_argument("--test-fraction", type=float, default=0.25, help="part held out (0.25)")
+    parser.add_argument(
+        "--convention",
+        choices=("centred", "paper"),
+        default="centred",
+        help="of linear maps: with intercept (centred), or as the scripts of the paper",
+    )
+    parser.add_argument("--bootstrap", type=int, default=200, help="resamplings (200)")
     parser.add_argument("--seed", type=int, default=0, help="of split and bootstrap (0)")
     add_overwrite(parser)
 
@@ -47,7 +89,7 @@ def add(commands: Any) -> None:
 def run(options: argparse.Namespace) -> None:
     from tqdm import tqdm
 
-    saes = _decoders_in(options.sae)
+    saes = decoders_in(options.sae)
     components = {}
     for text in options.component:
         name, equals, place = text.partition("=")
@@ -58,27 +100,45 @@ def run(options: argparse.Namespace) -> None:
         components[name] = (
             darkmatter.Reconstruction(acts, darkmatter.read_sae(sae)) if comma else acts
         )
-    contexts, tokens = (
-        None if file is None else np.asarray(darkmatter.read_activations(file)[:])
-        for file in (options.contexts, options.tokens)
+    contexts, tokens, drop = (
+        None if file is None else _labels(file)
+        for file in (options.contexts, options.tokens, options.drop)
     )
+    dropped: list[Any] = options.drop_token
+    if tokens is not None and tokens.dtype.kind in "iu":
+        dropped = [_token(text) for text in dropped]
     acts = darkmatter.read_activations(options.acts)
+    targets = None if options.targets is None else darkmatter.read_activations(options.targets)
     with output(options, _dark_outputs(options, saes), [options.out, options.out / "saes"]):
         found = darkmatter.write_report(
             acts,
             saes,
             options.out,
+            targets=targets,
             contexts=contexts,
             tokens=tokens,
+            drop_first=options.drop_first,
+            drop_norm=options.drop_norm,
+            drop_tokens=dropped,
+            drop=drop,
             components=components,
             pursuit=saes if options.pursuit else (),
             align=saes if options.align else (),
-            about={"activations": options.acts},
+            l0=options.l0,
+            about={
+                "activations": options.acts,
+                "decoders": {name: str(path) for name, path in saes.items()},
+            },
+            input_scale=options.input_scale,
+            convention=options.convention,
+            test_fraction=options.test_fraction,
+            bootstrap=options.bootstrap,
             seed=options.seed,
             progress=lambda names: tqdm(names, desc="decoders", unit="SAE"),
+            detail=lambda blocks, name: tqdm(blocks, desc=name, unit="block", leave=False),
         )
-        written = [darkmatter.save_tables(found, options.out)]
-        written += darkmatter.save_figures(found, options.out)
+        written = darkmatter.save_figures(found, options.out)
+        written.insert(0, darkmatter.save_tables(found, options.out, written))
     if options.json:
         print((options.out / "report.json").read_text())
     else:
@@ -91,11 +151,36 @@ def run(options: argparse.Namespace) -> None:
 
 def _show(found: Mapping[str, Any]) -> None:
     for record in found["saes"]:
-        print(
-            f"{record['name']:24} L0 {record['l0']:7.4g}  FVU {record['fvu']['value']:.4f}  "
-            f"nonlinear {record['fvu_nl']['value']:.4f}  R² of error {record['r2']['value']:.3f}, "
-            f"of its norm {record['norm_test']['error']['value']:.3f}"
-        )
+        print(_line(record))
+    for text in found["warnings"]:
+        print(f"note: {text}")
+
+
+def _line(record: Mapping[str, Any]) -> str:
+    """Headline numbers of a decoder."""
+
+    def number(entry: Mapping[str, float | None] | None, digits: int) -> str:
+        value = None if entry is None else entry["value"]
+        return "–" if value is None else f"{value:.{digits}f}"
+
+    l0 = "–" if record["l0"] is None else f"{record['l0']:.4g}"
+    return (
+        f"{record['name']:24} L0 {l0:>7}  FVU {number(record['fvu'], 4)}  "
+        f"nonlinear {number(record['fvu_nl'], 4)}  R² of error {number(record['r2'], 3)}, "
+        f"of its norm {number(record['norm_test']['error'], 3)}"
+    )
+
+
+def _labels(file: str) -> Any:
+    found = to_numpy(darkmatter.read_activations(file)[:])
+    return found[:, 0] if found.ndim == 2 and found.shape[1] == 1 else found
+
+
+def _token(text: str) -> int:
+    try:
+        return int(text)
+    except ValueError:
+        raise ValueError(f"--drop-token must be integers like the tokens, got {text!r}") from None
 
 
 def _dark_outputs(
@@ -105,11 +190,16 @@ def _dark_outputs(
         """Digest of a file, or of one tensor in a file."""
         if place is None:
             return None
-        file, tensor, name = place.partition(".safetensors:")
-        return f"{digest(Path(f'{file}.safetensors'))} {name}" if tensor else digest(Path(place))
+        file, name = split_name(place)
+        digests = [digest(Path(part)) for part in sorted(glob.glob(file)) or [file]]
+        return " ".join([*digests, *([name] if name else [])])
 
     made = settings("darkmatter", options, "seed")
     made |= {name: content(getattr(options, name)) for name in ("acts", "contexts", "tokens")}
+    # What is not asked for leaves no trace: results of before there was the option go on.
+    more = {name: content(getattr(options, name)) for name in ("targets", "drop")}
+    made |= {name: value for name, value in more.items() if value is not None}
+    made |= {k: getattr(options, k) for k, v in _USUAL.items() if getattr(options, k) != v}
     for text in options.component:
         name, _, place = text.partition("=")
         file, comma, sae = place.partition(",")
@@ -124,25 +214,3 @@ def _dark_outputs(
         for suffix in ("json", "npz"):
             outputs[options.out / "saes" / f"{name}.{suffix}"] = made | {"sae": found}
     return outputs
-
-
-def _decoders_in(paths: Sequence[Path]) -> dict[str, Path]:
-    """The decoders at `paths` and in folders there, by name."""
-    found: dict[str, Path] = {}
-    for path in paths:
-        if not path.exists():
-            raise FileNotFoundError(f"no such file or folder: {path}")
-        inside = [] if path.is_file() or _holds_decoder(path) else sorted(path.iterdir())
-        some = [p for p in inside if p.suffix == ".npz" or (p.is_dir() and _holds_decoder(p))]
-        if inside and not some:
-            raise ValueError(f"{path} holds no decoder and no folder of one")
-        for one in some or [path]:
-            name = one.stem if one.is_file() else one.resolve().name
-            if name in found:
-                raise ValueError(f"two decoders are called {name}: {found[name]} and {one}")
-            found[name] = one
-    return found
-
-
-def _holds_decoder(folder: Path) -> bool:
-    return (folder / "cfg.json").is_file() or (folder / "params.npz").is_file()

@@ -35,7 +35,7 @@ class Rows:
             )
         self.name, self.source = name, source
         self.count = int(shape[0])
-        self.columns = int(shape[1]) if len(shape) == 2 else 1
+        self.columns, self.flat = int(shape[1]) if len(shape) == 2 else 1, len(shape) == 1
 
     def read(self, rows: NDArray[np.intp]) -> NDArray[Any]:
         """The ascending `rows`, all within a block, as a finite real matrix of their own type."""
@@ -44,7 +44,7 @@ class Rows:
         if hasattr(part, "toarray"):
             part = part.toarray()
         try:
-            block = np.asarray(part)
+            block = to_numpy(part)
             if block.dtype.kind not in "iuf":
                 raise TypeError(f"dtype {block.dtype}")
         except (TypeError, ValueError, RuntimeError) as error:
@@ -70,9 +70,29 @@ class Rows:
                 )
         return block
 
+    @property
+    def dtype(self) -> np.dtype[Any] | None:
+        """Type of the values, None if it is none of NumPy's."""
+        try:
+            found: np.dtype[Any] = np.dtype(self.source.dtype)
+            return found
+        except (AttributeError, TypeError):
+            return None
+
     def all(self) -> Array:
         """The whole matrix in float64."""
         return self.read(np.arange(self.count)).astype(np.float64)
+
+
+def to_numpy(values: Any) -> NDArray[Any]:
+    """An array of an array or a tensor; bfloat16 becomes float32, which holds it exactly."""
+    if hasattr(values, "detach"):
+        values = values.detach().cpu()
+        if str(values.dtype) == "torch.bfloat16":
+            values = values.float()
+        values = values.numpy()
+    array = np.asarray(values)
+    return array.astype(np.float32) if array.dtype.name == "bfloat16" else array
 
 
 def same_count(*matrices: Rows) -> int:

@@ -21,6 +21,7 @@ from ._split import split
 from .regression import Regression, regressions
 
 _BLOCK_VALUES, _LEAST_ROWS = 2**22, 256
+_WINDOW = 100
 # A variance below this part of the second moment is rounding.
 _CONSTANT = 1e-12
 
@@ -41,6 +42,11 @@ class Alignment(Result):
         Cov(W², W)/Var W: what `dot` is for orthogonal independent latents.
     correlation_mean_active, correlation_slope : float
         Pearson correlation of `dot` with each; 0 if one of them is the same for all latents.
+    running_dot, running_mean_active : ndarray
+        Running means over 100 latents (a tenth of them, if there are fewer than 1000) in the order
+        of `mean_active`: what is left of the scatter of single latents.
+    correlation_running : float
+        Of the two.
     probe : Regression
         Of ‖s‖² on s.
     """
@@ -51,6 +57,9 @@ class Alignment(Result):
     slope: Array = field(repr=False)
     correlation_mean_active: float
     correlation_slope: float
+    running_dot: Array = field(repr=False)
+    running_mean_active: Array = field(repr=False)
+    correlation_running: float
     probe: Regression
 
 
@@ -138,6 +147,8 @@ def alignment(
     dot = (decoder[varying] @ probe.slope[:, 0]) / norms[varying]
     mean_active = powers[0][varying] / active[varying]
     slope = (m3 - m2 * m1)[varying] / variance[varying]
+    order = np.argsort(mean_active, kind="stable")
+    running_dot, running_mean = (_running(values[order]) for values in (dot, mean_active))
     return Alignment(
         varying,
         dot,
@@ -145,8 +156,18 @@ def alignment(
         slope,
         _correlation(dot, mean_active),
         _correlation(dot, slope),
+        running_dot,
+        running_mean,
+        _correlation(running_dot, running_mean),
         probe,
     )
+
+
+def _running(values: Array) -> Array:
+    """Means over a window that is moved along."""
+    window = min(_WINDOW, max(1, values.size // 10))
+    total = np.concatenate([[0.0], np.cumsum(values)])
+    return np.asarray((total[window:] - total[:-window]) / window)
 
 
 def _correlation(one: Array, two: Array) -> float:

@@ -140,8 +140,8 @@ def norm_test(
         counts = _column("l0", l0, n_rows)
         baselines["L0"] = probes(lambda rows: (counts[rows], targets[rows]), 1)
     if tokens is not None:
-        means = _token_means(tokens, targets, parts)
-        baselines["token identity"] = _as_they_are(means, targets, parts, bootstrap, seed, length)
+        means = token_means(tokens, targets, parts)
+        baselines["token identity"] = as_they_are(means, targets, parts, bootstrap, seed, length)
     null = _gaussian_r2(v_rows, x_rows, parts.fitted, length)
     return NormTest(
         *(
@@ -163,7 +163,7 @@ def _column(name: str, values: ArrayLike, n_rows: int) -> Array:
     return column[:, None]
 
 
-def _token_means(tokens: ArrayLike, targets: Array, parts: Split) -> Array:
+def token_means(tokens: ArrayLike, targets: Array, parts: Split) -> Array:
     """Means of the targets over the fit rows with each row's token."""
     labels = _check.array("tokens", tokens)
     if labels.shape != (targets.shape[0],) or labels.dtype.kind not in "iuSU":
@@ -181,15 +181,17 @@ def _token_means(tokens: ArrayLike, targets: Array, parts: Split) -> Array:
     return np.stack(columns, axis=1)
 
 
-def _as_they_are(
+def as_they_are(
     predictions: Array, targets: Array, parts: Split, bootstrap: int, seed: int, length: int
 ) -> tuple[Regression, ...]:
     """Scores of predictions that have been fitted already: slope 1, intercept 0."""
-    identity = Affine(np.eye(2), np.zeros(2), np.zeros(2), 2)
+    n = targets.shape[1]
+    none = np.zeros(n)
+    identity = Affine(np.eye(n), none, none, n, none, none)
     sums = evaluate(
         lambda rows: (predictions[rows], targets[rows]), identity, parts, parts.held_out, length
     )
-    return judge(identity, sums, [1, 1], parts, bootstrap, seed)
+    return judge(identity, sums, [1] * n, parts, bootstrap, seed)
 
 
 def _gaussian_r2(v: Rows, x: Rows, chosen: NDArray[np.bool_], length: int) -> tuple[float, float]:

@@ -539,6 +539,6 @@ class TestSAE:
         assert found["saes"] == again["saes"]
         alone = dm.decompose(x, sae.reconstruct(x).astype(np.float32), bootstrap=5)
         for name in SCORES:
-            assert found["saes"][0][name]["value"] == approx(getattr(alone, name))
+            assert found["saes"][0][name]["value"] == approx(getattr(alone.corrected, name))
         assert dm.save_tables(found, tmp_path).read_text(encoding="utf-8") == dm.tables(found)
         assert all(path.stat().st_size for path in dm.save_figures(found, tmp_path))

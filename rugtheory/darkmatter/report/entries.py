@@ -6,6 +6,8 @@ import math
 from collections.abc import Mapping
 from typing import Any
 
+import numpy as np
+
 from ... import _check
 from ..decomposition import Decomposition
 from ..regression import Regression
@@ -15,21 +17,31 @@ Record = dict[str, Any]
 
 
 def scores(parts: Decomposition) -> Record:
-    """What is unexplained, with standard errors."""
-    return {
-        score: {"value": getattr(parts, score), "se": getattr(parts.standard_error, score)}
-        for score in ("fvu", "fvu_centred", "fvu_nl", "r2", "r2_coordinates")
-    }
+    """What is unexplained, with standard errors; "held_out" is without the correction."""
+    found, best = {}, parts.corrected
+    for score in ("fvu", "fvu_centred", "fvu_nl", "r2", "r2_coordinates"):
+        value, raw = getattr(best, score), getattr(parts, score)
+        if np.isnan(value):
+            found[score] = {"value": None, "se": None}
+            continue
+        # What is unexplained is divided, so is its error.
+        factor = 1.0 if value == raw else parts.fit_factor
+        found[score] = {"value": value, "se": getattr(parts.standard_error, score) / factor}
+        if factor != 1:
+            found[score]["held_out"] = raw
+    return found
 
 
 def r2(found: Regression) -> dict[str, float]:
-    """R² with its standard error."""
-    return {"value": found.r2, "se": found.r2_se}
+    """R² with its standard error; "held_out" is without the correction."""
+    factor = found.fit_factor
+    entry = {"value": found.r2_corrected, "se": found.r2_se / factor}
+    return entry if factor == 1 else entry | {"held_out": found.r2}
 
 
-def change(before: float, after: float) -> float | None:
-    """By what part of itself a number grows, None from 0."""
-    return after / before - 1 if before else None
+def change(before: float | None, after: float | None) -> float | None:
+    """By what part of itself a number grows, None from 0 or if one is not known."""
+    return None if not before or after is None else after / before - 1
 
 
 def failure(name: str, error: Exception) -> dict[str, str]:

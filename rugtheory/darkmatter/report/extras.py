@@ -6,23 +6,32 @@ from collections.abc import Callable
 
 import numpy as np
 
+from .._rows import Rows
 from ..adjacent import adjacent
 from ..alignment import alignment
-from ..decomposition import Decomposition, decompose
+from ..decomposition import Decomposition
 from ..pursuit import gradient_pursuit
 from ..regression import scatter
-from .coded import Coded, slices
+from ..sae import SAE
+from .activations import Beside
+from .coded import Reconstructed, slices
 from .entries import Record, change, check_finite, failure, r2, scores
-from .given import Given
+from .known import Known
+from .parts import decomposed
 
 _SHOWN_LATENTS = 300
+# What the regression on all components at once is called.
+TOGETHER = "all together"
 _ALIGNED_ROWS = 32_768
 
-Extra = Callable[[Given, Coded, Decomposition], Record]
+Extra = Callable[[Known, SAE | None, Reconstructed, Decomposition], Record]
 
 
-def extras(name: str, given: Given, coded: Coded, parts: Decomposition) -> Record:
+def extras(
+    name: str, known: Known, sae: SAE | None, coded: Reconstructed, parts: Decomposition
+) -> Record:
     """All that was asked for of the decoder `name`; under "failed", why some of it is missing."""
+    given = known.given
     wanted = {
         "alignment": name in given.align,
         "components": bool(given.components),
@@ -33,7 +42,7 @@ def extras(name: str, given: Given, coded: Coded, parts: Decomposition) -> Recor
         if not wanted[extra]:
             continue
         try:
-            found = compute(given, coded, parts)
+            found = compute(known, sae, coded, parts)
             check_finite(extra, found)
             record[extra] = found
         except (ValueError, TypeError, ArithmeticError, np.linalg.LinAlgError) as error:
@@ -41,17 +50,33 @@ def extras(name: str, given: Given, coded: Coded, parts: Decomposition) -> Recor
     return record
 
 
-def _alignment(given: Given, coded: Coded, parts: Decomposition) -> Record:
+def _alignment(known: Known, sae: SAE | None, coded: Reconstructed, parts: Decomposition) -> Record:
     """Equations (12) and (13), with some of the points to draw."""
-    count = min(given.x.count, _ALIGNED_ROWS)
-    codes = coded.sae.encode(given.x.source[:count])
-    found = alignment(codes, coded.sae.w_dec, **given.options(slice(count)))
-    some = np.unique(np.linspace(0, found.latents.size - 1, _SHOWN_LATENTS).astype(int))
+    if sae is None:
+        raise ValueError("alignment needs an SAE whose weights are known")
+    given = known.given
+    rows = np.flatnonzero(known.used)[:_ALIGNED_ROWS]
+    block = given.x.read(np.arange(rows[-1] + 1))[rows]
+    # A latent that decodes to nothing has no direction.
+    has = np.linalg.norm(sae.w_dec, axis=1) > 0
+    if not has.any():
+        raise ValueError("alignment needs a latent that decodes to something, got none")
+    found = alignment(sae.encode(block)[:, has], sae.w_dec[has], **given.options(rows))
+    shown = {"latents": found.latents, "running": found.running_dot}
+    some, means = (
+        np.unique(np.linspace(0, values.size - 1, _SHOWN_LATENTS).astype(int))
+        for values in shown.values()
+    )
     return {
-        "rows": count,
+        "rows": rows.size,
         "r2": r2(found.probe),
         "correlation_mean_active": found.correlation_mean_active,
         "correlation_slope": found.correlation_slope,
+        "correlation_running": found.correlation_running,
+        **{
+            label: np.round(getattr(found, label)[means], 5).tolist()
+            for label in ("running_dot", "running_mean_active")
+        },
         **{
             label: np.round(getattr(found, label)[some], 5).tolist()
             for label in ("dot", "mean_active", "slope")
@@ -59,25 +84,36 @@ def _alignment(given: Given, coded: Coded, parts: Decomposition) -> Record:
     }
 
 
-def _components(given: Given, coded: Coded, parts: Decomposition) -> Record:
-    """R² of the error and of its parts on components."""
-    components = {"x_hat": coded.x_hat, **given.components}
-    found = adjacent(components, given.x.source, coded.x_hat, parts, **given.options())
+def _components(
+    known: Known, sae: SAE | None, coded: Reconstructed, parts: Decomposition
+) -> Record:
+    """R² of the error and of its parts on components, and on all that are given together."""
+    given = known.given
+    components = {"x_hat": coded.x_hat.source, **given.components}
+    if len(given.components) > 1:
+        parts_of = [Rows(f"components: {name}", c) for name, c in given.components.items()]
+        components[TOGETHER] = Beside(parts_of)
+    found = adjacent(components, given.x.source, coded.x_hat.source, parts, **given.options())
     return {
         label: {part: r2(getattr(one, part)) for part in ("error", "linear", "nonlinear")}
         for label, one in found.items()
     }
 
 
-def _pursuit(given: Given, coded: Coded, before: Decomposition) -> Record:
+def _pursuit(known: Known, sae: SAE | None, coded: Reconstructed, before: Decomposition) -> Record:
     """Scores with codes by gradient pursuit, whose reconstructions overwrite the others."""
-    sae, x, reached = coded.sae, given.x, 0
-    for rows in slices(x, sae.d_sae):
-        centred = np.asarray(x.source[rows], sae.w_dec.dtype) - sae.b_dec
+    if sae is None or sae.normalization != "none" or sae.transcoder or coded.l0 is None:
+        what = "one that is no SAE" if sae is None else f"normalization {sae.normalization!r}"
+        what = "a transcoder" if sae is not None and sae.transcoder else what
+        raise ValueError(f"pursuit needs an SAE without normalization, got {what}")
+    x, reached = known.given.x, 0
+    for rows in slices(x, x.columns):
+        block = x.read(np.arange(rows.start, rows.stop))
+        centred = np.asarray(block, sae.w_dec.dtype) - sae.b_dec
         codes = gradient_pursuit(centred, sae.w_dec, coded.l0[rows].astype(int))
-        reached += codes.nnz
-        coded.x_hat[rows] = codes @ sae.w_dec + sae.b_dec
-    after = decompose(x.source, coded.x_hat, **given.options())
+        reached += int(np.diff(codes.indptr)[known.used[rows]].sum())
+        coded.x_hat.source[rows] = codes @ sae.w_dec + sae.b_dec
+    after = decomposed(known, coded.x_hat, known.main)
     changes = {}
     for score in ("fvu", "fvu_nl"):
         old, new = before.replicates[score], after.replicates[score]
@@ -87,7 +123,7 @@ def _pursuit(given: Given, coded: Coded, before: Decomposition) -> Record:
             "relative": change(getattr(before, score), getattr(after, score)),
             "se": None if ratio is None else scatter(ratio),
         }
-    return {"l0": reached / x.count, **scores(after), "change": changes}
+    return {"l0": reached / int(known.used.sum()), **scores(after), "change": changes}
 
 
 # Pursuit last, as it overwrites the reconstructions.

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -16,6 +16,30 @@ if TYPE_CHECKING:
 _MARKERS = ("o", "s", "^", "D", "v", "P", "X")
 _STYLES = ("-", "--", ":", "-.")
 _BLUE, _ORANGE = COLOURS[:2]
+# So many decoders have a distribution.
+_VIOLIN = 5
+
+
+def values(entries: Iterable[Mapping[str, Any] | None], key: str = "value") -> list[float]:
+    """Numbers of entries, NaN for those that are not defined."""
+    return [float("nan") if one is None or one[key] is None else float(one[key]) for one in entries]
+
+
+def short(name: str, most: int = 28) -> str:
+    """The end of a long name, which tells more of decoders apart than the start."""
+    return name if len(name) <= most else f"…{name[1 - most :]}"
+
+
+def legend(ax: Axes, columns: int = 1, size: str = "small") -> Any:
+    """A legend below the axes, where it hides no data."""
+    return ax.legend(
+        loc="upper center",
+        bbox_to_anchor=(0.5, -0.16),
+        ncols=columns,
+        columnspacing=1,
+        fontsize=size,
+        frameon=False,
+    )
 
 
 def draw_breakdown(found: Mapping[str, Any], group: str, ax: Axes | None = None) -> list[Any]:
@@ -23,14 +47,14 @@ def draw_breakdown(found: Mapping[str, Any], group: str, ax: Axes | None = None)
     ax = axes(ax)
     records = _members(found, group)
     width = np.array([r["width"] for r in records], float)
-    fvu, nonlinear = (np.array([r[score]["value"] for r in records]) for score in ("fvu", "fvu_nl"))
+    fvu, nonlinear = (np.array(values(r[score] for r in records)) for score in ("fvu", "fvu_nl"))
     artists: list[Any] = [
         ax.fill_between(width, nonlinear, color=_ORANGE, alpha=0.3, lw=0, label="nonlinear error"),
         ax.fill_between(width, nonlinear, fvu, color=_BLUE, alpha=0.3, lw=0, label="linear error"),
     ]
-    for values, score, colour in ((fvu, "fvu", _BLUE), (nonlinear, "fvu_nl", _ORANGE)):
-        error = [2 * r[score]["se"] for r in records]
-        artists.append(ax.errorbar(width, values, error, fmt="o", color=colour, markersize=4))
+    for points, score, colour in ((fvu, "fvu", _BLUE), (nonlinear, "fvu_nl", _ORANGE)):
+        error = [2 * se for se in values((r[score] for r in records), "se")]
+        artists.append(ax.errorbar(width, points, error, fmt="o", color=colour, markersize=4))
     fits = next(one for one in found["groups"] if one["name"] == group)
     artists += ax.plot(
         width[[0, -1]],
@@ -52,7 +76,7 @@ def draw_breakdown(found: Mapping[str, Any], group: str, ax: Axes | None = None)
     _widths(ax, width)
     ax.set(ylabel="fraction of variance unexplained", ylim=(0, None))
     ax.set_title(f"{group} (points ± 2 SE)", fontsize="medium")
-    artists.append(ax.legend(fontsize="small", frameon=False))
+    artists.append(legend(ax, 2))
     return artists
 
 
@@ -70,12 +94,14 @@ def draw_against_width(
     for k, group in enumerate(found["groups"]):
         records = _members(found, group["name"])
         kind = records[0]["architecture"]
-        values = [r["norm_test"]["error"] if quantity == "norm" else r[quantity] for r in records]
+        if records[0]["width"] is None:
+            continue
+        entries = [r["norm_test"]["error"] if quantity == "norm" else r[quantity] for r in records]
         artists.append(
             ax.errorbar(
                 [r["width"] for r in records],
-                [v["value"] for v in values],
-                [2 * v["se"] for v in values],
+                values(entries),
+                [2 * se for se in values(entries, "se")],
                 color=COLOURS[k % len(COLOURS)],
                 marker=_MARKERS[architectures.index(kind) % len(_MARKERS)],
                 linestyle=_STYLES[architectures.index(kind) % len(_STYLES)],
@@ -89,14 +115,14 @@ def draw_against_width(
         "fvu": "FVU",
         "fvu_nl": "FVU by reconstruction and linear error",
     }
-    _widths(ax, np.array([r["width"] for r in found["saes"]], float))
+    _widths(ax, np.array([r["width"] for r in found["saes"] if r["width"]], float))
     ax.set(ylabel=names.get(quantity, quantity))
-    artists.append(ax.legend(fontsize="x-small", frameon=False))
+    artists.append(legend(ax, 2, "x-small"))
     return artists
 
 
 def draw_norm_test(found: Mapping[str, Any], ax: Axes | None = None) -> list[Any]:
-    """R² of the norm prediction test of six vectors, a point for each decoder: figure 8."""
+    """R² of the norm prediction test of six vectors, points and violins of decoders: figure 8."""
     ax = axes(ax)
     artists: list[Any] = []
     kinds = sorted({r["architecture"] for r in found["saes"]})
@@ -104,17 +130,24 @@ def draw_norm_test(found: Mapping[str, Any], ax: Axes | None = None) -> list[Any
         records = [r for r in found["saes"] if r["architecture"] == kind]
         shift = 0.3 * ((k + 0.5) / len(kinds) - 0.5)
         for i, part in enumerate(PARTS):
-            values = [r["norm_test"][part]["value"] for r in records]
+            points = values(r["norm_test"][part] for r in records)
+            known = [point for point in points if np.isfinite(point)]
+            if len(known) >= _VIOLIN and np.ptp(known) > 0:
+                drawn = ax.violinplot(known, [i + shift], widths=0.25, showextrema=False)
+                bodies: Any = drawn["bodies"]
+                for body in bodies:
+                    body.set(facecolor=COLOURS[k % len(COLOURS)], alpha=0.2)
+                artists += bodies
             artists += ax.plot(
-                np.full(len(values), i + shift),
-                values,
+                np.full(len(points), i + shift),
+                points,
                 _MARKERS[k % len(_MARKERS)],
                 color=COLOURS[k % len(COLOURS)],
                 alpha=0.6,
                 markersize=4,
                 label=kind if i == 0 else None,
             )
-    nulls = [r["null"]["gaussian"] for r in found["saes"]]
+    nulls = values({"value": r["null"]["gaussian"]} for r in found["saes"])
     artists += ax.plot(
         [PARTS.index("x") + 0.3, *[PARTS.index("error") + 0.3] * len(nulls)],
         [found["null"]["x"], *nulls], "_", color="0.3", markersize=9,
@@ -124,7 +157,7 @@ def draw_norm_test(found: Mapping[str, Any], ax: Axes | None = None) -> list[Any
     names = ["x", "x̂", "linear\npart of x̂", "error", "linear\nerror", "nonlinear\nerror"]
     ax.set_xticks(range(len(PARTS)), names, fontsize="small")
     ax.set(ylabel="R² of the squared norm on x")
-    artists.append(ax.legend(fontsize="small", frameon=False))
+    artists.append(legend(ax, 3))
     return artists
 
 
@@ -134,16 +167,15 @@ def draw_baselines(records: Sequence[Mapping[str, Any]], ax: Axes | None = None)
     labels = ["activation", *dict.fromkeys(b for r in records for b in r["baselines"])]
     artists: list[Any] = []
     for k, label in enumerate(labels):
-        values = [
+        entries = [
             r["norm_test"]["error"] if label == "activation" else r["baselines"].get(label)
             for r in records
         ]
-        places = [i for i, v in enumerate(values) if v is not None]
         artists.append(
             ax.errorbar(
-                places,
-                [values[i]["value"] for i in places],
-                [2 * values[i]["se"] for i in places],
+                range(len(records)),
+                values(entries),
+                [2 * se for se in values(entries, "se")],
                 color=COLOURS[k % len(COLOURS)],
                 marker=_MARKERS[k % len(_MARKERS)],
                 linestyle="",
@@ -151,7 +183,7 @@ def draw_baselines(records: Sequence[Mapping[str, Any]], ax: Axes | None = None)
                 label=label,
             )
         )
-    names = [str(r["name"]) for r in records]
+    names = [short(r["name"]) for r in records]
     turned = sum(map(len, names)) > 60
     ax.set_xticks(
         range(len(names)), names, fontsize="x-small",
@@ -159,15 +191,15 @@ def draw_baselines(records: Sequence[Mapping[str, Any]], ax: Axes | None = None)
     )  # fmt: skip
     ax.axhline(0, color="0.7", lw=0.8)
     ax.set(ylabel="R² of the squared error norm (± 2 SE)")
-    legend = ax.legend(
+    above = ax.legend(
         loc="lower center",
         bbox_to_anchor=(0.5, 1),
-        ncols=len(labels),
+        ncols=2,
         columnspacing=1,
         fontsize="small",
         frameon=False,
     )
-    artists.append(legend)
+    artists.append(above)
     return artists
 
 
@@ -185,9 +217,10 @@ def draw_pairs(
     table = np.full((len(large), len(small)), np.nan)
     for pair in pairs:
         place = large.index(pair["widths"][1]), small.index(pair["widths"][0])
-        table[place] = pair[quantity]["value"]
+        (table[place],) = values([pair[quantity]])
     artists: list[Any] = [ax.imshow(table, cmap="cividis", origin="lower", aspect="auto")]
-    middle = (np.nanmin(table) + np.nanmax(table)) / 2
+    known = table[np.isfinite(table)]
+    middle = (known.min() + known.max()) / 2 if known.size else 0.0
     for i, j in np.argwhere(np.isfinite(table)):
         colour = "white" if table[i, j] <= middle else "black"
         text = f"{table[i, j]:.3g}"
@@ -211,43 +244,39 @@ def draw_tokens(
     artists: list[Any] = []
     records = _members(found, group)
     for k, record in enumerate(records):
-        values = found["tokens"]["norms"][record["name"]][part]
+        norms = found["tokens"]["norms"][record["name"]][part]
         colour = COLOURS[k % len(COLOURS)]
         label = f"width {record['width']}"
-        artists += ax.plot(values, "-o", markersize=2.5, lw=0.9, color=colour, label=label)
+        artists += ax.plot(norms, "-o", markersize=2.5, lw=0.9, color=colour, label=label)
     whole = "error" if part == "error" else f"{part} error"
     ax.set(xlabel="token of one context", ylabel=f"norm of the {whole}", ylim=(0, None))
     ax.set_title(group, fontsize="medium")
-    artists.append(ax.legend(fontsize="x-small", frameon=False, ncols=2))
+    artists.append(legend(ax, 3, "x-small"))
     return artists
 
 
-def draw_pursuit(found: Mapping[str, Any], ax: Axes | None = None) -> list[Any]:
+def draw_pursuit(found: Mapping[str, Any], group: str, ax: Axes | None = None) -> list[Any]:
     """FVU and FVU_nl with the encoder (full) and with gradient pursuit (open): figure 10a."""
     ax = axes(ax)
     artists: list[Any] = []
-    records = [r for r in found["saes"] if "pursuit" in r]
-    for k, group in enumerate(dict.fromkeys(r["group"] for r in records)):
-        some = sorted((r for r in records if r["group"] == group), key=lambda r: r["width"])
-        width = [r["width"] for r in some]
-        for score, colour, name in (("fvu", _BLUE, "FVU"), ("fvu_nl", _ORANGE, "nonlinear FVU")):
-            for source, face, what in (
-                ("", colour, "encoder"),
-                ("pursuit", "white", "pursuit"),
-            ):
-                artists += ax.plot(
-                    width,
-                    [(r[source] if source else r)[score]["value"] for r in some],
-                    marker=_MARKERS[k % len(_MARKERS)],
-                    linestyle=_STYLES[k % len(_STYLES)],
-                    color=colour,
-                    markerfacecolor=face,
-                    markersize=5,
-                    label=f"{name}, {what}; {group}",
-                )
-    _widths(ax, np.array([r["width"] for r in records], float))
+    records = [r for r in _members(found, group) if "pursuit" in r]
+    width = [r["width"] for r in records]
+    for score, colour, name in (("fvu", _BLUE, "FVU"), ("fvu_nl", _ORANGE, "nonlinear FVU")):
+        for source, face, style in (("encoder", colour, "-"), ("pursuit", "white", "--")):
+            artists += ax.plot(
+                width,
+                values((r["pursuit"] if source == "pursuit" else r)[score] for r in records),
+                "o",
+                linestyle=style,
+                color=colour,
+                markerfacecolor=face,
+                markersize=5,
+                label=f"{name}, {source}",
+            )
+    _widths(ax, np.array(width, float))
     ax.set(ylabel="fraction of variance unexplained", ylim=(0, None))
-    artists.append(ax.legend(fontsize="x-small", frameon=False))
+    ax.set_title(group, fontsize="medium")
+    artists.append(legend(ax, 2))
     return artists
 
 
@@ -257,13 +286,13 @@ def draw_components(record: Mapping[str, Any], ax: Axes | None = None) -> list[A
     names = list(record["components"])
     artists: list[Any] = []
     for k, part in enumerate(("error", "linear", "nonlinear")):
-        values = [record["components"][name][part] for name in names]
+        entries = [record["components"][name][part] for name in names]
         artists.append(
             ax.barh(
                 np.arange(len(names)) + 0.27 * (k - 1),
-                [v["value"] for v in values],
+                values(entries),
                 0.25,
-                xerr=[2 * v["se"] for v in values],
+                xerr=[2 * se for se in values(entries, "se")],
                 color=COLOURS[k],
                 label=part if part == "error" else f"{part} error",
             )
@@ -272,8 +301,8 @@ def draw_components(record: Mapping[str, Any], ax: Axes | None = None) -> list[A
     ax.invert_yaxis()
     ax.axvline(0, color="0.7", lw=0.8)
     ax.set(xlabel="R² (± 2 SE)")
-    ax.set_title(f"{record['name']}: errors regressed on components", fontsize="medium")
-    artists.append(ax.legend(fontsize="small", frameon=False))
+    ax.set_title(f"{short(record['name'])}: errors regressed on components", fontsize="medium")
+    artists.append(legend(ax, 3))
     return artists
 
 
@@ -293,11 +322,16 @@ def draw_alignment(record: Mapping[str, Any], ax: Axes | None = None) -> list[An
             found[label], found["dot"], _MARKERS[k], color=COLOURS[k], markersize=3,
             alpha=0.6, label=text,
         )  # fmt: skip
+    if "running_dot" in found:
+        text = f"running mean of the first, correlation {found['correlation_running']:.3f}"
+        artists += ax.plot(
+            found["running_mean_active"], found["running_dot"], "-", color="black", label=text
+        )
     ends = [0, max(*found["mean_active"], *found["slope"])]
     artists += ax.plot(ends, ends, "-", color="0.5", lw=0.8, label="equal")
     ax.set(xlabel="statistic of a latent's activation W", ylabel="probe · direction of the latent")
-    ax.set_title(f"{record['name']}: probe for the squared norm", fontsize="medium")
-    artists.append(ax.legend(fontsize="small", frameon=False))
+    ax.set_title(f"{short(record['name'])}: probe for the squared norm", fontsize="medium")
+    artists.append(legend(ax))
     return artists
 
 
@@ -306,7 +340,7 @@ def _members(found: Mapping[str, Any], group: str) -> list[Any]:
     if not records:
         names = ", ".join(one["name"] for one in found["groups"])
         raise ValueError(f"group must be one of {names}, got {group!r}")
-    return sorted(records, key=lambda r: r["width"])
+    return sorted(records, key=lambda r: r["width"] or 0)
 
 
 def _widths(ax: Axes, width: np.ndarray[Any, Any]) -> None:

@@ -5,7 +5,8 @@ from __future__ import annotations
 import hashlib
 import json
 import zipfile
-from dataclasses import fields
+from collections.abc import Callable
+from dataclasses import dataclass, fields
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from ..._check import Array
 from ..._files import replacing
 from .._rows import Rows, block_length
 from ..sae import SAE
@@ -23,37 +25,82 @@ from .given import Given
 # Norms of the error and of its parts, and which rows were held out.
 Norms = dict[str, NDArray[Any]]
 Found = tuple[Record, Norms]
+Visit = Callable[[NDArray[np.intp], NDArray[Any]], None]
 
 
-def fingerprint(given: Given) -> str:
-    """A hash of every byte that results depend on besides the decoder."""
-    settings = tuple(given.settings.values())
-    digest = hashlib.sha256(repr((version("rugtheory"), settings)).encode())
+@dataclass(frozen=True, eq=False)
+class Survey:
+    """What one reading of everything says.
+
+    Attributes
+    ----------
+    digest : str
+        Of all that results depend on besides the decoder: every byte of it.
+    norms : ndarray, shape (rows,)
+        ‖x‖.
+    squares : ndarray, shape (rows,)
+        ‖x - m‖², m the medians of the first block's coordinates.
+    """
+
+    digest: str
+    norms: Array
+    squares: Array
+
+
+def survey(given: Given) -> Survey:
+    """Read everything once: hash it, and take the norms of the activations."""
+    settings = version("rugtheory"), *given.settings.values(), given.convention
+    found = hashlib.sha256(repr(settings).encode())
     for label, values in {"contexts": given.contexts, "tokens": given.tokens}.items():
-        digest.update(f"{label} {values is None}".encode())
+        found.update(f"{label} {values is None}".encode())
         if values is not None:
             # Which rows have one label is all that is used.
             codes = np.unique(np.asarray(values), return_inverse=True)[1]
-            digest.update(codes.astype("<i8").tobytes())
-    _hash_rows(digest, "x", given.x)
+            found.update(codes.astype("<i8").tobytes())
+    norms, squares = np.empty(given.x.count), np.empty(given.x.count)
+    middle: list[Array] = []
+
+    def measure(rows: NDArray[np.intp], block: NDArray[Any]) -> None:
+        block = block.astype(np.float64)
+        if not middle:
+            middle.append(np.median(block, axis=0))
+        norms[rows] = np.linalg.norm(block, axis=1)
+        block -= middle[0]
+        squares[rows] = np.einsum("ij,ij->i", block, block)
+
+    _hash_rows(found, "x", given.x, measure)
+    if given.targets is not None:
+        _hash_rows(found, "targets", given.targets)
+    out = given.dropped.rows(norms, given.contexts, given.tokens)
+    found.update(b"dropped" + np.packbits(out).tobytes())
     for label, source in given.components.items():
         name = f"components: {label}"
         if isinstance(source, Reconstruction):
             # Both together give it, without computing it.
-            digest.update(f"reconstruction {digest_of(source.sae, '', set())}".encode())
+            found.update(f"reconstruction {digest_of(source.sae, '', set())}".encode())
             source = source.x.source
-        _hash_rows(digest, name, Rows(name, source))
-    return digest.hexdigest()
+        _hash_rows(found, name, Rows(name, source))
+    return Survey(found.hexdigest(), norms, squares)
 
 
-def _hash_rows(digest: Any, label: str, rows: Rows) -> None:
+def _hash_rows(digest: Any, label: str, rows: Rows, visit: Visit | None = None) -> None:
     """Every row of a matrix, a block at a time."""
     digest.update(f"{label} {rows.count} {rows.columns}".encode())
     length = block_length(None, rows.columns)
     for start in range(0, rows.count, length):
-        block = rows.read(np.arange(start, min(start + length, rows.count)))
+        numbers = np.arange(start, min(start + length, rows.count))
+        block = rows.read(numbers)
         digest.update(block.dtype.str.encode())
         digest.update(np.ascontiguousarray(block).data)
+        if visit is not None:
+            visit(numbers, block)
+
+
+def digest_of_rows(rows: Rows, settings: str, more: set[str]) -> str:
+    """Of reconstructions that no weights are known of."""
+    digest = hashlib.sha256(f"{settings} {sorted(more)}".encode())
+    _hash_rows(digest, "x_hat", rows)
+    return digest.hexdigest()
 
 
 def digest_of(sae: SAE, settings: str, more: set[str]) -> str:

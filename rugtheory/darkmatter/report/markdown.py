@@ -2,75 +2,166 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
 from ... import _check
 from ..._files import replacing
+from .cells import number, percent, table, text, with_error
 from .coded import PARTS
 from .entries import check_report
+from .pictures import CAPTIONS
 
 Report = Mapping[str, Any]
 
 
-def save_tables(found: Mapping[str, Any], out: str | Path) -> Path:
-    """Write the tables of a report to ``report.md`` in the folder `out`."""
+def save_tables(found: Report, out: str | Path, pictures: Iterable[str | Path] = ()) -> Path:
+    """Write the tables of a report to ``report.md`` in the folder `out`.
+
+    `pictures` are files in the folder, as `save_figures` gives them, to be shown beside tables.
+    """
     path = _check.path("out", out) / "report.md"
+    content = tables(found, pictures)
     with replacing(path) as file:
-        file.write_text(tables(found), encoding="utf-8")
+        file.write_text(content, encoding="utf-8")
     return path
 
 
-def tables(found: Report) -> str:
-    """The tables of a report, as Markdown."""
+def tables(found: Report, pictures: Iterable[str | Path] = ()) -> str:
+    """The tables of a report, as Markdown, with pictures in the folder where it is to be."""
     check_report(found)
-    sections = (
-        _head,
-        _errors,
-        _norm_test,
-        _baselines,
-        _against_width,
-        _pairs,
-        _pursuit,
-        _alignment,
-        _components,
-        _failures,
-    )
-    return "\n".join(line for section in sections for line in section(found))
+    there: set[str] = {
+        _check.path("pictures", p).name for p in _check.sequence("pictures", pictures)
+    }
+    lines: list[str] = []
+    for section, names in _SECTIONS:
+        lines += section(found)
+        for name in names:
+            if f"{name}.png" in there:
+                lines += [f"![{CAPTIONS[name]}]({name}.png)", "", f"*{CAPTIONS[name]}*", ""]
+    return "\n".join(lines)
 
 
 def _head(found: Report) -> list[str]:
     about = found["about"]
-    return [
+    units = "rows" if about["contexts"] is None else f"{about['contexts']} contexts"
+    dropped = ""
+    if about.get("rows_dropped"):
+        dropped = f" {about['rows_dropped']} rows are left out: {', '.join(about['dropped'])}."
+    lines = [
         "# What the decoders leave unexplained",
         "",
         f"{about['rows']} activations of {about['columns']} coordinates, {about['rows_held_out']} "
-        "of them held out from the linear fits; all figures are of those. Brackets: standard "
-        "error in the last digits, over "
-        + ("rows." if about["contexts"] is None else f"{about['contexts']} contexts."),
+        f"of them held out from the linear fits.{dropped} Brackets: "
+        f"standard error in the last digits, by bootstrap over {units}.",
         "",
     ]
+    lines += [f"**Note.** {said}\n" for said in found.get("warnings", ())]
+    return lines
+
+
+def _symbols(found: Report) -> list[str]:
+    y = "x" if not found["about"].get("targets") else "y"
+    of = "" if y == "x" else ", y the targets"
+    return [
+        f"x is an activation{of}, x̂ its reconstruction, E = {y} − x̂ the error; the linear error "
+        "is the least-squares prediction of E from x, the nonlinear error the "
+        f"rest. FVU = Σ‖E‖²/Σ‖{y} − mean‖² is the fraction of variance unexplained, the nonlinear "
+        "FVU the same of the nonlinear error; R² of error is the part of Σ‖E − mean‖² that is "
+        f"linear in x, R² of ‖error‖² that of the squared norm. "
+        f"{_CONVENTIONS[found['about'].get('convention', 'centred')]} L0 is the mean number "
+        "of active latents, M the number of latents. A dash: not defined. The tests are those of "
+        "arXiv:2410.14670.",
+        "",
+    ]
+
+
+_CONVENTIONS = {
+    "centred": "Linear maps have an intercept. What they leave is the root of the product of what "
+    "they leave on the rows held out, which is too much, and on those fitted, too little.",
+    "paper": "Linear maps have no intercept, rows are held out whatever their context, and both "
+    "FVUs are of all rows, as in the scripts of the paper.",
+}
 
 
 def _errors(found: Report) -> list[str]:
     return [
         "## Errors",
         "",
-        *_table(
+        *_symbols(found),
+        *table(
             ("decoder", "width", "L0", "FVU", "nonlinear FVU", "R² of error", "R² of ‖error‖²"),
             (
                 (
                     r["name"],
-                    str(r["width"]),
-                    f"{r['l0']:.3g}",
-                    *(_with_error(r[score]) for score in ("fvu", "fvu_nl", "r2")),
-                    _with_error(r["norm_test"]["error"]),
+                    number(r["width"], "d"),
+                    number(r["l0"], ".3g"),
+                    *(with_error(r[score]) for score in ("fvu", "fvu_nl", "r2")),
+                    with_error(r["norm_test"]["error"]),
                 )
                 for r in found["saes"]
             ),
         ),
     ]
+
+
+def _other_rows(found: Report) -> list[str]:
+    records = [r for r in found["saes"] if "other_rows" in r]
+    if not records:
+        return []
+    return [
+        f"## The same, {found['about']['other_rows']}",
+        "",
+        *table(
+            ("decoder", "FVU", "nonlinear FVU", "R² of error"),
+            (
+                (
+                    r["name"],
+                    *(with_error(r["other_rows"][score]) for score in ("fvu", "fvu_nl", "r2")),
+                )
+                for r in records
+            ),
+        ),
+    ]
+
+
+def _latents(found: Report) -> list[str]:
+    records = [r for r in found["saes"] if r.get("density")]
+    if not records:
+        return []
+    return [
+        "## Latents",
+        "",
+        "Dead: not active in any row. The cosine is that of a latent's encoder and decoder, its "
+        "median over latents, with the 5 and 95 % quantiles.",
+        "",
+        *table(
+            ("decoder", "width", "L0", "dead", "active in over 10 % of rows", "cosine"),
+            (
+                (
+                    r["name"],
+                    number(r["width"], "d"),
+                    number(r["l0"], ".3g"),
+                    f"{100 * r['dead']:.1f} %",
+                    str(_frequent(r["density"])),
+                    _quantiles(r["cosines"]),
+                )
+                for r in records
+            ),
+        ),
+    ]
+
+
+def _frequent(density: Mapping[str, Any]) -> int:
+    starts = density["log10"][:-1]
+    return sum(n for at, n in zip(starts, density["latents"], strict=True) if at >= -1)
+
+
+def _quantiles(cosines: Mapping[str, float] | None) -> str:
+    if cosines is None:
+        return "–"
+    return f"{cosines['0.5']:.2f} ({cosines['0.05']:.2f} to {cosines['0.95']:.2f})"
 
 
 def _norm_test(found: Report) -> list[str]:
@@ -81,13 +172,13 @@ def _norm_test(found: Report) -> list[str]:
         "would have if it and the activation were Gaussian with their moments; the activation "
         f"would have {found['null']['x']:.3f}.",
         "",
-        *_table(
+        *table(
             ("decoder", *(p.replace("x_hat", "x̂") for p in PARTS), "error, Gaussian"),
             (
                 (
                     r["name"],
-                    *(_with_error(r["norm_test"][part]) for part in PARTS),
-                    f"{r['null']['gaussian']:.3f}",
+                    *(with_error(r["norm_test"][part]) for part in PARTS),
+                    number(r["null"]["gaussian"], ".3f"),
                 )
                 for r in found["saes"]
             ),
@@ -101,19 +192,17 @@ def _baselines(found: Report) -> list[str]:
     return [
         "## Baselines of the squared error norm, and shrinkage",
         "",
-        *_table(
-            ("decoder", "activation", *labels, "‖x̂‖/‖x‖", "cos(linear error, x)", "dead latents"),
+        "R² of ‖error‖² from the activation and from less; how much shorter reconstructions are.",
+        "",
+        *table(
+            ("decoder", "activation", *labels, "‖x̂‖/‖x‖", "cos(linear error, x)"),
             (
                 (
                     r["name"],
-                    _with_error(r["norm_test"]["error"]),
-                    *(
-                        _with_error(r["baselines"][b]) if b in r["baselines"] else ""
-                        for b in labels
-                    ),
+                    with_error(r["norm_test"]["error"]),
+                    *(with_error(r["baselines"].get(b)) for b in labels),
                     f"{r['shrinkage']['norm_ratio']:.4f}",
                     f"{r['shrinkage']['cosine']:.3f}",
-                    f"{100 * r['dead']:.1f} %",
                 )
                 for r in records
             ),
@@ -131,7 +220,15 @@ def _against_width(found: Report) -> list[str]:
         for group in groups
         for score, name in (("fvu", "FVU"), ("fvu_nl", "nonlinear FVU"))
     )
-    return ["## Against width", "", *_table(head, rows)]
+    return [
+        "## Against width",
+        "",
+        "One decoder of each width, of one architecture and about one L0 (the least and the "
+        "greatest in brackets). The law c + αM^β is fitted where there are four widths and the "
+        "score falls.",
+        "",
+        *table(head, rows),
+    ]
 
 
 def _law(group: str, name: str, score: Mapping[str, Any]) -> tuple[str, ...]:
@@ -154,14 +251,17 @@ def _pairs(found: Report) -> list[str]:
     return [
         "## Error norms of larger decoders from smaller ones, token by token",
         "",
-        *_table(
+        "R² of ‖E‖ of the wider decoder, row by row, on ‖E‖ of the narrower one (equation 5), and "
+        "on this and the norm of its nonlinear part (equation 10).",
+        "",
+        *table(
             ("decoders", "R² (5)", "R² with nonlinear norm (10)", "% less unexplained"),
             (
                 (
                     f"{p['group']}: {p['widths'][0]} → {p['widths'][1]}",
-                    _with_error(p["r2"]),
-                    _with_error(p["r2_both"]),
-                    _with_error(p["fvu_decrease_percent"], 2),
+                    with_error(p["r2"]),
+                    with_error(p["r2_both"]),
+                    with_error(p["fvu_decrease_percent"]),
                 )
                 for p in found["pairs"]
             ),
@@ -176,15 +276,15 @@ def _pursuit(found: Report) -> list[str]:
     return [
         "## Gradient pursuit in place of the encoder",
         "",
-        *_table(
+        *table(
             ("decoder", "L0", "FVU", "nonlinear FVU", "FVU changes by", "nonlinear by"),
             (
                 (
                     r["name"],
                     f"{r['pursuit']['l0']:.3g}",
-                    _with_error(r["pursuit"]["fvu"]),
-                    _with_error(r["pursuit"]["fvu_nl"]),
-                    *(_percent(r["pursuit"]["change"][s]) for s in ("fvu", "fvu_nl")),
+                    with_error(r["pursuit"]["fvu"]),
+                    with_error(r["pursuit"]["fvu_nl"]),
+                    *(percent(r["pursuit"]["change"][s]) for s in ("fvu", "fvu_nl")),
                 )
                 for r in records
             ),
@@ -199,13 +299,14 @@ def _alignment(found: Report) -> list[str]:
     return [
         "## Probe for the squared norm of x̂ − b against the latents",
         "",
-        *_table(
-            ("decoder", "R²", "correlation with mean", "with Cov(W², W)/Var W"),
+        *table(
+            ("decoder", "R²", "correlation with mean", "running means", "with Cov(W², W)/Var W"),
             (
                 (
                     r["name"],
-                    _with_error(r["alignment"]["r2"]),
+                    with_error(r["alignment"]["r2"]),
                     f"{r['alignment']['correlation_mean_active']:.3f}",
+                    number(r["alignment"].get("correlation_running"), ".3f"),
                     f"{r['alignment']['correlation_slope']:.3f}",
                 )
                 for r in records
@@ -219,32 +320,46 @@ def _components(found: Report) -> list[str]:
     for record in found["saes"]:
         if "components" in record:
             rows = (
-                (name, *(_with_error(parts[p]) for p in ("error", "linear", "nonlinear")))
+                (name, *(with_error(parts[p]) for p in ("error", "linear", "nonlinear")))
                 for name, parts in record["components"].items()
             )
             head = ("R² on", "error", "linear error", "nonlinear error")
-            lines += [f"## Components: {record['name']}", "", *_table(head, rows)]
+            lines += [f"## Components: {record['name']}", "", *table(head, rows)]
     return lines
 
 
 def _failures(found: Report) -> list[str]:
     if not found.get("failures"):
         return []
-    rows = ((one["name"], one["error"].replace("|", "\\|")) for one in found["failures"])
-    return ["## What failed", "", *_table(("", "error"), rows)]
+    rows = ((one["name"], one["error"]) for one in found["failures"])
+    return ["## What failed", "", *table(("", "error"), rows)]
 
 
-def _table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> list[str]:
-    lines = [head, ["---"] * len(head), *rows]
-    return [*("| " + " | ".join(line) + " |" for line in lines), ""]
+def _source(found: Report) -> list[str]:
+    about = found["about"]
+    shown = {k: v for k, v in about.items() if k not in _TOLD and v not in (None, [], "")}
+    rows = ((key.replace("_", " "), text(value)) for key, value in shown.items())
+    return ["## Where it comes from", "", *table(("", ""), rows)]
 
 
-def _with_error(found: Mapping[str, float], digits: int = 4) -> str:
-    """0.1234(5): the error is in units of the last digit."""
-    return f"{found['value']:.{digits}f}({found['se'] * 10**digits:.0f})"
+# Said elsewhere in the text.
+_TOLD = (
+    "rows", "columns", "contexts", "rows_dropped", "dropped", "other_rows",
+    "variance_of_farthest_rows", "targets",
+)  # fmt: skip
 
-
-def _percent(found: Mapping[str, float | None]) -> str:
-    if found["relative"] is None or found["se"] is None:
-        return "from 0"
-    return f"{100 * found['relative']:+.1f}({10 * 100 * found['se']:.0f}) %"
+_SECTIONS: tuple[tuple[Callable[[Report], list[str]], tuple[str, ...]], ...] = (
+    (_head, ()),
+    (_errors, ()),
+    (_other_rows, ()),
+    (_against_width, ("breakdown", "against_width", "contours")),
+    (_latents, ("density",)),
+    (_norm_test, ("norm_test",)),
+    (_baselines, ("baselines",)),
+    (_pairs, ("pairs", "tokens")),
+    (_pursuit, ("pursuit",)),
+    (_alignment, ("alignment",)),
+    (_components, ("components",)),
+    (_failures, ()),
+    (_source, ()),
+)

@@ -25,7 +25,7 @@ def pairs(
     known = {r["name"]: r for r in records}
     for group in groups:
         for one, two in combinations([known[name] for name in group["members"]], 2):
-            if one["width"] == two["width"]:
+            if one["width"] is None or two["width"] in (None, one["width"]):
                 continue
             name = f"{one['name']} → {two['name']}"
             try:
@@ -40,14 +40,21 @@ def pairs(
 def _pair(one: Record, two: Record, norms: Mapping[str, Norms], given: Given) -> dict[str, Any]:
     small, large = norms[one["name"]], norms[two["name"]]
     held = small["held_out"]
-    found = per_token(
+    widths = [one["width"], two["width"]]
+    found: dict[str, Any] = {"small": one["name"], "large": two["name"], "widths": widths}
+    if not np.any(large["error"][held]):
+        raise ValueError("the larger decoder leaves no error to predict")
+    if np.allclose(small["error"][held], large["error"][held], rtol=1e-6, atol=0):
+        # A decoder beside itself with latents that never fire: there is nothing left to improve.
+        exact = {"value": 1.0, "se": 0.0}
+        unknown = {"value": None, "se": None}
+        return found | {"r2": exact, "r2_both": exact, "fvu_decrease_percent": unknown}
+    both = per_token(
         small["error"][held], large["error"][held], small["nonlinear"][held], **given.options(held)
     )
-    return {
-        "small": one["name"],
-        "large": two["name"],
-        "widths": [one["width"], two["width"]],
-        "r2": r2(found.error),
-        "r2_both": r2(found.both),
-        "fvu_decrease_percent": {"value": found.fvu_decrease, "se": found.fvu_decrease_se},
+    decrease = {"value": both.fvu_decrease, "se": both.fvu_decrease_se}
+    return found | {
+        "r2": r2(both.error),
+        "r2_both": r2(both.both),
+        "fvu_decrease_percent": decrease,
     }

@@ -9,31 +9,40 @@ from typing import Any
 
 from ... import _check
 from ..._style import save
-from . import figures
+from . import figures, maps
 from .entries import check_report
 
 Panel = Callable[..., Any]
 
 _DPI = 90
-# All pictures that there may be of a report.
-PICTURES = (
-    "norm_test",
-    "baselines",
-    "breakdown",
-    "against_width",
-    "tokens",
-    "pairs",
-    "pursuit",
-    "alignment",
-    "components",
-)
+# All pictures that there may be of a report, and what they show.
+CAPTIONS = {
+    "norm_test": "R² of the squared norm of six vectors on the activation, a point for each "
+    "decoder.",
+    "baselines": "R² of the squared error norm from the activation and from less.",
+    "breakdown": "FVU against width: the nonlinear part, the linear part on top of it, and fits.",
+    "against_width": "Four scores against width, a line for decoders of about one L0.",
+    "contours": "Scores over width and L0; points are decoders.",
+    "density": "How often latents are active: part of all latents in each quarter of a decade.",
+    "tokens": "Norm of the error and of its parts along one context.",
+    "pairs": "Error norms of wider decoders predicted from narrower ones.",
+    "pursuit": "FVU and its nonlinear part with the encoder and with gradient pursuit.",
+    "alignment": "The probe for the squared norm of x̂ − b along each latent, against statistics "
+    "of the latent.",
+    "components": "R² of the error and of its parts on components of the model.",
+}
+PICTURES = tuple(CAPTIONS)
 
 
 def save_figures(found: Mapping[str, Any], out: str | Path) -> list[Path]:
     """Draw what a report holds as PNG files in the folder `out`; needs matplotlib."""
     check_report(found)
     out = _check.path("out", out)
-    return [_save(out / f"{name}.png", panels) for name, panels in _panels(found).items()]
+    wide = {"baselines": 0.3 * max(0, len(found["saes"]) - 12)}
+    return [
+        _save(out / f"{name}.png", panels, wide.get(name, 0.0))
+        for name, panels in _panels(found).items()
+    ]
 
 
 def _panels(found: Mapping[str, Any]) -> dict[str, list[Panel]]:
@@ -44,6 +53,19 @@ def _panels(found: Mapping[str, Any]) -> dict[str, list[Panel]]:
         "norm_test": [partial(figures.draw_norm_test, found)],
         "baselines": [partial(figures.draw_baselines, found["saes"])],
     }
+    if any(r.get("density") for r in found["saes"]):
+        plans["density"] = [partial(maps.draw_density, found)]
+    kinds = [
+        kind
+        for kind in sorted({r["architecture"] for r in found["saes"]})
+        if maps.mapped(found, kind)
+    ]
+    if kinds:
+        plans["contours"] = [
+            partial(maps.draw_contours, found, kind, quantity)
+            for kind in kinds
+            for quantity in ("norm", "r2", "fvu", "fvu_nl")
+        ]
     if groups:
         some = _middle(found, groups)
         plans["breakdown"] = [partial(figures.draw_breakdown, found, name) for name in groups]
@@ -61,8 +83,9 @@ def _panels(found: Mapping[str, Any]) -> dict[str, list[Panel]]:
             partial(figures.draw_pairs, found, some, quantity)
             for quantity in ("r2", "fvu_decrease_percent")
         ]
-    if any("pursuit" in r for r in found["saes"]):
-        plans["pursuit"] = [partial(figures.draw_pursuit, found)]
+    pursued = dict.fromkeys(r["group"] for r in found["saes"] if "pursuit" in r)
+    if pursued:
+        plans["pursuit"] = [partial(figures.draw_pursuit, found, group) for group in pursued]
     for key, draw in (
         ("alignment", figures.draw_alignment),
         ("components", figures.draw_components),
@@ -80,7 +103,7 @@ def _middle(found: Mapping[str, Any], groups: Sequence[str]) -> str:
     return best[len(best) // 2]
 
 
-def _save(path: Path, panels: Sequence[Panel]) -> Path:
+def _save(path: Path, panels: Sequence[Panel], wider: float) -> Path:
     columns = min(len(panels), 3 if len(panels) != 4 else 2)
     rows = -(-len(panels) // columns)
 
@@ -91,5 +114,5 @@ def _save(path: Path, panels: Sequence[Panel]) -> Path:
         for ax in axes[len(panels) :]:
             ax.remove()
 
-    save(path, draw, (1 + 4.6 * columns, 0.6 + 3.6 * rows), dpi=_DPI)
+    save(path, draw, (1 + 4.6 * columns + wider, 0.8 + 4 * rows), dpi=_DPI)
     return path

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import DTypeLike
 
 from ... import _check
-from . import gemma_scope, saelens, sparsify
+from . import dictionary_learning, gemma_scope, gemma_scope_2, saelens, sparsify
 from .files import Tensors, in_float64, weights_file
 from .sae import SAE
 
@@ -22,6 +22,8 @@ FORMATS: dict[str, Reader] = {
     saelens.WEIGHTS: saelens.read,
     sparsify.WEIGHTS: sparsify.read,
     gemma_scope.WEIGHTS: gemma_scope.read,
+    gemma_scope_2.WEIGHTS: gemma_scope_2.read,
+    dictionary_learning.WEIGHTS: dictionary_learning.read,
 }
 
 
@@ -37,13 +39,16 @@ def read_sae(
     Parameters
     ----------
     path : str or Path
-        A folder with `cfg.json` and `sae_weights.safetensors` (SAELens, any version), with
-        `cfg.json` and `sae.safetensors` (EleutherAI's sparsify), or with `params.npz` (Gemma
-        Scope); or an `.npz` file of the last kind.
+        A folder with `cfg.json` and `sae_weights.safetensors` (SAELens, any version, saved for
+        inference or while training), with `cfg.json` and `sae.safetensors` (EleutherAI's
+        sparsify), with `params.npz` (Gemma Scope), with `params.safetensors` (Gemma Scope 2), or
+        with `config.json` and `ae.pt` (dictionary_learning); or an `.npz` file of the third kind.
+        A safetensors file may be in shards, with an index beside them as Hugging Face writes it.
     input_scale : float, optional
         Number to multiply activations by before encoding; reconstructions are divided by it.  To
         be given for SAELens files with `normalize_activations` "expected_average_only_in", which
-        do not say it: √d_in over the mean norm of the activations, or 1 if they come scaled.
+        do not say it unless there is an `activation_scaler.json`: √d_in over the mean norm of the
+        activations, or 1 if they come scaled.
     dtype : float32 or float64, optional
         Of the arrays and the computation; by default float64 if the file has it, else float32.
     transcoder : bool, optional
@@ -62,7 +67,7 @@ def read_sae(
         those supported, a key is missing or unknown, a shape does not fit, or a value is not
         finite.  The message names file, key and value.
     ImportError
-        Without safetensors, if the format needs it.
+        Without safetensors or PyTorch, if the format needs it.
 
     Notes
     -----
@@ -71,11 +76,15 @@ def read_sae(
     `input_scale`, are folded into the weights in float64.  Gemma Scope subtracts no b_dec.
     SAELens' hook_z SAEs expect the heads side by side in a row.
 
-    A transcoder has `transcode` in sparsify's settings, or a `hook_name_out` of SAELens that is
-    not its `hook_name`; SAELens' own architectures of transcoders are not read.  Nothing in Gemma
-    Scope's files tells transcoders from SAEs: those in a folder with the name of DeepMind's
-    releases, such as gemma-scope-2b-pt-transcoders, are taken for transcoders, of others it has
-    to be said by `transcoder`.
+    BatchTopK, of SAELens' training or dictionary_learning, becomes JumpReLU with its threshold, as
+    those packages encode with it.  dictionary_learning's AutoEncoder is read with decoder rows of
+    norm 1, as its `from_pretrained` makes them.
+
+    A transcoder is told by `transcode` of sparsify, by SAELens' architectures of transcoders or a
+    `hook_name_out` that is not its `hook_name`, and by a skip connection, another point of output
+    or the folder of Gemma Scope 2.  Nothing in Gemma Scope's files tells transcoders from SAEs:
+    those in a folder with the name of DeepMind's releases, such as gemma-scope-2b-pt-transcoders,
+    are taken for transcoders, of others it has to be said by `transcoder`.
 
     Examples
     --------
@@ -110,6 +119,9 @@ def read_sae(
     tensors.finish()
     if transcoder is not None:
         parts["transcoder"] = transcoder
+    # A scale that is given goes before one in a file.
+    found = parts.pop("input_scale", None)
+    input_scale = found if input_scale is None else input_scale
     if input_scale is not None:
         parts |= _scaled(parts, input_scale, file)
     # SAE takes the dtype of w_enc.

@@ -53,8 +53,9 @@ class SAE(ShortRepr):
     w_enc : ndarray, shape (d_in, d_sae)
     b_enc : ndarray, shape (d_sae,)
         Bias of the encoder; of the magnitudes, b_mag, if gated.
-    w_dec : ndarray, shape (d_sae, d_in)
-    b_dec : ndarray, shape (d_in,)
+    w_dec : ndarray, shape (d_sae, d_out)
+        d_out is d_in but for transcoders.
+    b_dec : ndarray, shape (d_out,)
     threshold : ndarray, shape (d_sae,), if jumprelu
     k : int, if topk, abstopk or groupmax
     b_gate, r_mag : ndarray, shape (d_sae,), if gated
@@ -67,8 +68,10 @@ class SAE(ShortRepr):
         What the file says besides, such as the model and the layer.
     transcoder : bool
         Whether it predicts other activations than those it encodes, such as the output of an MLP
-        from its input.  Then `reconstruct` gives these predictions; what compares activations
-        with their reconstructions, such as `write_report`, refuses it.
+        from its input.  Then `reconstruct` gives these predictions; `write_report` takes it
+        with the activations it predicts.
+    w_skip : ndarray, shape (d_out, d_in), optional
+        Of transcoders: x @ w_skip.T is added to what is decoded.
 
     Raises
     ------
@@ -93,6 +96,7 @@ class SAE(ShortRepr):
     normalization: str = "none"
     metadata: Mapping[str, Any] = field(default_factory=dict, repr=False)
     transcoder: bool = False
+    w_skip: Floats | None = field(default=None, repr=False)
 
     def __post_init__(self) -> None:
         _check.choice("architecture", self.architecture, ARCHITECTURES)
@@ -111,6 +115,8 @@ class SAE(ShortRepr):
             "b_gate": self.architecture == "gated",
             "r_mag": self.architecture == "gated",
         }
+        if self.w_skip is not None and not self.transcoder:
+            raise ValueError("w_skip must be None of what is no transcoder, got an array")
         for name, need in needed.items():
             value = getattr(self, name)
             if (value is not None) != need:
@@ -125,7 +131,17 @@ class SAE(ShortRepr):
             raise ValueError(f"w_enc must have shape (d_in, d_sae), none of them 0, got {shape}")
         d_in, d_sae = shape
         dtype = np.float64 if given.kind == "f" and given.itemsize > 4 else np.float32
-        shapes = {"w_enc": shape, "b_enc": (d_sae,), "w_dec": (d_sae, d_in), "b_dec": (d_in,)}
+        d_out = d_in
+        if self.transcoder:
+            out = np.shape(self.w_dec)
+            d_out = out[1] if len(out) == 2 else d_in
+            if self.subtract_b_dec and d_out != d_in:
+                raise ValueError(
+                    f"subtract_b_dec must be False if b_dec has not {d_in} values, got {d_out}"
+                )
+        shapes = {"w_enc": shape, "b_enc": (d_sae,), "w_dec": (d_sae, d_out), "b_dec": (d_out,)}
+        if self.w_skip is not None:
+            shapes["w_skip"] = (d_out, d_in)
         shapes |= {n: (d_sae,) for n in ("threshold", "b_gate", "r_mag") if needed[n]}
         for name, expected in shapes.items():
             array = _checked(name, getattr(self, name), expected, dtype)
@@ -144,6 +160,11 @@ class SAE(ShortRepr):
     def d_in(self) -> int:
         """Length of the activations."""
         return int(self.w_enc.shape[0])
+
+    @property
+    def d_out(self) -> int:
+        """Length of what is decoded: d_in but for transcoders."""
+        return int(self.w_dec.shape[1])
 
     @property
     def d_sae(self) -> int:
@@ -165,20 +186,20 @@ class SAE(ShortRepr):
         """
         from scipy import sparse
 
-        parts = [sparse.csr_array(codes) for _, codes in self._blocks(x)]
-        return sparse.csr_array(sparse.vstack(parts, format="csr"))
+        parts = [_csr(values, active) for _, values, active in self._blocks(x)]
+        return parts[0] if len(parts) == 1 else sparse.csr_array(sparse.vstack(parts, format="csr"))
 
     def l0(self, x: Any) -> NDArray[np.int64]:
         """Number of non-zero codes of each row of `x`; see `encode`."""
         return np.concatenate(
-            [np.count_nonzero(codes, axis=1) for _, codes in self._blocks(x)]
+            [np.count_nonzero(active, axis=1) for _, _, active in self._blocks(x)]
         ).astype(np.int64)
 
     def decode(self, codes: Any, x: Any = None) -> Floats:
         """Reconstructions, shape (rows, d_in), from codes, sparse or dense, shape (rows, d_sae).
 
-        `x` is what was encoded.  It is needed if, and only if, rows are normalized: the
-        reconstruction is brought back to the mean and scale of its row.
+        `x` is what was encoded.  It is needed if, and only if, rows are normalized (the
+        reconstruction is brought back to the mean and scale of its row) or there is a `w_skip`.
         """
         from scipy import sparse
 
@@ -186,29 +207,29 @@ class SAE(ShortRepr):
             codes = _check.real("codes", codes)
         if codes.ndim != 2 or codes.shape[1] != self.d_sae:
             raise ValueError(f"codes must have shape (rows, {self.d_sae}), got {codes.shape}")
-        if (x is None) != (self.normalization == "none"):
+        if (x is None) != (self.normalization == "none" and self.w_skip is None):
             verb = "given" if x is None else "None"
             raise ValueError(
-                f"x must be {verb} to decode with normalization {self.normalization!r}, "
-                f"got {x!r:.60}"
+                f"x must be {verb} to decode with normalization {self.normalization!r}"
+                f"{'' if self.w_skip is None else ' and w_skip'}, got {x!r:.60}"
             )
         if x is None:
             return self._decode(codes)
         rows = self._rows(x)
         if rows.count != codes.shape[0]:
             raise ValueError(f"x must have {codes.shape[0]} rows like codes, got {rows.count}")
+        if self.w_skip is not None:
+            return self._decode(codes) + rows.all().astype(self.w_dec.dtype) @ self.w_skip.T
         mean, scale = self._statistics(rows.all(), 0)
         return self._decode(codes) * scale.astype(self.w_dec.dtype) + mean.astype(self.w_dec.dtype)
 
     def reconstruct(self, x: Any) -> Floats:
         """Reconstructions of the activations `x`, without keeping the codes of all of them."""
-        from scipy import sparse
-
-        whole = self.normalization == "none"
+        whole = self.normalization == "none" and self.w_skip is None
         return np.concatenate(
             [
-                self.decode(sparse.csr_array(codes), None if whole else block)
-                for block, codes in self._blocks(x)
+                self.decode(_csr(values, active), None if whole else block)
+                for block, values, active in self._blocks(x)
             ]
         )
 
@@ -218,19 +239,19 @@ class SAE(ShortRepr):
             raise ValueError(f"x must have {self.d_in} columns, got {rows.columns}")
         return rows
 
-    def _blocks(self, x: Any) -> Iterator[tuple[NDArray[Any], Floats]]:
-        """Blocks of rows of `x`, with their codes as dense matrices."""
+    def _blocks(self, x: Any) -> Iterator[tuple[NDArray[Any], Floats, NDArray[np.bool_]]]:
+        """Blocks of rows of `x`, with dense values, and where these are codes."""
         rows = self._rows(x)
         length = max(1, _BLOCK_VALUES // self.d_sae)
         for start in range(0, rows.count, length):
             block = rows.read(np.arange(start, min(start + length, rows.count)))
             with np.errstate(over="ignore", invalid="ignore"):
-                codes = self._encode(block, start)
-                finite = np.isfinite(codes.sum())
-            if not finite and not np.isfinite(codes).all():
-                row = start + int(np.argmin(np.isfinite(codes).all(axis=1)))
-                raise ValueError(f"x must be moderate, codes of row {row} overflow {codes.dtype}")
-            yield block, codes
+                values, active = self._encode(block, start)
+                finite = np.isfinite(values.sum())
+            if not finite and not np.isfinite(values).all():
+                row = start + int(np.argmin(np.isfinite(values).all(axis=1)))
+                raise ValueError(f"x must be moderate, codes of row {row} overflow {values.dtype}")
+            yield block, values, active
 
     def _statistics(
         self, block: NDArray[np.float64], start: int
@@ -246,7 +267,12 @@ class SAE(ShortRepr):
             )
         return np.zeros_like(norm), norm / np.sqrt(self.d_in)
 
-    def _encode(self, block: NDArray[Any], start: int) -> Floats:
+    def _encode(self, block: NDArray[Any], start: int) -> tuple[Floats, NDArray[np.bool_]]:
+        """Values, and where they are codes: all others are zero.
+
+        A comparison and no copy, as a matrix of all values takes longer to go through than many of
+        its products take.
+        """
         if self.normalization != "none":
             block = block.astype(np.float64)
             mean, scale = self._statistics(block, start)
@@ -257,22 +283,22 @@ class SAE(ShortRepr):
             z = z - self.b_dec
         pre = z @ self.w_enc
         if self.b_gate is not None and self.r_mag is not None:
-            magnitude = np.maximum(pre * np.exp(self.r_mag) + self.b_enc, 0)
-            return np.where(pre + self.b_gate > 0, magnitude, 0)
+            magnitude = pre * np.exp(self.r_mag) + self.b_enc
+            return magnitude, (pre + self.b_gate > 0) & (magnitude > 0)
         pre += self.b_enc
         if self.threshold is not None:
-            return np.where((pre > self.threshold) & (pre > 0), pre, 0)
-        if self.architecture != "abstopk":
-            np.maximum(pre, 0, out=pre)
+            return pre, pre > np.maximum(self.threshold, 0)
         if self.k is None:
-            return pre
+            return pre, pre > 0
+        if self.architecture == "abstopk":
+            return pre, _largest(np.abs(pre), self.k) & (pre != 0)
+        positive = np.maximum(pre, 0)
         if self.architecture == "groupmax":
-            groups = pre.reshape(len(pre), self.k, -1)
-            kept = np.zeros_like(groups)
-            first = groups.argmax(axis=2)[:, :, None]
-            np.put_along_axis(kept, first, np.take_along_axis(groups, first, axis=2), axis=2)
-            return kept.reshape(pre.shape)
-        return np.where(_largest(np.abs(pre), self.k), pre, 0)
+            groups = positive.reshape(len(pre), self.k, -1)
+            kept = np.zeros(groups.shape, bool)
+            np.put_along_axis(kept, groups.argmax(axis=2)[:, :, None], True, axis=2)
+            return pre, kept.reshape(pre.shape) & (pre > 0)
+        return pre, _largest(positive, self.k) & (pre > 0)
 
     def _decode(self, codes: Any) -> Floats:
         return np.asarray(codes.astype(self.w_dec.dtype) @ self.w_dec + self.b_dec)
@@ -283,7 +309,7 @@ def check_autoencoder(name: str, sae: SAE) -> None:
     if sae.transcoder:
         raise ValueError(
             f"{name} must be an autoencoder, got a transcoder: it predicts other activations than "
-            "it encodes, and there is no way to give these yet"
+            "it encodes"
         )
 
 
@@ -299,6 +325,16 @@ def _checked(name: str, value: Any, shape: tuple[int, ...], dtype: DTypeLike) ->
     if not finite.all():
         raise ValueError(f"{name} must be finite in {cast.dtype}, got {array[~finite][0]}")
     return cast
+
+
+def _csr(values: Floats, active: NDArray[np.bool_]) -> sparse.csr_array:
+    """The active values as a sparse matrix."""
+    from scipy import sparse
+
+    flat = np.flatnonzero(active)
+    latents = (flat % values.shape[1]).astype(np.int32)
+    ends = np.concatenate([[0], np.cumsum(np.count_nonzero(active, axis=1))])
+    return sparse.csr_array((values.ravel()[flat], latents, ends), shape=values.shape)
 
 
 def _largest(values: Floats, k: int) -> NDArray[np.bool_]:

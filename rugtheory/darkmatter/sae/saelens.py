@@ -15,6 +15,17 @@ ARCHITECTURES = ("standard", "jumprelu", "topk", "abstopk", "gated")
 # The layout that is written, and from which on it is so.
 LAYOUT = 6
 _EXPECTED = "expected_average_only_in"
+# Of saves while training, which encode with one threshold for all latents afterwards.
+_TRAINED = ("batchtopk", "matryoshka_batchtopk")
+# Architectures of transcoders, and what their codes are like.
+_TRANSCODERS = {
+    "transcoder": "standard",
+    "skip_transcoder": "standard",
+    "jumprelu_transcoder": "jumprelu",
+    "jumprelu_skip_transcoder": "jumprelu",
+}
+# Written beside the weights while training, with the factor that is not in them yet.
+_SCALER = "activation_scaler.json"
 
 
 def read(tensors: Tensors, input_scale: float | None) -> dict[str, Any]:
@@ -23,32 +34,36 @@ def read(tensors: Tensors, input_scale: float | None) -> dict[str, Any]:
     metadata = config.sub("metadata")
     old = _is_old(config, metadata)
     name = config.get("architecture", object, None)
-    if isinstance(name, str) and "transcoder" in name:
-        raise ValueError(
-            f"{config.path}: architecture must be that of an autoencoder, got {name!r}: it "
-            "predicts other activations than it encodes"
-        )
-    if old:
+    across = isinstance(name, str) and name in _TRANSCODERS
+    if across:
+        architecture, k = _TRANSCODERS[name], None
+    elif old:
         architecture, k = _old_architecture(config)
     else:
-        architecture = config.one_of("architecture", ARCHITECTURES)
+        architecture = config.one_of("architecture", (*ARCHITECTURES, *_TRAINED))
         k = config.get("k", int) if architecture in ("topk", "abstopk") else None
 
     parts = tensors.basis()
-    d_sae, d_in = parts["w_dec"].shape
+    (d_in, d_sae), d_out = parts["w_enc"].shape, parts["w_dec"].shape[1]
     config.match("d_in", d_in)
+    if across:
+        config.match("d_out", d_out)
     config.match("d_sae", d_sae)
     parts |= {
-        "architecture": architecture,
+        "architecture": "jumprelu" if architecture in _TRAINED else architecture,
         "k": k,
         "b_enc": tensors.take("b_mag" if architecture == "gated" else "b_enc", (d_sae,)),
-        "subtract_b_dec": config.get("apply_b_dec_to_input", bool, True),
-        "normalization": _normalization(config, input_scale),
-        "transcoder": _transcoder(config, metadata),
+        "subtract_b_dec": not across and config.get("apply_b_dec_to_input", bool, True),
+        "transcoder": across or _transcoder(config, metadata),
         "metadata": config.values if old else metadata.values,
     }
-    for name in {"jumprelu": ("threshold",), "gated": ("b_gate", "r_mag")}.get(architecture, ()):
-        parts[name] = tensors.take(name, (d_sae,))
+    parts |= _normalization(config, tensors, input_scale)
+    if across and "skip" in name:
+        parts["w_skip"] = tensors.take("W_skip", (d_out, d_in))
+    if architecture == "gated":
+        parts |= {key: tensors.take(key, (d_sae,)) for key in ("b_gate", "r_mag")}
+    elif parts["architecture"] == "jumprelu":
+        parts["threshold"] = _threshold(tensors, d_sae)
     if config.get("rescale_acts_by_decoder_norm", bool, False):
         parts |= _with_norms_folded(parts, config)
     for key in ("scaling_factor", "finetuning_scaling_factor"):
@@ -56,6 +71,16 @@ def read(tensors: Tensors, input_scale: float | None) -> dict[str, Any]:
             factor = _factor(key, d_sae, config, tensors)
             parts["w_dec"] = in_float64(parts["w_dec"]) * in_float64(factor)[:, None]
     return parts
+
+
+def _threshold(tensors: Tensors, d_sae: int) -> NDArray[np.floating[Any]]:
+    """Of each latent: as it is, as a logarithm, or one for all of them."""
+    if "log_threshold" in tensors.left:
+        return np.exp(in_float64(tensors.take("log_threshold", (d_sae,))))
+    if "topk_threshold" in tensors.left:
+        one = tensors.take("topk_threshold", ())
+        return np.full(d_sae, one)
+    return tensors.take("threshold", (d_sae,))
 
 
 def _is_old(config: Config, metadata: Config) -> bool:
@@ -71,7 +96,8 @@ def _is_old(config: Config, metadata: Config) -> bool:
 
 def _with_norms_folded(parts: dict[str, Any], config: Config) -> dict[str, Any]:
     """Arrays whose codes are in units of the norms of the decoder, as TopK compares them."""
-    if parts["architecture"] not in ("topk", "abstopk"):
+    trained = config.get("architecture", str, "") in _TRAINED
+    if parts["architecture"] not in ("topk", "abstopk") and not trained:
         raise ValueError(
             f"{config.path}: rescale_acts_by_decoder_norm must be false for architecture "
             f"{parts['architecture']}, got True"
@@ -120,14 +146,27 @@ def _old_architecture(config: Config) -> tuple[str, int | None]:
     return architecture, None
 
 
-def _normalization(config: Config, input_scale: float | None) -> str:
+def _normalization(config: Config, tensors: Tensors, input_scale: float | None) -> dict[str, Any]:
+    """The normalization of rows, and a scale of the input that is found in a file."""
     key = "normalize_activations"
     value = config.one_of(key, (*NORMALIZATIONS, _EXPECTED, True, False), "none")
-    if value in (True, _EXPECTED):
-        if input_scale is None:
+    if value not in (True, _EXPECTED):
+        return {"normalization": value or "none"}
+    found = {"normalization": "none"}
+    if input_scale is not None:
+        return found
+    scaler = tensors.path.with_name(_SCALER)
+    if scaler.is_file():
+        saved = read_config(tensors.path, _SCALER)
+        if saved.get("has_whitening", bool, False):
             raise ValueError(
-                f"{config.path}: {key} is {value!r}, by a factor that is not in the file; give it "
-                "as input_scale (1 if activations are scaled already)"
+                f"{scaler}: has_whitening must be false, got True; save the SAE after training, "
+                "when SAELens has folded it"
             )
-        return "none"
-    return value or "none"
+        scale = saved.get("scaling_factor", float, None)
+        if scale is not None:
+            return found | {"input_scale": scale}
+    raise ValueError(
+        f"{config.path}: {key} is {value!r}, by a factor that is not in the file; give it "
+        "as input_scale (1 if activations are scaled already)"
+    )

@@ -12,7 +12,6 @@ WEIGHTS = "sae.safetensors"
 def read(tensors: Tensors, input_scale: float | None) -> dict[str, Any]:
     """What an SAE is made of."""
     config = read_config(tensors.path)
-    config.one_of("skip_connection", (False,), False)
     w_dec = tensors.take("W_dec")
     d_sae, d_in = w_dec.shape
     config.match("d_in", d_in)
@@ -23,7 +22,13 @@ def read(tensors: Tensors, input_scale: float | None) -> dict[str, Any]:
     if config.get("signed", bool, False):
         config.one_of("activation", ("topk",), "topk")
         activation = "abstopk"
+    skip = config.get("skip_connection", bool, False)
+    if skip and not config.get("transcode", bool, False):
+        raise ValueError(
+            f"{config.path}: skip_connection must be false without transcode, got True"
+        )
     return {
+        "w_skip": tensors.take("W_skip", (d_in, d_in)) if skip else None,
         "architecture": activation,
         "k": config.get("k", int),
         "w_enc": tensors.take("encoder.weight", (d_sae, d_in)).T,

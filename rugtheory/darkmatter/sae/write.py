@@ -45,6 +45,13 @@ def write_sae(sae: SAE, folder: str | Path) -> None:
             f"architecture must be one of {', '.join(ARCHITECTURES)} to be written, "
             f"got {sae.architecture!r}"
         )
+    across = sae.w_skip is not None or sae.d_out != sae.d_in
+    if across and (sae.architecture not in ("standard", "jumprelu") or sae.subtract_b_dec):
+        raise ValueError(
+            "architecture must be standard or jumprelu of a transcoder with w_skip or d_out other "
+            f"than d_in to be written, and subtract_b_dec False, got {sae.architecture!r} and "
+            f"{sae.subtract_b_dec}"
+        )
     tensors = {
         "W_enc": sae.w_enc,
         "b_mag" if sae.architecture == "gated" else "b_enc": sae.b_enc,
@@ -53,6 +60,7 @@ def write_sae(sae: SAE, folder: str | Path) -> None:
         "threshold": sae.threshold,
         "b_gate": sae.b_gate,
         "r_mag": sae.r_mag,
+        "W_skip": sae.w_skip,
     }
     try:
         text = json.dumps(_settings(sae), indent=1)
@@ -75,8 +83,13 @@ def write_sae(sae: SAE, folder: str | Path) -> None:
 def _settings(sae: SAE) -> dict[str, Any]:
     """What is not an array, as SAELens calls it."""
     transcoder = {"transcode": sae.transcoder}
+    architecture = sae.architecture
+    if sae.w_skip is not None or sae.d_out != sae.d_in:
+        skip = "skip_" if sae.w_skip is not None else ""
+        jump = "jumprelu_" if architecture == "jumprelu" else ""
+        architecture = f"{jump}{skip}transcoder"
     return {
-        "architecture": sae.architecture,
+        "architecture": architecture,
         "d_in": sae.d_in,
         "d_sae": sae.d_sae,
         "dtype": str(sae.w_enc.dtype),
@@ -91,5 +104,6 @@ def _settings(sae: SAE) -> dict[str, Any]:
             "sae_lens_version": f"{LAYOUT}.0.0",
             "written_by": f"rugtheory {version('rugtheory')}",
         },
+        **({} if sae.d_out == sae.d_in else {"d_out": sae.d_out}),
         **({} if sae.k is None else {"k": sae.k, "rescale_acts_by_decoder_norm": False}),
     }
