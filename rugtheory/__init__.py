@@ -44,12 +44,14 @@ from .source.uniform import Uniform
 from .structure.antipodal import antipodal_rug
 from .structure.best import BestKnown, best_known
 from .structure.curves import loss_curves, save_curves, simulated_curves
+from .structure.frame import frame
 from .structure.graphs import GRAPHS, GraphCode, GraphOptimum, graph_code, graph_optimum
 from .structure.mixture import critical_ratio, mixture_loss, represented_fraction
 from .structure.precedence import PrecedenceCode, precedence_code, precedence_loss
 from .structure.rug import Rug, hadamard_rug
 from .structure.simulation import SimulatedLoss, simulate
 from .theory.bounds import cubic_sum, least_skewness, linear_loss, welch_sigma
+from .theory.capacity import capacity_bound
 from .theory.loss import LossGradient, LossParts, loss_gradient, loss_parts, reduced_loss
 from .theory.optimum import Optimum, optimum
 from .theory.pairs import AntipodalOptimum, antipodal_loss, antipodal_optimum, antipodal_sigma
@@ -130,6 +132,7 @@ __all__ = [
     "antipodal_rug",
     "antipodal_sigma",
     "best_known",
+    "capacity_bound",
     "critical_ratio",
     "cubic_sum",
     "darkmatter",
@@ -138,6 +141,7 @@ __all__ = [
     "exact_loss",
     "explain",
     "fit_features",
+    "frame",
     "frame_spectrum",
     "fwht",
     "geometric",

@@ -413,16 +413,20 @@ class TestStatistics:
         heard = x @ (matrix - np.diag(diagonal)).T.astype(np.longdouble)
         mean = p @ heard
         variance = (p @ (heard - mean) ** 2 + model.output_noise**2).astype(float)
-        own = (p @ (x - p @ x) ** 2).astype(float) * diagonal**2
+        own = x - p @ x
+        reading = heard - mean + own * diagonal
+        power = p @ own**2 * (p @ reading**2 + model.output_noise**2)
+        signal = (p @ (own * reading)) ** 2
         alive = ~found.dead
         near = {"rtol": 1e-9, "atol": 1e-13}
         assert np.allclose(found.variance[alive], (variance[alive] / diagonal[alive] ** 2), **near)
         assert np.allclose(found.mean[alive], (mean.astype(float)[alive] / diagonal[alive]), **near)
-        some = own + variance > 1e-12
-        assert np.allclose(found.capacity[some], own[some] / (own + variance)[some], **near)
+        some = power > 1e-24
+        capacity = np.divide(signal, power, out=0 * power, where=some).astype(float)
+        assert np.allclose(found.capacity[some], capacity[some], **near)
         assert np.all(np.isnan(found.variance[found.dead]))
+        assert found.capacity.sum() <= found.capacity_bound * (1 + 1e-9)
         if features.independent:
-            assert found.capacity.sum() <= model.n_dense * (1 + 1e-12)
             third = (p @ (heard - mean) ** 3).astype(float)
             skewness = (
                 third[alive]
