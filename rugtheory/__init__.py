@@ -50,6 +50,7 @@ from .structure.mixture import critical_ratio, mixture_loss, represented_fractio
 from .structure.precedence import PrecedenceCode, precedence_code, precedence_loss
 from .structure.rug import Rug, hadamard_rug
 from .structure.simulation import SimulatedLoss, simulate
+from .theory.allocation import Allocation, allocate
 from .theory.bounds import cubic_sum, least_skewness, linear_loss, welch_sigma
 from .theory.capacity import capacity_bound
 from .theory.loss import LossGradient, LossParts, loss_gradient, loss_parts, reduced_loss
@@ -76,6 +77,7 @@ __version__ = "0.2.0"
 
 __all__ = [
     "GRAPHS",
+    "Allocation",
     "Amplitude",
     "AntipodalChannel",
     "AntipodalOptimum",
@@ -127,6 +129,7 @@ __all__ = [
     "UnevenPairs",
     "Uniform",
     "Verdict",
+    "allocate",
     "antipodal_loss",
     "antipodal_optimum",
     "antipodal_rug",

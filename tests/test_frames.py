@@ -92,7 +92,7 @@ class TestFrame:
             assert found.sum() == pytest.approx(model.n_dense, rel=1e-12)
 
     def test_each_feature_has_its_best_decoder(self):
-        """The a, b and σ of a reading are those of the Gaussian optimum; dropped ones their mean."""
+        """A reading has the a, b and σ of the Gaussian optimum; a dropped feature its mean."""
         laws = (rt.Uniform(), rt.Exponential(), rt.Constant(), rt.Uniform())
         features = rt.Independent([0.3, 0.2, 0.1, 0.1], laws)
         model = rt.frame(features, [0.5, 0.2, 0.3, 0.0], seed=0)

@@ -61,6 +61,7 @@ X = np.random.default_rng(0).exponential(size=(24, 3))
 
 # What is called, with valid arguments.
 FUNCTIONS = {
+    rt.allocate: {"features": FEATURES, "n_dense": 2.0, "family": "gaussian"},
     rt.antipodal_loss: READING,
     rt.antipodal_optimum: GRID,
     rt.antipodal_rug: {"n_sparse": 8, "n_dense": 2} | SEED,
@@ -313,6 +314,7 @@ FUNCTION_ARGUMENTS = {"decoder", "progress", "checkpoint"}
 ORDINARY = {"fraction", "two", "three", "cube"}
 # Documented: where there is no such number.
 MAY_LACK = {"best_known": (".a", ".b"), "exact_loss": (".standard_error",), "least_skewness": ("",)}
+MAY_LACK["allocate"] = (".sigma",)
 MAY_LACK["fit_floor"] = (".floor_interval[0]", ".alpha_interval[1]", ".beta_interval[0]")
 
 
