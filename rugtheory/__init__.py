@@ -51,6 +51,12 @@ from .structure.precedence import PrecedenceCode, precedence_code, precedence_lo
 from .structure.rug import Rug, hadamard_rug
 from .structure.simulation import SimulatedLoss, simulate
 from .theory.allocation import Allocation, allocate
+from .theory.allocation_phases import AllocationPhases, allocation_phases
+from .theory.allocation_scaling import (
+    AllocationScaling,
+    allocation_scaling,
+    sparse_allocation_law,
+)
 from .theory.bounds import cubic_sum, least_skewness, linear_loss, welch_sigma
 from .theory.capacity import capacity_bound
 from .theory.loss import LossGradient, LossParts, loss_gradient, loss_parts, reduced_loss
@@ -78,6 +84,8 @@ __version__ = "0.2.0"
 __all__ = [
     "GRAPHS",
     "Allocation",
+    "AllocationPhases",
+    "AllocationScaling",
     "Amplitude",
     "AntipodalChannel",
     "AntipodalOptimum",
@@ -130,6 +138,8 @@ __all__ = [
     "Uniform",
     "Verdict",
     "allocate",
+    "allocation_phases",
+    "allocation_scaling",
     "antipodal_loss",
     "antipodal_optimum",
     "antipodal_rug",
@@ -171,6 +181,7 @@ __all__ = [
     "save_curves",
     "simulate",
     "simulated_curves",
+    "sparse_allocation_law",
     "sparse_constant_expansion",
     "sparse_constants",
     "sparse_law",

@@ -62,6 +62,8 @@ X = np.random.default_rng(0).exponential(size=(24, 3))
 # What is called, with valid arguments.
 FUNCTIONS = {
     rt.allocate: {"features": FEATURES, "n_dense": 2.0, "family": "gaussian"},
+    rt.allocation_phases: {"p": 0.1, "family": "gaussian"} | LAW,
+    rt.allocation_scaling: {"features": FEATURES, "n_dense": 2.0, "family": "gaussian"},
     rt.antipodal_loss: READING,
     rt.antipodal_optimum: GRID,
     rt.antipodal_rug: {"n_sparse": 8, "n_dense": 2} | SEED,
@@ -105,6 +107,7 @@ FUNCTIONS = {
     rt.simulated_curves: (
         {"curves": CURVES, "n_samples": 2, "n_sparse": 8, "checkpoint": None} | ROUND | LAW | SEED
     ),
+    rt.sparse_allocation_law: {"features": FEATURES, "n_dense": 2.0},
     rt.sparse_constant_expansion: {"p": 0.1},
     rt.sparse_constants: {"p": 0.1} | LAW,
     rt.sparse_law: GRID | {"kind": "relu", "order": 1},
@@ -260,7 +263,8 @@ CALLS["optimum at sigma"] = rt.optimum, {"p": 0.1, "ratio": None, "sigma": 0.3} 
 
 # Results of functions, not to be made by hand, and bases.
 NOT_CALLED = {
-    "Amplitude", "AntipodalOptimum", "BestKnown", "Channel", "DecoderOptimum", "ExactLoss",
+    "Allocation", "AllocationPhases", "AllocationScaling", "Amplitude",
+    "AntipodalOptimum", "BestKnown", "Channel", "DecoderOptimum", "ExactLoss",
     "Exponents", "Features", "FittedFeatures", "FrameSpectrum",
     "LossGradient", "LossParts", "Optimum", "Regime", "SimulatedLoss", "SparseConstants",
     "Statistics", "UnevenPairs", "Verdict", "GRAPHS", "GraphCode", "GraphOptimum",

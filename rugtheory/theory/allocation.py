@@ -17,7 +17,7 @@ some are and some are not, and of all others one at most lies on a chord at the 
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -42,6 +42,8 @@ _MANY = 1024
 # a grid of log p with this step.
 _ROWS, _SLOW_ROWS = 512, 40
 _STEP, _SLOW_STEP = 0.1, 0.4
+# The ends of a chord are moved so many times.
+_TURNS = 2
 
 
 @dataclass(frozen=True, eq=False)
@@ -129,18 +131,26 @@ def allocate(features: Features, n_dense: float, *, family: str = "gaussian") ->
     >>> print(f"{found.capacity.sum():.6f} {found.dropped.sum()} {found.loss:.6f}")
     20.000000 84 0.000466
     """
+    n_dense = float(_check.positive("n_dense", _check.scalar("n_dense", n_dense)))
+    classes, member = classes_of(features, family)
+    return _result(features, n_dense, classes, member, shares_of(classes, n_dense))
+
+
+def classes_of(features: Features, family: str, *, curves: bool = True) -> tuple[Classes, Indices]:
+    """Features in classes, and the class of each; -1 of those that nothing is lost or won by."""
     check_features(features)
     if not features.independent:
-        raise ValueError("features must be independent, for capacities to add up to n_dense")
+        raise ValueError(
+            "features must be independent, for capacities to add up to n_dense, "
+            f"got {features!r:.60}"
+        )
     for law in features.by_law:
         check_not_negative(law)
-    n_dense = float(_check.positive("n_dense", _check.scalar("n_dense", n_dense)))
     one = FAMILIES[_check.choice("family", family, tuple(FAMILIES))]
-    classes, member = _classes(features, one)
-    return _result(features, n_dense, classes, member, _shares(classes, n_dense))
+    return _classes(features, one, curves)
 
 
-def _shares(classes: Classes, n_dense: float) -> Shares:
+def shares_of(classes: Classes, n_dense: float) -> Shares:
     """The least loss, and how it comes about."""
     number, every = int(classes.count.sum()), np.arange(classes.p.size)
     if n_dense >= number:
@@ -186,8 +196,7 @@ def _with_free(shared: Shared, choice: Choice) -> tuple[Groups, Array, Array]:
     return groups, np.append(s, ALONE if c == 1 else own), np.append(capacity, c)
 
 
-def _classes(features: Features, family: Family) -> tuple[Classes, Indices]:
-    """Features in classes, and the class of each; -1 of those that nothing is lost or won by."""
+def _classes(features: Features, family: Family, curves: bool) -> tuple[Classes, Indices]:
     p, importance = features.on_probability, np.asarray(features.importance, float)
     law = np.empty(p.size, np.intp)
     for k, members in enumerate(features.by_law.values()):
@@ -204,7 +213,7 @@ def _classes(features: Features, family: Family) -> tuple[Classes, Indices]:
     laws = tuple(on_law(1.0, one)[1] for one in given)
     share_on = np.array([float(on_law(1.0, one)[0]) for one in given])
     law, p = law[first], p[first] * share_on[law[first]]
-    table, row = _table(family, laws, law, p)
+    table, row = _table(family, laws, law, p if curves else p[:0])
     count = np.bincount(member[matters], minlength=first.size)
     weight, variance, mean = importance[first], features.variance[first], features.mean[first]
     return Classes(family, laws, law, p, weight, variance, mean, count, table, row), member
@@ -234,14 +243,17 @@ def _table(
 def _dual(classes: Classes, n_dense: float, prices: Prices) -> tuple[float, float]:
     """The greatest dual value where features lie on a chord, from exact losses, and its price."""
     kind = np.array(prices.jumping[:1])
-    ends = []
+    price, ends = (prices.low + prices.high) / 2, []
     for x in (prices.low, prices.high):
         group = Groups(kind, classes.count[kind], best(classes, x).piece[kind])
-        s = places(classes, group, x).s
-        ends.append((classes.reading(kind, s).loss[0], classes.capacity(s)[0]))
+        ends.append(Shared(classes, group, price, places(classes, group, x).s))
     # The slope of the chord is stationary in the places of its ends.
-    slope = (ends[1][0] - ends[0][0]) / (ends[0][1] - ends[1][1])
-    price = float(np.log(slope * classes.importance[kind[0]]))
+    for _ in range(_TURNS):
+        loss = [float(classes.reading(kind, x.s).loss[0]) for x in ends]
+        capacity = [float(classes.capacity(x.s)[0]) for x in ends]
+        slope = (loss[1] - loss[0]) / (capacity[0] - capacity[1])
+        price = float(np.log(slope * classes.importance[kind[0]]))
+        ends = [exactly(replace(x, log_price=price)) for x in ends]
     value = np.full(classes.p.size, np.inf)
     for near in (prices.low, prices.high):
         # Of other classes the piece is the same.
@@ -249,8 +261,8 @@ def _dual(classes: Classes, n_dense: float, prices: Prices) -> tuple[float, floa
         groups = Groups(some, classes.count[some], best(classes, near).piece[some])
         start = Shared(classes, groups, price, places(classes, groups, price).s)
         s = exactly(start).s
-        loss = classes.reading(some, s).loss
-        cost = classes.importance[some] * loss + np.exp(price) * classes.capacity(s)
+        losses = classes.reading(some, s).loss
+        cost = classes.importance[some] * losses + np.exp(price) * classes.capacity(s)
         value[some] = np.minimum(value[some], cost)
     return float(classes.count @ value - np.exp(price) * n_dense), float(np.exp(price))
 

@@ -114,6 +114,6 @@ def _pairs(amplitude: Amplitude, p: Array, sigma: Array) -> tuple[Array, Array, 
 
 
 FAMILIES = {
-    "gaussian": Family("gaussian", 1.0, 128, 96),
+    "gaussian": Family("gaussian", 1.0, 224, 96),
     "pairs": Family("pairs", 2.0, 40, 32),
 }

@@ -126,7 +126,10 @@ class InterpolatedTable:
                     new = np.asarray(getattr(patch, name)(at, way))
                     if name == "loss":
                         new = np.exp(new) * self.variance[row[here]]
-                    values[here] = np.sqrt(np.maximum(new, 0.0)) if name == "s" else new
+                    if name == "s":
+                        # The first piece begins at s = 0, where its features are alone.
+                        new = np.sqrt(np.maximum(np.where((k == 0) & (way == 0), 0.0, new), 0.0))
+                    values[here] = new
         return found
 
 
