@@ -76,6 +76,9 @@ def _show_weights(model: Model, options: argparse.Namespace) -> None:
             print(f"  {name:30} {value:+.6g}")
         if verdict.rug is None:
             print(f"{verdict.family:32} {verdict.best:.6g}")
+            if verdict.dropped is not None:
+                print(f"{'features it drops':32} {verdict.dropped}")
+                print(f"{'of them alive in the model':32} {verdict.dropped_alive}")
         else:
             print(f"{'best known, ' + verdict.family:32} {verdict.best:.6g}")
             print(f"{'Gaussian rug':32} {verdict.rug:.6g}")
