@@ -47,12 +47,21 @@ from .structure.antipodal import antipodal_rug
 from .structure.best import BestKnown, best_known
 from .structure.curves import finite_curves, loss_curves, save_curves, simulated_curves
 from .structure.finite import FiniteRug, finite_rug
+from .structure.frame import frame
 from .structure.graphs import GRAPHS, GraphCode, GraphOptimum, graph_code, graph_optimum
 from .structure.mixture import critical_ratio, mixture_loss, represented_fraction
 from .structure.precedence import PrecedenceCode, precedence_code, precedence_loss
 from .structure.rug import Rug, hadamard_rug
 from .structure.simulation import SimulatedLoss, simulate
+from .theory.allocation import Allocation, allocate
+from .theory.allocation_phases import AllocationPhases, allocation_phases
+from .theory.allocation_scaling import (
+    AllocationScaling,
+    allocation_scaling,
+    sparse_allocation_law,
+)
 from .theory.bounds import cubic_sum, least_skewness, linear_loss, welch_sigma
+from .theory.capacity import capacity_bound
 from .theory.loss import LossGradient, LossParts, loss_gradient, loss_parts, reduced_loss
 from .theory.optimum import Optimum, optimum
 from .theory.pairs import AntipodalOptimum, antipodal_loss, antipodal_optimum, antipodal_sigma
@@ -77,6 +86,9 @@ __version__ = "0.2.0"
 
 __all__ = [
     "GRAPHS",
+    "Allocation",
+    "AllocationPhases",
+    "AllocationScaling",
     "Amplitude",
     "AntipodalChannel",
     "AntipodalOptimum",
@@ -131,11 +143,15 @@ __all__ = [
     "UnevenPairs",
     "Uniform",
     "Verdict",
+    "allocate",
+    "allocation_phases",
+    "allocation_scaling",
     "antipodal_loss",
     "antipodal_optimum",
     "antipodal_rug",
     "antipodal_sigma",
     "best_known",
+    "capacity_bound",
     "critical_ratio",
     "cubic_sum",
     "darkmatter",
@@ -147,6 +163,7 @@ __all__ = [
     "finite_curves",
     "finite_rug",
     "fit_features",
+    "frame",
     "frame_spectrum",
     "fwht",
     "geometric",
@@ -174,6 +191,7 @@ __all__ = [
     "save_curves",
     "simulate",
     "simulated_curves",
+    "sparse_allocation_law",
     "sparse_constant_expansion",
     "sparse_constants",
     "sparse_law",

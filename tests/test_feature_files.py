@@ -64,7 +64,7 @@ def test_command(tmp_path, monkeypatch, capsys):
     found = json.loads(capsys.readouterr().out)["verdict"]
     exact = rt.exact_loss(model, features)
     assert found["loss"] == pytest.approx(exact.mean, rel=1e-6)
-    assert found["rug"] is None and found["family"] == "own Gaussian channels"
+    assert found["rug"] is None and found["family"] == "allocation"
     with pytest.raises(SystemExit):
         main([*given, "--features", "features.toml", "--p", "0.1"])
     assert "not allowed with argument" in capsys.readouterr().err

@@ -413,16 +413,20 @@ class TestStatistics:
         heard = x @ (matrix - np.diag(diagonal)).T.astype(np.longdouble)
         mean = p @ heard
         variance = (p @ (heard - mean) ** 2 + model.output_noise**2).astype(float)
-        own = (p @ (x - p @ x) ** 2).astype(float) * diagonal**2
+        own = x - p @ x
+        reading = heard - mean + own * diagonal
+        power = p @ own**2 * (p @ reading**2 + model.output_noise**2)
+        signal = (p @ (own * reading)) ** 2
         alive = ~found.dead
         near = {"rtol": 1e-9, "atol": 1e-13}
         assert np.allclose(found.variance[alive], (variance[alive] / diagonal[alive] ** 2), **near)
         assert np.allclose(found.mean[alive], (mean.astype(float)[alive] / diagonal[alive]), **near)
-        some = own + variance > 1e-12
-        assert np.allclose(found.capacity[some], own[some] / (own + variance)[some], **near)
+        some = power > 1e-24
+        capacity = np.divide(signal, power, out=0 * power, where=some).astype(float)
+        assert np.allclose(found.capacity[some], capacity[some], **near)
         assert np.all(np.isnan(found.variance[found.dead]))
+        assert found.capacity.sum() <= found.capacity_bound * (1 + 1e-9)
         if features.independent:
-            assert found.capacity.sum() <= model.n_dense * (1 + 1e-12)
             third = (p @ (heard - mean) ** 3).astype(float)
             skewness = (
                 third[alive]
@@ -467,9 +471,44 @@ class TestStatistics:
         verdict, loss = rt.explain(model, features), rt.exact_loss(model, features)
         assert verdict.loss == pytest.approx(loss.mean, rel=1e-6)
         assert verdict.loss - sum(verdict.terms.values()) == pytest.approx(verdict.best, rel=1e-12)
-        assert list(verdict.terms) == ["own a and b", "non-Gaussian interference"]
+        first, rest = list(verdict.terms)[:2], list(verdict.terms)[2:]
+        assert first == ["own a and b", "non-Gaussian interference"]
         assert verdict.terms["own a and b"] >= -1e-7 * verdict.loss
-        assert verdict.rug is None and verdict.family == "own Gaussian channels"
+        assert verdict.rug is None
+        if features.independent:
+            assert rest == ["unused capacity", "shares of features alive", "dropped features"]
+            assert all(verdict.terms[name] >= -1e-9 * verdict.loss for name in rest)
+            best = rt.allocate(features, 3)
+            assert verdict.family == "allocation" and verdict.best == best.loss
+            assert verdict.dropped == best.dropped.sum() >= verdict.dropped_alive
+        else:
+            assert not rest and verdict.family == "own Gaussian channels"
+            assert verdict.dropped is verdict.dropped_alive is None
+
+    def test_explained_down_to_the_allocation(self):
+        """A frame of the best capacities has nothing to gain but by its shape."""
+        features = rt.Independent(np.full(40, 0.1), importance=rt.geometric(40, 0.95))
+        best = rt.allocate(features, 5)
+        assert 0 < best.dropped.sum() < 35
+        verdict = rt.explain(rt.frame(features, best.capacity), features, rows=6)
+        assert verdict.dead == verdict.dropped == best.dropped.sum()
+        assert verdict.dropped_alive == 0
+        for name in ("unused capacity", "shares of features alive", "dropped features"):
+            assert abs(verdict.terms[name]) < 1e-9 * best.loss, name
+
+    def test_explained_of_capacities_that_are_not_best(self):
+        """Equal shares use all capacity, and lose what the Gaussian rug of each loses."""
+        features = rt.Independent(rt.zipf(24, 0.3))
+        model = rt.frame(features, np.full(24, 0.25))
+        verdict = rt.explain(model, features, rows=6)
+        alike = np.mean(rt.optimum(features.p, 0.25).loss)
+        terms = verdict.terms
+        assert abs(terms["unused capacity"]) < 1e-9 * alike
+        assert terms["shares of features alive"] + terms["dropped features"] == pytest.approx(
+            alike - verdict.best, rel=1e-9
+        )
+        noisy = rt.Model(model.w_in, model.w_out, model.b, hidden_noise=0.05)
+        assert rt.explain(noisy, features, rows=6).terms["unused capacity"] > 0
 
     def test_has_no_meaning(self):
         model = rt.Model(np.ones((1, 2)))

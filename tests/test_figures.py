@@ -19,7 +19,7 @@ from rugtheory import figures
 from rugtheory._files import RECORD
 from rugtheory._style import styles
 from rugtheory.cli import main
-from rugtheory.figures import gallery, numbers
+from rugtheory.figures import allocation_numbers, gallery, numbers
 
 from .models import TRAINED, alike
 from .test_evidence import DATA
@@ -422,6 +422,9 @@ def path():
     )
 
 
+TWO_PANELS = ("draw_allocation_scaling", "draw_paths", "draw_scaling")
+
+
 def everything(sweep, phases, gain):
     """Each function with something to draw, on one or two Axes."""
     curves = rt.loss_curves([0.01, 0.1], [0.1, 0.25])
@@ -431,7 +434,13 @@ def everything(sweep, phases, gain):
     verdict = rt.Verdict(1.0, 0.0, 0.0, terms, 1.1, 0.9, "antipodal", 0, 8)
     theory = numbers.theory_beside([0.045], [0.25, 0.5])
     scaling = numbers.scaling_curves([0.01, 0.1], 0.5)
+    unequal = rt.Independent(rt.zipf(9, 0.2))
+    shares = allocation_numbers.allocation_phase_diagram([0.01, 0.1], [1.0, 1e3])
+    zipf = allocation_numbers.zipf_curves([1.5], [2, 4], n_sparse=9)
     return {
+        "draw_allocation": lambda ax: figures.draw_allocation(rt.allocate(unequal, 3), unequal, ax),
+        "draw_allocation_phases": lambda ax: figures.draw_allocation_phases(shares, ax),
+        "draw_allocation_scaling": lambda axes: figures.draw_allocation_scaling(zipf, axes),
         "draw_corner": lambda ax: figures.draw_corner(rug.matrix(), np.zeros(8), ax),
         "draw_curves": lambda ax: figures.draw_curves(curves, ax),
         "draw_dark_matter": lambda ax: figures.draw_dark_matter(
@@ -464,7 +473,7 @@ def test_only_the_axes_given_are_drawn_on(sweep, phases, gain):
     assert sorted(functions) == sorted(figures.__all__)
     settings = dict(matplotlib.rcParams)
     for name, draw in functions.items():
-        panels = 2 if name in ("draw_scaling", "draw_paths") else 1
+        panels = 2 if name in TWO_PANELS else 1
         figure = Figure()
         axes = figure.subplots(panels)
         artists = draw(axes)

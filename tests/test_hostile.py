@@ -65,11 +65,15 @@ X = np.random.default_rng(0).exponential(size=(24, 3))
 
 # What is called, with valid arguments.
 FUNCTIONS = {
+    rt.allocate: {"features": FEATURES, "n_dense": 2.0, "family": "gaussian"},
+    rt.allocation_phases: {"p": 0.1, "family": "gaussian"} | LAW,
+    rt.allocation_scaling: {"features": FEATURES, "n_dense": 2.0, "family": "gaussian"},
     rt.antipodal_loss: READING,
     rt.antipodal_optimum: GRID,
     rt.antipodal_rug: {"n_sparse": 8, "n_dense": 2} | SEED,
     rt.antipodal_sigma: GRID,
     rt.best_known: POINT | QUICK,
+    rt.capacity_bound: {"features": FEATURES, "n_dense": 2},
     rt.critical_ratio: {"p": 0.1} | QUICK,
     rt.cubic_sum: {"w": [[1.0, -0.5], [-0.5, 1.0]]},
     rt.decoder_loss: {"decoder": rt.ReLU(1.0, 0.0), "channel": CHANNEL, "source": SOURCE},
@@ -85,6 +89,7 @@ FUNCTIONS = {
     rt.geometric: {"n": 3, "factor": 0.9},
     rt.read_features: {"path": "features.toml"},
     rt.zipf: {"n": 3, "largest": 0.5, "alpha": 1.0},
+    rt.frame: {"features": FEATURES, "capacities": [1.0, 0.5, 0.5]} | SEED,
     rt.frame_spectrum: {"model": MODEL["model"]},
     rt.fwht: {"x": [1.0, 2.0], "axis": -1},
     rt.graph_code: {"name": "Gewirtz"},
@@ -127,6 +132,7 @@ FUNCTIONS = {
     rt.simulated_curves: (
         {"curves": CURVES, "n_samples": 2, "n_sparse": 8, "checkpoint": None} | ROUND | LAW | SEED
     ),
+    rt.sparse_allocation_law: {"features": FEATURES, "n_dense": 2.0},
     rt.sparse_constant_expansion: {"p": 0.1},
     rt.sparse_constants: {"p": 0.1} | LAW,
     rt.sparse_law: GRID | {"kind": "relu", "order": 1},
@@ -284,8 +290,9 @@ CALLS["optimum at sigma"] = rt.optimum, {"p": 0.1, "ratio": None, "sigma": 0.3} 
 
 # Results of functions, not to be made by hand, and bases.
 NOT_CALLED = {
-    "Amplitude", "AntipodalOptimum", "BestKnown", "Channel", "DecoderOptimum", "ExactGradient",
-    "ExactLoss", "Exponents", "Features", "FiniteRug", "FittedFeatures", "FrameSpectrum", "Minimum",
+    "Allocation", "AllocationPhases", "AllocationScaling", "Amplitude", "AntipodalOptimum",
+    "BestKnown", "Channel", "DecoderOptimum", "ExactGradient", "ExactLoss", "Exponents",
+    "Features", "FiniteRug", "FittedFeatures", "FrameSpectrum", "Minimum",
     "LossGradient", "LossParts", "Optimum", "Regime", "SimulatedLoss", "SparseConstants",
     "Statistics", "UnevenPairs", "Verdict", "GRAPHS", "GraphCode", "GraphOptimum",
     "PrecedenceCode",
@@ -338,6 +345,7 @@ FUNCTION_ARGUMENTS = {"callback", "decoder", "progress", "checkpoint", "detail"}
 ORDINARY = {"fraction", "two", "three", "cube"}
 # Documented: where there is no such number.
 MAY_LACK = {"best_known": (".a", ".b"), "exact_loss": (".standard_error",), "least_skewness": ("",)}
+MAY_LACK["allocate"] = (".sigma",)
 MAY_LACK["fit_floor"] = (".floor_interval[0]", ".alpha_interval[1]", ".beta_interval[0]")
 
 

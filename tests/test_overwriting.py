@@ -35,6 +35,7 @@ RUNS = {
         {"--figure": "decoders.png"},
     ),
     "rugtheory scaling": ("--points 2", {"--figure": "scaling.svg"}),
+    "rugtheory allocate": ("--zipf 1 --n-sparse 9 --n-dense 2", {"--figure": "allocation.png"}),
     "rugtheory figures": ("--only fig1_rug", {"--out": "out"}),
     "rugtheory rug": (
         "--n-sparse 8 --n-dense 2",

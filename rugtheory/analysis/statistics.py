@@ -16,6 +16,7 @@ from ..channel.row import RowChannel
 from ..model.model import Model, check_fit
 from ..source.features import Features
 from ..source.sparse import SparseSource
+from ..theory.capacity import capacity_bound, capacity_of
 from .columns import dead_features
 
 _BLOCK = 256
@@ -62,8 +63,10 @@ class Statistics(Result):
         |w_i|² / Σ_j (ŵ_i·w_j)² with w_i column i of W_in, the fraction of a dimension that the
         feature has (Elhage et al., Toy Models of Superposition, 2022); adds up to n_dense or less.
     capacity : ndarray
-        Var x_i/(Var x_i + Var ν_i), the part of a reading that is signal; of independent features
-        they add up to n_dense at most (Scherlis et al., arXiv:2210.01892).
+        Squared correlation of x_i and its reading, the part of the reading that is signal; of
+        independent features Var x_i/(Var x_i + Var ν_i) (Scherlis et al., arXiv:2210.01892).
+    capacity_bound : float
+        The most that capacities can add up to, see `capacity_bound`.
     welch_variance : float or None
         The bound on the average of `variance`, equation (6), for the features that are alive: those
         that are dead cannot lower it.  It is v (n_alive/n_dense - 1), 0 if n_alive ≤ n_dense, with
@@ -97,6 +100,7 @@ class Statistics(Result):
     partner: NDArray[np.int64]
     dimensionality: Array
     capacity: Array
+    capacity_bound: float
     welch_variance: float | None
     singular_values: Array
     asymmetry: float
@@ -109,7 +113,8 @@ class Statistics(Result):
         """The numbers that say most, over the features that are alive.
 
         "variance over Welch bound" is left out where there is no bound, or it is 0 with no more
-        features alive than hidden units, and "skewness mean" where features depend on each other.
+        features alive than hidden units, "skewness mean" where features depend on each other, and
+        "capacity used" where none varies.
         """
         alive = ~self.dead
         if not alive.any():
@@ -122,6 +127,7 @@ class Statistics(Result):
             return float(np.mean(x[alive]))
 
         bound, skewness = self.welch_variance, mean(self.skewness)
+        room = self.capacity_bound
         return {
             "n_sparse": self.n_sparse,
             "n_dense": self.n_dense,
@@ -140,7 +146,7 @@ class Statistics(Result):
             "sum of cubes mean": mean(self.cubes),
             "dimensionality mean": mean(self.dimensionality),
             "capacity mean": mean(self.capacity),
-            "capacity used": float(np.sum(self.capacity)) / self.n_dense,
+            **({"capacity used": float(np.sum(self.capacity)) / room} if room else {}),
             "asymmetry": self.asymmetry,
             "distance from projector": self.projector_distance,
             "distance from Gaussian, mean": float(np.mean(self.distances)),
@@ -207,7 +213,6 @@ def statistics(
     rank = int(np.sum(singular > _NO_RANK * singular[0]))
     lengths = np.einsum("ki,ki->i", w_in, w_in)
     overlaps = np.einsum("ki,ki->i", w_in, w_in @ w_in.T @ w_in)
-    own = features.variance * diagonal**2
     asymmetry = 1 - float(np.sum(inner * inner.T)) / total if total else 0.0
     return Statistics(
         n_sparse=n,
@@ -223,7 +228,8 @@ def statistics(
         cubes=sums.cubes / alive**3,
         partner=partner,
         dimensionality=_over(lengths**2, overlaps),
-        capacity=_over(own, heard + own),
+        capacity=capacity_of(diagonal, sums.shared, heard, features.variance),
+        capacity_bound=capacity_bound(features, model.n_dense),
         welch_variance=_welch_variance(features, model.n_dense, n - int(dead.sum())),
         singular_values=singular,
         asymmetry=float(np.sqrt(max(asymmetry, 0.0))),
@@ -251,6 +257,8 @@ class _Sums:
         Of W_ij.
     lyapunov : ndarray
         Σ (|W_ij| std x_j)³.
+    shared : ndarray
+        Covariance of Σ W_ij x_j and x_i.
     """
 
     mean: Array
@@ -259,6 +267,7 @@ class _Sums:
     squares: Array
     cubes: Array
     lyapunov: Array
+    shared: Array
 
 
 def _rows(
@@ -269,7 +278,7 @@ def _rows(
     mean, variance, deviation = features.mean, features.variance, np.sqrt(features.variance)
     third = _third_cumulants(features)
     covariance = None if features.independent else features.covariance
-    found = np.empty((6, n))
+    found = np.zeros((7, n))
     lowest, close = np.empty(n, np.int64), np.empty(n, bool)
     reads, written = np.sqrt(np.sum(w_out**2, axis=1)), np.sqrt(np.sum(w_in**2, axis=0))
     for start in range(0, n, _BLOCK):
@@ -278,8 +287,13 @@ def _rows(
         own = np.arange(block.stop - start)
         w[own, start + own] = 0
         squares, size = w * w, np.abs(w)
-        both = squares @ variance if covariance is None else np.sum((w @ covariance) * w, axis=1)
-        found[0, block], found[1, block] = w @ mean, both
+        if covariance is None:
+            found[1, block] = squares @ variance
+        else:
+            with_all = w @ covariance
+            found[1, block] = np.sum(with_all * w, axis=1)
+            found[6, block] = with_all[own, start + own]
+        found[0, block] = w @ mean
         found[2, block] = (squares * w) @ third
         found[3, block], found[4, block] = squares.sum(axis=1), np.sum(squares * w, axis=1)
         found[5, block] = (squares * size) @ deviation**3

@@ -14,9 +14,17 @@ the best known structure at the model's ratio r.  Angle brackets are means over 
       &+ [(1-f)v + f G(σ_W(r/f)) - L_{rug}] && \text{dropped features} \\
       &+ [L_{rug} - L_{best}] && \text{structure} .
 
-Features that are not identical have the first two steps only, down to the Gaussian losses
-⟨I_i G_i(σ_i)⟩ of all outputs, with p, amplitude and importance I of each: bounds and structures for
-them are those of identical features.
+Features that are not identical have their own p, amplitude and importance I in the first two steps.
+If they are independent, the rest of the way is that to the best allocation of capacity among
+Gaussian rugs.  Let t σ_i, t ≤ 1, have capacities that add up to n_dense, L_alive the loss of the
+best allocation to the features alive, with the others dropped, and L_best that to all.
+
+.. math::
+    ⟨I_i G_i(σ_i)⟩ &= L_{best} + [⟨I_i G_i(σ_i)⟩ - ⟨I_i G_i(tσ_i)⟩] && \text{unused capacity} \\
+      &+ [⟨I_i G_i(tσ_i)⟩ - L_{alive}] && \text{shares of features alive} \\
+      &+ [L_{alive} - L_{best}] && \text{dropped features} .
+
+If they depend on each other there are no more steps.
 """
 
 from __future__ import annotations
@@ -43,11 +51,12 @@ from .columns import dead_features, each_row
 from .exact import output_loss
 from .sampling import Sample, some_rows, whole
 from .statistics import interference_variance
+from .unequal import allocation_steps, gaussian_losses
 
 _RTOL = 1e-7
 # Of p: outputs that fire with less probability never fire.
 _SILENT = 1e-6
-GAUSSIAN = "own Gaussian channels"
+GAUSSIAN, ALLOCATION = "own Gaussian channels", "allocation"
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -65,19 +74,21 @@ class Verdict(Result):
         Bound on the error of the inversions in `loss`.
     terms : dict of str to float
         What to take from `loss` to arrive at `best`, in that order; ``loss - sum(terms) == best``
-        to rounding.  The keys are those of the formula in `rugtheory.analysis.verdict`:
-        "own a and b", "non-Gaussian interference", "spread between rows", "variance above the Welch
-        bound", "dropped features", "structure"; features that are not identical have the first two
-        only.  A positive term is loss that the model has above the next step, a negative one what
-        it does better.  Means over outputs are estimates for all, from the rows taken, but for the
-        Gaussian losses, which are of all.
+        to rounding.  The keys are those of the formula in `rugtheory.analysis.verdict`: "own a and
+        b", "non-Gaussian interference", then "spread between rows", "variance above the Welch
+        bound", "dropped features", "structure" of identical features, and "unused capacity",
+        "shares of features alive", "dropped features" of others that are independent.  A positive
+        term is loss that the model has above the next step, a negative one what it does better.
+        Means over outputs are estimates for all, from the rows taken, but for the Gaussian losses,
+        which are of all.
     rug : float or None
         Loss of the Gaussian rug at the model's ratio; None if features are not identical.
     best : float
         Loss of the best known structure there, of the family `family`; if features are not
-        identical, of Gaussian interference with the deviations that the model has.
+        identical, of the best allocation to Gaussian rugs, see `allocate`, and if they depend on
+        each other of Gaussian interference with the deviations that the model has.
     family : str
-        See `BestKnown`; "own Gaussian channels" if features are not identical.
+        See `BestKnown`; "allocation" or "own Gaussian channels" if features are not identical.
     dead : int
         Number of dead features, of which the diagonal is too small.
     rows : int
@@ -86,6 +97,9 @@ class Verdict(Result):
         Number of outputs, of features dead or alive, that never fire: the probability of a
         positive reading is 0, or by Chernoff's inequality below 1e-6 of `p`.  Such an output
         loses E x², and "own a and b" has what better a and b would save.
+    dropped, dropped_alive : int or None
+        Number of features that the best allocation drops, and how many of them are alive in the
+        model; None where there is no allocation.
     """
 
     loss: float
@@ -98,6 +112,8 @@ class Verdict(Result):
     dead: int
     rows: int
     silent: int = 0
+    dropped: int | None = None
+    dropped_alive: int | None = None
 
 
 def explain(
@@ -157,15 +173,18 @@ def explain(
     own, least, error = _losses(model, features, sample.rows, dead, progress)
     alive, weight = ~dead, features.importance
     sigma = _sigma(model, features)
-    gaussian = _gaussian_losses(sigma, features, dead)
+    gaussian = gaussian_losses(sigma, features, dead)
     importance = weight[sample.rows]
     terms = {"own a and b": float(sample.weights @ (importance * (own - least)))}
     reachable = sample.weights @ np.where(dead[sample.rows], 0.0, importance * least)
     terms["non-Gaussian interference"] = float(reachable - np.sum((weight * gaussian)[alive]) / n)
-    source = _identical(features)
-    if source is None:
-        rug, best = None, float(np.mean(weight * gaussian))
-        family = GAUSSIAN
+    source, rug, dropped = _identical(features), None, None
+    if source is None and features.independent:
+        rest, best, dropped = allocation_steps(model, features, sigma, gaussian, dead)
+        family = ALLOCATION
+        terms |= rest
+    elif source is None:
+        best, family = float(np.mean(weight * gaussian)), GAUSSIAN
     else:
         rest, rug, best, family = _steps(model, source, gaussian[alive], sigma[alive], alive)
         terms |= rest
@@ -180,6 +199,8 @@ def explain(
         dead=int(dead.sum()),
         rows=sample.rows.size,
         silent=_silent(model, features),
+        dropped=None if dropped is None else int(dropped.sum()),
+        dropped_alive=None if dropped is None else int(np.sum(dropped & alive)),
     )
 
 
@@ -228,16 +249,6 @@ def _sigma(model: Model, features: Features) -> Array:
     """Deviation of the interference of each output, per unit diagonal."""
     with np.errstate(divide="ignore", invalid="ignore"):
         return np.asarray(np.sqrt(interference_variance(model, features)) / model.diagonal)
-
-
-def _gaussian_losses(sigma: Array, features: Features, dead: NDArray[np.bool_]) -> Array:
-    """Least losses if the interference were Gaussian; of dead features their variance."""
-    loss, p = features.variance.copy(), features.on_probability
-    for law, members in features.by_law.items():
-        some = members[~dead[members]]
-        if some.size:
-            loss[some] = optimum(p[some], sigma=sigma[some], amplitude=law).loss
-    return loss
 
 
 def _identical(features: Features) -> SparseSource | None:

@@ -6,12 +6,12 @@ import argparse
 from collections.abc import Sequence
 
 from .. import __version__
-from . import curves, darkmatter, decoders, figures, optimum, rug, scaling, weights
+from . import allocate, curves, darkmatter, decoders, figures, optimum, rug, scaling, weights
 from .running import guarded
 from .shared import Parser
 
 # In the order of the help text; each has `add(commands)`.
-COMMANDS = (curves, optimum, decoders, scaling, figures, rug, weights, darkmatter)
+COMMANDS = (curves, optimum, decoders, scaling, allocate, figures, rug, weights, darkmatter)
 
 _CITATION = f"""\
 @article{{cowsik2024persian,
@@ -35,6 +35,7 @@ examples:
   rugtheory optimum --p 0.045 --ratio 0.25 --json
   rugtheory decoders --p 1e-6 1e-4 0.01 --ratio 0.5 --figure decoders.png
   rugtheory scaling --power 0.5 --figure scaling.png
+  rugtheory allocate --zipf 1.2 --n-sparse 100000 --n-dense 512 --figure allocation.png
   rugtheory figures --out figures --only phases decoders
   rugtheory weights model.safetensors --p 0.045 --figure weights.png
   rugtheory darkmatter acts.npy --sae saes/ --contexts contexts.npy --tokens tokens.npy

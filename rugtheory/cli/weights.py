@@ -93,6 +93,9 @@ def _show_weights(model: Model, options: argparse.Namespace) -> None:
             print(f"  {name:30} {value:+.6g}")
         if verdict.rug is None:
             print(f"{verdict.family:32} {verdict.best:.6g}")
+            if verdict.dropped is not None:
+                print(f"{'features it drops':32} {verdict.dropped}")
+                print(f"{'of them alive in the model':32} {verdict.dropped_alive}")
         else:
             _show_structures(model, features, verdict)
     if options.figure is not None:

@@ -1,5 +1,6 @@
 """Figures.  A function draws on the Axes it is given and returns the artists; it saves nothing."""
 
+from .allocation import draw_allocation, draw_allocation_phases, draw_allocation_scaling
 from .theory import (
     draw_curves,
     draw_dark_matter,
@@ -20,6 +21,9 @@ from .weights import (
 )
 
 __all__ = [
+    "draw_allocation",
+    "draw_allocation_phases",
+    "draw_allocation_scaling",
     "draw_corner",
     "draw_curves",
     "draw_dark_matter",

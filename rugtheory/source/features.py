@@ -171,8 +171,9 @@ class Features(ABC):
     @cached_property
     def _moments(self) -> tuple[Array, Array]:
         """E u and E u² of each feature."""
-        known = {law: (law.mean, law.second_moment) for law in set(self.amplitudes)}
-        first, second = np.array([known[law] for law in self.amplitudes]).T
+        first, second = np.empty((2, len(self)))
+        for law, members in self.by_law.items():
+            first[members], second[members] = law.mean, law.second_moment
         return first, second
 
     def sample(self, n: int, seed: int | np.random.Generator) -> Array:
@@ -217,10 +218,17 @@ class Features(ABC):
     @cached_property
     def by_law(self) -> dict[Amplitude, NDArray[np.intp]]:
         """The features of each amplitude law."""
-        found: dict[Amplitude, list[int]] = {}
-        for i, law in enumerate(self.amplitudes):
-            found.setdefault(law, []).append(i)
-        return {law: np.array(some) for law, some in found.items()}
+        laws = self.amplitudes
+        # Most are one object: only those that are not are compared.
+        _, first, which = np.unique(
+            np.fromiter(map(id, laws), np.int64, len(laws)), return_index=True, return_inverse=True
+        )
+        numbers: dict[Amplitude, int] = {}
+        number = np.empty(first.size, np.intp)
+        for k in np.argsort(first):
+            number[k] = numbers.setdefault(laws[first[k]], len(numbers))
+        every = number[which]
+        return {law: np.flatnonzero(every == k) for law, k in numbers.items()}
 
     def save(self, path: str | Path) -> None:
         """Write the law as the TOML that `read_features` reads; a file there is replaced.

@@ -183,8 +183,13 @@ class TestModels:
     @given(SEEDS)
     @settings(max_examples=5)
     def test_capacity(self, seed):
-        """Capacities of independent features add up to no more than the hidden units."""
+        """Capacities add up to no more than their bound, of independent features the units."""
         rng, model = drawn(seed, 0.1)
-        features = rt.Independent(rng.uniform(0.05, 0.9, model.n_sparse), DENSE[0])
+        p = rng.uniform(0.05, 0.9, model.n_sparse)
+        features = rt.Independent(p, DENSE[0])
         found = rt.statistics(model, features, rows=1)
         assert found.capacity.sum() <= model.n_dense * (1 + 1e-12)
+        assert found.capacity_bound == min(model.n_dense, model.n_sparse)
+        together = rt.Latent([p, p[::-1].copy()], [0.3, 0.7], DENSE[0])
+        found = rt.statistics(model, together, rows=1)
+        assert found.capacity.sum() <= found.capacity_bound * (1 + 1e-12)
