@@ -265,7 +265,10 @@ def _bracketed(amplitude: Amplitude, sigma: Array, p: Array) -> Array:
         state = _state(amplitude, t * sigma, sigma, p)
         return state.psi / np.where(state.scale > 0, state.scale, 1.0)
 
-    positive = np.array([psi(t, sigma, p) > 0 for t in grid])
+    def rising(_: Amplitude, *at: Array) -> tuple[Array, ...]:
+        return (psi(*at) > 0,)
+
+    positive = blockwise(rising, amplitude, grid, sigma, p)[0] > 0
     cell, point = np.nonzero(positive[:-1] & ~positive[1:])
     bracket = grid[cell, point], grid[cell + 1, point]
     root = np.empty(0)
