@@ -22,6 +22,7 @@ from rugtheory.cli import main
 from rugtheory.figures import gallery, numbers
 
 from .models import TRAINED, alike
+from .shared import once
 from .test_evidence import DATA
 
 # Least loss of the Gaussian rug at (p, ratio), by mpmath at 60 digits from the definition.
@@ -63,8 +64,11 @@ def run_of_all(tmp_path_factory):
 
     The map of phases has fewer p than that of a user: half the time of all figures.
     """
-    folder, said = tmp_path_factory.mktemp("figures"), io.StringIO()
-    found = {}
+    return once(tmp_path_factory, "figures", all_figures)
+
+
+def all_figures(folder):
+    found, said = {}, io.StringIO()
 
     def save(path, draw, *size):
         def drawn(figure):

@@ -265,10 +265,8 @@ def _bracketed(amplitude: Amplitude, sigma: Array, p: Array) -> Array:
         state = _state(amplitude, t * sigma, sigma, p)
         return state.psi / np.where(state.scale > 0, state.scale, 1.0)
 
-    def rising(_: Amplitude, *at: Array) -> tuple[Array, ...]:
-        return (psi(*at) > 0,)
-
-    positive = blockwise(rising, amplitude, grid, sigma, p)[0] > 0
+    scanned = blockwise(lambda _, *at: (psi(*at),), amplitude, grid, sigma, p)[0]
+    positive = scanned > 0
     cell, point = np.nonzero(positive[:-1] & ~positive[1:])
     bracket = grid[cell, point], grid[cell + 1, point]
     root = np.empty(0)
