@@ -44,7 +44,9 @@ def integral(name, function, breaks=()):
         if name not in WRITTEN_OUT:
             law = LAWS[name]
             ends = [*law.breakpoints(), *(x for x in breaks if law.start < x < law.end)]
-            return mp.quad(lambda u: function(u) * float(law.density(float(u))), sorted(ends), **rule)
+            return mp.quad(
+                lambda u: function(u) * float(law.density(float(u))), sorted(ends), **rule
+            )
         low, high, scale = mp.mpf(0.2), mp.mpf(1.5), mp.mpf(1.2)
         density, ends = {
             "uniform": (lambda u: mp.mpf(1), [0, 1]),
