@@ -17,6 +17,16 @@ and the signals it misses,
 .. math:: 1 + \tfrac{1-p}{p} E[n^2; n > t] + σ f\, [4 t G_2(-t) - t^2 G_1(-t) - 4 G_3(-t)] .
 
 G_n are the repeated Gaussian integrals of `rugtheory.numerics.rectified`.
+
+If amplitudes may be negative, that part loses all it has, E[x²; x < 0], as if it were off.  Then q
+is the probability that x > 0, m_k and κ are those of positive amplitudes, and
+
+.. math:: L = E[x^2; x<0] + p σ^2 [Λ + Λ_1 σ + O(σ^2)], \qquad
+    pΛ = \min_m\; q (1 + κ m^2) + 2 (1-p) G_2(m) .
+
+With a density :math:`f_-` below zero as well as :math:`f_+` above, those whose noise lifts them
+over the threshold add :math:`4 f_- G_3(m)` to Λ₁, and :math:`σ f_- [4 t G_2(t) + t^2 G_1(t) +
+4 G_3(t)]` to what a jump loses: the terms of :math:`f_+` at -m and -t, with the other sign.
 """
 
 from __future__ import annotations
@@ -32,7 +42,8 @@ from .._check import Array
 from .._value import ByValue
 from ..numerics.rectified import normal_density, ratios, signed_tails, tails
 from ..numerics.search import find_minimum, find_root
-from ..source.amplitude import Amplitude
+from ..source.amplitude import Amplitude, check_not_negative
+from ..source.sides import densities_at_zero, lost_power, sides
 from ..source.sparse import on_law
 from ..source.uniform import Uniform
 from .bounds import linear_loss, welch_sigma
@@ -49,7 +60,7 @@ _VARIANCE_WITHIN_ONE = 1 - 2 * float(normal_density(np.array(1.0))) / _WITHIN_ON
 
 @dataclass(frozen=True, eq=False)
 class SparseConstants(ByValue):
-    """L = p σ² (leading + next σ) for the ReLU decoder as σ → 0.
+    """L = p [lost + σ² (leading + next σ)] for the ReLU decoder as σ → 0.
 
     Attributes
     ----------
@@ -58,11 +69,14 @@ class SparseConstants(ByValue):
     leading, next : ndarray
         Λ and Λ₁.  For a constant amplitude there is no Λ₁, given as 0: the next term is of order
         σ times the root of log 1/σ.
+    lost : float
+        E u² of negative amplitudes, which no ReLU stores; 0 for a law on [0, ∞).
     """
 
     shift: Array
     leading: Array
     next: Array
+    lost: float = 0.0
 
 
 def sparse_constants(p: ArrayLike, *, amplitude: Amplitude = Uniform()) -> SparseConstants:
@@ -73,7 +87,8 @@ def sparse_constants(p: ArrayLike, *, amplitude: Amplitude = Uniform()) -> Spars
     p : array_like in (0, 1]
         Probability that a feature is on.
     amplitude : Amplitude
-        Law of a feature that is on.  Where its density at zero is infinite, so is -Λ₁.
+        Law of a feature that is on, of either sign.  Where its density above zero is infinite, so
+        is -Λ₁.
 
     Returns
     -------
@@ -95,20 +110,30 @@ def sparse_constants(p: ArrayLike, *, amplitude: Amplitude = Uniform()) -> Spars
     >>> print(f"{rt.sparse_constants(0.045).leading:.8f}")
     2.00737614
     """
-    p, amplitude = on_law(p, amplitude)
-    m1, m2 = amplitude.mean, amplitude.second_moment
-    kappa = amplitude.variance / m2
-    odds = (1 - p) / p
+    p, amplitude = on_law(p, amplitude, signed=True)
+    lost, share, m1, kappa = _stored(amplitude)
+    everywhere = np.ones_like(p)
     if kappa < 1e-15:
-        everywhere = np.ones_like(p)
-        return SparseConstants(np.inf * everywhere, everywhere, 0 * p)
+        return SparseConstants(np.inf * everywhere, share * everywhere, 0 * p, lost)
+    odds = (1 - p) / p / share
     m = _shift(odds, kappa)
     passed = 2 * odds * tails(m).g2
-    e = m1 * m / m2
+    e = (1 - kappa) * m / m1
+    below, above = densities_at_zero(amplitude)
     with np.errstate(invalid="ignore"):
-        boundary = 4 * amplitude.density_at_zero * signed_tails(-m).g3
-    next_order = 2 * e * (m * m + 1 + passed) - 2 * e * e * m1 * m - boundary
-    return SparseConstants(m, 1 + kappa * m * m + passed, next_order)
+        boundary = 4 * (above * signed_tails(-m).g3 - below * tails(m).g3)
+    next_order = share * 2 * e * (m * m + 1 + passed) - 2 * e * e * m1 * m * share - boundary
+    return SparseConstants(m, share * (1 + kappa * m * m + passed), next_order, lost)
+
+
+def _stored(amplitude: Amplitude) -> tuple[float, float, float, float]:
+    """E u² of what is negative; P, E u and Var u / E u² of what is positive."""
+    if amplitude.start >= 0:
+        return 0.0, 1.0, amplitude.mean, amplitude.variance / amplitude.second_moment
+    positive = sides(amplitude)[1]
+    share, m1, m2 = positive.share, positive.moment(1), positive.moment(2)
+    spread = float(positive.weights @ (positive.nodes - m1) ** 2)
+    return lost_power(amplitude), share, m1, spread / (share * m2) if share > 0 else 0.0
 
 
 def sparse_constant_expansion(p: ArrayLike) -> Array:
@@ -145,7 +170,8 @@ def sparse_law(
     Parameters
     ----------
     kind : "relu", "jumprelu", "gated", "topk", "selection", "oracle" or "bayes"
-        For "topk" as many features are kept as are on, k/n = p.
+        For "topk" as many features are kept as are on, k/n = p; not for amplitudes that may be
+        negative, where the largest readings are not those of features that are on.
     p : array_like in (0, 1]
     ratio : array_like in (0, 1]
     order : 0 or 1
@@ -174,24 +200,31 @@ def sparse_law(
     _check.choice("kind", kind, _KINDS)
     if kind in ("selection", "oracle", "bayes") and order > 0:
         raise ValueError(f"order must be 0 for {kind}, got {order}")
-    p, amplitude = on_law(p, amplitude)
+    p, amplitude = on_law(p, amplitude, signed=True)
+    if kind == "topk":
+        check_not_negative(amplitude, "for topk, which keeps the largest readings")
     p, sigma = np.broadcast_arrays(p, welch_sigma(p, ratio, amplitude=amplitude))
     if kind == "relu":
         constants = sparse_constants(p, amplitude=amplitude)
-        return np.asarray(p * sigma**2 * (constants.leading + order * constants.next * sigma))
-    if order == 0:
+        square = constants.leading + order * constants.next * sigma
+        return np.asarray(p * (constants.lost + sigma**2 * square))
+    if kind in ("selection", "oracle", "bayes"):
         return np.asarray(p * sigma**2)
+    lost, share, *_ = _stored(amplitude)
+    if order == 0:
+        return np.asarray(p * (lost + sigma**2 * share))
     t = (_topk_threshold if kind == "topk" else _jump_threshold)(p, sigma, amplitude)
-    return np.asarray(p * sigma**2 * _jump_constant(t, p, sigma, amplitude))
+    return np.asarray(p * (lost + sigma**2 * _jump_constant(t, p, sigma, amplitude)))
 
 
 def upper_bound(p: ArrayLike, ratio: ArrayLike, *, amplitude: Amplitude = Uniform()) -> Array:
-    """An upper bound on the least loss of the ReLU decoder: p σ² (3/2 + 2 log(1/p)).
+    """An upper bound on the least loss of the ReLU decoder: E[x²; x < 0] + p σ² (3/2 + 2 log(1/p)).
 
     It is (13) and (17) of arXiv:2410.12101 with their constants, for every p, ratio and amplitude
     law.  Take a = 1 and b = -mσ with m² = 2 log(1/p).  Absent features lose 2σ² G₂(m) <
     (σ²/2) exp(-m²/2) = pσ²/2 by (11); others at most E(ν - mσ)² = σ²(1 + m²), since rectifying
-    a reading brings it closer to a positive amplitude.
+    a reading brings it closer to a positive amplitude.  A negative one adds what noise passes of it
+    to what is lost anyway, less than one that is off.
 
     Parameters, errors and shapes are those of `welch_sigma`.
 
@@ -201,9 +234,9 @@ def upper_bound(p: ArrayLike, ratio: ArrayLike, *, amplitude: Amplitude = Unifor
     >>> bool(rt.optimum(0.01, 0.25).loss < rt.upper_bound(0.01, 0.25))
     True
     """
-    p, amplitude = on_law(p, amplitude)
+    p, amplitude = on_law(p, amplitude, signed=True)
     sigma = welch_sigma(p, ratio, amplitude=amplitude)
-    return np.asarray(p * sigma**2 * (1.5 - 2 * np.log(p)))
+    return np.asarray(p * (lost_power(amplitude) + sigma**2 * (1.5 - 2 * np.log(p))))
 
 
 def lower_bound(p: ArrayLike, ratio: ArrayLike) -> Array:
@@ -294,7 +327,7 @@ class Regime(ByValue):
     ----------
     name : ndarray of str
         "linear", where v(p)(1 - r) is within 10 % of the exact loss; "sparse", where
-        p σ²(Λ + Λ₁σ) is; or "crossover".  Where both are, the closer.
+        p [E(u²; u < 0) + σ²(Λ + Λ₁σ)] is; or "crossover".  Where both are, the closer.
     law : ndarray
         The value of the closer law.
     error : ndarray
@@ -350,24 +383,26 @@ def _shift(odds: Array, kappa: float) -> Array:
 
 
 def _jump_constant(t: Array, p: Array, sigma: Array, amplitude: Amplitude) -> Array:
-    if amplitude.density_at_zero == 0:
-        return np.ones_like(p)
-    g = signed_tails(-t)
-    missed = 4 * t * g.g2 - t * t * g.g1 - 4 * g.g3
-    above = tails(np.maximum(t, 0.0))
-    passed = np.where(t > 0, above.g0, 1 - tails(np.abs(t)).g0) + t * g.phi
-    return np.asarray(1 + (1 - p) / p * passed + sigma * amplitude.density_at_zero * missed)
+    below, above = densities_at_zero(amplitude)
+    share = _stored(amplitude)[1]
+    if below == above == 0:
+        return np.full(p.shape, share)
+    g, far = signed_tails(-t), signed_tails(t)
+    missed = above * (4 * t * g.g2 - t * t * g.g1 - 4 * g.g3)
+    lifted = below * (4 * t * far.g2 + t * t * far.g1 + 4 * far.g3)
+    passed = far.g0 + t * g.phi
+    return np.asarray(share + (1 - p) / p * passed + sigma * (missed + lifted))
 
 
 def _jump_threshold(p: Array, sigma: Array, amplitude: Amplitude) -> Array:
-    if amplitude.density_at_zero == 0:
+    if densities_at_zero(amplitude) == (0.0, 0.0):
         return np.full(p.shape, np.inf)  # no amplitude is so small that a high threshold misses it
     p, sigma = p[None], sigma[None]
 
     def constant(t: Array, p: Array, sigma: Array) -> Array:
         return _jump_constant(t, p, sigma, amplitude)
 
-    top = np.sqrt(2 * np.log(1 / p) + 2 * np.log1p(amplitude.mean / sigma)) + 3
+    top = np.sqrt(2 * np.log(1 / p) + 2 * np.log1p(amplitude.scale / sigma)) + 3
     grid = top * np.linspace(0, 1, 64).reshape(-1, *[1] * (p.ndim - 1))
     best = np.clip(np.argmin(constant(grid, p, sigma), axis=0), 1, len(grid) - 2)[None]
     bracket = tuple(np.take_along_axis(grid, best + k, axis=0) for k in (-1, 0, 1))

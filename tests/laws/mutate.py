@@ -60,7 +60,7 @@ MUTANTS = [
         "test_scalar.py::TestLoss",
     ),
     Mutant(
-        "stationarity in b of the optimum", "theory/optimum",
+        "stationarity in b of the optimum", "theory/stationary",
         "(sigma * sigma * passed + beta * h) * h - noise * hh",
         "(sigma * sigma * passed + beta * h) * h - 1.0001 * noise * hh",
         "test_scalar.py::TestOptimum",
@@ -83,7 +83,7 @@ MUTANTS = [
     ),
     Mutant(
         "Λ₁ without what lies below the threshold", "theory/scaling",
-        "- 2 * e * e * m1 * m - boundary", "- 2 * e * e * m1 * m",
+        "- 2 * e * e * m1 * m * share - boundary", "- 2 * e * e * m1 * m * share",
         "test_scalar.py::TestScaling",
     ),
     Mutant(
@@ -134,8 +134,8 @@ MUTANTS = [
     ),
     Mutant(
         "chord of dropped features", "structure/mixture",
-        "(1 - fraction) * variance + fraction * best.loss",
-        "(1 - fraction) * variance + best.loss",
+        "(1 - fraction) * dropped + fraction * best.loss",
+        "(1 - fraction) * dropped + best.loss",
         "test_decoders.py::TestStructures",
     ),
     Mutant(
