@@ -6,6 +6,7 @@ is public.
 
 import dataclasses
 import inspect
+import re
 
 import mpmath as mp
 import numpy as np
@@ -16,6 +17,7 @@ from scipy.stats import norm
 import rugtheory as rt
 from rugtheory import darkmatter as dm
 
+from .laws.domain import SIGNED
 from .strangers import copied_law
 from .test_hostile import CALLS
 
@@ -219,24 +221,25 @@ def alike(function, one, two):
         np.testing.assert_allclose(two[name], value, rel, rel * scale, err_msg=name)
 
 
-# Of samples, of moments, or with closed forms that hold for either sign.
-_SIGNED = {
-    "antipodal_loss", "antipodal_sigma", "linear_loss", "loss_gradient", "loss_parts",
-    "reduced_loss", "welch_sigma", "exact_loss", "statistics", "RowChannel", "RowChannel.of",
-    "Rug.sigma", "Rug.interference_mean", "Rug.skewness", "Rug.bias", "SparseSource",
-}  # fmt: skip
+# What rests on features that are not negative, and why.
+_SCREENING = "where a ReLU has to screen interference of one sign"
+_ONE_SIGN = dict.fromkeys(
+    ("antipodal_optimum", "best_known", "graph_optimum", "precedence_loss", "uneven_pairs"),
+    _SCREENING,
+) | {"explain": "to be explained", "rug_dark_matter": "for the closed form of what a rug leaves"}
 
 
+@pytest.mark.parametrize("law", SIGNED, ids=repr)
 @pytest.mark.parametrize("name", [call.id for call in taking_amplitude()])
-def test_amplitudes_of_either_sign(name):
-    """They are refused by name, or there is an answer."""
+def test_amplitudes_of_either_sign(name, law):
+    """They are refused by name and with a reason, or there is an answer."""
     function, arguments = CALLS[name]
-    if name not in _SIGNED:
-        refused = r"(amplitude|features) must not be negative .* got Uniform"
-        with pytest.raises(ValueError, match=refused):
-            called(function, arguments, 0.1, rt.Uniform(-1, 1))
+    if name in _ONE_SIGN:
+        refused = rf"(amplitude|features) must not be negative {_ONE_SIGN[name]}, got "
+        with pytest.raises(ValueError, match=refused + re.escape(repr(law))):
+            called(function, arguments, 0.1, law)
     else:
-        called(function, arguments, 0.1, rt.Uniform(-1, 1))
+        called(function, arguments, 0.1, law)
 
 
 # They take long for laws with a density.

@@ -19,7 +19,7 @@ from . import readings as _readings
 from .posterior import Posterior, discrete, ends, has_closed_form, mixed
 from .readings import Problems, Reader
 
-# Over the mean amplitude.  The square of the first times any p is still a number; readings have
+# Over the typical amplitude.  The square of the first times any p is still a number; readings have
 # digits around amplitudes for the second.
 NO_NOISE = 1e-100
 LEAST_NOISE = 1e-30
@@ -126,7 +126,7 @@ class Channel(ByValue, ABC):
         """E of(ν), each component non-negative."""
         amplitude, shape = source.amplitude, self._shape(source)
         sigma, p = (np.ravel(np.broadcast_to(x, shape)) for x in (self.sigma, source.p))
-        sigma = np.maximum(sigma, NO_NOISE * amplitude.mean)
+        sigma = np.maximum(sigma, NO_NOISE * amplitude.scale)
 
         def function(problem: Index, anchor: Array, offset: Array) -> tuple[Array, Array]:
             y = anchor + offset
@@ -167,7 +167,7 @@ def start_panels(
             breaks,
             float(sigma[k]),
             float(p[k]),
-            amplitude.mean,
+            amplitude.scale,
             turns=turns,
             extra=None if extra is None else extra[:, k],
         )

@@ -87,7 +87,7 @@ def discrete(amplitude: Amplitude) -> tuple[Array, Array] | None:
     if atoms is not None:
         return atoms
     # Nodes that resolve any kink without regard to where it is are all that there is.
-    kink, width = amplitude.mean * np.array([0.3, 0.9]), amplitude.mean * np.array([0.1, 0.03])
+    kink, width = amplitude.scale * np.array([0.3, 0.9]), amplitude.scale * np.array([0.1, 0.03])
     u, weights = np.broadcast_arrays(*amplitude.resolving(kink, width))
     u, weights = (np.broadcast_to(x, (len(x), 2)) for x in (u, weights))
     same = np.array_equal(u[:, 0], u[:, 1]) and np.array_equal(weights[:, 0], weights[:, 1])

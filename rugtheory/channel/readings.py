@@ -135,7 +135,7 @@ def panels(
     breaks: Array,
     sigma: float,
     p: float,
-    mean: float,
+    scale: float,
     *,
     turns: bool,
     extra: Array | None = None,
@@ -148,6 +148,8 @@ def panels(
         Readings around which densities change on the scale of σ, ascending.
     breaks, extra : arrays
         Readings that are to be ends of panels.
+    scale : float
+        Typical size of an amplitude.
     turns : bool
         Whether posteriors may turn between neighbouring anchors within σ²/Δ.
     """
@@ -156,11 +158,11 @@ def panels(
         anchors = anchors[np.unique(cells, return_index=True)[1]]
     # So far out there is no more than 1e-20 of p.
     tail = sigma * np.sqrt(92 - 2 * np.log(p))
-    low = anchors[0] - tail
+    low = min(float(anchors[0]), float(breaks.min(initial=anchors[0]))) - tail
     high = max(float(anchors[-1]), float(breaks.max(initial=anchors[-1]))) + tail
     # Where on and off are equally likely, some way up the flank of the noise at zero.
     with np.errstate(divide="ignore"):
-        rarity = np.log1p(-p) - np.log(p) + np.log(mean) - np.log(sigma) - 0.919
+        rarity = np.log1p(-p) - np.log(p) + np.log(scale) - np.log(sigma) - 0.919
     flank = np.sqrt(2 * max(float(rarity), 0.0))
     around = np.concatenate(
         [
@@ -499,6 +501,17 @@ def with_jump(above: Moments, below: Moments, theta: Array) -> Array:
     return np.asarray(_regress(above).rest + below.tt[1])
 
 
+def with_gate(mean: float) -> Callable[[Moments, Moments, Array], Array]:
+    """The same for values that are nowhere negative; infinite where the best ones are."""
+
+    def added(above: Moments, below: Moments, theta: Array) -> Array:
+        fit = _regress(above)
+        a, b = fit.line(mean)
+        return np.where(a * theta + b >= 0, fit.rest + below.tt[1], np.inf)
+
+    return added
+
+
 class _Ramp(NamedTuple):
     a: Array
     rest: Array
@@ -520,7 +533,10 @@ def ramp(above: Moments, theta: Array, mean: float) -> _Ramp:
     rest = power - slope * first
     form = (power[1] < power[0]).astype(np.intp)[None]
     slope, rest = (np.take_along_axis(x, form, axis=0)[0] for x in (slope, rest))
-    return _Ramp(np.where(form[0] == 0, 1 + slope, slope), np.maximum(rest, 0.0))
+    a, rest = np.where(form[0] == 0, 1 + slope, slope), np.maximum(rest, 0.0)
+    # A ReLU does not fall below zero, which is the best of it where M is negative on average.
+    falls = a < 0
+    return _Ramp(np.where(falls, 0.0, a), np.where(falls, power[1], rest))
 
 
 def integrated_loss(

@@ -19,7 +19,7 @@ from ..channel.pair import AntipodalChannel
 from ..channel.posterior import above
 from ..channel.readings import Fields
 from ..numerics.quadrature import Index
-from ..source.amplitude import Amplitude, check_not_negative
+from ..source.amplitude import Amplitude
 from ..source.expect import blockwise
 from ..source.sparse import SparseSource
 from ..theory.loss import reduced_loss
@@ -88,7 +88,6 @@ def decoder_loss(
     _check.function("decoder", decoder)
     _check.instance("channel", channel, Channel)
     _check.instance("source", source, SparseSource)
-    check_not_negative(source.amplitude)
     if type(decoder) is Linear:
         a, b = np.asarray(decoder.a), np.asarray(decoder.b)
         offset = b + a * (source.mean + channel.mean(source)) - source.mean
@@ -124,7 +123,7 @@ def _averaged_jump(
     a, b, theta, sigma, p = np.broadcast_arrays(
         decoder.a, decoder.b, decoder.threshold, channel.sigma, source.p
     )
-    sigma = np.maximum(sigma, NO_NOISE * source.amplitude.mean)
+    sigma = np.maximum(sigma, NO_NOISE * source.amplitude.scale)
 
     def at(amplitude: Amplitude, *x: Array) -> tuple[Array]:
         return (loss(amplitude, *x),)
@@ -187,7 +186,7 @@ def _piecewise_loss(decoder: Any, channel: Channel, source: SparseSource) -> Arr
     losses = [np.zeros(0)]
     for k in range(0, flat[0].size, BLOCK):
         a, b, theta, sigma, p = (x[k : k + BLOCK] for x in flat)
-        sigma = np.maximum(sigma, NO_NOISE * amplitude.mean)
+        sigma = np.maximum(sigma, NO_NOISE * amplitude.scale)
         with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
             extra = np.stack([theta, -b / a])
         start = start_panels(channel, amplitude, sigma, p, np.nan_to_num(extra, nan=0.0))

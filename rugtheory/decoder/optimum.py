@@ -14,7 +14,8 @@ bayes      E[x | y], the best of all functions of y
 In the limit of many features the k-th largest of n readings is the quantile of their law that k/n
 lie above, by the law of large numbers, so TopK is a threshold there.  With the best
 threshold, a JumpReLU either is a ReLU or jumps to 2E[x | y = θ] > 0 there, so the ReLU of a gate
-changes nothing: gated and jumprelu have the same optimum in a scalar channel.
+changes nothing: gated and jumprelu have the same optimum in a scalar channel.  Not so where
+amplitudes may be negative: a JumpReLU that passes all readings is linear, a gate is never negative.
 """
 
 from __future__ import annotations
@@ -94,7 +95,7 @@ def optimum_decoder(
     channel : "gaussian", "antipodal" or callable
         A function of p, ratio (arrays of one shape) and amplitude that returns the `Channel`.
     amplitude : Amplitude
-        Law of a feature that is on.
+        Law of a feature that is on, of either sign.
     keep : array_like in (0, 1], optional
         k/n of "topk"; p by default, as many as there are features on.
 
@@ -109,7 +110,7 @@ def optimum_decoder(
 
     Notes
     -----
-    Where σ is 0, at ratio 1 or for pairs at ratio ½, it counts as 1e-100 of the mean amplitude.
+    Where σ is 0, at ratio 1 or for pairs at ratio ½, it counts as 1e-100 of a typical amplitude.
 
     Worst relative errors of the losses measured for discrete laws, at 120 points in both channels,
     p from 1e-6 to 1 and σ from 0.03 to 3: 1e-14, of "bayes" and "oracle" against the trapezoidal
@@ -168,10 +169,14 @@ def _optima(
         antipodal = channel == "antipodal"
         sigma = (antipodal_sigma if antipodal else welch_sigma)(p, ratio, amplitude=amplitude)
         law = (AntipodalChannel if antipodal else GaussianChannel)(sigma)
-        if {"relu", "jumprelu", "gated"} & set(kinds):
+        # The search for pairs is one for features that are not negative.
+        known = not antipodal or amplitude.start >= 0
+        if known and {"relu", "jumprelu", "gated"} & set(kinds):
             best = (antipodal_optimum if antipodal else optimum)(p, ratio, amplitude=amplitude)
             with np.errstate(divide="ignore", invalid="ignore"):
                 bend = np.where(best.a == 0, np.nan, -best.b / best.a)
+            if amplitude.start < 0:  # a constant is below no reading
+                bend = np.where(best.a == 0, -40 * (amplitude.extent + best.sigma), bend)
             plain = _Found(sigma, best.loss, best.a, best.b, bend)
     sigma = np.asarray(law.sigma, float)
     try:
@@ -233,7 +238,7 @@ def _from_readings(
 ) -> dict[str, tuple[Array, Array, Array, Array]]:
     """Loss, a, b and threshold of each kind, on flat arrays."""
     clean = sigma == 0
-    sigma = np.maximum(sigma, NO_NOISE * amplitude.mean)
+    sigma = np.maximum(sigma, NO_NOISE * amplitude.scale)
     readings = Readings.of(
         problems_of(law, amplitude, sigma, p), start_panels(law, amplitude, sigma, p)
     )
@@ -246,24 +251,24 @@ def _from_readings(
         elif kind == "bayes":
             loss = readings.bayes
         elif kind == "relu":
-            a, b, loss = _best_relu(readings, amplitude.mean)
+            a, b, loss = _best_relu(readings, amplitude)
         elif kind == "topk":
             theta = readings.kept(keep)
             a, b, loss = readings.affine(every, theta)
+        elif kind == "gated" and amplitude.start < 0:
+            theta, a, b, loss = _best_gate(readings, amplitude)
         else:
-            refined, end = readings.best(_readings.with_jump)
-            first, second = readings.affine(every, refined), readings.affine(every, end)
-            pairs = zip((refined, *first), (end, *second), strict=True)
-            theta, a, b, loss = (np.where(first[2] <= second[2], *pair) for pair in pairs)
+            theta, a, b, loss = _best_jump(readings, _readings.with_jump)
         # Without noise nothing is lost to the little that stands for it.
         loss = np.where(clean & (loss <= p * (10 * sigma) ** 2), 0.0, loss)
         found[kind] = loss, a, b, theta
     return found
 
 
-def _best_relu(readings: Readings, mean: float) -> tuple[Array, Array, Array]:
+def _best_relu(readings: Readings, amplitude: Amplitude) -> tuple[Array, Array, Array]:
     """a, b and loss: the best of all bends, or the affine one if it bends below all readings."""
-    every = np.arange(readings.problems.p.size)
+    p, mean = readings.problems.p, amplitude.mean
+    every = np.arange(p.size)
 
     def added(above: _readings.Moments, below: _readings.Moments, theta: Array) -> Array:
         return np.asarray(_readings.ramp(above, theta, mean).rest + below.tt[1])
@@ -278,4 +283,33 @@ def _best_relu(readings: Readings, mean: float) -> tuple[Array, Array, Array]:
     straight = (slope > 0) & (slope * start + level >= 0) & (affine < loss)
     pairs = ((slope, a), (level, b), (affine, loss))
     a, b, loss = (np.where(straight, x, y) for x, y in pairs)
+    if amplitude.start < 0:
+        level = np.maximum(p * mean, 0.0)
+        constant = p * amplitude.second_moment - level**2
+        pairs = ((0 * a, a), (level, b), (constant, loss))
+        a, b, loss = (np.where(constant < loss, x, y) for x, y in pairs)
     return a, b, loss
+
+
+def _best_jump(
+    readings: Readings, added: Callable[[_readings.Moments, _readings.Moments, Array], Array]
+) -> tuple[Array, Array, Array, Array]:
+    """Threshold, a, b and loss: at the best threshold, or the best of the ends of panels."""
+    every = np.arange(readings.problems.p.size)
+    found = [(theta, *readings.affine(every, theta)) for theta in readings.best(added)]
+    first = found[0][3] <= found[1][3]
+    theta, a, b, loss = (np.where(first, *pair) for pair in zip(*found, strict=True))
+    return theta, a, b, loss
+
+
+def _best_gate(readings: Readings, amplitude: Amplitude) -> tuple[Array, Array, Array, Array]:
+    """The same of values that are not negative: a jump, or where that would be one down a ReLU."""
+    theta, a, b, loss = _best_jump(readings, _readings.with_gate(amplitude.mean))
+    loss = np.where(a * theta + b >= 0, loss, np.inf)
+    slope, level, least = _best_relu(readings, amplitude)
+    panels, every = readings.integral.panels, np.arange(theta.size)
+    lowest = panels[np.searchsorted(panels.problem, every)]
+    bend = np.divide(-level, slope, out=lowest.anchor + lowest.left, where=slope > 0)
+    pairs = ((bend, theta), (slope, a), (level, b), (least, loss))
+    theta, a, b, loss = (np.where(least <= loss, x, y) for x, y in pairs)
+    return theta, a, b, loss

@@ -31,7 +31,7 @@ from ..source.sparse import SparseSource, on_law
 from ..source.uniform import Uniform
 from ..theory.bounds import welch_sigma
 from ..theory.optimum import Optimum, optimum
-from ..theory.pairs import AntipodalOptimum, antipodal_optimum, rough_loss
+from ..theory.pairs import ONE_SIGN, AntipodalOptimum, antipodal_optimum, rough_loss
 from ..theory.uneven import uneven_pairs
 from . import precedence
 from .mixture import p_and_ratio
@@ -116,7 +116,7 @@ def best_known(p: ArrayLike, ratio: ArrayLike, *, amplitude: Amplitude = Uniform
     [0.75, 1.0, 1.0, 1.0]
     """
     given = _check.probability("p", p)
-    p, amplitude = on_law(p, amplitude, least=_check.LEAST_P)
+    p, amplitude = on_law(p, amplitude, least=_check.LEAST_P, positive=ONE_SIGN)
     p, ratio = p_and_ratio(p, ratio)
     loss, fraction, a, b = np.empty((4, p.size))
     family = np.empty(p.size, "U40")

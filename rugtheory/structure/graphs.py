@@ -39,7 +39,7 @@ from ..model.model import Model
 from ..source.amplitude import Amplitude
 from ..source.sparse import SparseSource, on_law
 from ..source.uniform import Uniform
-from ..theory.pairs import gaussian_fit
+from ..theory.pairs import ONE_SIGN, gaussian_fit
 
 _THETA = 2
 # n, k and 1 + g
@@ -269,7 +269,7 @@ def graph_optimum(p: ArrayLike, name: str, *, amplitude: Amplitude = Uniform()) 
     """
     _check.choice("name", name, GRAPHS)
     given = _check.probability("p", p)
-    p, amplitude = on_law(p, amplitude, least=_check.LEAST_P)
+    p, amplitude = on_law(p, amplitude, least=_check.LEAST_P, positive=ONE_SIGN)
     found = [_optimum(name, float(q), amplitude) for q in p.ravel()]
     a, b, lift, loss = np.array(found).reshape(-1, 4).T.reshape(4, *p.shape)
     return GraphOptimum(given, graph_ratio(name), a, b, lift, loss)

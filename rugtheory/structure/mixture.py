@@ -44,7 +44,7 @@ def critical_ratio(p: ArrayLike, *, amplitude: Amplitude = Uniform()) -> Array:
     >>> print(f"{rt.critical_ratio(0.045) / 0.045:.2f}")
     3.61
     """
-    p, amplitude = on_law(p, amplitude, least=_check.LEAST_P, signed=True)
+    p, amplitude = on_law(p, amplitude, least=_check.LEAST_P)
     q, where = np.unique(p, return_inverse=True)
     found = [_touching(q[k : k + _TOGETHER], amplitude) for k in range(0, q.size, _TOGETHER)]
     return np.asarray(np.concatenate([*found, []])[where].reshape(p.shape))

@@ -125,7 +125,7 @@ def optimum(
     1.2892146331 -0.4458339672 0.0048557981
     """
     given = _check.probability("p", p)
-    p, amplitude = on_law(p, amplitude, least=_check.LEAST_P, signed=True)
+    p, amplitude = on_law(p, amplitude, least=_check.LEAST_P)
     if (ratio is None) == (sigma is None):
         raise ValueError(
             f"exactly one of ratio and sigma must be given, got ratio={ratio!r}, sigma={sigma!r}"
@@ -172,7 +172,7 @@ def _one_sign(amplitude: Amplitude, sigma: Array, p: Array) -> tuple[Array, Arra
 
 def _either_sign(amplitude: Amplitude, sigma: Array, p: Array) -> tuple[Array, Array, Array]:
     """The same where amplitudes may be negative: of all roots the best, or a constant."""
-    quiet = sigma == 0
+    quiet = (sigma == 0) & (amplitude.end > 0)
     # Without noise what is positive is stored exactly.
     a = np.where(quiet, 1.0, 0.0)
     complement, b = 1 - a, np.where(quiet, 0.0, np.maximum(p * amplitude.mean, 0.0))

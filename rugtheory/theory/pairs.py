@@ -32,6 +32,8 @@ from ..source.uniform import Uniform
 from .loss import arguments, parts
 from .moments import off_moments, on_moments
 
+# Why pairs, graph codes and precedence codes have no optimum for amplitudes of either sign.
+ONE_SIGN = "where a ReLU has to screen interference of one sign"
 _BLOCK = 64
 # Evaluations that are held at a time: of thresholds, and of nodes of a feature without noise.
 _TOGETHER, _QUIET = 512, 2**18
@@ -149,7 +151,7 @@ def antipodal_optimum(
     0.0035841705
     """
     given = _check.probability("p", p)
-    p, amplitude = on_law(p, amplitude, least=_check.LEAST_P)
+    p, amplitude = on_law(p, amplitude, least=_check.LEAST_P, positive=ONE_SIGN)
     ratio = _check.probability("ratio", ratio)
     _check.broadcastable(p=p, ratio=ratio)
     given, p, ratio = np.broadcast_arrays(given, p, ratio)

@@ -110,7 +110,7 @@ def sparse_constants(p: ArrayLike, *, amplitude: Amplitude = Uniform()) -> Spars
     >>> print(f"{rt.sparse_constants(0.045).leading:.8f}")
     2.00737614
     """
-    p, amplitude = on_law(p, amplitude, signed=True)
+    p, amplitude = on_law(p, amplitude)
     lost, share, m1, kappa = _stored(amplitude)
     everywhere = np.ones_like(p)
     if kappa < 1e-15:
@@ -176,7 +176,8 @@ def sparse_law(
     ratio : array_like in (0, 1]
     order : 0 or 1
         Order in σ relative to the leading one.  At order 0 all kinds but "relu" lose p σ²; order 1
-        is there for "relu" and for those that jump, whose threshold depends on σ.
+        is there for "relu" and for those that jump, whose threshold depends on σ.  Of a law that
+        has a spread: where all amplitudes are one, those that jump lose less than any power of σ.
     amplitude : Amplitude
 
     Returns
@@ -200,7 +201,7 @@ def sparse_law(
     _check.choice("kind", kind, _KINDS)
     if kind in ("selection", "oracle", "bayes") and order > 0:
         raise ValueError(f"order must be 0 for {kind}, got {order}")
-    p, amplitude = on_law(p, amplitude, signed=True)
+    p, amplitude = on_law(p, amplitude)
     if kind == "topk":
         check_not_negative(amplitude, "for topk, which keeps the largest readings")
     p, sigma = np.broadcast_arrays(p, welch_sigma(p, ratio, amplitude=amplitude))
@@ -234,7 +235,7 @@ def upper_bound(p: ArrayLike, ratio: ArrayLike, *, amplitude: Amplitude = Unifor
     >>> bool(rt.optimum(0.01, 0.25).loss < rt.upper_bound(0.01, 0.25))
     True
     """
-    p, amplitude = on_law(p, amplitude, signed=True)
+    p, amplitude = on_law(p, amplitude)
     sigma = welch_sigma(p, ratio, amplitude=amplitude)
     return np.asarray(p * (lost_power(amplitude) + sigma**2 * (1.5 - 2 * np.log(p))))
 
