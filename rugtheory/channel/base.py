@@ -15,9 +15,10 @@ from .._value import ByValue
 from ..numerics.quadrature import Index, Panels, integrate
 from ..source.amplitude import Amplitude
 from ..source.sparse import SparseSource
-from . import readings as _readings
+from .fields import Problems, Reader
+from .panels import panels
 from .posterior import Posterior, discrete, ends, has_closed_form, mixed
-from .readings import Problems, Reader
+from .readings import RTOL
 
 # Over the typical amplitude.  The square of the first times any p is still a number; readings have
 # digits around amplitudes for the second.
@@ -134,7 +135,7 @@ class Channel(ByValue, ABC):
             return y[None][:0], density * of(y, problem)
 
         start = start_panels(self, amplitude, sigma, p)
-        value = integrate(function, start, sigma.size, rtol=_readings.RTOL).value
+        value = integrate(function, start, sigma.size, rtol=RTOL).value
         return value.reshape(-1, *shape)
 
     def _anchors(self, amplitude: Amplitude) -> Array:
@@ -162,7 +163,7 @@ def start_panels(
     # Posteriors turn sharply between atoms, of the feature or of its interference.
     turns = discrete(amplitude) is not None or type(channel)._reader is Channel._reader
     found = [
-        _readings.panels(
+        panels(
             anchors,
             breaks,
             float(sigma[k]),

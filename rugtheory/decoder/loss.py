@@ -12,12 +12,12 @@ from scipy import special
 
 from .. import _check
 from .._check import Array
-from ..channel import readings as _readings
 from ..channel.base import NO_NOISE, Channel, problems_of, start_panels
+from ..channel.fields import Fields
 from ..channel.gaussian import GaussianChannel
 from ..channel.pair import AntipodalChannel
 from ..channel.posterior import above
-from ..channel.readings import Fields
+from ..channel.readings import integrated_loss
 from ..numerics.quadrature import Index
 from ..source.amplitude import Amplitude
 from ..source.expect import blockwise
@@ -192,7 +192,7 @@ def _piecewise_loss(decoder: Any, channel: Channel, source: SparseSource) -> Arr
         start = start_panels(channel, amplitude, sigma, p, np.nan_to_num(extra, nan=0.0))
         pieces = _Piecewise(a, b, theta, rectified)
         problems = problems_of(channel, amplitude, sigma, p)
-        losses.append(_readings.integrated_loss(problems, start, pieces.value, pieces.missed)[0])
+        losses.append(integrated_loss(problems, start, pieces.value, pieces.missed)[0])
     return np.concatenate(losses).reshape(shape)
 
 
@@ -237,7 +237,7 @@ def _any_loss(
                 f"decoder must return one value a reading, got shape {found.shape} for {y.shape}"
             ) from None
 
-    loss, error = _readings.integrated_loss(
+    loss, error = integrated_loss(
         problems_of(channel, amplitude, sigma, p),
         start_panels(channel, amplitude, sigma, p, np.zeros((1, 1))),
         value,
