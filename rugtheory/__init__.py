@@ -56,14 +56,16 @@ from .theory.pairs import AntipodalOptimum, antipodal_loss, antipodal_optimum, a
 from .theory.scaling import (
     Exponents,
     Regime,
-    SparseConstants,
     local_exponents,
     lower_bound,
     regime,
+    upper_bound,
+)
+from .theory.sparse_law import (
+    SparseConstants,
     sparse_constant_expansion,
     sparse_constants,
     sparse_law,
-    upper_bound,
 )
 from .theory.uneven import UnevenPairs, uneven_pairs
 

@@ -20,6 +20,8 @@ from rugtheory._files import RECORD
 from rugtheory._style import styles
 from rugtheory.cli import main
 from rugtheory.figures import gallery, numbers
+from rugtheory.figures.picture import Given
+from rugtheory.figures.trained_pictures import read_trained
 
 from .models import TRAINED, alike
 from .shared import once
@@ -48,7 +50,7 @@ def ax():
 @pytest.fixture(scope="module")
 def sweep():
     """The models of two sizes, three seeds and one protocol."""
-    found = gallery.read_trained(DATA / "cpu.nc")
+    found = read_trained(DATA / "cpu.nc")
     return found.isel(point=found["n_sparse"].values <= 256)
 
 
@@ -485,7 +487,7 @@ def test_a_label_looks_the_same_everywhere_in_a_figure(run_of_all):
             assert len({(colour, dashes) for colour, _, dashes in some}) == 1, (name, label, some)
         colours = [min(some) for some in labels.values()]
         assert len(set(colours)) == len(colours), (name, labels)
-    sizes = np.unique(gallery.read_trained(DATA / "cpu.nc")["n_sparse"])
+    sizes = np.unique(read_trained(DATA / "cpu.nc")["n_sparse"])
     trained = {label for label in found["fig2_trained"] if label.startswith("trained")}
     assert trained == {rf"trained, $n_\mathrm{{sparse}}$ = {n}" for n in sizes}
 
@@ -495,7 +497,7 @@ def test_the_legend_of_trained_models_names_all_sizes(sweep):
     large = sweep.isel(point=sweep["n_sparse"].values == 256)
     both = xr.concat([large.assign(protocol=("point", ["paper"] * 48)), sweep], "point")
     figure = Figure()
-    gallery.TRAINED["fig2_trained"](gallery.Given(trained=both)).draw(figure)
+    gallery.TRAINED["fig2_trained"](Given(trained=both)).draw(figure)
     legends = [ax.get_legend() for ax in figure.axes if ax.get_legend() is not None]
     (texts,) = [[text.get_text() for text in legend.get_texts()] for legend in legends]
     assert sum(text.startswith("trained") for text in texts) == 2
@@ -589,7 +591,7 @@ class TestCommand:
     def test_sizes_that_only_some_protocols_have(self, tmp_path, sweep):
         other = sweep.isel(point=sweep["n_sparse"].values == 128)
         both = xr.concat([sweep, other.assign(protocol=("point", ["paper"] * 48))], "point")
-        picture = gallery.TRAINED["fig4_diagonal"](gallery.Given(trained=both))
+        picture = gallery.TRAINED["fig4_diagonal"](Given(trained=both))
         figure = Figure()
         picture.draw(figure)
         panels = [ax for ax in figure.axes if ax.images]

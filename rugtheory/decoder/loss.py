@@ -23,7 +23,8 @@ from ..source.amplitude import Amplitude
 from ..source.expect import blockwise
 from ..source.sparse import SparseSource
 from ..theory.loss import reduced_loss
-from ..theory.pairs import antipodal_loss, partner_nodes
+from ..theory.pairs import antipodal_loss
+from ..theory.partner import partner_nodes
 from .gated import Gated
 from .jumprelu import JumpReLU
 from .linear import Linear

@@ -39,7 +39,8 @@ from ..model.model import Model
 from ..source.amplitude import Amplitude
 from ..source.sparse import SparseSource, on_law
 from ..source.uniform import Uniform
-from ..theory.pairs import ONE_SIGN, gaussian_fit
+from ..theory.pairs import ONE_SIGN
+from ..theory.partner import gaussian_fit
 
 _THETA = 2
 # n, k and 1 + g

@@ -82,7 +82,7 @@ MUTANTS = [
         "test_scalar.py::TestSource",
     ),
     Mutant(
-        "Λ₁ without what lies below the threshold", "theory/scaling",
+        "Λ₁ without what lies below the threshold", "theory/sparse_law",
         "- 2 * e * e * m1 * m * share - boundary", "- 2 * e * e * m1 * m * share",
         "test_scalar.py::TestScaling",
     ),
@@ -92,7 +92,7 @@ MUTANTS = [
         "test_scalar.py::TestScaling",
     ),
     Mutant(
-        "partner that adds instead of screening", "theory/pairs",
+        "partner that adds instead of screening", "theory/partner",
         "at(b - a * coupling * u)", "at(b + a * coupling * u)",
         "test_decoders.py::TestPairs",
     ),
