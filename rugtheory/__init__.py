@@ -40,6 +40,7 @@ from .source.latent import Latent
 from .source.pattern import Every, On, OneOf
 from .source.patterned import Patterned
 from .source.sparse import SparseSource
+from .source.truncated_normal import TruncatedNormal
 from .source.uniform import Uniform
 from .structure.antipodal import antipodal_rug
 from .structure.best import BestKnown, best_known
@@ -124,6 +125,7 @@ __all__ = [
     "SparseSource",
     "Statistics",
     "Together",
+    "TruncatedNormal",
     "UnevenPairs",
     "Uniform",
     "Verdict",

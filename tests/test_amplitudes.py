@@ -28,6 +28,7 @@ PARAMETERS = {
     rt.Constant: [(0.7,)],
     rt.Exponential: [(0.5,)],
     rt.HalfNormal: [(1.2,)],
+    rt.TruncatedNormal: [(1.0, 0.5), (0.0, 1.2), (2.0, 0.05), (0.1, 3.0)],
     rt.Beta: [
         (2, 3), (0.5, 0.5), (0.1, 2), (1e-4, 1), (1.5, 2.5), (1, 100), (50, 50),
         (2, 1000), (200, 300), (1000.5, 1000.5), (3000, 1),
@@ -124,6 +125,10 @@ def definition(law, t):
             case rt.HalfNormal(s):
                 z = mp.mpf(s) * t
                 return mp.exp(z * z / 2) * mp.erfc(-z / mp.sqrt(2))
+            case rt.TruncatedNormal(c, s):
+                c, s = mp.mpf(c), mp.mpf(s)
+                above = [mp.erfc(-(c / s + x) / mp.sqrt(2)) for x in (s * t, 0)]
+                return mp.exp(c * t + (s * t) ** 2 / 2) * above[0] / above[1]
             case rt.Amplitude() if law.atoms() is None:
                 turns = np.linspace(law.start, law.end, int(abs(t)) // 5 + 2)
                 return by_density(law, lambda u: mp.exp(t * u), turns)
@@ -151,6 +156,10 @@ def excess(law, k):
             case rt.HalfNormal(s):
                 z = k / s
                 return 2 * mp.mpf(s) ** 2 * ((1 + z * z) * mp.ncdf(-z) - z * mp.npdf(z))
+            case rt.TruncatedNormal(c, s):
+                z, s = (k - mp.mpf(c)) / mp.mpf(s), mp.mpf(s)
+                moment = (1 + z * z) * mp.ncdf(-z) - z * mp.npdf(z)
+                return s * s * moment / mp.ncdf(mp.mpf(c) / s)
             case rt.Amplitude() if law.atoms() is None:
                 return by_density(law, lambda u: max(u - k, mp.mpf(0)) ** 2, [float(k)])
             case _:

@@ -18,6 +18,7 @@ LAWS = {
     "constant": rt.Constant(0.7),
     "exponential": rt.Exponential(0.5),
     "halfnormal": rt.HalfNormal(1.2),
+    "truncatednormal": rt.TruncatedNormal(1.0, 0.5),
     "beta": rt.Beta(2.0, 3.0),
     "arcsine": rt.Beta(0.5, 0.5),
     "atoms": rt.FromQuadrature([0.1, 0.5, 2.0], [1.0, 2.0, 1.0]),
@@ -57,6 +58,7 @@ def integral(name, function, breaks=()):
                 [0, 1, 3, 6, 10, 18],
             ),
             "beta": (lambda u: 12 * u * (1 - u) ** 2, [0, 1]),
+            "truncatednormal": (lambda u: 2 * mp.npdf(2 * u - 2) / mp.ncdf(2), [0, 1, 2, 4, 7]),
         }[name]
         inside = [mp.mpf(x) for x in breaks if ends[0] < x < ends[-1]]
         return mp.quad(lambda u: function(u) * density(u), sorted([*ends, *inside]), **rule)

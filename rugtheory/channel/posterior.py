@@ -11,7 +11,8 @@ For Uniform[0, w], with t = -y/σ the distance outside the nearer end, δ = w/σ
     G_{k-j}(t+δ)\Bigr] ,
 
 taken relative to φ(t) outside.  Inside, moments are taken around y instead.  The posteriors of
-Exponential and HalfNormal are normal laws cut off at zero, the case w = ∞.  Of another law with a
+Exponential, HalfNormal and
+TruncatedNormal are normal laws cut off at zero, the case w = ∞.  Of another law with a
 density, readings well inside a panel of the law are integrated in the noise, others by the nodes
 that the law places.
 """
@@ -31,6 +32,7 @@ from ..source.amplitude import Amplitude
 from ..source.density import Density
 from ..source.exponential import Exponential
 from ..source.half_normal import HalfNormal
+from ..source.truncated_normal import TruncatedNormal
 from ..source.uniform import Uniform
 
 # Intervals shorter than this many deviations are integrated by a Gauss-Legendre rule.
@@ -112,6 +114,7 @@ def _ends(amplitude: Amplitude) -> Array:
 
 @_ends.register(Exponential)
 @_ends.register(HalfNormal)
+@_ends.register(TruncatedNormal)
 def _(amplitude: Amplitude) -> Array:
     return np.zeros(1)
 
@@ -245,6 +248,19 @@ def _half_normal(law: HalfNormal, anchor: Array, offset: Array, sigma: Array) ->
     log_mass = np.where(t >= 0, log_mass - 0.5 * t * t, log_mass)
     shift = np.where(t >= 0, width * mean - y, width * lead - y * (sigma / wide) ** 2)
     density = np.log(2.0) + log_normal(y, wide) + log_mass
+    return Posterior(density, width * mean, width**2 * variance, shift)
+
+
+@_continuous.register(TruncatedNormal)
+def _truncated(law: TruncatedNormal, anchor: Array, offset: Array, sigma: Array) -> Posterior:
+    away, wide = (anchor - law.centre) + offset, np.hypot(sigma, law.spread)
+    width = sigma * (law.spread / wide)
+    moved = -away * (sigma / wide) ** 2  # of the centre, from the reading
+    t = -(anchor + offset + moved) / width
+    log_mass, mean, variance, lead = half_line(t)
+    log_mass = np.where(t >= 0, log_mass - 0.5 * t * t, log_mass)
+    shift = np.where(t >= 0, width * mean - (anchor + offset), width * lead + moved)
+    density = log_normal(away, wide) + log_mass - special.log_ndtr(law.centre / law.spread)
     return Posterior(density, width * mean, width**2 * variance, shift)
 
 
