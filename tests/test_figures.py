@@ -37,6 +37,13 @@ MPMATH = {
 }
 
 
+# A feature stored alone, a pair that shares a unit, and one that is not stored.
+SMALL = (
+    rt.Model([[1, 0, 0, 0], [0, 1, -1, 0]]),
+    rt.Independent([0.3, 0.2, 0.1, 0.05], rt.Constant(2.0), importance=[1, 1, 0.5, 0.1]),
+)
+
+
 def variance(p):
     """Of a feature: E x² = p/3, E x = p/2."""
     return p / 3 - p**2 / 4
@@ -397,6 +404,38 @@ class TestTrained:
         assert bound == pytest.approx(-third / (3 * variance(0.1)) ** 1.5, rel=1e-12)
 
 
+class TestFeatures:
+    """Of four features with amplitude 2: alone, an opposite pair, dropped."""
+
+    def test_losses(self, ax):
+        model, features = SMALL
+        *_, bars = figures.draw_losses(rt.exact_loss(model, features), features, ax)
+        p, shown = bars[0].get_data()
+        assert p.tolist() == [0.3, 0.2, 0.1, 0.05]
+        # Of a pair all is lost that is on with the other; 4p of what is not stored, v is 4p(1 - p).
+        both = 4 * 0.2 * 0.1
+        expected = [0, both / (4 * 0.16), both / (4 * 0.09), 1 / 0.95]
+        assert shown == pytest.approx(expected, abs=1e-9)
+        some = rt.exact_loss(model, features, rows=[3])
+        with pytest.raises(ValueError, match="at least 4, got 2"):
+            figures.draw_losses(some, rt.Identical(2, 0.1), ax)
+
+    def test_capacity(self, ax):
+        _, alive, dead = figures.draw_capacity(rt.statistics(*SMALL, rows=1), ax)
+        assert dead.get_xdata() == [0.05] and dead.get_ydata() == [0]
+        # v_i/(v_i + v_j): the pair shares one unit.
+        first, second = 0.16, 0.09
+        share = [1, first / (first + second), second / (first + second)]
+        assert alive.get_ydata() == pytest.approx(share)
+        assert ax.get_title().startswith("Capacity, 2 in all of 2")
+
+    def test_spectrum(self, ax):
+        image, *_ = figures.draw_spectrum(rt.frame_spectrum(SMALL[0]), ax)
+        # λ = 2 of the pair, 1 of what is alone.
+        assert np.allclose(image.get_array(), [[0, 1], [1, 0], [1, 0], [0, 0]])
+        assert [x.get_text() for x in ax.get_xticklabels()] == ["2", "1"]
+
+
 def path():
     return xr.Dataset(
         {
@@ -418,7 +457,11 @@ def everything(sweep, phases, gain):
     verdict = rt.Verdict(1.0, 0.0, 0.0, terms, 1.1, 0.9, "antipodal", 0, 8)
     theory = numbers.theory_beside([0.045], [0.25, 0.5])
     scaling = numbers.scaling_curves([0.01, 0.1], 0.5)
+    model, laws = SMALL
     return {
+        "draw_capacity": lambda ax: figures.draw_capacity(rt.statistics(*SMALL, rows=1), ax),
+        "draw_losses": lambda ax: figures.draw_losses(rt.exact_loss(*SMALL), laws, ax),
+        "draw_spectrum": lambda ax: figures.draw_spectrum(rt.frame_spectrum(model), ax),
         "draw_corner": lambda ax: figures.draw_corner(rug.matrix(), np.zeros(8), ax),
         "draw_curves": lambda ax: figures.draw_curves(curves, ax),
         "draw_dark_matter": lambda ax: figures.draw_dark_matter(

@@ -1,5 +1,6 @@
 """Figures.  A function draws on the Axes it is given and returns the artists; it saves nothing."""
 
+from .features import draw_capacity, draw_losses, draw_spectrum
 from .theory import (
     draw_curves,
     draw_dark_matter,
@@ -20,12 +21,14 @@ from .weights import (
 )
 
 __all__ = [
+    "draw_capacity",
     "draw_corner",
     "draw_curves",
     "draw_dark_matter",
     "draw_decoders",
     "draw_diagonal",
     "draw_grid",
+    "draw_losses",
     "draw_lyapunov",
     "draw_map",
     "draw_pairs",
@@ -34,6 +37,7 @@ __all__ = [
     "draw_row_law",
     "draw_rug",
     "draw_scaling",
+    "draw_spectrum",
     "draw_trained",
     "draw_waterfall",
 ]
