@@ -42,6 +42,7 @@ from .source.latent import Latent
 from .source.pattern import Every, On, OneOf
 from .source.patterned import Patterned
 from .source.sparse import SparseSource
+from .source.truncated_normal import TruncatedNormal
 from .source.uniform import Uniform
 from .structure.antipodal import antipodal_rug
 from .structure.best import BestKnown, best_known
@@ -68,14 +69,16 @@ from .theory.pairs import AntipodalOptimum, antipodal_loss, antipodal_optimum, a
 from .theory.scaling import (
     Exponents,
     Regime,
-    SparseConstants,
     local_exponents,
     lower_bound,
     regime,
+    upper_bound,
+)
+from .theory.sparse_law import (
+    SparseConstants,
     sparse_constant_expansion,
     sparse_constants,
     sparse_law,
-    upper_bound,
 )
 from .theory.uneven import UnevenPairs, uneven_pairs
 
@@ -140,6 +143,7 @@ __all__ = [
     "SparseSource",
     "Statistics",
     "Together",
+    "TruncatedNormal",
     "UnevenPairs",
     "Uniform",
     "Verdict",

@@ -20,8 +20,11 @@ from rugtheory._files import RECORD
 from rugtheory._style import styles
 from rugtheory.cli import main
 from rugtheory.figures import allocation_numbers, gallery, numbers
+from rugtheory.figures.picture import Given
+from rugtheory.figures.trained_pictures import read_trained
 
 from .models import TRAINED, alike
+from .shared import once
 from .test_evidence import DATA
 
 # Least loss of the Gaussian rug at (p, ratio), by mpmath at 60 digits from the definition.
@@ -32,6 +35,13 @@ MPMATH = {
     (0.05, 0.5): 0.0019033223240018511367,
     (0.5, 1e-4): 0.10415625,
 }
+
+
+# A feature stored alone, a pair that shares a unit, and one that is not stored.
+SMALL = (
+    rt.Model([[1, 0, 0, 0], [0, 1, -1, 0]]),
+    rt.Independent([0.3, 0.2, 0.1, 0.05], rt.Constant(2.0), importance=[1, 1, 0.5, 0.1]),
+)
 
 
 def variance(p):
@@ -47,7 +57,7 @@ def ax():
 @pytest.fixture(scope="module")
 def sweep():
     """The models of two sizes, three seeds and one protocol."""
-    found = gallery.read_trained(DATA / "cpu.nc")
+    found = read_trained(DATA / "cpu.nc")
     return found.isel(point=found["n_sparse"].values <= 256)
 
 
@@ -63,8 +73,11 @@ def run_of_all(tmp_path_factory):
 
     The map of phases has fewer p than that of a user: half the time of all figures.
     """
-    folder, said = tmp_path_factory.mktemp("figures"), io.StringIO()
-    found = {}
+    return once(tmp_path_factory, "figures", all_figures)
+
+
+def all_figures(folder):
+    found, said = {}, io.StringIO()
 
     def save(path, draw, *size):
         def drawn(figure):
@@ -410,6 +423,38 @@ class TestTrained:
         assert bound == pytest.approx(-third / (3 * variance(0.1)) ** 1.5, rel=1e-12)
 
 
+class TestFeatures:
+    """Of four features with amplitude 2: alone, an opposite pair, dropped."""
+
+    def test_losses(self, ax):
+        model, features = SMALL
+        *_, bars = figures.draw_losses(rt.exact_loss(model, features), features, ax)
+        p, shown = bars[0].get_data()
+        assert p.tolist() == [0.3, 0.2, 0.1, 0.05]
+        # Of a pair all is lost that is on with the other; 4p of what is not stored, v is 4p(1 - p).
+        both = 4 * 0.2 * 0.1
+        expected = [0, both / (4 * 0.16), both / (4 * 0.09), 1 / 0.95]
+        assert shown == pytest.approx(expected, abs=1e-9)
+        some = rt.exact_loss(model, features, rows=[3])
+        with pytest.raises(ValueError, match="at least 4, got 2"):
+            figures.draw_losses(some, rt.Identical(2, 0.1), ax)
+
+    def test_capacity(self, ax):
+        _, alive, dead = figures.draw_capacity(rt.statistics(*SMALL, rows=1), ax)
+        assert dead.get_xdata() == [0.05] and dead.get_ydata() == [0]
+        # v_i/(v_i + v_j): the pair shares one unit.
+        first, second = 0.16, 0.09
+        share = [1, first / (first + second), second / (first + second)]
+        assert alive.get_ydata() == pytest.approx(share)
+        assert ax.get_title().startswith("Capacity, 2 in all of 2")
+
+    def test_spectrum(self, ax):
+        image, *_ = figures.draw_spectrum(rt.frame_spectrum(SMALL[0]), ax)
+        # λ = 2 of the pair, 1 of what is alone.
+        assert np.allclose(image.get_array(), [[0, 1], [1, 0], [1, 0], [0, 0]])
+        assert [x.get_text() for x in ax.get_xticklabels()] == ["2", "1"]
+
+
 def path():
     return xr.Dataset(
         {
@@ -437,10 +482,14 @@ def everything(sweep, phases, gain):
     unequal = rt.Independent(rt.zipf(9, 0.2))
     shares = allocation_numbers.allocation_phase_diagram([0.01, 0.1], [1.0, 1e3])
     zipf = allocation_numbers.zipf_curves([1.5], [2, 4], n_sparse=9)
+    model, laws = SMALL
     return {
         "draw_allocation": lambda ax: figures.draw_allocation(rt.allocate(unequal, 3), unequal, ax),
         "draw_allocation_phases": lambda ax: figures.draw_allocation_phases(shares, ax),
         "draw_allocation_scaling": lambda axes: figures.draw_allocation_scaling(zipf, axes),
+        "draw_capacity": lambda ax: figures.draw_capacity(rt.statistics(*SMALL, rows=1), ax),
+        "draw_losses": lambda ax: figures.draw_losses(rt.exact_loss(*SMALL), laws, ax),
+        "draw_spectrum": lambda ax: figures.draw_spectrum(rt.frame_spectrum(model), ax),
         "draw_corner": lambda ax: figures.draw_corner(rug.matrix(), np.zeros(8), ax),
         "draw_curves": lambda ax: figures.draw_curves(curves, ax),
         "draw_dark_matter": lambda ax: figures.draw_dark_matter(
@@ -509,7 +558,7 @@ def test_a_label_looks_the_same_everywhere_in_a_figure(run_of_all):
             assert len({(colour, dashes) for colour, _, dashes in some}) == 1, (name, label, some)
         colours = [min(some) for some in labels.values()]
         assert len(set(colours)) == len(colours), (name, labels)
-    sizes = np.unique(gallery.read_trained(DATA / "cpu.nc")["n_sparse"])
+    sizes = np.unique(read_trained(DATA / "cpu.nc")["n_sparse"])
     trained = {label for label in found["fig2_trained"] if label.startswith("trained")}
     assert trained == {rf"trained, $n_\mathrm{{sparse}}$ = {n}" for n in sizes}
 
@@ -519,7 +568,7 @@ def test_the_legend_of_trained_models_names_all_sizes(sweep):
     large = sweep.isel(point=sweep["n_sparse"].values == 256)
     both = xr.concat([large.assign(protocol=("point", ["paper"] * 48)), sweep], "point")
     figure = Figure()
-    gallery.TRAINED["fig2_trained"](gallery.Given(trained=both)).draw(figure)
+    gallery.TRAINED["fig2_trained"](Given(trained=both)).draw(figure)
     legends = [ax.get_legend() for ax in figure.axes if ax.get_legend() is not None]
     (texts,) = [[text.get_text() for text in legend.get_texts()] for legend in legends]
     assert sum(text.startswith("trained") for text in texts) == 2
@@ -613,7 +662,7 @@ class TestCommand:
     def test_sizes_that_only_some_protocols_have(self, tmp_path, sweep):
         other = sweep.isel(point=sweep["n_sparse"].values == 128)
         both = xr.concat([sweep, other.assign(protocol=("point", ["paper"] * 48))], "point")
-        picture = gallery.TRAINED["fig4_diagonal"](gallery.Given(trained=both))
+        picture = gallery.TRAINED["fig4_diagonal"](Given(trained=both))
         figure = Figure()
         picture.draw(figure)
         panels = [ax for ax in figure.axes if ax.images]

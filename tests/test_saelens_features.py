@@ -45,9 +45,9 @@ def saved(folder, change=None, roots=ROOTS):
     return folder
 
 
-def fires(p, n, rng):
+def fires(p, n, rng, positive=True):
     """All fire by themselves; then, from the roots down, what may not is switched off."""
-    on = rng.random((n, p.size)) < p
+    on = (rng.random((n, p.size)) < p) & positive
 
     def below(one, active):
         i = one["feature_index"]
@@ -91,6 +91,30 @@ def test_law(tmp_path):
     assert np.all(np.abs(exact.loss - losses.mean(axis=0)) < 4.5 * deviation)
 
 
+def test_magnitudes_that_vary(tmp_path):
+    """A ReLU follows the magnitudes, and only then parents and siblings are looked at."""
+    rule = {"generator_name": "linear", "start": 0.0, "end": 1.5}
+    features = rt.read_features(saved(tmp_path, {"std_firing_magnitudes": rule}))
+    share = np.arange(1.0, 16) ** -0.5
+    p = 0.3 + 0.5 * (share - share[-1]) / (1 - share[-1])
+    n, rng = 400_000, np.random.default_rng(0)
+    size = np.linspace(2, 1, 15) + np.linspace(0, 1.5, 15) * rng.normal(size=(n, 15))
+    x = fires(p, n, rng, size > 0) * size
+    deviation = x.std(axis=0) / np.sqrt(n)
+    assert np.all(np.abs(x.mean(axis=0) - features.mean) < 5 * deviation)
+    slack = 10 * np.sqrt(np.outer(features.variance, features.variance) / n)
+    assert np.all(np.abs(np.cov(x.T) - features.covariance) < slack)
+    model = rt.Model(np.random.default_rng(1).normal(size=(4, 15)) / 4, b=-0.1)
+    losses = (x[:100_000] - model(x[:100_000])) ** 2
+    exact = rt.exact_loss(model, features, rtol=1e-5)
+    deviation = losses.std(axis=0) / np.sqrt(len(losses))
+    assert np.all(np.abs(exact.loss - losses.mean(axis=0)) < 4.5 * deviation)
+    scaled = [node(0, node(1)) | {"scale_children_by_parent": True}]
+    change = {"std_firing_magnitudes": 0.5}
+    with pytest.raises(ValueError, match="scale_children_by_parent must be false where"):
+        rt.read_features(saved(tmp_path, change, scaled))
+
+
 def test_without_a_hierarchy(tmp_path):
     rule = {"generator_name": "linear", "max_prob": 0.5, "min_prob": 0.1}
     change = {"hierarchy": None, "firing_probability": rule, "mean_firing_magnitudes": 2}
@@ -105,7 +129,8 @@ def test_without_a_hierarchy(tmp_path):
     ("change", "message"),
     [
         ({"correlation": {"rank": 3}}, "correlation must be null: .* Gaussian copula"),
-        ({"std_firing_magnitudes": 0.5}, "std_firing_magnitudes must be 0: .* got 0.5"),
+        ({"std_firing_magnitudes": -0.5}, "std_firing_magnitudes must not be negative, got -0.5"),
+        ({"mean_firing_magnitudes": 0.0}, "mean_firing_magnitudes must be positive, got 0"),
         ({"mean_firing_magnitudes": {"generator_name": "folded_normal"}}, "got 'folded_normal'"),
         ({"firing_probability": {"generator_name": "random"}}, "got 'random'"),
         ({"hierarchy": {"compensate_probabilities": True}}, "compensate_probabilities must be"),

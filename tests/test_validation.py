@@ -21,10 +21,11 @@ import rugtheory as rt
 from rugtheory.source.files import text_of
 from validation.__main__ import main
 from validation.batches import BATCH, Batch, Data, sample
+from validation.collect import collect, results_of
 from validation.fit import fit
 from validation.path import follow
 from validation.report import VERDICT, markdown, read_paths, table, write_paths, write_report
-from validation.sweep import Sweep, _results, collect, finished, key, read_sweep, run, write
+from validation.sweep import Sweep, finished, key, read_sweep, run, write
 from validation.training import PROTOCOLS, Spec, _Scratch, gain, gradients, initial, train
 from validation.workers import Died, Workers
 
@@ -547,7 +548,7 @@ class TestNames:
         (tmp_path / names[1].name).write_bytes(b"cut")
         assert len(swept(tmp_path, executor=Stub())) == 1
         assert all(finished(tmp_path, spec) for spec in SWEEP.specs())
-        assert len(_results(tmp_path)) == 8
+        assert len(results_of(tmp_path)) == 8
 
     def test_two_results_of_one_point(self, tmp_path):
         swept(tmp_path, executor=Stub())

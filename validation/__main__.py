@@ -23,10 +23,11 @@ from rugtheory._files import add_overwrite, digest, replacing, writing
 from rugtheory.cli.running import guarded
 from rugtheory.cli.shared import Parser
 
+from .collect import collect, digests
 from .fit import fit
 from .path import follow
 from .report import POINT, THEORY, VERDICT, outputs, read_paths, write_paths, write_report
-from .sweep import collect, digests, evaluate, read_sweep, run, tensors
+from .sweep import evaluate, read_sweep, run, tensors
 from .training import PROTOCOLS, Spec, train
 from .workers import Workers
 
@@ -88,81 +89,108 @@ def _parser() -> argparse.ArgumentParser:
     parser = Parser(prog="python -m validation")
     parser.set_defaults(suffix=None)
     commands = parser.add_subparsers(required=True, metavar="command", parser_class=Parser)
-    one = commands.add_parser("train", help="train one model and print its exact loss")
-    one.set_defaults(run=_train)
-    one.add_argument("--n-sparse", type=int, default=512)
-    one.add_argument("--ratio", type=float, default=0.25)
-    one.add_argument("--p", type=float, default=0.045)
-    one.add_argument("--seed", type=int, default=0)
-    one.add_argument("--steps", type=int, default=2000, help="of the first round")
-    one.add_argument("--rounds", type=int, default=4, help="at most, each twice as long")
-    one.add_argument("--protocol", choices=PROTOCOLS, default="converged")
-    one.add_argument("--tied", action="store_true")
-    one.add_argument("--device", default="auto")
-    one.add_argument("--threads", type=int, default=1)
-    one.add_argument("--half", action="store_true", help="store float16")
-    one.add_argument("--out", type=Path, help="safetensors file")
-    one.set_defaults(suffix=".safetensors")
-    add_overwrite(one)
-
-    many = commands.add_parser("sweep", help="train what is missing of a grid of models")
-    many.set_defaults(run=_sweep)
-    many.add_argument("spec", type=Path, help="TOML file")
-    many.add_argument("--out", type=Path, required=True, help="folder of the points")
-    many.add_argument("--workers", type=int, help="processes (one a core on a CPU, 2 on a GPU)")
-    many.add_argument("--dask", metavar="ADDRESS", help="a Dask scheduler to work on instead")
-    many.add_argument("--device", default="auto")
-    many.add_argument("--group", type=int, help="models in a job (1 on a CPU, 16 on a GPU)")
-
-    table = commands.add_parser("collect", help="gather the finished points into one netCDF file")
-    table.set_defaults(run=_collect)
-    table.add_argument("folder", type=Path)
-    table.add_argument("--out", type=Path, required=True, help="netCDF file")
-    table.set_defaults(suffix=".nc")
-    add_overwrite(table)
-
-    path = commands.add_parser("path", help="loss and statistics against the number of steps")
-    path.set_defaults(run=_path)
-    path.add_argument("--n-sparse", type=int, nargs="+", default=[512])
-    path.add_argument("--ratio", type=float, default=0.25)
-    path.add_argument("--p", type=float, default=0.045)
-    path.add_argument("--seed", type=int, default=0)
-    path.add_argument("--steps", type=int, default=20_000)
-    path.add_argument("--device", default="auto")
-    path.add_argument("--threads", type=int, default=1)
-    path.add_argument("--out", type=Path, required=True, help="folder for netCDF files")
-    path.add_argument("--json", action="store_true", help="a list of objects, all digits")
-    add_overwrite(path)
-
-    fitted = commands.add_parser("fit", help="fit a and b alone on a fixed rug")
-    fitted.set_defaults(run=_fit)
-    fitted.add_argument("--n-sparse", type=int, default=4096)
-    fitted.add_argument("--ratio", type=float, default=0.25)
-    fitted.add_argument("--p", type=float, default=0.045)
-    fitted.add_argument("--seed", type=int, default=0)
-    fitted.add_argument("--steps", type=int, default=1500)
-    fitted.add_argument("--device", default="auto")
-    fitted.add_argument("--threads", type=int, default=1)
-    fitted.add_argument("--json", action="store_true", help="an object, all digits")
-
-    report = commands.add_parser("report", help="tables and figures of collected results")
-    report.set_defaults(run=_report)
-    report.add_argument("data", type=Path, help="netCDF file, or the folder of a sweep")
-    report.add_argument("--paths", type=Path, nargs="+", help="netCDF files of the command path")
-    report.add_argument("--out", type=Path, default=Path("report"))
-    add_overwrite(report)
-
-    dark = commands.add_parser("darkmatter", help="activations of a transformer, SAEs, report")
-    dark.set_defaults(run=_darkmatter)
-    dark.add_argument("--out", type=Path, required=True, help="folder; a killed run goes on there")
-    dark.add_argument("--training", type=int, default=200_000, help="tokens to train on")
-    dark.add_argument("--held-out", type=int, default=100_000, help="tokens to report on")
-    dark.add_argument("--steps", type=int, default=600, help="of the training of each SAE")
-    dark.add_argument("--seed", type=int, default=0)
-    dark.add_argument("--threads", type=int, default=1, help="of the transformer")
-    dark.add_argument("--workers", type=int, default=os.cpu_count(), help="processes of the SAEs")
-    add_overwrite(dark)
+    for add in (
+        _add_train,
+        _add_sweep,
+        _add_collect,
+        _add_path,
+        _add_fit,
+        _add_report,
+        _add_darkmatter,
+    ):
+        add(commands)
     return parser
+
+
+def _add_train(commands: Any) -> None:
+    parser = commands.add_parser("train", help="train one model and print its exact loss")
+    parser.set_defaults(run=_train)
+    parser.add_argument("--n-sparse", type=int, default=512)
+    parser.add_argument("--ratio", type=float, default=0.25)
+    parser.add_argument("--p", type=float, default=0.045)
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--steps", type=int, default=2000, help="of the first round")
+    parser.add_argument("--rounds", type=int, default=4, help="at most, each twice as long")
+    parser.add_argument("--protocol", choices=PROTOCOLS, default="converged")
+    parser.add_argument("--tied", action="store_true")
+    parser.add_argument("--device", default="auto")
+    parser.add_argument("--threads", type=int, default=1)
+    parser.add_argument("--half", action="store_true", help="store float16")
+    parser.add_argument("--out", type=Path, help="safetensors file")
+    parser.set_defaults(suffix=".safetensors")
+    add_overwrite(parser)
+
+
+def _add_sweep(commands: Any) -> None:
+    parser = commands.add_parser("sweep", help="train what is missing of a grid of models")
+    parser.set_defaults(run=_sweep)
+    parser.add_argument("spec", type=Path, help="TOML file")
+    parser.add_argument("--out", type=Path, required=True, help="folder of the points")
+    parser.add_argument("--workers", type=int, help="processes (one a core on a CPU, 2 on a GPU)")
+    parser.add_argument("--dask", metavar="ADDRESS", help="a Dask scheduler to work on instead")
+    parser.add_argument("--device", default="auto")
+    parser.add_argument("--group", type=int, help="models in a job (1 on a CPU, 16 on a GPU)")
+
+
+def _add_collect(commands: Any) -> None:
+    parser = commands.add_parser("collect", help="gather the finished points into one netCDF file")
+    parser.set_defaults(run=_collect)
+    parser.add_argument("folder", type=Path)
+    parser.add_argument("--out", type=Path, required=True, help="netCDF file")
+    parser.set_defaults(suffix=".nc")
+    add_overwrite(parser)
+
+
+def _add_path(commands: Any) -> None:
+    parser = commands.add_parser("path", help="loss and statistics against the number of steps")
+    parser.set_defaults(run=_path)
+    parser.add_argument("--n-sparse", type=int, nargs="+", default=[512])
+    parser.add_argument("--ratio", type=float, default=0.25)
+    parser.add_argument("--p", type=float, default=0.045)
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--steps", type=int, default=20_000)
+    parser.add_argument("--device", default="auto")
+    parser.add_argument("--threads", type=int, default=1)
+    parser.add_argument("--out", type=Path, required=True, help="folder for netCDF files")
+    parser.add_argument("--json", action="store_true", help="a list of objects, all digits")
+    add_overwrite(parser)
+
+
+def _add_fit(commands: Any) -> None:
+    parser = commands.add_parser("fit", help="fit a and b alone on a fixed rug")
+    parser.set_defaults(run=_fit)
+    parser.add_argument("--n-sparse", type=int, default=4096)
+    parser.add_argument("--ratio", type=float, default=0.25)
+    parser.add_argument("--p", type=float, default=0.045)
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--steps", type=int, default=1500)
+    parser.add_argument("--device", default="auto")
+    parser.add_argument("--threads", type=int, default=1)
+    parser.add_argument("--json", action="store_true", help="an object, all digits")
+
+
+def _add_report(commands: Any) -> None:
+    parser = commands.add_parser("report", help="tables and figures of collected results")
+    parser.set_defaults(run=_report)
+    parser.add_argument("data", type=Path, help="netCDF file, or the folder of a sweep")
+    parser.add_argument("--paths", type=Path, nargs="+", help="netCDF files of the command path")
+    parser.add_argument("--out", type=Path, default=Path("report"))
+    add_overwrite(parser)
+
+
+def _add_darkmatter(commands: Any) -> None:
+    parser = commands.add_parser("darkmatter", help="activations of a transformer, SAEs, report")
+    parser.set_defaults(run=_darkmatter)
+    parser.add_argument(
+        "--out", type=Path, required=True, help="folder; a killed run goes on there"
+    )
+    parser.add_argument("--training", type=int, default=200_000, help="tokens to train on")
+    parser.add_argument("--held-out", type=int, default=100_000, help="tokens to report on")
+    parser.add_argument("--steps", type=int, default=600, help="of the training of each SAE")
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--threads", type=int, default=1, help="of the transformer")
+    parser.add_argument("--workers", type=int, default=os.cpu_count(), help="processes of the SAEs")
+    add_overwrite(parser)
 
 
 def _device(name: str) -> str:

@@ -8,14 +8,14 @@ import numpy as np
 
 from .. import _check
 from .._check import Array
-from .._value import ByValue
+from .._result import Result
 from ..model.model import Model, check_fit
 from ..source.features import Features
 from .blocks import Blocks
 
 
-@dataclass(frozen=True, eq=False)
-class ExactGradient(ByValue):
+@dataclass(frozen=True, eq=False, repr=False)
+class ExactGradient(Result):
     """The exact loss of a model and its derivatives.
 
     Attributes

@@ -22,7 +22,7 @@ import numpy as np
 
 from .. import _check
 from .._check import Array
-from .._value import ByValue
+from .._result import Result
 from ..model.model import Model, check_fit
 from ..source.features import Features, check_features
 from ..source.sparse import on_law
@@ -41,8 +41,8 @@ _DOWN = -1e-3
 _TRUTH = 1e-7
 
 
-@dataclass(frozen=True, eq=False)
-class Minimum(ByValue):
+@dataclass(frozen=True, eq=False, repr=False)
+class Minimum(Result):
     """Weights found by descent.
 
     Attributes

@@ -15,11 +15,12 @@ from .._value import ByValue
 from ..numerics.quadrature import Index, Panels, integrate
 from ..source.amplitude import Amplitude
 from ..source.sparse import SparseSource
-from . import readings as _readings
+from .fields import Problems, Reader
+from .panels import panels
 from .posterior import Posterior, discrete, ends, has_closed_form, mixed
-from .readings import Problems, Reader
+from .readings import RTOL
 
-# Over the mean amplitude.  The square of the first times any p is still a number; readings have
+# Over the typical amplitude.  The square of the first times any p is still a number; readings have
 # digits around amplitudes for the second.
 NO_NOISE = 1e-100
 LEAST_NOISE = 1e-30
@@ -126,7 +127,7 @@ class Channel(ByValue, ABC):
         """E of(ν), each component non-negative."""
         amplitude, shape = source.amplitude, self._shape(source)
         sigma, p = (np.ravel(np.broadcast_to(x, shape)) for x in (self.sigma, source.p))
-        sigma = np.maximum(sigma, NO_NOISE * amplitude.mean)
+        sigma = np.maximum(sigma, NO_NOISE * amplitude.scale)
 
         def function(problem: Index, anchor: Array, offset: Array) -> tuple[Array, Array]:
             y = anchor + offset
@@ -134,7 +135,7 @@ class Channel(ByValue, ABC):
             return y[None][:0], density * of(y, problem)
 
         start = start_panels(self, amplitude, sigma, p)
-        value = integrate(function, start, sigma.size, rtol=_readings.RTOL).value
+        value = integrate(function, start, sigma.size, rtol=RTOL).value
         return value.reshape(-1, *shape)
 
     def _anchors(self, amplitude: Amplitude) -> Array:
@@ -162,12 +163,12 @@ def start_panels(
     # Posteriors turn sharply between atoms, of the feature or of its interference.
     turns = discrete(amplitude) is not None or type(channel)._reader is Channel._reader
     found = [
-        _readings.panels(
+        panels(
             anchors,
             breaks,
             float(sigma[k]),
             float(p[k]),
-            amplitude.mean,
+            amplitude.scale,
             turns=turns,
             extra=None if extra is None else extra[:, k],
         )

@@ -9,8 +9,8 @@ from ..numerics.quadrature import Index
 from ..source.amplitude import Amplitude
 from ..source.sparse import SparseSource
 from .base import Channel
+from .fields import Reader
 from .posterior import Posterior, log_normal, posterior, reading
-from .readings import Reader
 
 
 class GaussianChannel(Channel):

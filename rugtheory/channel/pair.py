@@ -9,9 +9,9 @@ from ..numerics.quadrature import Index
 from ..source.amplitude import Amplitude
 from ..source.sparse import SparseSource
 from .base import AT_A_TIME, Channel
+from .fields import Reader
 from .posterior import (
     Posterior,
-    Table,
     discrete,
     ends,
     has_closed_form,
@@ -20,7 +20,7 @@ from .posterior import (
     mixture,
     reading,
 )
-from .readings import Reader
+from .table import Table
 
 
 class AntipodalChannel(Channel):

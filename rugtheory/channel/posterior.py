@@ -11,7 +11,8 @@ For Uniform[0, w], with t = -y/σ the distance outside the nearer end, δ = w/σ
     G_{k-j}(t+δ)\Bigr] ,
 
 taken relative to φ(t) outside.  Inside, moments are taken around y instead.  The posteriors of
-Exponential and HalfNormal are normal laws cut off at zero, the case w = ∞.  Of another law with a
+Exponential, HalfNormal and
+TruncatedNormal are normal laws cut off at zero, the case w = ∞.  Of another law with a
 density, readings well inside a panel of the law are integrated in the noise, others by the nodes
 that the law places.
 """
@@ -31,6 +32,7 @@ from ..source.amplitude import Amplitude
 from ..source.density import Density
 from ..source.exponential import Exponential
 from ..source.half_normal import HalfNormal
+from ..source.truncated_normal import TruncatedNormal
 from ..source.uniform import Uniform
 
 # Intervals shorter than this many deviations are integrated by a Gauss-Legendre rule.
@@ -41,10 +43,6 @@ _LOG_SQRT_2PI = float(np.log(SQRT_2PI))
 _FAR = 9.6
 _AT_A_TIME = 1_000_000
 _BLOCK = 2048
-# Of tables: nodes a panel, and what the last coefficients may be.
-_ORDER = 18
-_ACCURACY = 1e-12
-_DEPTH = 40
 
 
 class Posterior(NamedTuple):
@@ -87,7 +85,7 @@ def discrete(amplitude: Amplitude) -> tuple[Array, Array] | None:
     if atoms is not None:
         return atoms
     # Nodes that resolve any kink without regard to where it is are all that there is.
-    kink, width = amplitude.mean * np.array([0.3, 0.9]), amplitude.mean * np.array([0.1, 0.03])
+    kink, width = amplitude.scale * np.array([0.3, 0.9]), amplitude.scale * np.array([0.1, 0.03])
     u, weights = np.broadcast_arrays(*amplitude.resolving(kink, width))
     u, weights = (np.broadcast_to(x, (len(x), 2)) for x in (u, weights))
     same = np.array_equal(u[:, 0], u[:, 1]) and np.array_equal(weights[:, 0], weights[:, 1])
@@ -116,6 +114,7 @@ def _ends(amplitude: Amplitude) -> Array:
 
 @_ends.register(Exponential)
 @_ends.register(HalfNormal)
+@_ends.register(TruncatedNormal)
 def _(amplitude: Amplitude) -> Array:
     return np.zeros(1)
 
@@ -252,6 +251,19 @@ def _half_normal(law: HalfNormal, anchor: Array, offset: Array, sigma: Array) ->
     return Posterior(density, width * mean, width**2 * variance, shift)
 
 
+@_continuous.register(TruncatedNormal)
+def _truncated(law: TruncatedNormal, anchor: Array, offset: Array, sigma: Array) -> Posterior:
+    away, wide = (anchor - law.centre) + offset, np.hypot(sigma, law.spread)
+    width = sigma * (law.spread / wide)
+    moved = -away * (sigma / wide) ** 2  # of the centre, from the reading
+    t = -(anchor + offset + moved) / width
+    log_mass, mean, variance, lead = half_line(t)
+    log_mass = np.where(t >= 0, log_mass - 0.5 * t * t, log_mass)
+    shift = np.where(t >= 0, width * mean - (anchor + offset), width * lead + moved)
+    density = log_normal(away, wide) + log_mass - special.log_ndtr(law.centre / law.spread)
+    return Posterior(density, width * mean, width**2 * variance, shift)
+
+
 def half_line(t: Array) -> tuple[Array, Array, Array, Array]:
     """Of a standard normal n > t: log P, mean and variance of n - t, mean of n.
 
@@ -342,65 +354,3 @@ def _within(t: Array, delta: Array) -> tuple[Array, Array, Array, Array]:
 def has_closed_form(amplitude: Amplitude) -> bool:
     """Whether posteriors cost about as much as a function of numpy."""
     return _continuous.dispatch(type(amplitude)) not in (_nodes, _density)
-
-
-class Table:
-    """The posterior of a law with a density at one σ, by polynomials between readings."""
-
-    def __init__(self, amplitude: Amplitude, sigma: float) -> None:
-        edges = ends(amplitude)
-        fixed = np.concatenate([edges, amplitude.breakpoints()])
-        low, high = fixed.min() - 12 * sigma, fixed.max() + 12 * sigma
-        around = (edges[:, None] + sigma * np.arange(-12.0, 12.5, 2.0)).ravel()
-        points = np.unique(np.clip(np.concatenate([fixed, around]), low, high))
-        angle = np.pi * (np.arange(_ORDER) + 0.5) / _ORDER
-        node = np.cos(angle)
-        degree = np.arange(_ORDER)[:, None]
-        transform = 2 / _ORDER * np.cos(degree * angle)
-        transform[0] /= 2
-        left, right = points[:-1], points[1:]
-        # What the nodes of the law resolve at this σ is all that a table can.
-        accuracy = _ACCURACY + 1e-15 * max(abs(low), abs(high)) / sigma
-        done = []
-        for depth in range(_DEPTH):
-            y = (left + right) / 2 + (right - left) / 2 * node[:, None]
-            s = np.full_like(y, sigma)
-            log, _, variance, shift = reading(amplitude, y, np.zeros_like(y), s)
-            assert shift is not None
-            values = np.stack([log, shift / sigma, np.log(variance / sigma / sigma + 1e-30)])
-            coefficients = np.einsum("kn,fnm->fkm", transform, values)
-            tail = np.abs(coefficients[:, -2:]).max(axis=(0, 1))
-            short = right - left < sigma / 8
-            fine = (tail < accuracy) | short | (depth == _DEPTH - 1)
-            done.append((left[fine], right[fine], coefficients[..., fine]))
-            if fine.all():
-                break
-            middle = (left + right)[~fine] / 2
-            left, right = (
-                np.concatenate([left[~fine], middle]),
-                np.concatenate([middle, right[~fine]]),
-            )
-        starts, stops, tables = (np.concatenate(x, axis=-1) for x in zip(*done, strict=True))
-        order = np.argsort(starts)
-        self._starts, self._stops = starts[order], stops[order]
-        self._coefficients = np.ascontiguousarray(tables[..., order].transpose(2, 1, 0))
-        self._sigma = sigma
-
-    def __call__(self, y: Array) -> Posterior:
-        """At a vector of readings; beyond the table as if the law were an atom at its end."""
-        sigma, low, high = self._sigma, self._starts[0], self._stops[-1]
-        at = np.clip(y, low, high)
-        panel = np.clip(np.searchsorted(self._starts, at, side="right") - 1, 0, None)
-        start, stop = self._starts[panel], self._stops[panel]
-        x = 2 * ((at - start) / (stop - start)) - 1
-        # Clenshaw's recurrence, on rows that are gathered once.
-        rows = self._coefficients[panel]
-        one = two = np.zeros((3, *y.shape))
-        for k in range(_ORDER - 1, 0, -1):
-            one, two = rows[..., k, :].T + 2 * x * one - two, one
-        log, shift, spread = rows[..., 0, :].T + x * one - two
-        out = (y - at) / sigma
-        # 12 deviations outside already.
-        log = log - np.abs(out) * (12 + np.abs(out) / 2)
-        shift = sigma * (shift - out)
-        return Posterior(log, y + shift, sigma**2 * np.exp(spread), shift)

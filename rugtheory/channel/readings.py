@@ -15,10 +15,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
-from typing import NamedTuple
 
 import numpy as np
-from scipy import special
 
 from .._check import Array
 from ..numerics.quadrature import (
@@ -31,202 +29,10 @@ from ..numerics.quadrature import (
     parts_of_legendre,
 )
 from ..numerics.search import find_minimum, find_root
-from .posterior import Posterior
+from .fields import Fields, Problems, targets
+from .fits import Fit, Moments, moments_of, regress
 
-# Posterior of u and log density of ν, of problems at readings anchor + offset.
-Reader = Callable[[Index, Array, Array], tuple[Posterior, Array]]
 RTOL = 1e-11
-# The noise has a probability below 1e-21 beyond this many deviations.
-_FAR = 9.6
-_STEPS = _FAR * np.linspace(-1, 1, 9)
-# Posteriors turn from one atom to another over this many times σ²/Δ, at gaps Δ up to _GAP σ,
-# beyond which the probability of a confusion, exp(-Δ²/8σ²), underflows.
-_TURNS = 2.0 ** np.arange(1, 13)
-_GAP = 90.0
-
-
-class Problems(NamedTuple):
-    """Channels with one feature each: reader, σ and p as flat arrays, and the mean u.
-
-    `exact` tells whether the reader makes use of anchors.
-    """
-
-    reader: Reader
-    sigma: Array
-    p: Array
-    mean: float
-    exact: bool
-
-    def rounding(self, panels: Panels) -> Array:
-        """Relative errors of densities that know readings only to the rounding of their sum."""
-        if self.exact:
-            return np.zeros(len(panels))
-        near = np.minimum(np.abs(panels.left), np.abs(panels.right))
-        scale = np.maximum(near, self.sigma[panels.problem])
-        return np.asarray(1e-15 * np.abs(panels.anchor) / scale)
-
-    def densities(self, problem: Index, anchor: Array, offset: Array) -> Fields:
-        """What there is to know of readings."""
-        on, log_off = self.reader(problem, anchor, offset)
-        p = self.p[problem]
-        y = anchor + offset
-        with np.errstate(divide="ignore", under="ignore"):
-            log_on = np.log(p) + on.log_density
-            log_off = np.log1p(-p) + log_off
-            odds = log_on - log_off
-            shift = on.mean - y if on.shift is None else on.shift
-            values = y, np.exp(log_on), np.exp(log_off), odds, on.mean, on.variance, shift
-        return Fields(*values)
-
-
-class Fields(NamedTuple):
-    """At readings y: densities times probabilities, posterior of a feature that is on."""
-
-    y: Array
-    on: Array
-    off: Array
-    odds: Array  # log on/off
-    mean: Array
-    variance: Array
-    shift: Array  # E[u - y | y, on]
-
-
-class Targets(NamedTuple):
-    """ρ, and M = E[x | y] less y, 0 and a constant."""
-
-    rho: Array
-    doubt: Array  # ρ Var(x | y) without the posterior variance of u
-    over_y: Array
-    over_0: Array
-    over_c: Array
-
-
-def targets(x: Fields, centre: float) -> Targets:
-    """From fields of any shape."""
-    present, absent = special.expit(x.odds), special.expit(-x.odds)
-    return Targets(
-        x.on + x.off,
-        x.on * absent * x.mean**2,
-        present * x.shift - absent * x.y,
-        present * x.mean,
-        present * (x.mean - centre) - absent * centre,
-    )
-
-
-class Moments(NamedTuple):
-    """Integrals above or below a threshold; T is M less y, 0 or E u, v = y - E u."""
-
-    rho: Array
-    v: Array
-    vv: Array
-    t: Array  # shape (3, ...), as the two that follow
-    tv: Array
-    tt: Array
-    on: Array
-    off: Array
-
-
-def _moments(flat: Array) -> Moments:
-    return Moments(flat[0], flat[1], flat[2], flat[3:6], flat[6:9], flat[9:12], flat[12], flat[13])
-
-
-def panels(
-    anchors: Array,
-    breaks: Array,
-    sigma: float,
-    p: float,
-    mean: float,
-    *,
-    turns: bool,
-    extra: Array | None = None,
-) -> tuple[Array, Array, Array]:
-    """Anchors, left and right ends of panels that see all that may be narrow.
-
-    Parameters
-    ----------
-    anchors : array
-        Readings around which densities change on the scale of σ, ascending.
-    breaks, extra : arrays
-        Readings that are to be ends of panels.
-    turns : bool
-        Whether posteriors may turn between neighbouring anchors within σ²/Δ.
-    """
-    if anchors.size > 1 and np.diff(anchors).min() < sigma / 4:
-        cells = np.floor((anchors - anchors[0]) / (sigma / 4))
-        anchors = anchors[np.unique(cells, return_index=True)[1]]
-    # So far out there is no more than 1e-20 of p.
-    tail = sigma * np.sqrt(92 - 2 * np.log(p))
-    low = anchors[0] - tail
-    high = max(float(anchors[-1]), float(breaks.max(initial=anchors[-1]))) + tail
-    # Where on and off are equally likely, some way up the flank of the noise at zero.
-    with np.errstate(divide="ignore"):
-        rarity = np.log1p(-p) - np.log(p) + np.log(mean) - np.log(sigma) - 0.919
-    flank = np.sqrt(2 * max(float(rarity), 0.0))
-    around = np.concatenate(
-        [
-            flank * np.array([0.3, 0.5, 0.7, 0.85]),
-            flank + np.array([-5.0, -2.5, -1, 0, 1, 2.5, 5, 10]) / (1 + flank),
-            flank + np.array([1.5, 3.0, 6.0, 9.6]),
-        ]
-    )
-    if anchors[0] < 0:
-        around = np.concatenate([around, -around])
-    middles = (anchors[:-1] + anchors[1:]) / 2
-    loose = [breaks, np.linspace(low, high, 9 if extra is None else 41)]
-    if anchors.size <= 8:  # laws that go as a power of u
-        reach = np.log((high - low) / sigma) / np.log(32)
-        out = sigma * _FAR * 32.0 ** np.arange(1, max(reach, 1.0))
-        loose += [anchors[:, None] + out, anchors[:, None] - out]
-    if extra is not None:
-        loose.append(extra)
-    if turns:
-        loose += [_turns(anchors, k, sigma) for k in (1, 2, 3)]
-    free = np.concatenate([np.ravel(x) for x in loose])
-    free = free[(free >= low) & (free <= high)]
-    home = np.searchsorted(middles, free)
-    zero = int(np.argmin(np.abs(anchors)))
-    count = anchors.size
-    cell = np.concatenate(
-        [
-            np.repeat(np.arange(count), _STEPS.size),
-            home,
-            np.full(around.size, zero),
-            np.arange(count - 1),
-            np.arange(1, count),
-        ]
-    )
-    offset = np.concatenate(
-        [
-            np.tile(sigma * _STEPS, count),
-            free - anchors[home],
-            sigma * around,
-            middles - anchors[:-1],
-            middles - anchors[1:],
-        ]
-    )
-    first = np.concatenate([[low - anchors[0]], middles - anchors[1:]])
-    last = np.concatenate([middles - anchors[:-1], [high - anchors[-1]]])
-    inside = (offset >= first[cell]) & (offset <= last[cell])
-    cell, offset = cell[inside], offset[inside]
-    order = np.lexsort((offset, cell))
-    cell, offset = cell[order], offset[order]
-    same = cell[1:] == cell[:-1]
-    close = same & (np.diff(offset) <= 1e-3 * sigma / (1 + flank))
-    keep = ~np.append(False, close)
-    # The last point of a cell is the end of its last panel.
-    ends = np.append(~same, True)
-    keep |= ends
-    cell, offset = cell[keep], offset[keep]
-    true = (cell[1:] == cell[:-1]) & (offset[1:] > offset[:-1])
-    return anchors[cell[:-1][true]], offset[:-1][true], offset[1:][true]
-
-
-def _turns(anchors: Array, apart: int, sigma: float) -> Array:
-    gap = anchors[apart:] - anchors[:-apart]
-    some = (gap > sigma) & (gap < _GAP * sigma)
-    gap, middle = gap[some], anchors[:-apart][some] + gap[some] / 2
-    step = (sigma / gap) * sigma * np.concatenate([-_TURNS[::-1], [0.0], _TURNS])[:, None]
-    return np.asarray(np.where(np.abs(step) <= gap / 2, middle + step, middle).ravel())
 
 
 @dataclass(frozen=True)
@@ -347,8 +153,8 @@ class Readings:
         over = np.einsum("imj,jm->im", series, parts_of_legendre(from_left, from_right)[1])
         under = np.einsum("imj,jm->im", series, parts_of_legendre(from_left, from_right)[0])
         return (
-            _moments(above[:, problem, column + 1] + half * over),
-            _moments(below[:, problem, column] + half * under),
+            moments_of(above[:, problem, column + 1] + half * over),
+            moments_of(below[:, problem, column] + half * under),
         )
 
     def affine(self, problem: Index, theta: Array) -> tuple[Array, Array, Array]:
@@ -357,10 +163,10 @@ class Readings:
         above, below = self._cumulated
         over = above[:, problem, column + 1] + self._sums(self._fields(right), right)
         under = below[:, problem, column] + self._sums(self._fields(left), left)
-        fit = _regress(_moments(over))
+        fit = regress(moments_of(over))
         a, b = fit.line(self.problems.mean)
         rest = self._rest(problem, theta, fit)
-        return a, b, self.bayes[problem] + rest + _moments(under).tt[1]
+        return a, b, self.bayes[problem] + rest + moments_of(under).tt[1]
 
     def _rest(self, problem: Index, theta: Array, fit: Fit) -> Array:
         """∫ρ(M - f)² above the threshold, node by node."""
@@ -395,7 +201,7 @@ class Readings:
         above, below = (x[..., :-1] for x in self._cumulated)
         left = self._left
         with np.errstate(invalid="ignore"):
-            losses = added(_moments(above), _moments(below), left)
+            losses = added(moments_of(above), moments_of(below), left)
         losses = np.where(np.isfinite(left) & np.isfinite(losses), losses, np.inf)
         least = np.argmin(losses, axis=1)
         lowest = left[every, least]
@@ -453,74 +259,6 @@ class Readings:
                 found = find_root(at, (low[some], top[some]), args=args)
             theta[some] = np.where(found.success, found.x, low[some])
         return theta
-
-
-class Fit(NamedTuple):
-    """level + slope (v - centre), for the target of number `form`."""
-
-    form: Index
-    level: Array
-    slope: Array
-    centre: Array
-    rest: Array
-
-    def of(self, which: Index) -> Fit:
-        """The fits of these numbers."""
-        return Fit(
-            self.form[which],
-            self.level[which],
-            self.slope[which],
-            self.centre[which],
-            self.rest[which],
-        )
-
-    def line(self, mean: float) -> tuple[Array, Array]:
-        """a and b."""
-        over_y, over_c = self.form == 0, self.form == 2
-        level = self.level + np.where(over_c, mean, 0.0)
-        return over_y + self.slope, level - self.slope * (self.centre + mean)
-
-
-def _divided(x: Array, y: Array) -> Array:
-    return np.divide(x, y, out=np.zeros_like(x), where=y > 0)
-
-
-def _regress(m: Moments) -> Fit:
-    form = np.argmin(m.tt, axis=0)
-    t, tv, tt = (np.take_along_axis(x, form[None], axis=0)[0] for x in (m.t, m.tv, m.tt))
-    centre, level = _divided(m.v, m.rho), _divided(t, m.rho)
-    slope = _divided(tv - centre * t, m.vv - centre * m.v)
-    rest = tt - level * t - slope * (tv - centre * t)
-    return Fit(form, level, slope, centre, np.maximum(rest, 0.0))
-
-
-def with_jump(above: Moments, below: Moments, theta: Array) -> Array:
-    """What the best affine value above θ, and zero below, adds to the loss of Bayes' decoder."""
-    return np.asarray(_regress(above).rest + below.tt[1])
-
-
-class _Ramp(NamedTuple):
-    a: Array
-    rest: Array
-
-
-def ramp(above: Moments, theta: Array, mean: float) -> _Ramp:
-    """The best a (y - θ) above θ, and what it adds there."""
-    d = theta - mean
-    square = above.vv - 2 * d * above.v + d * d * above.rho
-    # M less y is θ less than M less (y - θ).
-    first = np.stack(
-        [
-            above.tv[0] + theta * above.v - d * (above.t[0] + theta * above.rho),
-            above.tv[1] - d * above.t[1],
-        ]
-    )
-    power = np.stack([above.tt[0] + 2 * theta * above.t[0] + theta**2 * above.rho, above.tt[1]])
-    slope = np.stack([_divided(x, square) for x in first])
-    rest = power - slope * first
-    form = (power[1] < power[0]).astype(np.intp)[None]
-    slope, rest = (np.take_along_axis(x, form, axis=0)[0] for x in (slope, rest))
-    return _Ramp(np.where(form[0] == 0, 1 + slope, slope), np.maximum(rest, 0.0))
 
 
 def integrated_loss(

@@ -48,7 +48,7 @@ class RowLaws:
     """
 
     def __init__(self, features: Features) -> None:
-        known = {law: on_law(1.0, law, signed=True) for law in set(features.amplitudes)}
+        known = {law: on_law(1.0, law) for law in set(features.amplitudes)}
         laws = [known[law] for law in features.amplitudes]
         self.amplitudes = tuple(law for _, law in laws)
         shares = np.array([float(share) for share, _ in laws])

@@ -27,7 +27,9 @@ def add(commands: Any) -> None:
 
 
 def run(options: argparse.Namespace) -> None:
-    from ..figures.gallery import TRAINED, Given, chosen, read_trained, write_figures
+    from ..figures.gallery import chosen, write_figures
+    from ..figures.picture import Given
+    from ..figures.trained_pictures import TRAINED, read_trained
 
     trained = None if options.data is None else read_trained(options.data)
     model = None if options.weights is None else read_model(options.weights, options)

@@ -152,7 +152,7 @@ def rug_dark_matter(
     >>> print(f"{dark.fvu:.4f} {dark.fvu_nl:.4f} {dark.r2:.4f}")
     0.1984 0.1971 0.0068
     """
-    check_not_negative(amplitude)
+    check_not_negative(amplitude, "for the closed form of what a rug leaves")
     p, ratio = _check.probability("p", p), _check.probability("ratio", ratio)
     f = _check.share("fraction", fraction)
     constant_row = _check.boolean("constant_row", constant_row)

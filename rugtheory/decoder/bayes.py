@@ -12,7 +12,6 @@ from .. import _check
 from .._check import Array
 from .._value import ShortRepr
 from ..channel.base import LEAST_NOISE, Channel, problems_of
-from ..source.amplitude import check_not_negative
 from ..source.sparse import SparseSource
 
 
@@ -26,12 +25,11 @@ class Bayes(ShortRepr):
     def __post_init__(self) -> None:
         _check.instance("channel", self.channel, Channel)
         _check.instance("source", self.source, SparseSource)
-        check_not_negative(self.source.amplitude)
 
     def __call__(self, y: ArrayLike) -> Array:
         y = _check.real("y", y)
         amplitude = self.source.amplitude
-        sigma = np.full(1, max(float(self.channel.sigma), LEAST_NOISE * amplitude.mean))
+        sigma = np.full(1, max(float(self.channel.sigma), LEAST_NOISE * amplitude.scale))
         problems = problems_of(self.channel, amplitude, sigma, np.full(1, self.source.p))
         flat = y.reshape(-1)
         x = problems.densities(np.zeros(flat.size, int), flat, np.zeros(flat.size))

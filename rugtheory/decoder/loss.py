@@ -12,18 +12,19 @@ from scipy import special
 
 from .. import _check
 from .._check import Array
-from ..channel import readings as _readings
 from ..channel.base import NO_NOISE, Channel, problems_of, start_panels
+from ..channel.fields import Fields
 from ..channel.gaussian import GaussianChannel
 from ..channel.pair import AntipodalChannel
 from ..channel.posterior import above
-from ..channel.readings import Fields
+from ..channel.readings import integrated_loss
 from ..numerics.quadrature import Index
-from ..source.amplitude import Amplitude, check_not_negative
+from ..source.amplitude import Amplitude
 from ..source.expect import blockwise
 from ..source.sparse import SparseSource
 from ..theory.loss import reduced_loss
-from ..theory.pairs import antipodal_loss, partner_nodes
+from ..theory.pairs import antipodal_loss
+from ..theory.partner import partner_nodes
 from .gated import Gated
 from .jumprelu import JumpReLU
 from .linear import Linear
@@ -88,7 +89,6 @@ def decoder_loss(
     _check.function("decoder", decoder)
     _check.instance("channel", channel, Channel)
     _check.instance("source", source, SparseSource)
-    check_not_negative(source.amplitude)
     if type(decoder) is Linear:
         a, b = np.asarray(decoder.a), np.asarray(decoder.b)
         offset = b + a * (source.mean + channel.mean(source)) - source.mean
@@ -124,7 +124,7 @@ def _averaged_jump(
     a, b, theta, sigma, p = np.broadcast_arrays(
         decoder.a, decoder.b, decoder.threshold, channel.sigma, source.p
     )
-    sigma = np.maximum(sigma, NO_NOISE * source.amplitude.mean)
+    sigma = np.maximum(sigma, NO_NOISE * source.amplitude.scale)
 
     def at(amplitude: Amplitude, *x: Array) -> tuple[Array]:
         return (loss(amplitude, *x),)
@@ -187,13 +187,13 @@ def _piecewise_loss(decoder: Any, channel: Channel, source: SparseSource) -> Arr
     losses = [np.zeros(0)]
     for k in range(0, flat[0].size, BLOCK):
         a, b, theta, sigma, p = (x[k : k + BLOCK] for x in flat)
-        sigma = np.maximum(sigma, NO_NOISE * amplitude.mean)
+        sigma = np.maximum(sigma, NO_NOISE * amplitude.scale)
         with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
             extra = np.stack([theta, -b / a])
         start = start_panels(channel, amplitude, sigma, p, np.nan_to_num(extra, nan=0.0))
         pieces = _Piecewise(a, b, theta, rectified)
         problems = problems_of(channel, amplitude, sigma, p)
-        losses.append(_readings.integrated_loss(problems, start, pieces.value, pieces.missed)[0])
+        losses.append(integrated_loss(problems, start, pieces.value, pieces.missed)[0])
     return np.concatenate(losses).reshape(shape)
 
 
@@ -238,7 +238,7 @@ def _any_loss(
                 f"decoder must return one value a reading, got shape {found.shape} for {y.shape}"
             ) from None
 
-    loss, error = _readings.integrated_loss(
+    loss, error = integrated_loss(
         problems_of(channel, amplitude, sigma, p),
         start_panels(channel, amplitude, sigma, p, np.zeros((1, 1))),
         value,

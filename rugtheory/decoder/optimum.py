@@ -14,7 +14,8 @@ bayes      E[x | y], the best of all functions of y
 In the limit of many features the k-th largest of n readings is the quantile of their law that k/n
 lie above, by the law of large numbers, so TopK is a threshold there.  With the best
 threshold, a JumpReLU either is a ReLU or jumps to 2E[x | y = θ] > 0 there, so the ReLU of a gate
-changes nothing: gated and jumprelu have the same optimum in a scalar channel.
+changes nothing: gated and jumprelu have the same optimum in a scalar channel.  Not so where
+amplitudes may be negative: a JumpReLU that passes all readings is linear, a gate is never negative.
 """
 
 from __future__ import annotations
@@ -29,11 +30,9 @@ from numpy.typing import ArrayLike
 from .. import _check
 from .._check import Array
 from .._result import Result
-from ..channel import readings as _readings
-from ..channel.base import NO_NOISE, Channel, problems_of, start_panels
+from ..channel.base import Channel
 from ..channel.gaussian import GaussianChannel
 from ..channel.pair import AntipodalChannel
-from ..channel.readings import Readings
 from ..source.amplitude import Amplitude, check_amplitude
 from ..source.sparse import SparseSource, on_law
 from ..source.uniform import Uniform
@@ -41,6 +40,7 @@ from ..theory.bounds import welch_sigma
 from ..theory.optimum import optimum
 from ..theory.pairs import antipodal_optimum, antipodal_sigma
 from .loss import BLOCK
+from .search import from_readings
 
 KINDS = ("linear", "relu", "jumprelu", "gated", "topk", "selection", "oracle", "bayes")
 _NAMED = ("gaussian", "antipodal")
@@ -94,7 +94,7 @@ def optimum_decoder(
     channel : "gaussian", "antipodal" or callable
         A function of p, ratio (arrays of one shape) and amplitude that returns the `Channel`.
     amplitude : Amplitude
-        Law of a feature that is on.
+        Law of a feature that is on, of either sign.
     keep : array_like in (0, 1], optional
         k/n of "topk"; p by default, as many as there are features on.
 
@@ -109,7 +109,7 @@ def optimum_decoder(
 
     Notes
     -----
-    Where σ is 0, at ratio 1 or for pairs at ratio ½, it counts as 1e-100 of the mean amplitude.
+    Where σ is 0, at ratio 1 or for pairs at ratio ½, it counts as 1e-100 of a typical amplitude.
 
     Worst relative errors of the losses measured for discrete laws, at 120 points in both channels,
     p from 1e-6 to 1 and σ from 0.03 to 3: 1e-14, of "bayes" and "oracle" against the trapezoidal
@@ -159,20 +159,7 @@ def _optima(
 ) -> dict[str, _Found]:
     """The best decoders of several kinds, the densities of readings integrated once."""
     check_amplitude(amplitude)
-    plain = None
-    if callable(channel) and not isinstance(channel, type):
-        law = channel(p, ratio, amplitude)
-        _check.instance("what channel returns", law, Channel)
-    else:
-        _check.choice("channel", channel, _NAMED)
-        antipodal = channel == "antipodal"
-        sigma = (antipodal_sigma if antipodal else welch_sigma)(p, ratio, amplitude=amplitude)
-        law = (AntipodalChannel if antipodal else GaussianChannel)(sigma)
-        if {"relu", "jumprelu", "gated"} & set(kinds):
-            best = (antipodal_optimum if antipodal else optimum)(p, ratio, amplitude=amplitude)
-            with np.errstate(divide="ignore", invalid="ignore"):
-                bend = np.where(best.a == 0, np.nan, -best.b / best.a)
-            plain = _Found(sigma, best.loss, best.a, best.b, bend)
+    law, plain = _law(kinds, p, ratio, channel, amplitude)
     sigma = np.asarray(law.sigma, float)
     try:
         sigma = np.broadcast_to(sigma, p.shape)
@@ -195,7 +182,7 @@ def _optima(
         return found
     shape, flat = p.shape, [x.ravel() for x in (sigma, p, keep)]
     blocks = [
-        _from_readings(rest, law, amplitude, *(x[k : k + BLOCK] for x in flat))
+        from_readings(rest, law, amplitude, *(x[k : k + BLOCK] for x in flat))
         for k in range(0, p.size, BLOCK)
     ]
     for kind in rest:
@@ -207,6 +194,34 @@ def _optima(
             pairs = zip(plain, found[kind], strict=True)
             found[kind] = _Found(*(np.where(better, x, y) for x, y in pairs))
     return found
+
+
+def _law(
+    kinds: tuple[str, ...],
+    p: Array,
+    ratio: Array,
+    channel: str | ChannelOf,
+    amplitude: Amplitude,
+) -> tuple[Channel, _Found | None]:
+    """The channel, and its best ReLU where one of `kinds` is that or may be."""
+    if callable(channel) and not isinstance(channel, type):
+        given = channel(p, ratio, amplitude)
+        _check.instance("what channel returns", given, Channel)
+        return given, None
+    _check.choice("channel", channel, _NAMED)
+    antipodal = channel == "antipodal"
+    sigma = (antipodal_sigma if antipodal else welch_sigma)(p, ratio, amplitude=amplitude)
+    law = (AntipodalChannel if antipodal else GaussianChannel)(sigma)
+    # The search for pairs is one for features that are not negative.
+    known = not antipodal or amplitude.start >= 0
+    if not (known and {"relu", "jumprelu", "gated"} & set(kinds)):
+        return law, None
+    best = (antipodal_optimum if antipodal else optimum)(p, ratio, amplitude=amplitude)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        bend = np.where(best.a == 0, np.nan, -best.b / best.a)
+    if amplitude.start < 0:  # a constant passes all readings
+        bend = np.where(best.a == 0, -40 * (amplitude.extent + best.sigma), bend)
+    return law, _Found(sigma, best.loss, best.a, best.b, bend)
 
 
 def _affine(kind: str, law: Channel, source: SparseSource, sigma: Array) -> _Found:
@@ -221,61 +236,3 @@ def _affine(kind: str, law: Channel, source: SparseSource, sigma: Array) -> _Fou
     b = mean - a * (mean + law.mean(source))
     loss = (p if kind == "selection" else 1.0) * a * noise
     return _Found(sigma, loss, a, b, np.full(sigma.shape, np.nan))
-
-
-def _from_readings(
-    kinds: tuple[str, ...],
-    law: Channel,
-    amplitude: Amplitude,
-    sigma: Array,
-    p: Array,
-    keep: Array,
-) -> dict[str, tuple[Array, Array, Array, Array]]:
-    """Loss, a, b and threshold of each kind, on flat arrays."""
-    clean = sigma == 0
-    sigma = np.maximum(sigma, NO_NOISE * amplitude.mean)
-    readings = Readings.of(
-        problems_of(law, amplitude, sigma, p), start_panels(law, amplitude, sigma, p)
-    )
-    every, nothing = np.arange(p.size), np.full(p.shape, np.nan)
-    found = {}
-    for kind in kinds:
-        a, b, theta = nothing, nothing, nothing
-        if kind == "oracle":
-            loss = readings.oracle
-        elif kind == "bayes":
-            loss = readings.bayes
-        elif kind == "relu":
-            a, b, loss = _best_relu(readings, amplitude.mean)
-        elif kind == "topk":
-            theta = readings.kept(keep)
-            a, b, loss = readings.affine(every, theta)
-        else:
-            refined, end = readings.best(_readings.with_jump)
-            first, second = readings.affine(every, refined), readings.affine(every, end)
-            pairs = zip((refined, *first), (end, *second), strict=True)
-            theta, a, b, loss = (np.where(first[2] <= second[2], *pair) for pair in pairs)
-        # Without noise nothing is lost to the little that stands for it.
-        loss = np.where(clean & (loss <= p * (10 * sigma) ** 2), 0.0, loss)
-        found[kind] = loss, a, b, theta
-    return found
-
-
-def _best_relu(readings: Readings, mean: float) -> tuple[Array, Array, Array]:
-    """a, b and loss: the best of all bends, or the affine one if it bends below all readings."""
-    every = np.arange(readings.problems.p.size)
-
-    def added(above: _readings.Moments, below: _readings.Moments, theta: Array) -> Array:
-        return np.asarray(_readings.ramp(above, theta, mean).rest + below.tt[1])
-
-    bend, _ = readings.best(added)
-    above, below = readings.moments(every, bend)
-    fit = _readings.ramp(above, bend, mean)
-    a, b, loss = fit.a, -fit.a * bend, readings.bayes + fit.rest + below.tt[1]
-    lowest = readings.integral.panels[np.searchsorted(readings.integral.panels.problem, every)]
-    start = lowest.anchor + lowest.left
-    slope, level, affine = readings.affine(every, start)
-    straight = (slope > 0) & (slope * start + level >= 0) & (affine < loss)
-    pairs = ((slope, a), (level, b), (affine, loss))
-    a, b, loss = (np.where(straight, x, y) for x, y in pairs)
-    return a, b, loss

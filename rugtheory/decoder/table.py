@@ -55,10 +55,12 @@ def decoder_table(
     _check.probability("ratio", ratio)
     on, law = on_law(p, amplitude, least=_check.LEAST_P)
     rows, columns = np.broadcast_arrays(on[:, None], ratio)
-    kinds = tuple(kind for kind in KINDS if kind != "gated")
+    alike = law.start >= 0  # gates and jumps
+    kinds = tuple(kind for kind in KINDS if not (alike and kind == "gated"))
     optima = _optima(kinds, rows, columns, channel, law, rows)
     found = {kind: optima[kind].loss for kind in kinds}
-    found["gated"] = found["jumprelu"]
+    if alike:
+        found["gated"] = found["jumprelu"]
     loss = np.stack([found[kind] for kind in KINDS])
     with np.errstate(divide="ignore", invalid="ignore"):
         over = {

@@ -1,6 +1,7 @@
 """Figures.  A function draws on the Axes it is given and returns the artists; it saves nothing."""
 
 from .allocation import draw_allocation, draw_allocation_phases, draw_allocation_scaling
+from .features import draw_capacity, draw_losses, draw_spectrum
 from .theory import (
     draw_curves,
     draw_dark_matter,
@@ -24,12 +25,14 @@ __all__ = [
     "draw_allocation",
     "draw_allocation_phases",
     "draw_allocation_scaling",
+    "draw_capacity",
     "draw_corner",
     "draw_curves",
     "draw_dark_matter",
     "draw_decoders",
     "draw_diagonal",
     "draw_grid",
+    "draw_losses",
     "draw_lyapunov",
     "draw_map",
     "draw_pairs",
@@ -38,6 +41,7 @@ __all__ = [
     "draw_row_law",
     "draw_rug",
     "draw_scaling",
+    "draw_spectrum",
     "draw_trained",
     "draw_waterfall",
 ]

@@ -19,7 +19,8 @@ from ..structure.rug import hadamard_rug
 from ..theory.bounds import linear_loss
 from ..theory.optimum import optimum
 from ..theory.pairs import antipodal_optimum
-from ..theory.scaling import local_exponents, regime, sparse_law
+from ..theory.scaling import local_exponents, regime
+from ..theory.sparse_law import sparse_law
 
 if TYPE_CHECKING:
     import xarray as xr

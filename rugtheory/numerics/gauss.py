@@ -32,6 +32,8 @@ def on_interval(low: Any, high: Any, x: Array, w: Array) -> tuple[Array, Array]:
 
 
 def around(kink: Array, width: Array) -> Array:
+    if not width.any():  # a sharp kink ends panels, and there is nothing beside it
+        return np.array(np.atleast_2d(kink))
     # Beyond nine widths the Gaussian tail is below 1e-18 and the integrand a polynomial.
     steps = np.array([-9, -6, -4, -2, 0, 2, 4, 6, 9])[:, None, None]
     points = np.asarray(np.atleast_2d(kink) + width * steps)

@@ -136,7 +136,7 @@ class Amplitude(ABC):
 
     @property
     def density_at_zero(self) -> float:
-        """Limit of the probability density as u → 0; infinite if it has none.
+        """Limit of the probability density as u → 0 from above; infinite if it has none.
 
         Unless a law says so itself, it is lim t E exp(-t u), extrapolated to t → ∞.
         """
@@ -185,11 +185,11 @@ def check_amplitude(amplitude: Amplitude) -> None:
         )
 
 
-def check_not_negative(amplitude: Amplitude) -> None:
-    """Raise unless `amplitude` is a law on [0, ∞)."""
+def check_not_negative(amplitude: Amplitude, why: str = "here") -> None:
+    """Raise unless `amplitude` is a law on [0, ∞); `why` ends "must not be negative"."""
     check_amplitude(amplitude)
     if amplitude.start < 0:
-        raise ValueError(f"amplitude must not be negative here, got {amplitude!r}")
+        raise ValueError(f"amplitude must not be negative {why}, got {amplitude!r}")
 
 
 def _limit_at_zero(law: Amplitude) -> float:

@@ -12,6 +12,7 @@ from .beta import Beta
 from .discrete import Constant, FromQuadrature
 from .exponential import Exponential
 from .half_normal import HalfNormal
+from .truncated_normal import TruncatedNormal
 from .uniform import Uniform
 
 # A law is a frozen dataclass of numbers; those after the colon are its parameters in order.
@@ -21,6 +22,7 @@ LAWS: dict[str, Callable[..., Amplitude]] = {
     "exponential": Exponential,
     "halfnormal": HalfNormal,
     "beta": Beta,
+    "truncatednormal": TruncatedNormal,
 }
 
 

@@ -7,6 +7,9 @@ one is kept at random.  So given that the parent is on the k-th of them is on wi
 .. math:: p_k E\frac{1}{1 + N_k} = p_k \int_0^1 \prod_{j≠k} (1 - p_j + p_j x)\, dx ,
 
 with N_k the number of others that fire.
+
+What fires has a magnitude N(m, s²) and passes a ReLU, before parents and siblings are looked at: it
+is on with probability p Φ(m/s), and then the law is that of `TruncatedNormal`.
 """
 
 from __future__ import annotations
@@ -17,16 +20,19 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from scipy import special
 
 from .. import _check
 from .._check import Array
 from .._files import read_tensors
 from ..numerics.gauss import legendre_rule
+from .amplitude import Amplitude
 from .discrete import Constant
 from .features import Features
 from .independent import Independent
 from .pattern import Every, On, OneOf, Pattern
 from .patterned import Patterned
+from .truncated_normal import TruncatedNormal
 
 CONFIG = "synthetic_model_config.json"
 _WEIGHTS = "synthetic_model.safetensors"
@@ -51,13 +57,15 @@ def read_saelens(folder: Path) -> Features:
     if config.get("correlation") is not None:
         raise ValueError("correlation must be null: no law here is a Gaussian copula of low rank")
     deviation = _magnitudes("std_firing_magnitudes", config.get("std_firing_magnitudes", 0.0), n)
-    if np.any(deviation != 0):
-        raise ValueError(
-            "std_firing_magnitudes must be 0: no law here is a rectified Gaussian, got "
-            f"{deviation.max():g}"
-        )
+    if np.any(deviation < 0):
+        raise ValueError(f"std_firing_magnitudes must not be negative, got {deviation.min():g}")
     size = _magnitudes("mean_firing_magnitudes", config.get("mean_firing_magnitudes", 1.0), n)
-    p, laws = _probabilities(folder, config, n), [Constant(float(x)) for x in size]
+    if np.any(size <= 0):
+        raise ValueError(f"mean_firing_magnitudes must be positive, got {size.min():g}")
+    varies = deviation > 0
+    p = _probabilities(folder, config, n)
+    p[varies] *= special.ndtr(size[varies] / deviation[varies])
+    laws = [_law(float(m), float(s)) for m, s in zip(size, deviation, strict=True)]
     given = config.get("hierarchy")
     if given is None:
         return Independent(p, laws)
@@ -66,11 +74,27 @@ def read_saelens(folder: Path) -> Features:
     roots = _json(folder / _HIERARCHY).get("roots")
     if not isinstance(roots, list):
         raise ValueError(f"{_HIERARCHY} must have a list of roots, got {roots!r:.60}")
+    if varies.any():
+        for root in roots:
+            _unscaled(root)
     blocks = [Every(tuple(_below(x, p))) for x in roots]
     inside = [i for block in blocks for i in block.features()]
     alone = p.copy()
     alone[inside] = 0.0
     return Patterned(alone, blocks, laws)
+
+
+def _law(mean: float, deviation: float) -> Amplitude:
+    return TruncatedNormal(mean, deviation) if deviation > 0 else Constant(mean)
+
+
+def _unscaled(node: Any) -> None:
+    """Raise if children are scaled by the magnitude of a parent, where that may vary."""
+    _known(node, _NODE, "nodes")
+    if node.get("scale_children_by_parent"):
+        raise ValueError("scale_children_by_parent must be false where magnitudes vary, got true")
+    for child in node.get("children", []):
+        _unscaled(child)
 
 
 def _below(node: Any, p: Array) -> list[Pattern]:
@@ -117,7 +141,7 @@ def _probabilities(folder: Path, config: Mapping[str, Any], n: int) -> Array:
         found = read_tensors(folder / _WEIGHTS).get("firing_probabilities")
         if found is None or found.shape != (n,):
             raise ValueError(f"{_WEIGHTS} must have {n} firing_probabilities, got {found!r:.60}")
-        return _check.probability("firing_probabilities", found)
+        return np.array(_check.probability("firing_probabilities", found))
     rule = dict(config.get("firing_probability") or {})
     name = rule.pop("generator_name", None)
     high, low = rule.pop("max_prob", 0.3), rule.pop("min_prob", 0.01)
@@ -135,7 +159,7 @@ def _probabilities(folder: Path, config: Mapping[str, Any], n: int) -> Array:
             f"{_WEIGHTS}, got {name!r:.60}"
         )
     _known(rule, set(), "firing_probability")
-    return _check.probability("firing_probability", p)
+    return np.array(_check.probability("firing_probability", p))
 
 
 def _magnitudes(name: str, value: Any, n: int) -> Array:

@@ -110,17 +110,16 @@ class SparseSource(ByValue):
 
 
 def on_law(
-    p: ArrayLike, amplitude: Amplitude, *, least: float = _check.LEAST, signed: bool = False
+    p: ArrayLike, amplitude: Amplitude, *, least: float = _check.LEAST, positive: str = ""
 ) -> tuple[Array, Amplitude]:
     """`p`, checked, and `amplitude` of the same source, for which "on" means not zero.
 
-    An atom of the amplitude law at 0 belongs to the features that are off.  ValueError if
-    amplitudes may be negative, unless `signed`.
+    An atom of the amplitude law at 0 belongs to the features that are off.  `positive` says why
+    amplitudes must not be negative, if so: ValueError if they are.
     """
-    if signed:
-        check_amplitude(amplitude)
-    else:
-        check_not_negative(amplitude)
+    check_amplitude(amplitude)
+    if positive:
+        check_not_negative(amplitude, positive)
     p = _check.probability("p", p, least=least)
     atoms = amplitude.atoms()
     if atoms is None or np.all(atoms[0] != 0):

@@ -69,7 +69,7 @@ class Uniform(Amplitude):
 
     @property
     def density_at_zero(self) -> float:
-        return 1 / self.high if self.low == 0 else 0.0
+        return 1 / (self.high - self.low) if self.low <= 0 < self.high else 0.0
 
     def density(self, u: ArrayLike) -> Array:
         """Probability density at `u`."""

@@ -35,12 +35,13 @@ from .. import _check
 from .._check import Array
 from .._result import Result
 from .._value import ShortRepr
-from ..channel.row_loss import RowLaw, row_loss
+from ..channel.row_loss import Row, RowLaw
 from ..model.model import Model
 from ..source.amplitude import Amplitude
 from ..source.sparse import SparseSource, on_law
 from ..source.uniform import Uniform
-from ..theory.pairs import gaussian_fit
+from ..theory.pairs import ONE_SIGN
+from ..theory.partner import gaussian_fit
 
 _THETA = 2
 # n, k and 1 + g
@@ -270,7 +271,7 @@ def graph_optimum(p: ArrayLike, name: str, *, amplitude: Amplitude = Uniform()) 
     """
     _check.choice("name", name, GRAPHS)
     given = _check.probability("p", p)
-    p, amplitude = on_law(p, amplitude, least=_check.LEAST_P)
+    p, amplitude = on_law(p, amplitude, least=_check.LEAST_P, positive=ONE_SIGN)
     found = [_optimum(name, float(q), amplitude) for q in p.ravel()]
     a, b, lift, loss = np.array(found).reshape(-1, 4).T.reshape(4, *p.shape)
     return GraphOptimum(given, graph_ratio(name), a, b, lift, loss)
@@ -287,10 +288,11 @@ def _optimum(name: str, p: float, amplitude: Amplitude) -> tuple[float, float, f
         weights = np.repeat([lift - 1 / _THETA, lift], [k, n - 1 - k]) / (1 + lift)
         return np.asarray(weights[weights != 0])
 
-    def loss(rtol: float, a: float, threshold: float, lift: float) -> float:
-        return row_loss(
-            a, RowLaw.identical(a * interferers(lift), source), -a * threshold, rtol
-        ).value
+    def row(rtol: float, a: float, threshold: float, lift: float) -> Row:
+        return Row(a, RowLaw.identical(a * interferers(lift), source), -a * threshold, rtol)
+
+    def loss(rtol: float, *where: float) -> float:
+        return row(rtol, *where).estimate.value
 
     # W is a projector over r, and no decoder is better than a linear one at less, where the
     # eigenvalues of -s and of the vector of ones are the same; 1ᵀW = 1ᵀ/r leaves no bias.
@@ -308,7 +310,7 @@ def _optimum(name: str, p: float, amplitude: Amplitude) -> tuple[float, float, f
 
         def best_a(threshold: float, lift: float, rtol: float) -> tuple[float, float]:
             a = _gaussian_a(interferers(lift), source, threshold)
-            return _least(a, lambda a: loss(rtol, a, threshold, lift), source)
+            return row(rtol, a, threshold, lift).least(a, threshold)[::-1]
 
         found += [_descended(best_a, *x, _SEARCH) for x in zip(starts, steps, strict=True)]
         best = min(found, key=lambda x: loss(_POLISH, *x))
@@ -322,19 +324,6 @@ def _gaussian_a(weights: Array, source: SparseSource, threshold: float) -> float
     """What a would be best for Gaussian interference."""
     mean, sigma = source.mean * weights.sum(), np.sqrt(source.variance * (weights @ weights))
     return gaussian_fit(source, float(mean) - threshold, float(sigma))
-
-
-def _least(a: float, loss: Callable[[float], float], source: SparseSource) -> tuple[float, float]:
-    """The best a and the loss there; `a` is where to take two values.
-
-    The loss is E u² - 2aA + a²B, and two values tell its minimum.
-    """
-    power, cut = source.second_moment, 0.3
-    here, there = loss(a), loss((1 - cut) * a)
-    bend = (cut * (power - here) - (there - here)) / (cut * (1 - cut))  # a²B
-    # (A/B - a)/a, unless nothing but rounding is left of B
-    shift = (power - here + bend) / (2 * bend) - 1 if bend > 0 else 0.0
-    return a * (1 + shift), here - bend * shift**2
 
 
 def _descended(

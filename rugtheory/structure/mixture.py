@@ -82,7 +82,8 @@ def mixture_loss(p: ArrayLike, ratio: ArrayLike, *, amplitude: Amplitude = Unifo
     Returns
     -------
     ndarray
-        (1 - f) v(p) + f L(p, r/f), shape of `p` and `ratio` broadcast together.
+        (1 - f) v(p) + f L(p, r/f), shape of `p` and `ratio` broadcast together.  For v(p), E x² if
+        E x < 0: a ReLU has no negative constant.
 
     Raises
     ------
@@ -99,8 +100,14 @@ def mixture_loss(p: ArrayLike, ratio: ArrayLike, *, amplitude: Amplitude = Unifo
     critical = critical_ratio(p, amplitude=amplitude)
     fraction = np.minimum(ratio / critical, 1.0)
     best = optimum(p, np.maximum(ratio, critical), amplitude=amplitude)
-    variance = SparseSource(p, amplitude).variance
-    return np.asarray((1 - fraction) * variance + fraction * best.loss)
+    dropped = dropped_loss(p, amplitude)
+    return np.asarray((1 - fraction) * dropped + fraction * best.loss)
+
+
+def dropped_loss(p: ArrayLike, amplitude: Amplitude) -> Array:
+    """What the best constant of a ReLU loses, max(E x, 0)."""
+    source = SparseSource(p, amplitude)
+    return np.asarray(source.variance if amplitude.mean >= 0 else source.second_moment)
 
 
 def p_and_ratio(p: ArrayLike, ratio: ArrayLike) -> tuple[Array, Array]:
@@ -113,21 +120,21 @@ def p_and_ratio(p: ArrayLike, ratio: ArrayLike) -> tuple[Array, Array]:
 
 def _touching(q: Array, amplitude: Amplitude) -> Array:
     """The ratio at which the chord from (0, v) to the curve of rugs is steepest."""
-    variance = np.asarray(SparseSource(q, amplitude).variance)
+    dropped = dropped_loss(q, amplitude)
 
-    def slope(log_ratio: Array, q: Array, variance: Array) -> Array:
+    def slope(log_ratio: Array, q: Array, dropped: Array) -> Array:
         ratio = np.exp(log_ratio)
         best = optimum(q, ratio, amplitude=amplitude)
-        return np.asarray((best.loss - variance) / (ratio * np.where(variance > 0, variance, 1)))
+        return np.asarray((best.loss - dropped) / (ratio * np.where(dropped > 0, dropped, 1)))
 
     # r_c/p grows like the logarithm of 1/p.
     top = np.log(np.minimum(1.0, 20 * q * (1 + np.log(1 / q))))
     grid = np.linspace(np.log(0.02 * q), top, _SCAN)
-    slopes = slope(grid, q, variance)
+    slopes = slope(grid, q, dropped)
     k = np.argmin(slopes, axis=0)
     inside = np.clip(k, 1, _SCAN - 2)
     bracket = tuple(np.take_along_axis(grid, (inside + d)[None], axis=0)[0] for d in (-1, 0, 1))
-    found = find_minimum(slope, bracket, args=(q, variance))
+    found = find_minimum(slope, bracket, args=(q, dropped))
     log_ratio = np.where(
         found.success & (found.f_x <= slopes.min(axis=0)), found.x, grid[k, range(q.size)]
     )

@@ -37,6 +37,7 @@ from ..model.model import Model
 from ..source.amplitude import Amplitude
 from ..source.sparse import SparseSource, on_law
 from ..source.uniform import Uniform
+from ..theory.pairs import ONE_SIGN
 
 LEAST = 4
 _LOG_RANGE = 300 * np.log(10)
@@ -158,7 +159,7 @@ def precedence_loss(
     >>> print(f"{rt.precedence_loss(1e-6, 6) / 1e-12:.4f}")
     0.5000
     """
-    p, amplitude = on_law(p, amplitude)
+    p, amplitude = on_law(p, amplitude, positive=ONE_SIGN)
     n = _check.integers("n_sparse", n_sparse)
     if np.any(n < LEAST):
         raise ValueError(f"n_sparse must be at least {LEAST}, got {n[n < LEAST].flat[0]}")

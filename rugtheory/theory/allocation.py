@@ -24,7 +24,7 @@ from numpy.typing import NDArray
 
 from .. import _check
 from .._check import Array
-from .._value import ByValue
+from .._result import Result
 from ..source.amplitude import Amplitude, check_not_negative
 from ..source.features import Features, check_features
 from ..source.sparse import on_law
@@ -46,8 +46,8 @@ _STEP, _SLOW_STEP = 0.1, 0.4
 _TURNS = 2
 
 
-@dataclass(frozen=True, eq=False)
-class Allocation(ByValue):
+@dataclass(frozen=True, eq=False, repr=False)
+class Allocation(Result):
     """Capacities of features that share hidden units; arrays have an element a feature.
 
     Attributes

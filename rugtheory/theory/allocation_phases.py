@@ -14,7 +14,7 @@ from numpy.typing import ArrayLike
 
 from .. import _check
 from .._check import Array
-from .._value import ByValue
+from .._result import Result
 from ..source.amplitude import Amplitude
 from ..source.sparse import SparseSource, on_law
 from ..source.uniform import Uniform
@@ -25,8 +25,8 @@ from .family import FAMILIES, Family
 _DIFFERENCE = 1e-3
 
 
-@dataclass(frozen=True, eq=False)
-class AllocationPhases(ByValue):
+@dataclass(frozen=True, eq=False, repr=False)
+class AllocationPhases(Result):
     """Prices of a hidden unit over importance, λ/I, that part three phases; arrays of one shape.
 
     Attributes

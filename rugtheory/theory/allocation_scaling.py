@@ -28,14 +28,14 @@ from numpy.typing import ArrayLike, NDArray
 
 from .. import _check
 from .._check import Array
-from .._value import ByValue
+from .._result import Result
 from ..source.features import Features
 from .allocation import classes_of, shares_of
-from .scaling import sparse_constants
+from .sparse_law import sparse_constants
 
 
-@dataclass(frozen=True, eq=False)
-class AllocationScaling(ByValue):
+@dataclass(frozen=True, eq=False, repr=False)
+class AllocationScaling(Result):
     """Loss against the number of hidden units; arrays with an element for each number.
 
     Attributes

@@ -7,7 +7,7 @@ from numpy.typing import ArrayLike
 
 from .. import _check
 from .._check import Array
-from ..source.amplitude import Amplitude, check_not_negative
+from ..source.amplitude import Amplitude
 from ..source.sparse import SparseSource
 from ..source.uniform import Uniform
 
@@ -55,7 +55,7 @@ def linear_loss(p: ArrayLike, ratio: ArrayLike, *, amplitude: Amplitude = Unifor
 
     The features are independent with equal variance v(p), so any n_dense directions do equally
     well and the bias removes the mean.  At r → 0 it is v(p), the loss of predicting the mean,
-    which is also the limit of every other decoder here.
+    which is also the limit of every other decoder here, of a ReLU if E x ≥ 0.
 
     Parameters, errors and shapes are those of `welch_sigma`; the result is a squared amplitude.
 
@@ -99,7 +99,6 @@ def least_skewness(p: ArrayLike, ratio: ArrayLike, *, amplitude: Amplitude = Uni
     >>> print(f"{rt.least_skewness(0.8, 0.25, amplitude=rt.Constant()):.4f}")
     -0.8660
     """
-    check_not_negative(amplitude)
     p, ratio, source = _source(p, ratio, amplitude)
     skewness, ratio = np.broadcast_arrays(source.skewness, ratio)
     least = np.zeros(ratio.shape)

@@ -1,31 +1,13 @@
-r"""The best a and b of the ReLU decoder in the Gaussian channel.
-
-With h = ReLU(x + ν + β), β = b/a, the loss is quadratic in a, and minimal at a = E[xh]/E[h²]
-(arXiv:2410.12101, equation 16).  Stationarity in b says that the error is balanced where the
-decoder is active, a = E[x; h > 0]/E[h].  So β solves
-
-.. math:: Ψ(β) = E[x; h>0]\,E[h^2] - E[xh]\,E[h] = 0,
-
-positive below the root and negative above.  For β ≤ 0 and a > ½ each difference x - h = -(ν + β)
-is formed before averaging, since there x and h nearly agree.  For β > 0 the linear decoder
-is split off: with moments of the event h = 0 marked by a bar, k = E x + β and V = v + σ²,
-
-.. math:: Ψ = (μσ^2 - vβ) - [\bar X(k^2 + V - \bar H_2) + μ\bar H_2 + (μk + v)\bar H_1
-    + \overline{XH}(k + \bar H_1)],
-
-where every barred term is positive and dies out as β/σ grows, which leaves the linear decoder
-β = μσ²/v, a = v/V to rounding.  Hence also β < μσ²/v always.
-"""
+"""The best a and b of the ReLU decoder in the Gaussian channel; see `.stationary`."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import NamedTuple
 
 import numpy as np
 import scipy
-from numpy.typing import ArrayLike
+from numpy.typing import ArrayLike, NDArray
 from scipy import special
 
 from .. import _check
@@ -34,20 +16,26 @@ from .._result import Result
 from ..numerics.search import find_root
 from ..source.amplitude import Amplitude
 from ..source.expect import blockwise
+from ..source.sides import sides
 from ..source.sparse import on_law
 from ..source.uniform import Uniform
 from .bounds import welch_sigma
 from .loss import parts
-from .moments import off_moments, on_moments
+from .stationary import linear_threshold, stationarity
 
 # Thresholds are scanned up to this β/σ, beyond which the decoder is linear to rounding.
 _LINEAR = 7.0
 _SURELY_LINEAR = 40.0
 _SCAN = 48
+_WINDOW = np.linspace(-6, 6, 13)[:, None]
 # Of an amplitude that is constant to this part, so little noise is screened to rounding.
 _CONSTANT, _CLEAR = 1e-15, 1e-14
 # Sizes of amplitudes are kept apart if they make this part of the power.
 _SIZES, _MATTERS = 8, 1e-4
+# Of amplitudes of either sign: thresholds between the largest and the least that are looked at.
+_BETWEEN = 33
+# A threshold that is linear at any σ that is a number.
+_FURTHEST = 1e60
 # Halley's iteration is cubic: after a step this small, relative to σ + |β|, it is done.
 _STEP = 1e-7
 _MAX_STEPS = 8
@@ -102,7 +90,8 @@ def optimum(
     sigma : array_like ≥ 0, optional
         Standard deviation of the interference, given instead of `ratio`.
     amplitude : Amplitude
-        Law of a feature that is on.
+        Law of a feature that is on.  What is negative of it no ReLU can store: nothing loses less
+        than E x² over x < 0, nor more than the constant max(E x, 0).
 
     Returns
     -------
@@ -121,6 +110,12 @@ def optimum(
     Worst relative errors measured against stationary points of the definition at 50 digits: loss
     1e-15, a 7e-14, b 3e-13, over 336 points with p from 1e-12 to 1 and ratio from 1e-9 to
     1 - 1e-9.  The largest are those of a and b where they are small differences, near ratio = p.
+
+    If amplitudes may be negative, a ≥ 0 still: E[x | y] rises with y, so that a decoder that falls
+    does worse than its mean.  The bound by the linear model is gone, as its output may be negative;
+    of a symmetric law about half of E x² is lost at small σ.  Where a constant is as good as any
+    decoder to rounding, a is 0 and b that constant.  Errors measured against mpmath for laws of
+    either sign: loss 1e-14; a and b are as good as a loss of that accuracy tells them.
 
     Examples
     --------
@@ -146,63 +141,15 @@ def optimum(
     return Optimum(p, ratio, sigma, a, b, loss)
 
 
-class _State(NamedTuple):
-    """Ψ and its derivatives in β, and what the decoder is if this is the root; all over p."""
-
-    psi: Array
-    slope: Array
-    curvature: Array
-    scale: Array
-    a: Array
-    complement: Array  # 1 - a
-    a_slope: Array
-    gain: Array  # E x² less the loss with the best a
-
-
-def _state(amplitude: Amplitude, beta: Array, sigma: Array, p: Array) -> _State:
-    # Moments are taken of the side of the threshold that the noise reaches more rarely.
-    side = np.where(beta > 0, -1.0, 1.0)
-    on = on_moments(amplitude, side, side * beta, sigma)
-    off = off_moments(side, side * beta, sigma)
-    odds = (1 - p) / p
-    passed, h, hh = (odds * f + g for f, g in zip(off[:3], on[:3], strict=True))
-    phi = odds * off.phi + on.phi
-    m1, variance = amplitude.mean, amplitude.variance + (1 - p) * amplitude.mean**2
-    k = p * m1 + beta
-    m1k = m1 * k + variance
-    total = k * k + p * variance + sigma * sigma
-
-    linear = beta > 0
-    x = np.where(linear, m1 - on.u, on.u)
-    xh = np.where(linear, m1k + on.uv, on.uv)
-    p_h = k + p * h
-    above = np.where(linear, 1 / p - passed, passed)
-    h1 = np.where(linear, p_h / p, h)
-    h2 = np.where(linear, total / p - hh, hh)
-    noise = sigma * phi + beta * above
-    psi = np.where(
-        linear,
-        (m1 * sigma * sigma - variance * beta - on.uv * p_h) / p - on.u * h2 - m1 * hh - m1k * h,
-        np.where(
-            2 * on.u < h,
-            on.u * hh - on.uv * h,
-            (sigma * sigma * passed + beta * h) * h - noise * hh,
-        ),
-    )
-    x_slope = on.uphi / sigma
-    slope = x_slope * h2 + np.where(
-        linear,
-        (-variance - on.u * p_h - on.uv) / p + m1 * h + passed * xh,
-        on.u * h - on.uv * passed,
-    )
-    curvature = -side * on.ucphi / sigma**2 * h2 + 3 * x_slope * h1 - xh * phi / sigma
-    a = x / h1
-    gain = np.divide(xh * xh, h2, out=np.zeros_like(h2), where=h2 > 0)
-    return _State(psi, slope, curvature, x * h2, a, noise / h1, (x_slope - a * above) / h1, gain)
-
-
 def _solve(amplitude: Amplitude, sigma: Array, p: Array) -> tuple[Array, Array, Array]:
     """a, b and loss on flat arrays."""
+    solve = _one_sign if amplitude.start >= 0 else _either_sign
+    a, complement, b = solve(amplitude, sigma, p)
+    return a, b, parts(amplitude, a, b, sigma, p, complement)[2]
+
+
+def _one_sign(amplitude: Amplitude, sigma: Array, p: Array) -> tuple[Array, Array, Array]:
+    """a, 1 - a and b."""
     # Linear and perfect decoders, and the constant one of a feature that never varies, need no
     # search; the signal-to-noise ratio v/σ² is all of them.
     variance = p * (amplitude.variance + (1 - p) * amplitude.mean**2)
@@ -211,7 +158,7 @@ def _solve(amplitude: Amplitude, sigma: Array, p: Array) -> tuple[Array, Array, 
     a = np.where(noise > 0, variance / total, 1.0)
     complement = noise / total
     b = p * amplitude.mean * complement
-    rest = (noise > 0) & (_linear_threshold(amplitude, sigma, p) < _SURELY_LINEAR)
+    rest = (noise > 0) & (linear_threshold(amplitude, sigma, p) < _SURELY_LINEAR)
     if amplitude.variance <= _CONSTANT * amplitude.second_moment:
         clear = rest & (sigma < _CLEAR * amplitude.mean)
         a[clear], complement[clear], b[clear] = _screened(amplitude, sigma[clear])
@@ -220,7 +167,32 @@ def _solve(amplitude: Amplitude, sigma: Array, p: Array) -> tuple[Array, Array, 
         s, q = sigma[rest], p[rest]
         start = _interpolated if isinstance(amplitude, Uniform) and s.size > _FEW else _bracketed
         a[rest], complement[rest], b[rest] = _polished(amplitude, s, q, start(amplitude, s, q))
-    return a, b, parts(amplitude, a, b, sigma, p, complement)[2]
+    return a, complement, b
+
+
+def _either_sign(amplitude: Amplitude, sigma: Array, p: Array) -> tuple[Array, Array, Array]:
+    """The same where amplitudes may be negative: of all roots the best, or a constant."""
+    quiet = (sigma == 0) & (amplitude.end > 0)
+    # Without noise what is positive is stored exactly.
+    a = np.where(quiet, 1.0, 0.0)
+    complement, b = 1 - a, np.where(quiet, 0.0, np.maximum(p * amplitude.mean, 0.0))
+    if amplitude.end <= 0 or quiet.all():
+        return a, complement, b
+    noisy = np.flatnonzero(~quiet)
+    s, q = sigma[noisy], p[noisy]
+    t, owner = _roots(amplitude, s, q, _scan_of_either_sign(amplitude, s, q))
+    here = noisy[owner]
+    found = stationarity(amplitude, t * sigma[here], sigma[here], p[here])
+    rising = found.a > 0
+    here, tried = here[rising], (found.a[rising], found.complement[rising])
+    beta = (t * sigma[noisy[owner]])[rising]
+    best = parts(amplitude, a, b, sigma, p, complement)[2]
+    loss = parts(amplitude, tried[0], tried[0] * beta, sigma[here], p[here], tried[1])[2]
+    for k in np.argsort(-loss, kind="stable"):
+        i = here[k]
+        if loss[k] < best[i]:
+            a[i], complement[i], b[i] = tried[0][k], tried[1][k], tried[0][k] * beta[k]
+    return a, complement, b
 
 
 def _screened(amplitude: Amplitude, sigma: Array) -> tuple[Array, Array, Array]:
@@ -239,7 +211,7 @@ def _polished(
     moving = np.arange(t.size)
     for _ in range(_MAX_STEPS):
         s, at = sigma[moving], beta[moving]
-        now = _state(amplitude, at, s, p[moving])
+        now = stationarity(amplitude, at, s, p[moving])
         step = -2 * now.psi * now.slope / (2 * now.slope**2 - now.psi * now.curvature)
         a[moving] = now.a + now.a_slope * step
         complement[moving] = now.complement - now.a_slope * step
@@ -256,26 +228,37 @@ def _polished(
     return a, complement, b
 
 
-def _bracketed(amplitude: Amplitude, sigma: Array, p: Array) -> Array:
-    """β/σ of the global minimum: scan for all roots of Ψ, solve for each, compare their losses."""
-    top = _linear_threshold(amplitude, sigma, p)
-    grid = _scan(amplitude, sigma, p, np.minimum(top, _LINEAR))
+def _roots(
+    amplitude: Amplitude, sigma: Array, p: Array, grid: Array
+) -> tuple[Array, NDArray[np.intp]]:
+    """All β/σ at which Ψ changes from positive to negative, and the points they belong to.
+
+    `grid` ascends along axis 0, with a column a point.
+    """
 
     def psi(t: Array, sigma: Array, p: Array) -> Array:
-        state = _state(amplitude, t * sigma, sigma, p)
-        return state.psi / np.where(state.scale > 0, state.scale, 1.0)
+        at = stationarity(amplitude, t * sigma, sigma, p)
+        return at.psi / np.where(at.scale > 0, at.scale, 1.0)
 
-    positive = np.array([psi(t, sigma, p) > 0 for t in grid])
+    scanned = blockwise(lambda _, *at: (psi(*at),), amplitude, grid, sigma, p)[0]
+    positive = scanned > 0
     cell, point = np.nonzero(positive[:-1] & ~positive[1:])
+    if not point.size:
+        return np.empty(0), point
     bracket = grid[cell, point], grid[cell + 1, point]
-    root = np.empty(0)
-    if point.size:
-        root = find_root(psi, bracket, args=(sigma[point], p[point])).x
+    return np.asarray(find_root(psi, bracket, args=(sigma[point], p[point])).x), point
+
+
+def _bracketed(amplitude: Amplitude, sigma: Array, p: Array) -> Array:
+    """β/σ of the global minimum: scan for all roots of Ψ, solve for each, compare their losses."""
+    top = linear_threshold(amplitude, sigma, p)
+    grid = _scan(amplitude, sigma, p, np.minimum(top, _LINEAR))
+    root, point = _roots(amplitude, sigma, p, grid)
 
     # The linear decoder competes everywhere: where it is exact no change of sign is left to see.
     t, owner = np.concatenate([top, root]), np.concatenate([np.arange(top.size), point])
     s, q = sigma[owner], p[owner]
-    state = _state(amplitude, t * s, s, q)
+    state = stationarity(amplitude, t * s, s, q)
     loss = parts(amplitude, state.a, state.a * t * s, s, q, state.complement)[2]
     # A loss close to E x² has not the digits of what the decoder gains, nor the gain those of a
     # small loss.
@@ -291,15 +274,34 @@ def _bracketed(amplitude: Amplitude, sigma: Array, p: Array) -> Array:
 def _scan(amplitude: Amplitude, sigma: Array, p: Array, high: Array) -> Array:
     """Values of β/σ up to `high`, ascending along axis 0, between which Ψ has one root at most."""
     u, share = _scales(amplitude)
+    low = _lowest(u, share, sigma, p)
+    grid = [low + (high - low) * np.linspace(0, 1, _SCAN)[:, None]]
+    # Or it silences the amplitudes of one size and passes the larger ones.
+    grid += [x + _WINDOW for x in -u[:, None] / sigma if u.size > 1]
+    return np.sort(np.minimum(np.concatenate(grid), high), axis=0)
+
+
+def _scan_of_either_sign(amplitude: Amplitude, sigma: Array, p: Array) -> Array:
+    """The same on all scales that there are, up to where the decoder is linear."""
+    (below, _), (above, share) = (side.sizes() for side in sides(amplitude))
+    low = np.minimum(_lowest(above, share, sigma, p), -_LINEAR)
+    steps = np.linspace(0, 1, _SCAN)[:, None]
+    grid = [low + (_LINEAR - low) * steps]
+    grid += [-u / sigma + _WINDOW for u in (*below, *above)]
+    ends = -above.max(), -max(amplitude.start, 2 * below.min())
+    grid += [np.linspace(*ends, _BETWEEN)[:, None] / sigma]
+    top = linear_threshold(amplitude, sigma, p)
+    grid += [np.clip(top, -_LINEAR, _FURTHEST) * np.array([[0.5], [0.9], [1.1], [2.0]])]
+    return np.sort(np.concatenate(grid), axis=0)
+
+
+def _lowest(u: Array, share: Array, sigma: Array, p: Array) -> Array:
+    """Below this β/σ nothing passes that matters."""
     # The threshold -β/σ follows the noise to the rarity of signals, of which the largest may be
     # rarer than others, and where amplitudes keep away from zero on to the point where what noise
     # passes is small against σ.
     rarity, clarity = -np.log(p * share.min()), np.log1p(u.max() / sigma)
-    low = -(np.sqrt(8 / 3 * rarity) + np.sqrt(2 * clarity) + 3)
-    grid = [low + (high - low) * np.linspace(0, 1, _SCAN)[:, None]]
-    # Or it silences the amplitudes of one size and passes the larger ones.
-    grid += [x + np.linspace(-6, 6, 13)[:, None] for x in -u[:, None] / sigma if u.size > 1]
-    return np.sort(np.minimum(np.concatenate(grid), high), axis=0)
+    return np.asarray(-(np.sqrt(8 / 3 * rarity) + np.sqrt(2 * clarity) + 3))
 
 
 @lru_cache(maxsize=64)
@@ -313,7 +315,7 @@ def _scales(amplitude: Amplitude) -> tuple[Array, Array]:
 
 def _interpolated(amplitude: Amplitude, sigma: Array, p: Array) -> Array:
     """β/σ to about three digits, from a table."""
-    top = _linear_threshold(amplitude, sigma, p)
+    top = linear_threshold(amplitude, sigma, p)
     at = [
         (np.clip(x, low, high) - low) * ((n - 1) / (high - low))
         for x, (low, high, n) in zip(
@@ -334,13 +336,5 @@ def _table(amplitude: Amplitude) -> Array:
     logit_p, log_signal = (np.linspace(*axis) for axis in (_TABLE_P, _TABLE_SIGNAL))
     p, sigma = special.expit(logit_p)[:, None], amplitude.mean * np.exp(-log_signal)
     (t,) = blockwise(lambda *x: (_bracketed(*x),), amplitude, sigma, p)
-    shift = np.arcsinh(_linear_threshold(amplitude, sigma, p)) - np.arcsinh(t)
+    shift = np.arcsinh(linear_threshold(amplitude, sigma, p)) - np.arcsinh(t)
     return np.asarray(scipy.ndimage.spline_filter(shift, order=3, mode="mirror"))
-
-
-def _linear_threshold(amplitude: Amplitude, sigma: Array, p: Array) -> Array:
-    """β/σ of the linear decoder, μσ/v."""
-    sigma, variance = np.broadcast_arrays(sigma, amplitude.variance + (1 - p) * amplitude.mean**2)
-    threshold = np.full(sigma.shape, np.inf)
-    np.divide(amplitude.mean * sigma, variance, out=threshold, where=variance > 0)
-    return threshold

@@ -15,7 +15,7 @@ from ..model.model import Model
 from ..source.amplitude import Amplitude
 from ..source.sparse import on_law
 from ..source.uniform import Uniform
-from .pairs import NEAR, STARTS, gauss_rule_of, minimum, optimise, over_blocks
+from .pairs import NEAR, ONE_SIGN, STARTS, gauss_rule_of, minimum, optimise, over_blocks
 
 _LOG_C = np.append(np.linspace(np.log(1e-8), -4.5, 8), np.linspace(-4.0, 0.0, 33))
 
@@ -93,7 +93,7 @@ def uneven_pairs(p: ArrayLike, *, amplitude: Amplitude = Uniform()) -> UnevenPai
     0.3333 25.0000
     """
     given = _check.probability("p", p)
-    p, amplitude = on_law(p, amplitude, least=_check.LEAST_P)
+    p, amplitude = on_law(p, amplitude, least=_check.LEAST_P, positive=ONE_SIGN)
     found = np.array([_uneven(float(q), amplitude) for q in p.ravel()]).reshape(-1, 6)
     coupling, a1, a2, b1, b2, loss = (x.reshape(p.shape) for x in found.T)
     return UnevenPairs(given, coupling, np.stack([a1, a2]), np.stack([b1, b2]), loss)

@@ -37,4 +37,14 @@ SCALED = [
     lambda c: rt.FromQuadrature([0.1 * c, 0.5 * c, 2.0 * c], [1.0, 2.0, 1.0]),
 ]
 
+# Of either sign.
+SIGNED = [
+    rt.Uniform(-1, 1),
+    rt.Uniform(-0.4, 1.1),
+    rt.Uniform(-2, 0.3),
+    rt.Constant(-1.0),
+    rt.FromQuadrature([-1.0, 1.0], [1.0, 1.0]),
+    rt.FromQuadrature([-1.3, -0.2, 0.7, 2.0], [4.0, 3.0, 2.0, 0.1]),
+]
+
 few, some = settings(max_examples=8), settings(max_examples=25)

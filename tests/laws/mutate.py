@@ -60,7 +60,7 @@ MUTANTS = [
         "test_scalar.py::TestLoss",
     ),
     Mutant(
-        "stationarity in b of the optimum", "theory/optimum",
+        "stationarity in b of the optimum", "theory/stationary",
         "(sigma * sigma * passed + beta * h) * h - noise * hh",
         "(sigma * sigma * passed + beta * h) * h - 1.0001 * noise * hh",
         "test_scalar.py::TestOptimum",
@@ -82,8 +82,8 @@ MUTANTS = [
         "test_scalar.py::TestSource",
     ),
     Mutant(
-        "Λ₁ without what lies below the threshold", "theory/scaling",
-        "- 2 * e * e * m1 * m - boundary", "- 2 * e * e * m1 * m",
+        "Λ₁ without what lies below the threshold", "theory/sparse_law",
+        "- 2 * e * e * m1 * m * share - boundary", "- 2 * e * e * m1 * m * share",
         "test_scalar.py::TestScaling",
     ),
     Mutant(
@@ -92,7 +92,7 @@ MUTANTS = [
         "test_scalar.py::TestScaling",
     ),
     Mutant(
-        "partner that adds instead of screening", "theory/pairs",
+        "partner that adds instead of screening", "theory/partner",
         "at(b - a * coupling * u)", "at(b + a * coupling * u)",
         "test_decoders.py::TestPairs",
     ),
@@ -134,8 +134,8 @@ MUTANTS = [
     ),
     Mutant(
         "chord of dropped features", "structure/mixture",
-        "(1 - fraction) * variance + fraction * best.loss",
-        "(1 - fraction) * variance + best.loss",
+        "(1 - fraction) * dropped + fraction * best.loss",
+        "(1 - fraction) * dropped + best.loss",
         "test_decoders.py::TestStructures",
     ),
     Mutant(

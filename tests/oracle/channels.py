@@ -4,10 +4,16 @@ Uniform amplitudes on [0, 1].  Given that the feature is on, the reading y = u +
 P(0 < y - ν < 1), and u, u² have the posterior averages that follow from the truncated normal law.
 """
 
+from functools import cache
+from itertools import pairwise
+
 import mpmath as mp
 import numpy as np
 
 DIGITS = 30
+# Integrands are analytic, with no pole nearer than half of a panel of length σ: posteriors that
+# turn at y = tσ have theirs at πσ/t.  Tanh-sinh gives the same doubles in four times as long.
+ORDER = 24
 
 
 def density_on(y, sigma):
@@ -32,6 +38,26 @@ def _points(sigma, breaks):
     return sorted(points)
 
 
+@cache
+def _rule():
+    """Nodes and weights of Gauss and Legendre on [-1, 1]."""
+    with mp.workdps(DIGITS):
+        found = []
+        for start in np.polynomial.legendre.leggauss(ORDER)[0]:
+            x = mp.findroot(lambda t: mp.legendre(ORDER, t), mp.mpf(start))
+            slope = ORDER * mp.legendre(ORDER - 1, x) / (1 - x * x)
+            found.append((x, 2 / ((1 - x * x) * slope**2)))
+        return found
+
+
+def _integral(f, points):
+    return mp.fsum(
+        (right - left) / 2 * w * f((left + right) / 2 + (right - left) / 2 * x)
+        for left, right in pairwise(points)
+        for x, w in _rule()
+    )
+
+
 def loss(decoder, sigma, p, breaks=()):
     """E(x - f(y))², `breaks` being where f is not smooth."""
     with mp.workdps(DIGITS):
@@ -43,7 +69,7 @@ def loss(decoder, sigma, p, breaks=()):
             off = mp.npdf(y / sigma) / sigma
             return p * (second - 2 * f * first + f * f * mass) + (1 - p) * off * f * f
 
-        return mp.quad(error, _points(sigma, breaks))
+        return _integral(error, _points(sigma, breaks))
 
 
 def least_losses(sigma, p):
@@ -60,7 +86,7 @@ def least_losses(sigma, p):
             return p * (second - first * first / mass)
 
         points = _points(sigma, ())
-        return mp.quad(bayes, points), mp.quad(oracle, points)
+        return _integral(bayes, points), _integral(oracle, points)
 
 
 def cases(u, weights, p, *, antipodal=False):
