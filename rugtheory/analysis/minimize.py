@@ -64,7 +64,8 @@ class Minimum(Result):
     verdict : str
         "minimum": no gradient is left, and no negative curvature was found; "saddle": there is
         some; "stationary": no gradient is left, curvature was not asked for; "at the cap": the same
-        with couplings at their cap; "stopped": steps were used up, or descent found no better
+        with couplings at their cap; "above the cap": no penalty kept them below, as where so few
+        hidden units force more; "stopped": steps were used up, or descent found no better
         point, before the gradient was as small as asked for; "lost": the loss is no longer large
         against its numerical error, as where it falls to zero.
     """
@@ -205,6 +206,8 @@ def _result(
         curvatures = lowest_curvatures(bare, descent.x, curvature, generator)
     if descent.lost:
         verdict = "lost"
+    elif largest > objective.cap:
+        verdict = "above the cap"
     elif descent.slope > descent.gtol:
         verdict = "stopped"
     elif largest >= _AT_CAP * objective.cap:
