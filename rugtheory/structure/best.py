@@ -68,8 +68,8 @@ def best_known(p: ArrayLike, ratio: ArrayLike, *, amplitude: Amplitude = Uniform
     it is the lower convex hull over the ratio of rugs, even and uneven pairs, precedence codes of
     all sizes, single features at (1, 0), and dropped ones at (0, v(p)).  An upper bound on what can
     be reached for large n_sparse, approached by precedence codes as their couplings grow.
-    Parameters and errors are those of `mixture_loss`.  A new p takes some seconds, which are
-    remembered; for densities other than Uniform up to half a minute.
+    Parameters and errors are those of `mixture_loss`.  A new p takes some tenths of a
+    second, for densities other than Uniform up to half a minute, which are remembered.
 
     Notes
     -----
