@@ -355,6 +355,16 @@ class TestModulesThatDoMore:
         with pytest.raises(ValueError, match="it does not, got Sequential"):
             rt.read_weights(self.relu_between())
 
+    def test_a_wide_hidden_layer(self):
+        """Linear in a module, which is run; with a ReLU it is a sparse autoencoder."""
+        module = Two(sizes=(M, N)).double()
+        model = read(module, True)
+        x = X[:, :M]
+        np.testing.assert_allclose(model(x), outputs(module, x), atol=1e-12)
+        rectified = sequential(nn.Linear(M, N), nn.ReLU(), nn.Linear(N, M))
+        with pytest.raises(ValueError, match=r"sparse autoencoder.*read_sae"):
+            rt.read_weights(rectified)
+
     def test_a_scale_kept_elsewhere(self):
         class Scaled(Two):
             def forward(self, x):
@@ -410,6 +420,7 @@ REFUSED = {
     "a number beside": STATE | {"temperature": 0.5},
     "two models": {"a": {**STATE}, "b": {**STATE}},
     "which vector": {"W": random(M, N), "u": random(N), "v": random(N)},
+    "a wide hidden layer": Two(sizes=(M, N)).state_dict(),
     "layers of an autoencoder": {
         "W_enc": random(M, N), "W_dec": random(N, M), "b_enc": random(N), "b_dec": random(M)
     },

@@ -73,7 +73,7 @@ class Interference(ByValue):
 
     @cached_property
     def mean_size(self) -> float:
-        """Σ E|w_j x_j|, at least |E Z|, without terms of one amplitude of either sign."""
+        """Σ E|w_j x_j|, at least |E Z|; of terms with amplitudes of either sign, Σ |w_j| E x_j."""
         return sum(
             Terms(np.abs(x.weights), x.p, x.amplitude).mean
             if isinstance(x, Terms)

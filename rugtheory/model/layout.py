@@ -176,12 +176,7 @@ def _oriented(
             f"{_name_of(found, 'W_in')} {w_in.shape} and {_name_of(found, 'W_out')} "
             f"{w_out.shape} do not fit together"
         )
-    if "wenc" in {x.stem for x in parts_of(state).values()} and w_in.shape[-2] > w_in.shape[-1]:
-        if all(x.how != "given" for x in found.values()):
-            raise Unclear(
-                "with more hidden units than features, W_enc and W_dec are those of a sparse "
-                "autoencoder, which rugtheory.darkmatter.read_sae reads"
-            )
+    _check_bottleneck(state, found, w_in.shape[-2] > w_in.shape[-1])
     for role, size in (("b", w_in.shape[-1]), ("b_in", w_in.shape[-2])):
         bias, unit = biases[role], "features" if role == "b" else "hidden units"
         if bias is None or len(found[role].names) > 1:
@@ -193,6 +188,18 @@ def _oriented(
                 f"{unit}, and has shape {bias.shape}"
             )
     return w_in, w_out, biases["b"], biases["b_in"]
+
+
+def _check_bottleneck(state: State, found: Mapping[str, Choice], wide: bool) -> None:
+    """Raise Unclear where a hidden layer is likely to have an activation, which no file shows."""
+    first = found["W" if "W" in found else "W_in"]
+    stem = parts_of(state)[first.names[0]].stem
+    ours = state.metadata.get("format") == FORMAT or stem in ("win", "initiallayer", "w")
+    if wide and not ours and first.how != "given":
+        raise Unclear(
+            "there are more hidden units than features, as in a sparse autoencoder, which "
+            "rugtheory.darkmatter.read_sae reads; if hidden units are linear, say so by names="
+        )
 
 
 def _vector(state: State, found: Mapping[str, Choice], role: str, k: int | None) -> Array | None:

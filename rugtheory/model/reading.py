@@ -116,8 +116,10 @@ def read_weights(
 
     The length of the bias is n_sparse, which tells rows from columns; without a bias n_sparse is
     the longer axis.  Layers of PyTorch have shape (outputs, inputs) whatever their lengths.  A file
-    does not say what is done between two layers: hidden units are taken to be linear.  A module is
-    run on a few features and is an error if it does anything else; it tells the activation too.
+    does not say what is done between two layers: hidden units are taken to be linear, except that
+    layers with more hidden units than features, as in a sparse autoencoder, are an error unless
+    `names` gives them.  A module is run on a few features and is an error if it does anything else;
+    its activation is found in this way.
     Texts `activation` and `hidden_noise` in the metadata of a safetensors file are those of the
     model, as `Model.save` writes them.  The `rows` of a rug saved by `Rug.save` are passed over.
 
