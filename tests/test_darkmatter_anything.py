@@ -177,6 +177,14 @@ def test_components_together(tmp_path):
     assert r2 > max(found[name]["held_out"] for name in given)
 
 
+def test_components_are_found_where_all_together_take_more_rows(tmp_path):
+    given = {name: np.random.default_rng(9).normal(size=(200, 90)) for name in ("some", "more")}
+    found = report(X[:200], {"one": OURS}, tmp_path, components=given)
+    assert set(found["saes"][0]["components"]) == {"x_hat", "some", "more"}
+    (failed,) = found["failures"]
+    assert failed["name"] == "one, all together" and "columns + 2 = 182 rows" in failed["error"]
+
+
 class TestBlocks:
     """Activations that come in blocks give what they give in one piece."""
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from typing import Any
 
 import numpy as np
 
@@ -35,6 +36,8 @@ def extras(
     wanted = {
         "alignment": name in given.align,
         "components": bool(given.components),
+        # By itself, as it takes more rows than each of them.
+        TOGETHER: len(given.components) > 1,
         "pursuit": name in given.pursuit,
     }
     record: Record = {}
@@ -47,6 +50,8 @@ def extras(
             record[extra] = found
         except (ValueError, TypeError, ArithmeticError, np.linalg.LinAlgError) as error:
             record.setdefault("failed", {})[extra] = failure(extra, error)["error"]
+    if TOGETHER in record:
+        record.setdefault("components", {}).update(record.pop(TOGETHER))
     return record
 
 
@@ -87,12 +92,22 @@ def _alignment(known: Known, sae: SAE | None, coded: Reconstructed, parts: Decom
 def _components(
     known: Known, sae: SAE | None, coded: Reconstructed, parts: Decomposition
 ) -> Record:
-    """R² of the error and of its parts on components, and on all that are given together."""
+    """R² of the error and of its parts on each component."""
+    components = {"x_hat": coded.x_hat.source, **known.given.components}
+    return _regressed(components, known, coded, parts)
+
+
+def _together(known: Known, sae: SAE | None, coded: Reconstructed, parts: Decomposition) -> Record:
+    """The same on all components that are given, at once."""
+    given = known.given.components.items()
+    beside = Beside([Rows(f"components: {name}", one) for name, one in given])
+    return _regressed({TOGETHER: beside}, known, coded, parts)
+
+
+def _regressed(
+    components: Mapping[str, Any], known: Known, coded: Reconstructed, parts: Decomposition
+) -> Record:
     given = known.given
-    components = {"x_hat": coded.x_hat.source, **given.components}
-    if len(given.components) > 1:
-        parts_of = [Rows(f"components: {name}", c) for name, c in given.components.items()]
-        components[TOGETHER] = Beside(parts_of)
     found = adjacent(components, given.x.source, coded.x_hat.source, parts, **given.options())
     return {
         label: {part: r2(getattr(one, part)) for part in ("error", "linear", "nonlinear")}
@@ -130,5 +145,6 @@ def _pursuit(known: Known, sae: SAE | None, coded: Reconstructed, before: Decomp
 EXTRAS: dict[str, Extra] = {
     "alignment": _alignment,
     "components": _components,
+    TOGETHER: _together,
     "pursuit": _pursuit,
 }
