@@ -292,6 +292,19 @@ class TestMany:
         assert 0 < kept.sum() < 3000
         assert 0 <= found.error < 1e-4 * found.loss
 
+    @pytest.mark.parametrize("n_dense", [10, 55, 95])
+    def test_losses_that_vanish(self, n_dense):
+        """Constant features lose nothing, to rounding, where they hear little noise."""
+        p = 10 ** np.random.default_rng(1).uniform(-9, -0.2, 100)
+        features = rt.Independent(p, rt.Constant())
+        found = rt.allocate(features, n_dense)
+        assert found.capacity.sum() == pytest.approx(n_dense, rel=1e-12)
+        some = np.flatnonzero((found.capacity > 0) & (found.capacity < 1))
+        exact = np.zeros(100)
+        exact[some] = rt.optimum(p[some], found.capacity[some], amplitude=rt.Constant()).loss
+        exact[found.dropped] = features.variance[found.dropped]
+        assert abs(found.loss - exact.mean()) <= max(2 * found.error, 1e-3 * found.loss)
+
     def test_pairs_between_curves(self):
         features = rt.Independent(rt.zipf(60, 0.1), rt.Constant())
         found = rt.allocate(features, 20, family="pairs")

@@ -121,7 +121,7 @@ def allocate(features: Features, n_dense: float, *, family: str = "gaussian") ->
     by more than 3e-12 of it; of 20 with up to 30 features one was below it by 7e-4, and the others
     equal.  Of more features curves are interpolated over p.  Losses of Gaussian
     rugs on `Uniform` features are still exact for the capacities given, which have relative errors
-    of some 1e-6; others are interpolated, and ``error`` has the largest error seen in a sample.
+    of some 1e-6; others are interpolated, and ``error`` has the error of a sample of them.
     A million features take 2 to 8 s of one core and 0.5 GB.
 
     Examples
