@@ -92,7 +92,8 @@ class Curve:
         return np.asarray(loss * np.minimum(spare, 1.0))
 
 
-@lru_cache(maxsize=256)
+# 512 curves take 40 MB.
+@lru_cache(maxsize=8)
 def curves_of(family: Family, amplitude: Amplitude, p: tuple[float, ...]) -> tuple[Curve, ...]:
     """Curves of features of one law, a row for each p; they must vary."""
     q = np.array(p)[:, None]

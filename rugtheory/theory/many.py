@@ -19,8 +19,8 @@ _FIRST, _FOUND = 1e-3, 1e-10
 # How capacities move with the price is judged by a price this far away.
 _NEAR = 0.01
 _EVEN = 1e-13
-# Interpolated losses are compared with exact ones at so many features.
-_COMPARED = 16
+# Interpolated losses are compared with exact ones at twice so many features.
+_COMPARED = 24
 
 
 class Shares(NamedTuple):
@@ -130,7 +130,7 @@ def _exactly(classes: Classes, groups: Groups, s: Array, n_dense: float) -> Arra
 def _interpolated(
     classes: Classes, groups: Groups, s: Array, log_price: float
 ) -> tuple[Reading, float]:
-    """Losses and decoders from the table, and the largest relative error seen in a loss."""
+    """Losses and decoders from the table, and the relative error of losses in a sample."""
     table, row, mean = classes.table, classes.row[groups.kind], classes.mean[groups.kind]
     price = log_price - np.log(classes.importance[groups.kind])
     there = table.place(row, groups.piece, price)
@@ -144,7 +144,13 @@ def _interpolated(
     curve = np.flatnonzero((s >= 0) & np.isfinite(s))
     wrong = 0.0
     if curve.size:
-        some = curve[np.unique(np.linspace(0, curve.size - 1, _COMPARED).astype(np.intp))]
+        # Evenly over all, and those that lose most.
+        evenly = curve[np.linspace(0, curve.size - 1, _COMPARED).astype(np.intp)]
+        weight = groups.number * classes.importance[groups.kind]
+        most = curve[np.argsort(-(weight * loss)[curve])[:_COMPARED]]
+        some = np.union1d(evenly, most)
         exact = classes.reading(groups.kind[some], s[some]).loss
-        wrong = float(np.max(np.abs(loss[some] / exact - 1)))
+        each = weight[some]
+        total = float(each @ exact)
+        wrong = float(each @ np.abs(loss[some] - exact)) / total if total else 0.0
     return Reading(a, b, loss, np.full(s.shape, np.nan)), wrong
