@@ -39,6 +39,8 @@ _AT_CAP = 0.98
 _DOWN = -1e-3
 # Relative error of the loss reported.
 _TRUTH = 1e-7
+# Of random starts: W_out against W_in.
+_UNLIKE = 0.05
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -252,4 +254,6 @@ def _start(
         a[some], b[some] = best.a, best.b
     means = features.mean
     heard = a * (w_in.T @ (w_in @ means) - means)
-    return Model(w_in, a[:, None] * w_in.T, b - heard)
+    # W_out like W_in, and not quite: tied and alike, outputs would stay so.
+    other = w_in.T + _UNLIKE / np.sqrt(n_dense) * generator.normal(size=w_in.T.shape)
+    return Model(w_in, a[:, None] * other, b - heard)

@@ -53,6 +53,7 @@ _SMOOTH = 0.8
 _FAR_OUT = 30.0
 # Errors above this, in units of the row, say that a contour does not serve it.
 _NOTHING = 1e3
+_LOG_NOTHING = -1e4
 # Part of the tolerance that images may take, of a loss of p² E u².
 _IMAGES = 0.1
 
@@ -284,6 +285,7 @@ class _Block:
             log = np.log(kernel) + heard + np.multiply.outer(self.b, s)
             log += 0.5 * np.multiply.outer(self.tau, s) ** 2
         self.heard = q.real
+        log = np.maximum(log, _LOG_NOTHING)  # rows that hear nothing
         return np.where(np.isfinite(log) & (error + inexact[0] <= _ROUGH), log, np.inf)
 
     def _smooth(self) -> NDArray[np.bool_]:
