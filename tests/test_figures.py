@@ -498,6 +498,7 @@ def everything(sweep, phases, gain):
         "draw_decoders": lambda ax: figures.draw_decoders(
             rt.decoder_table([0.01, 0.1], [0.5]).sel(ratio=0.5), ax
         ),
+        "draw_descent": lambda ax: figures.draw_descent([3.0, 2.0, 1.9], {"rug": 2.5}, ax),
         "draw_diagonal": lambda ax: figures.draw_diagonal(found, ax),
         "draw_grid": lambda ax: figures.draw_grid(curves, ax),
         "draw_lyapunov": lambda ax: figures.draw_lyapunov(

@@ -425,6 +425,17 @@ COMMANDS = {
     "optimum": ([], OPTIMUM | {"--amplitude": "constant:1"}),
     "decoders": ([], OPTIMUM | {"--channel": "gaussian", "--amplitude": "constant:1"}),
     "scaling": ([], {"--power": "0.5", "--p": "0.01", "--points": "2"}),
+    "allocate": (
+        [],
+        {"--zipf": "1", "--largest": "0.1", "--n-sparse": "9", "--n-dense": "2"}
+        | {"--importance": "1", "--amplitude": "constant:1"},
+    ),
+    "minimize": (
+        [],
+        {"--n-sparse": "3", "--n-dense": "2", "--p": "0.1", "--steps": "1", "--seed": "0"}
+        | {"--max-coupling": "2", "--hidden-noise": "0", "--weight-decay": "0", "--from": None}
+        | {"--names": None, "--ignore": None, "--instance": None, "--out": "m.safetensors"},
+    ),
     "rug": (
         [],
         {

@@ -36,6 +36,10 @@ RUNS = {
     ),
     "rugtheory scaling": ("--points 2", {"--figure": "scaling.svg"}),
     "rugtheory allocate": ("--zipf 1 --n-sparse 9 --n-dense 2", {"--figure": "allocation.png"}),
+    "rugtheory minimize": (
+        "--n-sparse 3 --n-dense 2 --p 0.1 --steps 2",
+        {"--out": "least.safetensors", "--figure": "descent.png"},
+    ),
     "rugtheory figures": ("--only fig1_rug", {"--out": "out"}),
     "rugtheory rug": (
         "--n-sparse 8 --n-dense 2",
@@ -229,6 +233,8 @@ OTHERS = {
     "rugtheory decoders": "--channel antipodal",
     "rugtheory scaling": "--power 0.4",
     "rugtheory figures": "--p 0.2",
+    "rugtheory allocate": "--zipf 2",
+    "rugtheory minimize": "--seed 1",
     "rugtheory rug": "--seed 1",
     "rugtheory weights": "--seed 1",
     "rugtheory darkmatter": "--seed 1",

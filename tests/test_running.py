@@ -197,7 +197,10 @@ class TestStreams:
 
 
 # Commands whose numbers are tables or objects.
-JSON = ("optimum", "decoders", "scaling", "weights", "curves", "rug", "darkmatter", "fit", "path")
+JSON = (
+    "optimum", "decoders", "scaling", "weights", "curves", "rug", "darkmatter", "fit", "path",
+    "allocate", "minimize",
+)  # fmt: skip
 
 
 def test_commands_that_print_numbers_have_json():

@@ -41,6 +41,7 @@ _DOWN = -1e-3
 _TRUTH = 1e-7
 # Of random starts: W_out against W_in.
 _UNLIKE = 0.05
+_MOST_STEPS = 10**9
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -167,9 +168,11 @@ def minimize(
         cap = float(_check.positive("max_coupling", _check.scalar("max_coupling", max_coupling)))
     noise = float(_check.nonnegative("hidden_noise", _check.scalar("hidden_noise", hidden_noise)))
     decay = float(_check.nonnegative("weight_decay", _check.scalar("weight_decay", weight_decay)))
-    steps, gtol = _check.count("steps", steps, 0), _check.tolerance("gtol", gtol)
+    steps, gtol = _check.integer("steps", steps, 0, _MOST_STEPS), _check.tolerance("gtol", gtol)
     curvature = _check.count("curvature", curvature, 0)
     _check.function("progress", progress)
+    if callback is not None:
+        _check.function("callback", callback)
     if _check.boolean("tied", tied) and noise:
         raise ValueError(f"tied must be False with hidden_noise, got hidden_noise = {noise}")
     generator = _check.rng(seed)
@@ -239,8 +242,8 @@ def _start(
         if init.n_dense != n_dense:
             raise ValueError(f"init must have n_dense = {n_dense}, got {init.n_dense}")
         return init
-    if init != "random":
-        raise ValueError(f"init must be 'random' or a Model, got {init!r}")
+    if not (isinstance(init, str) and init == "random"):
+        raise ValueError(f"init must be 'random' or a Model, got {init!r:.60}")
     w_in = generator.normal(size=(n_dense, len(features)))
     w_in /= np.linalg.norm(w_in, axis=0)
     sigma = np.sqrt(interference_variance(Model(w_in), features))

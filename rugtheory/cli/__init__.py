@@ -6,12 +6,34 @@ import argparse
 from collections.abc import Sequence
 
 from .. import __version__
-from . import allocate, curves, darkmatter, decoders, figures, optimum, rug, scaling, weights
+from . import (
+    allocate,
+    curves,
+    darkmatter,
+    decoders,
+    figures,
+    minimize,
+    optimum,
+    rug,
+    scaling,
+    weights,
+)
 from .running import guarded
 from .shared import Parser
 
 # In the order of the help text; each has `add(commands)`.
-COMMANDS = (curves, optimum, decoders, scaling, allocate, figures, rug, weights, darkmatter)
+COMMANDS = (
+    curves,
+    optimum,
+    decoders,
+    scaling,
+    allocate,
+    figures,
+    rug,
+    weights,
+    minimize,
+    darkmatter,
+)
 
 _CITATION = f"""\
 @article{{cowsik2024persian,
@@ -38,6 +60,7 @@ examples:
   rugtheory allocate --zipf 1.2 --n-sparse 100000 --n-dense 512 --figure allocation.png
   rugtheory figures --out figures --only phases decoders
   rugtheory weights model.safetensors --p 0.045 --figure weights.png
+  rugtheory minimize --n-sparse 128 --n-dense 32 --p 0.045 --out minimum.safetensors
   rugtheory darkmatter acts.npy --sae saes/ --contexts contexts.npy --tokens tokens.npy
   rugtheory rug --n-sparse 256 --n-dense 40 --seed 0 --out rug.safetensors --figure rug.png
 """

@@ -14,6 +14,7 @@ from .theory import (
 from .trained import draw_map, draw_paths, draw_trained
 from .weights import (
     draw_corner,
+    draw_descent,
     draw_diagonal,
     draw_lyapunov,
     draw_row_law,
@@ -30,6 +31,7 @@ __all__ = [
     "draw_curves",
     "draw_dark_matter",
     "draw_decoders",
+    "draw_descent",
     "draw_diagonal",
     "draw_grid",
     "draw_losses",

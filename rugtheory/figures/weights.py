@@ -12,6 +12,8 @@ from ..analysis.verdict import Verdict
 from ..structure.rug import Rug
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     import xarray as xr
     from matplotlib.axes import Axes
     from numpy.typing import ArrayLike
@@ -194,4 +196,29 @@ def draw_waterfall(verdict: Verdict, ax: Axes | None = None) -> list[Any]:
     ax.set_ylim(len(names) - 0.4, -1.2)
     ax.set(xlabel="loss per feature", xlim=(0, 1.25 * span))
     ax.set_title("From the model to the best known structure", fontsize="medium")
+    return artists
+
+
+def draw_descent(
+    losses: ArrayLike, references: Mapping[str, float] | None = None, ax: Axes | None = None
+) -> list[Any]:
+    """Loss after each step of a descent, and losses to compare it with as dashed lines.
+
+    Parameters
+    ----------
+    losses : array_like, shape (steps,)
+    references : mapping of str to float, optional
+        Names and losses.
+    ax : Axes
+    """
+    ax = axes(ax)
+    losses = np.asarray(losses, float)
+    artists: list[Any] = ax.plot(np.arange(losses.size), losses, color=COLOURS[0])
+    for colour, (name, value) in zip(COLOURS[1:], (references or {}).items(), strict=False):
+        artists.append(ax.axhline(value, color=colour, linestyle="--"))
+        at = ax.get_yaxis_transform()
+        artists.append(
+            ax.text(0.99, value, name, color=colour, transform=at, ha="right", va="bottom")
+        )
+    ax.set(xlabel="step of descent", ylabel="loss per feature", yscale="log")
     return artists

@@ -1,0 +1,182 @@
+"""The command `rugtheory minimize`."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from .._files import add_overwrite, replacing
+from ..analysis.minimize import Minimum, minimize
+from ..model.model import Model
+from ..source.features import Features
+from ..source.files import read_features
+from ..source.identical import Identical
+from ..source.uniform import Uniform
+from ..theory.optimum import optimum
+from ..theory.pairs import antipodal_optimum
+from .shared import add_amplitude, draw_file, output, settings
+from .weight_files import add_reading, read_model
+
+
+def add(commands: Any) -> None:
+    """The command minimize."""
+    parser = commands.add_parser(
+        "minimize", help="weights of least exact loss, by descent without data"
+    )
+    parser.set_defaults(run=run, suffix=".safetensors")
+    parser.add_argument("--n-dense", type=int, help="hidden units; those of --from by default")
+    law = parser.add_mutually_exclusive_group(required=True)
+    law.add_argument("--p", type=float, help="p that the features, all alike, are on with")
+    law.add_argument("--features", type=Path, metavar="FILE", help="TOML file of any features")
+    parser.add_argument("--n-sparse", type=int, help="features, with --p")
+    parser.add_argument("--from", dest="file", type=Path, help="weights to go on from")
+    parser.add_argument(
+        "--max-coupling", type=float, default=10.0, help="cap on |W_ij|/W_ii (10); inf for none"
+    )
+    parser.add_argument("--hidden-noise", type=float, default=0.0)
+    parser.add_argument("--tied", action="store_true", help="W_out the transpose of W_in")
+    parser.add_argument("--weight-decay", type=float, default=0.0)
+    parser.add_argument("--steps", type=int, default=5000, help="at most (5000)")
+    parser.add_argument("--seed", type=int, default=0, help="of the random start (0)")
+    parser.add_argument("--out", type=Path, help="safetensors file to write; kept after Ctrl-C")
+    parser.add_argument("--trajectory", type=Path, help="JSON file of the losses of all steps")
+    parser.add_argument("--figure", type=Path, help="picture of the losses of all steps")
+    parser.add_argument("--json", action="store_true")
+    add_reading(parser)
+    add_overwrite(parser)
+    add_amplitude(parser)
+
+
+def run(options: argparse.Namespace) -> None:
+    start = None if options.file is None else read_model(options.file, options)
+    features = _features(options, start)
+    if options.out is not None and options.out.suffix != ".safetensors":
+        raise ValueError(f"--out must end in .safetensors, got {options.out}")
+    n_dense = options.n_dense if start is None else start.n_dense
+    if n_dense is None:
+        raise ValueError("--n-dense is needed without --from")
+    names: tuple[str, ...] = (
+        "p",
+        "features",
+        "n_sparse",
+        "n_dense",
+        "file",
+        "max_coupling",
+        "hidden_noise",
+    )
+    names += ("tied", "weight_decay", "steps", "seed", "amplitude")
+    made = settings("minimize", options, *(x for x in names if getattr(options, x) is not None))
+    if not np.isfinite(made["max_coupling"]):
+        made["max_coupling"] = "inf"
+    descent = _Descent(options, features)
+    with output(options, {x: made for x in (options.out, options.trajectory, options.figure)}):
+        found = descent.run(start, n_dense)
+        if options.out is not None and descent.model is not None:
+            with replacing(options.out) as path:
+                descent.model.save(path)
+        if options.trajectory is not None:
+            with replacing(options.trajectory) as path:
+                path.write_text(json.dumps({"loss": descent.losses}))
+        if options.figure is not None:
+            draw_file(options.figure, descent.draw)
+    if found is None:
+        kept = f"; {options.out} has the weights, --from goes on" if options.out else ""
+        print(f"stopped after {len(descent.losses)} steps{kept}", file=sys.stderr)
+        raise KeyboardInterrupt
+    _show(found, options)
+
+
+def _features(options: argparse.Namespace, start: Model | None) -> Features:
+    if options.features is not None:
+        if options.amplitude != Uniform() or options.n_sparse is not None:
+            raise ValueError("--amplitude and --n-sparse go with --p; --features FILE has its own")
+        return read_features(options.features)
+    n_sparse = options.n_sparse if start is None else start.n_sparse
+    if n_sparse is None:
+        raise ValueError("--n-sparse is needed with --p")
+    return Identical(n_sparse, options.p, options.amplitude)
+
+
+class _Descent:
+    """A descent that keeps what it has when it is interrupted."""
+
+    def __init__(self, options: argparse.Namespace, features: Features) -> None:
+        self.options, self.features = options, features
+        self.model: Model | None = None
+        self.losses: list[float] = []
+
+    def run(self, start: Model | None, n_dense: int) -> Minimum | None:
+        """The minimum; None after Ctrl-C."""
+        from tqdm import tqdm
+
+        o = self.options
+        bars: list[Any] = []
+
+        def keep(model: Model, loss: float) -> None:
+            self.model = model
+            self.losses.append(loss)
+            if not bars:
+                bars.append(tqdm(total=o.steps, desc="descent", unit="step", leave=False))
+            bars[0].update()
+            bars[0].set_postfix_str(f"loss {loss:.6g}")
+
+        try:
+            found = minimize(
+                self.features,
+                n_dense,
+                init="random" if start is None else start,
+                max_coupling=o.max_coupling if o.max_coupling < np.inf else None,
+                hidden_noise=o.hidden_noise,
+                tied=o.tied,
+                weight_decay=o.weight_decay,
+                steps=o.steps,
+                seed=o.seed,
+                callback=keep,
+            )
+        except KeyboardInterrupt:
+            return None
+        finally:
+            for bar in bars:
+                bar.close()
+        self.model, self.losses = found.model, found.trajectory.tolist()
+        return found
+
+    def draw(self, ax: Any) -> None:
+        """Loss against the step, with the losses of rugs and pairs where they are known."""
+        from ..figures import draw_descent
+
+        draw_descent(self.losses, _references(self.model, self.options), ax)
+
+
+def _references(model: Model | None, options: argparse.Namespace) -> dict[str, float]:
+    """Losses of structures of identical features, to compare with."""
+    if model is None or options.p is None or options.amplitude.start < 0 or model.ratio > 1:
+        return {}
+    ratio, law = model.ratio, options.amplitude
+    return {
+        "Gaussian rug": float(optimum(options.p, ratio, amplitude=law).loss),
+        "antipodal pairs": float(antipodal_optimum(options.p, ratio, amplitude=law).loss),
+    }
+
+
+def _show(found: Minimum, options: argparse.Namespace) -> None:
+    references = _references(found.model, options)
+    if options.json:
+        kept = {k: v for k, v in found.to_dict().items() if k not in ("model", "trajectory")}
+        print(json.dumps(kept | {"references": references, "steps": found.trajectory.size - 1}))
+        return
+    print(f"{'loss':32} {found.loss:.9g} (numerical error {found.error:.1g})")
+    for name, value in references.items():
+        print(f"{name:32} {value:.6g}")
+    print(f"{'largest coupling':32} {found.coupling:.6g}")
+    print(f"{'gradient of the log of the loss':32} {found.gradient:.3g}")
+    print(f"{'steps':32} {found.trajectory.size - 1}")
+    print(f"{'verdict':32} {found.verdict}")
+    for path in (options.out, options.trajectory, options.figure):
+        if path is not None:
+            print(f"wrote {path}")
