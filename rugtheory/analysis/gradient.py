@@ -71,7 +71,9 @@ def exact_gradient(model: Model, features: Features, *, rtol: float = 1e-8) -> E
     --------
     >>> import rugtheory as rt
     >>> pair = rt.exact_gradient(rt.Model([[1, -1]]), rt.Identical(2, 0.3))
-    >>> abs(pair.loss - 0.3**2 / 6) < 1e-8
+    >>> abs(pair.loss - 0.3**2 / 6) < pair.error < 1e-6
+    True
+    >>> bool(pair.b[0] < 0)  # a larger bias is better, as both are on at times
     True
     """
     check_fit(model, features)

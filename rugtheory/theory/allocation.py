@@ -44,6 +44,8 @@ _ROWS, _SLOW_ROWS = 512, 40
 _STEP, _SLOW_STEP = 0.1, 0.4
 # The ends of a chord are moved so many times.
 _TURNS = 2
+# Why amplitudes of either sign are refused.
+ONE_SIGN = "where hidden units are shared out"
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -146,7 +148,7 @@ def classes_of(features: Features, family: str, *, curves: bool = True) -> tuple
             f"got {features!r:.60}"
         )
     for law in features.by_law:
-        check_not_negative(law)
+        check_not_negative(law, ONE_SIGN)
     one = FAMILIES[_check.choice("family", family, tuple(FAMILIES))]
     return _classes(features, one, curves)
 

@@ -15,9 +15,10 @@ from numpy.typing import ArrayLike
 from .. import _check
 from .._check import Array
 from .._result import Result
-from ..source.amplitude import Amplitude
+from ..source.amplitude import Amplitude, check_not_negative
 from ..source.sparse import SparseSource, on_law
 from ..source.uniform import Uniform
+from .allocation import ONE_SIGN
 from .capacity_curves import ALONE, DROPPED, Indices, Table, curves_of
 from .family import FAMILIES, Family
 
@@ -81,6 +82,7 @@ def allocation_phases(
     0.0269 8.34e-05 0.058
     """
     one = FAMILIES[_check.choice("family", family, tuple(FAMILIES))]
+    check_not_negative(amplitude, ONE_SIGN)
     given = _check.probability("p", p)
     p, amplitude = on_law(p, amplitude, least=_check.LEAST_P)
     variance = np.asarray(SparseSource(p, amplitude).variance)

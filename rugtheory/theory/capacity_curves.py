@@ -17,9 +17,8 @@ from itertools import pairwise
 from typing import NamedTuple
 
 import numpy as np
+import scipy
 from numpy.typing import NDArray
-from scipy.integrate import cumulative_simpson
-from scipy.interpolate import CubicSpline, PchipInterpolator
 
 from .._check import Array
 from ..source.amplitude import Amplitude
@@ -108,12 +107,17 @@ def curves_of(family: Family, amplitude: Amplitude, p: tuple[float, ...]) -> tup
     part = family.missing(s) if family.inverse == 1 else np.ones_like(s)
     with np.errstate(divide="ignore"):
         level = np.maximum(np.log(reading.loss / part), top - _DEEP)
-    level = np.exp(CubicSpline(t, level, axis=1)(dense))
-    key, a, b = (PchipInterpolator(t, x, axis=1)(dense) for x in (key, reading.a, reading.b))
+    level = np.exp(scipy.interpolate.CubicSpline(t, level, axis=1)(dense))
+    key, a, b = (
+        scipy.interpolate.PchipInterpolator(t, x, axis=1)(dense)
+        for x in (key, reading.a, reading.b)
+    )
     s = end * dense
     level *= family.missing(s) if family.inverse == 1 else 1.0
     # Integrated, losses are as convex as V is monotone.
-    saved = cumulative_simpson(-np.exp(key) * family.slope(s), x=s, axis=1, initial=0)
+    saved = scipy.integrate.cumulative_simpson(
+        -np.exp(key) * family.slope(s), x=s, axis=1, initial=0
+    )
     first = 0.0 if family.inverse == 1 else reading.loss[:, :1]
     loss = first + saved * ((reading.loss[:, -1:] - first) / saved[:, -1:])
     variance = SparseSource(np.array(p), amplitude).variance

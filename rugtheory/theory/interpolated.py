@@ -12,7 +12,7 @@ from itertools import pairwise
 from typing import NamedTuple
 
 import numpy as np
-from scipy.interpolate import RectBivariateSpline, make_interp_spline
+import scipy
 
 from .._check import Array
 from ..source.amplitude import Amplitude
@@ -161,7 +161,7 @@ def _line(values: Array) -> Line:
     if values.size == 1:
         return lambda at: np.full(at.shape, values[0])
     degree = min(3, values.size - 1)
-    spline: Line = make_interp_spline(np.arange(values.size), values, k=degree)
+    spline: Line = scipy.interpolate.make_interp_spline(np.arange(values.size), values, k=degree)
     return spline
 
 
@@ -170,5 +170,7 @@ def _surface(values: Array) -> Surface:
     if len(values) == 1:
         values = np.repeat(values, 2, axis=0)
     rows, way = np.arange(len(values)), np.linspace(0, 1, values.shape[1])
-    surface: Surface = RectBivariateSpline(rows, way, values, kx=min(3, rows.size - 1), s=0).ev
+    surface: Surface = scipy.interpolate.RectBivariateSpline(
+        rows, way, values, kx=min(3, rows.size - 1), s=0
+    ).ev
     return surface

@@ -220,6 +220,38 @@ class TestExactLoss:
         assert found.mean == approx(found.loss.mean())
 
 
+class TestGradient:
+    """Gradients of exact losses, and descent on them"""
+
+    @given(SEEDS, st.floats(1e-3, 0.2))
+    @few
+    def test_gauge(self, seed, p):
+        """W_in times the gradient in W_in is that in W_out times W_out: no basis is preferred."""
+        found = rt.exact_gradient(*alike(*model(seed, 6, 3), p))
+        w_in, w_out, _ = model(seed, 6, 3)
+        one, two = w_in @ found.w_in.T, found.w_out.T @ w_out
+        assert np.abs(one - two).max() <= 1e-10 * max(np.abs(one).max(), found.loss)
+
+    @given(SEEDS)
+    @settings(max_examples=3)
+    def test_descent(self, seed):
+        """A descent ends no higher than it starts, and goes on where it ended."""
+        start, features = alike(*model(seed, 6, 3), 0.05)
+        found = rt.minimize(features, 3, init=start, max_coupling=None, steps=10)
+        assert found.loss <= rt.exact_loss(start, features).mean * (1 + 1e-6)
+        on = rt.minimize(features, 3, init=found.model, max_coupling=None, steps=3)
+        assert on.trajectory[0] == approx(found.trajectory[-1], rel=1e-6)
+
+    @given(st.sampled_from([2, 4, 6]), st.floats(0.01, 1))
+    @few
+    def test_as_many_units_as_features(self, n, p):
+        """Rugs of any size lose nothing with as many hidden units as features."""
+        assert rt.finite_rug(p, n, n, draws=2).loss < 1e-12
+        curves = rt.finite_curves(rt.loss_curves([p], [0.5, 1.0]), 2, n_sparse=n)
+        assert float(curves["finite_loss"].values[0, 1]) < 1e-12
+        assert np.all(curves["loss"].values == rt.loss_curves([p], [0.5, 1.0])["loss"].values)
+
+
 class TestRowChannel:
     """Law of a row's interference"""
 

@@ -1,0 +1,83 @@
+"""Exact losses of all rows, and gradients, in units of the product W_out W_in of the same run.
+
+    OMP_NUM_THREADS=2 python benchmarks/bench_many_rows.py [--large]
+
+Random weights with the best decoder for their Gaussian interference, p = 0.045, rtol 1e-6.  With
+`--large` also (8192, 2048).  Then (512, 128) with 512 different p, importances and two laws of
+amplitudes, against features that are all alike, and a descent of 100 steps.
+"""
+
+import argparse
+import resource
+import time
+
+import numpy as np
+
+import rugtheory as rt
+
+P = 0.045
+
+
+def least(function, repeats=3):
+    """Shortest time of a few calls, and the last result."""
+    times = []
+    for _ in range(repeats):
+        start = time.perf_counter()
+        found = function()
+        times.append(time.perf_counter() - start)
+    return min(times), found
+
+
+def weights(n, d, seed=0):
+    w_in = np.random.default_rng(seed).normal(size=(d, n)) / np.sqrt(d)
+    best = rt.optimum(P, d / n)
+    return rt.Model(w_in, float(best.a) * w_in.T, float(best.b))
+
+
+def sizes(pairs):
+    for n, d in pairs:
+        model, features = weights(n, d), rt.Identical(n, P)
+        repeats = 3 if n < 4000 else 1
+        product, _ = least(lambda m=model: m.w_out @ m.w_in)
+        loss, found = least(lambda m=model, f=features: rt.exact_loss(m, f, rtol=1e-6), repeats)
+        slope, _ = least(lambda m=model, f=features: rt.exact_gradient(m, f, rtol=1e-6), repeats)
+        worst = float((found.error / found.loss).max())
+        print(
+            f"({n}, {d}): product {1e3 * product:.1f} ms; loss of all rows {loss:.2f} s, "
+            f"{loss / product:.0f} products, worst stated error {worst:.0e}; with gradient "
+            f"{slope:.2f} s, {slope / loss:.1f} times as long"
+        )
+
+
+def unequal():
+    n, d = 512, 128
+    model, generator = weights(n, d), np.random.default_rng(1)
+    laws = [rt.Uniform() if k % 2 else rt.Uniform(0.2, 1.0) for k in range(n)]
+    features = rt.Independent(rt.zipf(n, 0.2, alpha=0.5), laws, generator.random(n))
+    alike, _ = least(lambda: rt.exact_loss(model, rt.Identical(n, P), rtol=1e-6))
+    other, found = least(lambda: rt.exact_loss(model, features, rtol=1e-6))
+    worst = float((found.error / found.loss).max())
+    print(
+        f"(512, 128), 512 different p, two laws: {other:.2f} s, {other / alike:.1f} times as long "
+        f"as alike, worst stated error {worst:.0e}"
+    )
+
+
+def descent():
+    steps = 100
+    seconds, found = least(lambda: rt.minimize(rt.Identical(512, P), 128, steps=steps), 1)
+    print(f"(512, 128): {steps} steps of descent {seconds:.1f} s, loss/p^2 {found.loss / P**2:.4f}")
+
+
+def main():
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--large", action="store_true")
+    options = parser.parse_args()
+    sizes([(512, 128), (2048, 512)] + ([(8192, 2048)] if options.large else []))
+    unequal()
+    descent()
+    print(f"peak {resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20:.2f} GiB")
+
+
+if __name__ == "__main__":
+    main()
