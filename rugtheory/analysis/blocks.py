@@ -8,7 +8,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .._check import Array
-from ..channel.many_rows import HEIGHTS, Losses, Outputs, Together
+from ..channel.many_rows import HEIGHTS, Together
+from ..channel.outputs import Losses, Outputs
 from ..channel.row_laws import RowLaws
 from ..model.model import Model
 from ..source.features import Features

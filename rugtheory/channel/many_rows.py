@@ -16,10 +16,7 @@ cut off earlier, and that of the table is measured where it is largest.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
-from functools import cached_property
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -29,6 +26,7 @@ from ..source.amplitude import Amplitude, Complex
 from ..source.uniform import expm1
 from ..theory.loss import LossGradient, loss_gradient, reduced_loss
 from .inversion import cut_off, windows
+from .outputs import Losses, Outputs
 from .row_laws import Kind, RowScenario
 from .weight_table import Axis, MomentTable, OddsRange, Spread, WeightTable
 
@@ -77,83 +75,6 @@ class Contour(NamedTuple):
                 y = (np.arange(size) + 0.5) * (2 * np.pi / period)
                 found.append(cls(probe, period, alpha + 1j * y))
         return sorted((x for x in found if x.nodes.size <= _MOST_NODES), key=lambda x: x.nodes.size)
-
-
-@dataclass(frozen=True)
-class Outputs:
-    """Some outputs of a model: own feature, weights of all features, bias and noise.
-
-    Attributes
-    ----------
-    rows : ndarray of int, shape (m,)
-    w : ndarray, shape (m, n)
-    b, noise, p : ndarray, shape (m,)
-    law : sequence of m amplitude laws
-    """
-
-    rows: NDArray[np.int64]
-    w: Array
-    b: Array
-    noise: Array
-    p: Array
-    law: list[Amplitude]
-
-    @cached_property
-    def a(self) -> Array:
-        """Diagonal."""
-        return self.w[np.arange(self.rows.size), self.rows]
-
-    @cached_property
-    def by_law(self) -> list[tuple[Amplitude, NDArray[np.int64]]]:
-        """The outputs of each amplitude law."""
-        found: dict[Amplitude, list[int]] = {}
-        for k, law in enumerate(self.law):
-            found.setdefault(law, []).append(k)
-        return [(law, np.array(some)) for law, some in found.items()]
-
-
-@dataclass(frozen=True)
-class Losses:
-    """Losses of some outputs, estimates of errors, and derivatives if they were asked for.
-
-    Attributes
-    ----------
-    value, error : ndarray, shape (m,)
-    by_w : ndarray, shape (m, n), or None
-        In all weights of the rows, the diagonal too.
-    by_b, by_noise : ndarray, shape (m,), or None
-        In the bias, and in the square of the noise.
-    """
-
-    value: Array
-    error: Array
-    by_w: Array | None = None
-    by_b: Array | None = None
-    by_noise: Array | None = None
-
-    @classmethod
-    def none(cls, m: int, n: int, slopes: bool) -> Losses:
-        """Nothing known of `m` outputs: errors are infinite."""
-        known = np.full(m, np.nan), np.full(m, np.inf)
-        return cls(*known, *((np.zeros((m, n)), *np.zeros((2, m))) if slopes else ()))
-
-    def improve(self, at: NDArray[np.int64], by: Losses) -> None:
-        """Take those of the outputs `at` from others where their errors are less."""
-        better = by.error < self.error[at]
-        for name in ("value", "error", "by_w", "by_b", "by_noise"):
-            mine, new = getattr(self, name), getattr(by, name)
-            if mine is not None:
-                mine[at[better]] = new[better]
-
-    @classmethod
-    def mixture(cls, found: Sequence[tuple[float, Losses]]) -> Losses:
-        """Means of losses, errors and derivatives with these shares."""
-
-        def mean(name: str) -> Any:
-            values = [(share, getattr(one, name)) for share, one in found]
-            return None if values[0][1] is None else sum(share * x for share, x in values)
-
-        return cls(*(mean(x) for x in ("value", "error", "by_w", "by_b", "by_noise")))
 
 
 class Together:
@@ -344,7 +265,10 @@ class _Block:
             found = self._integral(self.of.contours[c], tables, rows, every)
             value[rows] += unit[rows] ** 2 * found[0]
             error[rows] += unit[rows] ** 2 * (found[1] + np.exp(images[rows]))
-        nothing = error > _NOTHING * unit**2
+        # Terms left out move a reading by so much at most.
+        missed = _NEGLIGIBLE * o.w.shape[1] * unit
+        error += 2 * np.sqrt(np.maximum(value, 0.0)) * missed + missed**2
+        nothing = ~(error <= _NOTHING * unit**2)
         value[nothing], error[nothing] = np.nan, np.inf
         if every is None:
             return Losses(value, error)
@@ -409,7 +333,7 @@ class _Slopes:
 
     def __init__(self, block: _Block) -> None:
         self.block = block
-        self.by_w = np.zeros_like(block.scaled)
+        self.sensitivity = [np.zeros_like(x) for x in block.sums]
         self.by_a, self.by_b, self.by_noise = np.zeros((3, block.m))
 
     def add_quiet(self, gradient: LossGradient | None, none: Array) -> None:
@@ -445,13 +369,8 @@ class _Slopes:
         self.by_noise[rows] += 0.5 * ((kernel * value * s * s).real @ weights)
         moved = kernel * full * weights
         both = np.concatenate([moved.real, -moved.imag], axis=1)
-        for table, spread, sums, k in zip(
-            tables.heard, block.spreads, block.sums, block.of.kinds, strict=True
-        ):
-            coefficients, _ = table(spread.bins)
-            sensitivity = np.zeros_like(sums)
-            sensitivity[rows] = both @ coefficients.T
-            self.by_w[:, k.columns] += unit_scaled(spread.slopes(sensitivity), block.unit)
+        for table, spread, found in zip(tables.heard, block.spreads, self.sensitivity, strict=True):
+            found[rows] = both @ table(spread.bins)[0].T
 
     def finished(self) -> tuple[Array, Array, Array]:
         """Slopes in the weights, the bias, and the square of the noise."""
@@ -459,16 +378,14 @@ class _Slopes:
         o, axis = block.outputs, block.of.axis
         bins, _ = axis.place(block.scaled)
         stretch = axis.stretch(bins, block.scaled)
-        by_w = self.by_w / stretch
-        # A term too small to be seen moves the mean of what is heard.
-        for k, odds in zip(block.of.kinds, block.of.odds, strict=True):
+        by_w = np.zeros_like(block.scaled)
+        parts = zip(block.of.kinds, block.of.odds, block.spreads, self.sensitivity, strict=True)
+        for k, odds, spread, found in parts:
+            # Losses are in units of the square of the row, weights in units of the row.
+            slopes = spread.slopes(found) * block.unit[:, None] / stretch[:, k.columns]
+            # A term too small to be seen moves the mean of what is heard.
             means = odds / (1 + odds) * k.amplitude.mean
             gone = block.left_out[:, k.columns]
-            by_w[:, k.columns] += np.where(gone, means * self.by_b[:, None], 0.0)
+            by_w[:, k.columns] = np.where(gone, means * self.by_b[:, None], slopes)
         by_w[np.arange(block.m), o.rows] = self.by_a
         return by_w, self.by_b, self.by_noise
-
-
-def unit_scaled(slopes: Array, unit: Array) -> Array:
-    """Of losses in units of the square of the row, in weights in units of the row."""
-    return slopes * unit[:, None]

@@ -1,0 +1,91 @@
+"""Some outputs of a model, and their losses."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from .._check import Array
+from ..source.amplitude import Amplitude
+
+
+@dataclass(frozen=True)
+class Outputs:
+    """Some outputs of a model: own feature, weights of all features, bias and noise.
+
+    Attributes
+    ----------
+    rows : ndarray of int, shape (m,)
+    w : ndarray, shape (m, n)
+    b, noise, p : ndarray, shape (m,)
+    law : sequence of m amplitude laws
+    """
+
+    rows: NDArray[np.int64]
+    w: Array
+    b: Array
+    noise: Array
+    p: Array
+    law: list[Amplitude]
+
+    @cached_property
+    def a(self) -> Array:
+        """Diagonal."""
+        return self.w[np.arange(self.rows.size), self.rows]
+
+    @cached_property
+    def by_law(self) -> list[tuple[Amplitude, NDArray[np.int64]]]:
+        """The outputs of each amplitude law."""
+        found: dict[Amplitude, list[int]] = {}
+        for k, law in enumerate(self.law):
+            found.setdefault(law, []).append(k)
+        return [(law, np.array(some)) for law, some in found.items()]
+
+
+@dataclass(frozen=True)
+class Losses:
+    """Losses of some outputs, estimates of errors, and derivatives if they were asked for.
+
+    Attributes
+    ----------
+    value, error : ndarray, shape (m,)
+    by_w : ndarray, shape (m, n), or None
+        In all weights of the rows, the diagonal too.
+    by_b, by_noise : ndarray, shape (m,), or None
+        In the bias, and in the square of the noise.
+    """
+
+    value: Array
+    error: Array
+    by_w: Array | None = None
+    by_b: Array | None = None
+    by_noise: Array | None = None
+
+    @classmethod
+    def none(cls, m: int, n: int, slopes: bool) -> Losses:
+        """Nothing known of `m` outputs: errors are infinite."""
+        known = np.full(m, np.nan), np.full(m, np.inf)
+        return cls(*known, *((np.zeros((m, n)), *np.zeros((2, m))) if slopes else ()))
+
+    def improve(self, at: NDArray[np.int64], by: Losses) -> None:
+        """Take those of the outputs `at` from others where their errors are less."""
+        better = by.error < self.error[at]
+        for name in ("value", "error", "by_w", "by_b", "by_noise"):
+            mine, new = getattr(self, name), getattr(by, name)
+            if mine is not None:
+                mine[at[better]] = new[better]
+
+    @classmethod
+    def mixture(cls, found: Sequence[tuple[float, Losses]]) -> Losses:
+        """Means of losses, errors and derivatives with these shares."""
+
+        def mean(name: str) -> Any:
+            values = [(share, getattr(one, name)) for share, one in found]
+            return None if values[0][1] is None else sum(share * x for share, x in values)
+
+        return cls(*(mean(x) for x in ("value", "error", "by_w", "by_b", "by_noise")))
