@@ -15,7 +15,7 @@ from ..model.model import Model
 from ..source.features import Features
 
 # Weights in a block: so many that the product pays, so few that they stay in the caches.
-_BLOCK = 2**17
+_BLOCK = 2**19
 # Outputs for which the tables of each height pay.
 _ENOUGH = (24, 48, 96)
 # A height that serves fewer of the outputs of a block is not tried again.

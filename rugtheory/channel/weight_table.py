@@ -216,21 +216,20 @@ class WeightTable:
         k = np.array(bins, float)[:, None]
         x, to_powers = _fit(ORDER)
         odds, to_odds_powers = self.range.nodes
-        values = self._log(self.axis.weights(k, x), odds)
-        found = np.einsum("mq,sr,rbqk->smbk", to_powers, to_odds_powers, values, optimize=True)
-        x = np.cos(np.pi * _CHECKS / ORDER)
-        odds = self.range.checks
-        fitted = np.einsum(
-            "xm,os,smbk->obxk",
-            np.vander(x, ORDER, increasing=True),
-            self.range.powers(odds),
-            found,
-            optimize=True,
-        )
-        error = 2 * np.abs(fitted - self._log(self.axis.weights(k, x), odds)).max(axis=(0, 2))
+        # Products of real matrices: of complex arrays as pairs of numbers.
+        values = self._log(self.axis.weights(k, x), odds).view(float)
+        found = to_powers @ np.tensordot(to_odds_powers, values, (1, 0))
+        x, odds = np.cos(np.pi * _CHECKS / ORDER), self.range.checks
+        fitted = np.vander(x, ORDER, increasing=True) @ found
+        fitted = np.tensordot(self.range.powers(odds), fitted, (1, 0))
+        gap = fitted.view(np.complex128) - self._log(self.axis.weights(k, x), odds)
+        error = 2 * np.abs(gap).max(axis=(0, 2))
         bad = ~np.isfinite(error) | ~self._regular(k)
-        error[bad], found[:, :, bad] = _NEVER, 0.0
-        both = np.concatenate([found.real, found.imag], axis=3)
+        error[bad] = _NEVER
+        # Orders of odds and of w first, then bins, then real parts and imaginary ones.
+        both = np.moveaxis(found, 1, 2)
+        both = np.concatenate([both[..., ::2], both[..., 1::2]], axis=3)
+        both[:, :, np.concatenate([bad, bad], axis=1)] = 0.0
         both = both.reshape(-1, len(bins), 2 * self.nodes.size)
         for j, one in enumerate(bins):
             self._known[one] = both[:, j].copy(), error[j].copy()
