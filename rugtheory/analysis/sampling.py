@@ -7,7 +7,7 @@ taken, as far as half of the budget goes.  Where they are more, the farthest are
 are drawn from strata of about the same Gaussian loss.  Of the outputs that are like most some are
 drawn at random, and the loss is regressed on the columns,
 
-.. math:: \hat Y = \bar y + β·(X - \bar x) = Σ_i w_i y_i , \qquad
+.. math:: \hat Y = \bar y + β \cdot (X - \bar x) = Σ_i w_i y_i , \qquad
     \mathrm{se}^2 = (1 - f) Σ_i w_i^2 \frac{e_i^2}{(1 - h_i)^2} ,
 
 with bars for means over the m that are drawn, X the means of the columns over all, f the fraction

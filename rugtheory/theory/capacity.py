@@ -32,8 +32,8 @@ def capacity_bound(features: Features, n_dense: int) -> float:
     lie in a space of dimension n_dense at most, since W has that rank; let P project on it.  Take
     u_i = S e_i/√v_i, of length 1.  For a reading that varies, m_i = S w_i/|S w_i|,
 
-    .. math:: C_i = \frac{(w_i^T Σ e_i)^2}{(w_i^T Σ w_i)\, v_i} = (m_i · u_i)^2
-        = (m_i · P u_i)^2 ≤ |P u_i|^2 , \qquad
+    .. math:: C_i = \frac{(w_i^T Σ e_i)^2}{(w_i^T Σ w_i)\, v_i} = (m_i \cdot u_i)^2
+        = (m_i \cdot P u_i)^2 ≤ |P u_i|^2 , \qquad
         \sum_i C_i ≤ \mathrm{Tr}\, P \sum_i u_i u_i^T .
 
     By Ky Fan's theorem the trace is at most the sum of the n_dense largest eigenvalues of
