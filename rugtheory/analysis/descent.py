@@ -7,12 +7,15 @@ from dataclasses import dataclass, field, replace
 
 import numpy as np
 import scipy
+from numpy.typing import NDArray
 
 from .._check import Array
 from ..model.model import Model
-from .columns import dead_features, each_row
+from .columns import dead_features
 from .gradient import ExactGradient, Gradient
 
+# Rows of W at a time.
+_ROWS = 512
 # L-BFGS: pairs kept, and steps before it starts anew.
 _PAIRS, _STEPS = 30, 1000
 # Of the objective where there is no contour: far above all others.
@@ -107,31 +110,34 @@ class Objective:
 
 def coupling(model: Model) -> float:
     """Largest |W_ij|/W_ii, j ≠ i, over features i that are alive; 0 if none is."""
-    return max((float(over.max()) for _, over, _ in _ratios(model)), default=0.0)
+    return max((float(ratio.max()) for _, ratio, _ in _ratios(model)), default=0.0)
 
 
-def _ratios(model: Model) -> Iterator[tuple[int, Array, Array]]:
-    """|W_ij|/W_ii, 0 for j = i, and the signs of W_ij, of each feature alive."""
+def _ratios(model: Model) -> Iterator[tuple[NDArray[np.intp], Array, Array]]:
+    """Of features i that are alive, some at a time: |W_ij|/W_ii, 0 for j = i, and signs of W_ij."""
     alive = np.flatnonzero(~dead_features(model.diagonal))
-    for i, row in each_row(model, alive):
-        ratio = np.abs(row) / row[i]
-        ratio[i] = 0.0
-        yield i, ratio, np.sign(row)
+    for start in range(0, alive.size, _ROWS):
+        rows = alive[start : start + _ROWS]
+        w = model.w_out[rows] @ model.w_in
+        ratio = np.abs(w) / model.diagonal[rows, None]
+        ratio[np.arange(rows.size), rows] = 0.0
+        yield rows, ratio, np.sign(w)
 
 
 def _above(model: Model, cap: float) -> tuple[float, Array, Array]:
     """Mean over features of Σ_j (|W_ij|/W_ii - cap)₊², and its gradient in the weights."""
     n, total = model.n_sparse, 0.0
     by_in, by_out = np.zeros_like(model.w_in), np.zeros_like(model.w_out)
-    for i, ratio, sign in _ratios(model):
+    for rows, ratio, sign in _ratios(model):
         over = np.maximum(ratio - cap, 0.0)
         if not over.any():
             continue
-        total += float(over @ over) / n
-        slope = 2 * over * sign / (n * model.diagonal[i])
-        slope[i] = -2 * float(over @ ratio) / (n * model.diagonal[i])
-        by_in += np.outer(model.w_out[i], slope)
-        by_out[i] += model.w_in @ slope
+        total += float(np.sum(over**2)) / n
+        slope = 2 * over * sign / (n * model.diagonal[rows, None])
+        own = np.einsum("ij,ij->i", over, ratio)
+        slope[np.arange(rows.size), rows] = -2 * own / (n * model.diagonal[rows])
+        by_in += model.w_out[rows].T @ slope
+        by_out[rows] = slope @ model.w_in.T
     return total, by_in, by_out
 
 

@@ -40,6 +40,7 @@ HEIGHTS = (200.0, 400.0, 800.0)
 _MOST_NODES = 2048
 # Where sums are cut off to be compared: of rows of many terms the shorter ones say little.
 _CUTS = (0.85, 0.7, 0.6, 0.5)
+# Half a bin of a table, in phase at the highest node.
 _HALF_PHASE = 0.9
 # Terms below this part of a row are left out; weights are numbers above.
 _NEGLIGIBLE = 1e-14
@@ -375,14 +376,13 @@ class _Slopes:
     def finished(self) -> tuple[Array, Array, Array]:
         """Slopes in the weights, the bias, and the square of the noise."""
         block = self.block
-        o, axis = block.outputs, block.of.axis
-        bins, _ = axis.place(block.scaled)
-        stretch = axis.stretch(bins, block.scaled)
+        o = block.outputs
         by_w = np.zeros_like(block.scaled)
         parts = zip(block.of.kinds, block.of.odds, block.spreads, self.sensitivity, strict=True)
         for k, odds, spread, found in parts:
             # Losses are in units of the square of the row, weights in units of the row.
-            slopes = spread.slopes(found) * block.unit[:, None] / stretch[:, k.columns]
+            stretch = spread.stretch(block.scaled[:, k.columns], block.of.axis)
+            slopes = spread.slopes(found) * block.unit[:, None] / stretch
             # A term too small to be seen moves the mean of what is heard.
             means = odds / (1 + odds) * k.amplitude.mean
             gone = block.left_out[:, k.columns]

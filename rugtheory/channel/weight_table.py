@@ -22,8 +22,8 @@ from .terms import log1p
 
 # Coefficients of a polynomial in w, and at most in o.
 ORDER, _MOST_IN_ODDS = 8, 12
-# Half a bin, in phase at the highest node; and beyond _FAR, in the logarithm of w.
-_PHASE, _FAR, _LOG_HALF = 0.9, 10.0, 0.3
+# From here on bins are in the logarithm of w, and half of one is so long.
+_FAR, _LOG_HALF = 10.0, 0.3
 _BINS_AT_ONCE = 32
 # The error of a fit at Chebyshev's nodes is largest about cos(πk/ORDER) at these k.
 _CHECKS = np.array([0.0, 3.0, 5.0, 8.0])
@@ -308,6 +308,10 @@ class Spread:
                 found[:, c * ORDER + m] = one.reshape(self.rows, -1)
                 power *= self.x
         return found.reshape(self.rows, -1)
+
+    def stretch(self, w: Array, axis: Axis) -> Array:
+        """dw/dx at the weights that were taken apart, shape (rows, columns)."""
+        return axis.stretch(self.bins[self.place % self.bins.size].reshape(w.shape), w)
 
     def counts(self, sums: Array) -> Array:
         """Sums of the odds in each bin, shape (rows, bins)."""
