@@ -14,12 +14,9 @@ from .._files import add_overwrite, replacing
 from ..analysis.minimize import Minimum, minimize
 from ..model.model import Model
 from ..source.features import Features
-from ..source.files import read_features
-from ..source.identical import Identical
-from ..source.uniform import Uniform
 from ..theory.optimum import optimum
 from ..theory.pairs import antipodal_optimum
-from .shared import add_amplitude, draw_file, output, settings
+from .shared import add_amplitude, draw_file, features_of, output, settings
 from .weight_files import add_reading, read_model
 
 
@@ -92,14 +89,12 @@ def run(options: argparse.Namespace) -> None:
 
 
 def _features(options: argparse.Namespace, start: Model | None) -> Features:
-    if options.features is not None:
-        if options.amplitude != Uniform() or options.n_sparse is not None:
-            raise ValueError("--amplitude and --n-sparse go with --p; --features FILE has its own")
-        return read_features(options.features)
+    if options.features is not None and options.n_sparse is not None:
+        raise ValueError("--n-sparse goes with --p; --features FILE has as many as it says")
     n_sparse = options.n_sparse if start is None else start.n_sparse
-    if n_sparse is None:
+    if n_sparse is None and options.features is None:
         raise ValueError("--n-sparse is needed with --p")
-    return Identical(n_sparse, options.p, options.amplitude)
+    return features_of(options, n_sparse)
 
 
 class _Descent:

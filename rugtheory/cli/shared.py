@@ -10,6 +10,9 @@ from typing import Any, NoReturn
 
 from .._files import digest, writing
 from ..source.amplitude import Amplitude
+from ..source.features import Features
+from ..source.files import read_features
+from ..source.identical import Identical
 from ..source.laws import read_law
 from ..source.uniform import Uniform
 
@@ -34,6 +37,15 @@ def _amplitude(text: str) -> Amplitude:
         return read_law(text)
     except ValueError as error:
         raise argparse.ArgumentTypeError(str(error)) from None
+
+
+def features_of(options: argparse.Namespace, n_sparse: int) -> Features:
+    """Those of --features FILE, or `n_sparse` features that are all alike, by --p."""
+    if options.features is None:
+        return Identical(n_sparse, options.p, options.amplitude)
+    if options.amplitude != Uniform():
+        raise ValueError("--amplitude goes with --p; --features FILE has amplitudes of its own")
+    return read_features(options.features)
 
 
 def settings(command: str, options: argparse.Namespace, *names: str) -> dict[str, Any]:

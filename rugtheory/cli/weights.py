@@ -14,11 +14,8 @@ from ..analysis.verdict import Verdict, explain
 from ..channel.row import RowChannel
 from ..model.model import Model
 from ..source.features import Features
-from ..source.files import read_features
-from ..source.identical import Identical
-from ..source.uniform import Uniform
 from ..theory.pairs import antipodal_optimum
-from .shared import add_amplitude, draw_file, output, settings
+from .shared import add_amplitude, draw_file, features_of, output, settings
 from .weight_files import add_reading, read_model
 
 # Rows whose law is compared with a Gaussian, at most.
@@ -56,18 +53,10 @@ def run(options: argparse.Namespace) -> None:
         _show_weights(model, options)
 
 
-def _features(model: Model, options: argparse.Namespace) -> Features:
-    if options.features is None:
-        return Identical(model.n_sparse, options.p, options.amplitude)
-    if options.amplitude != Uniform():
-        raise ValueError("--amplitude goes with --p; --features FILE has amplitudes of its own")
-    return read_features(options.features)
-
-
 def _show_weights(model: Model, options: argparse.Namespace) -> None:
     from tqdm import tqdm
 
-    features = _features(model, options)
+    features = features_of(options, model.n_sparse)
 
     def bar(word: str) -> Any:
         return lambda rows: tqdm(rows, desc=word, unit="row", leave=False)
@@ -99,7 +88,7 @@ def _show_weights(model: Model, options: argparse.Namespace) -> None:
         else:
             _show_structures(model, features, verdict)
     if options.figure is not None:
-        _draw_weights(model, found, verdict, options)
+        _draw_weights(model, features, found, verdict, options)
         if not options.json:
             print(f"wrote {options.figure}")
 
@@ -116,7 +105,11 @@ def _show_structures(model: Model, features: Features, verdict: Verdict) -> None
 
 
 def _draw_weights(
-    model: Model, found: Statistics, verdict: Verdict, options: argparse.Namespace
+    model: Model,
+    features: Features,
+    found: Statistics,
+    verdict: Verdict,
+    options: argparse.Namespace,
 ) -> None:
     from ..figures import draw_corner, draw_diagonal, draw_row_law, draw_waterfall
     from ..figures.numbers import row_law
@@ -125,7 +118,7 @@ def _draw_weights(
         draw_corner(model.w_out[:30] @ model.w_in[:, :30], model.b[:30], axes[0, 0])
         draw_diagonal(found, axes[0, 1])
         if found.rows.size:
-            channel = RowChannel(model, _features(model, options), int(found.rows[0]))
+            channel = RowChannel(model, features, int(found.rows[0]))
             draw_row_law(row_law(channel), axes[1, 0])
         draw_waterfall(verdict, axes[1, 1])
 
