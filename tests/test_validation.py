@@ -26,7 +26,7 @@ from validation.fit import fit
 from validation.path import follow
 from validation.report import VERDICT, markdown, read_paths, table, write_paths, write_report
 from validation.sweep import Sweep, finished, key, read_sweep, run, write
-from validation.training import PROTOCOLS, Spec, _Scratch, gain, gradients, initial, train
+from validation.training import DESCENTS, PROTOCOLS, Spec, _Scratch, gain, gradients, initial, train
 from validation.workers import Died, Workers
 
 from .models import alike
@@ -239,6 +239,36 @@ class TestTraining:
         assert data.at(0) is first
         assert not torch.equal(data.at(1).dense, kept)
 
+    @pytest.mark.parametrize("tied", [False, True])
+    def test_descents_start_where_training_does_and_end_lower(self, tied):
+        spec = replace(SMALL, steps=60, tied=tied)
+        (trained,) = train([spec])
+        steps = []
+        (went_on,) = train([replace(spec, protocol="continued")], progress=steps.append)
+        (descended,) = train([replace(spec, protocol="descent")])
+        for model, start in ((went_on, trained), (descended, initial(spec))):
+            exact = rt.exact_loss(start.model, spec.features, rtol=1e-6).mean
+            assert model.descent.start == pytest.approx(exact, rel=1e-4)
+            end = rt.exact_loss(model.model, spec.features, rtol=1e-6).mean
+            assert model.rounds[-1] == pytest.approx(end, rel=1e-6) and end < exact
+            assert 0 < model.descent.descended <= spec.most_steps
+            assert model.descent.coupling <= spec.max_coupling
+            assert np.array_equal(model.w_in, model.w_out.T) == tied
+        assert gain(went_on.rounds) == pytest.approx(
+            1 - end_of(went_on) / end_of(trained), rel=1e-4
+        )
+        assert steps == list(range(1, 61 + went_on.descent.descended))
+
+    def test_a_cap_is_that_of_descents(self):
+        with pytest.raises(ValueError, match=r"max_coupling .* got 3"):
+            replace(SMALL, max_coupling=3.0)
+        spec = replace(SMALL, protocol="descent", steps=500, p=0.1, max_coupling=2.0)
+        (model,) = train([spec])
+        assert 1.5 < model.descent.coupling <= 2
+        alone = replace(SWEEP, protocol=("descent", "paper"), max_coupling=(1.0, 2.0))
+        caps = [one.max_coupling for one in alone.specs() if one.protocol == "descent"]
+        assert sorted(set(caps)) == [1, 2] and len(alone.specs()) == 3 * len(SWEEP.specs())
+
     def test_the_paper_stops_when_a_window_is_no_better(self):
         spec = replace(SMALL, protocol="paper", steps=5000)
         assert spec.step_size(0, 5000) == spec.step_size(4999, 5000) == 3e-3 / 4
@@ -328,6 +358,10 @@ def test_a_and_b_fitted_on_a_rug_are_those_of_the_optimum():
 
 
 SWEEP = Sweep(n_sparse=(16,), ratio=(0.25, 0.5), p=(0.1, 0.3), seed=(0, 1), steps=30, rounds=1)
+
+
+def end_of(trained):
+    return rt.exact_loss(trained.model, trained.spec.features, rtol=1e-6).mean
 
 
 def swept(tmp_path, sweep=SWEEP, executor=None):
@@ -501,10 +535,12 @@ class TestNames:
     """Of the files of points: one for each, whatever tells them apart."""
 
     @pytest.mark.parametrize("p", [0.1, 1e-5, 0.1234561, 1 / 3])
-    def test_different_points_have_different_names(self, p):
-        spec = replace(SMALL, p=p)
+    @pytest.mark.parametrize("protocol", ["converged", "descent"])
+    def test_different_points_have_different_names(self, p, protocol):
+        spec = replace(SMALL, p=p, protocol=protocol)
         others = list(neighbours(spec))
-        assert {name for name, _ in others} == {one.name for one in fields(Spec)}
+        meaningless = set() if protocol in DESCENTS else {"max_coupling"}
+        assert {name for name, _ in others} == {one.name for one in fields(Spec)} - meaningless
         # And those in which two fields differ.
         pairs = [pair for _, one in others for _, pair in neighbours(one)]
         every = {spec, *(one for _, one in others), *pairs}

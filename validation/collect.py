@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
@@ -11,11 +12,17 @@ import xarray as xr
 
 import rugtheory as rt
 
+from .descent import Descent
 from .sweep import COMMON, hash_of
 from .training import Spec, gain
 
 # Weights of models as small as this are kept with their results.
 _FEW_WEIGHTS = 1000
+# Of models that were trained only.
+_NO_DESCENT = {
+    one.name: "" if one.type == "str" else -1 if one.type == "int" else np.nan
+    for one in fields(Descent)
+}
 _KEPT = ("loss", "standard_error", "numerical_error", "batch_loss", "steps_done")
 
 
@@ -58,7 +65,9 @@ def collect(out: Path) -> xr.Dataset:
     columns: dict[str, list[Any]] = {}
     for x in results:
         row = {k: v for k, v in x["spec"].items() if k not in COMMON}
-        row |= {name: x[name] for name in _KEPT}
+        row.setdefault("max_coupling", np.nan)
+        row |= {name: np.nan if x[name] is None else x[name] for name in _KEPT}
+        row |= x.get("descent") or _NO_DESCENT
         row |= {"rounds_done": len(x["rounds"]), "gain": gain(x["rounds"])}
         row |= x["statistics"] | {f"verdict {name}": v for name, v in x["verdict"].items()}
         for name, value in row.items():

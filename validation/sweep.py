@@ -16,7 +16,7 @@ import platform
 import tomllib
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Executor, Future, as_completed
-from dataclasses import dataclass, fields
+from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any
 
@@ -28,7 +28,7 @@ import rugtheory as rt
 from rugtheory._files import replacing
 from rugtheory.source.files import features_of, text_of
 
-from .training import PROTOCOLS, Spec, Trained, train
+from .training import DESCENTS, PROTOCOLS, Spec, Trained, train
 
 _RTOL = 1e-6
 # Of larger models, which take minutes for all rows, some rows are evaluated.
@@ -38,9 +38,9 @@ _EXPLAINED_ROWS = 32
 _SHOWN = 3
 
 COMMON = ("steps", "rate", "tolerance", "rounds")
-_AXES = ("n_sparse", "features", "ratio", "p", "seed", "protocol")
+_AXES = ("n_sparse", "features", "ratio", "p", "seed", "protocol", "max_coupling")
 # What tells the points of sweeps apart that have the settings above in common.
-_POINT = ("n_sparse", "n_dense", "p", "seed", "protocol", "tied")
+_POINT = ("n_sparse", "n_dense", "p", "seed", "protocol", "tied", "max_coupling")
 
 
 def _number(x: object) -> bool:
@@ -63,6 +63,7 @@ _VALID: dict[str, tuple[Callable[[Any], bool], str]] = {
     "rate": (lambda x: _number(x) and 0 < x < float("inf"), "a positive number"),
     "tolerance": (lambda x: _number(x) and 0 < x < 1, "in (0, 1)"),
     "rounds": (lambda x: _integer(x) and x >= 1, "a positive integer"),
+    "max_coupling": (lambda x: _number(x) and 0 < x < float("inf"), "positive numbers"),
 }
 
 
@@ -72,8 +73,8 @@ class Sweep:
 
     Attributes
     ----------
-    n_sparse, ratio, p, seed, protocol : tuple
-        The axes; n_dense is ratio · n_sparse rounded down.
+    n_sparse, ratio, p, seed, protocol, max_coupling : tuple
+        The axes; n_dense is ratio · n_sparse rounded down.  Only descents have a max_coupling.
     features : tuple of str
         TOML of laws of features, an axis in the place of n_sparse and p.
     steps, tied, rate, tolerance, rounds
@@ -91,6 +92,7 @@ class Sweep:
     rate: float = 1e-2
     tolerance: float = 0.01
     rounds: int = 4
+    max_coupling: tuple[float, ...] = (10.0,)
 
     def specs(self) -> list[Spec]:
         """All models, the small ones first, those that see the same batches side by side."""
@@ -111,11 +113,12 @@ class Sweep:
                 tolerance=self.tolerance,
                 rounds=self.rounds,
                 law=text,
+                max_coupling=cap,
             )
             for text, n, frequencies in kinds
-            for protocol, p, seed, r in itertools.product(
-                self.protocol, frequencies, self.seed, self.ratio
-            )
+            for protocol in self.protocol
+            for cap in (self.max_coupling if protocol in DESCENTS else [Spec.max_coupling])
+            for p, seed, r in itertools.product(frequencies, self.seed, self.ratio)
         ]
 
 
@@ -157,11 +160,10 @@ def read_sweep(path: Path) -> Sweep:
 
 def key(spec: Spec) -> str:
     """The name of a point's files: different for any two that differ."""
+    kinds = {one.name: one.type for one in fields(spec)}
     settings = {
-        one.name: float(value) if one.type == "float" else value
-        for one in fields(spec)
-        if one.name != "law" or spec.law
-        for value in [getattr(spec, one.name)]
+        name: float(value) if kinds[name] == "float" else value
+        for name, value in spec.settings().items()
     }
     text = json.dumps(settings, sort_keys=True)
     return f"{_axes_name(spec)}_{hashlib.sha256(text.encode()).hexdigest()[:16]}"
@@ -259,9 +261,10 @@ def evaluate(trained: Trained, device: str) -> dict[str, Any]:
         "loss": exact.mean,
         "standard_error": exact.standard_error,
         "numerical_error": exact.mean_error,
-        "batch_loss": float(trained.losses[-200:].mean()),
+        "batch_loss": float(trained.losses[-200:].mean()) if trained.losses.size else None,
         "steps_done": int(trained.losses.size),
         "rounds": trained.rounds,
+        "descent": asdict(trained.descent) if trained.descent else None,
         "statistics": rt.statistics(model, features, rows=1).summary(),
         "verdict": verdict,
         "date": str(datetime.date.today()),
@@ -313,9 +316,10 @@ def finished(out: Path, spec: Spec, warn: Callable[[str], object] = print) -> bo
         if about.name == f"{key(spec)}.json" or not about.exists():
             continue
         found = _read(about, lambda message: None)
-        if found is None or any(found.get(k) != getattr(spec, k) for k in _POINT):
+        settings = spec.settings()
+        if found is None or any(found.get(k) != settings.get(k) for k in _POINT):
             continue  # of another p, in an earlier version
-        for name, value in spec.settings().items():
+        for name, value in settings.items():
             if found.get(name) != value:
                 raise ValueError(
                     f"{about}: was trained with {name} = {found.get(name)!r}, the sweep has "

@@ -1,5 +1,7 @@
 """Training of toy models x̂ = ReLU(W_out W_in x + b), many of one n_sparse at once.
 
+Two protocols descend on the exact loss of the weights, one at a time, see `descent`.
+
 On a GPU models are padded to the largest n_dense among them and share one batched product; hidden
 units beyond a model's own are zero and stay zero, since their gradient is.  On a CPU, where one
 model keeps a core busy, they take turns.  Either way models of one seed and p see the same batches,
@@ -21,8 +23,11 @@ import rugtheory as rt
 from rugtheory.source.files import features_of
 
 from .batches import Batch, Data, LawData
+from .descent import Descent, descend
 
-PROTOCOLS = ("converged", "paper", "constant")
+PROTOCOLS = ("converged", "paper", "constant", "descent", "continued")
+# Those that descend on the exact loss, from the start or from where "converged" ends.
+DESCENTS = ("descent", "continued")
 # The paper stops when the mean over one window is not below that over the window before.
 WINDOW = 100
 WARM_UP = 100
@@ -57,6 +62,8 @@ class Spec:
         "paper": the step size is 3e-3/√n_sparse throughout, and training stops when the mean loss
         of the last 100 batches is not below that of the 100 before (arXiv:2410.12101, appendix B).
         "constant": the same without stopping.  These end after the steps of all rounds.
+        "descent": `rugtheory.minimize` from the same initial weights, no more steps than those of
+        all rounds.  "continued": the same from where "converged" ends.
     tied : bool
         Whether W_out is W_in transposed.
     rate : float
@@ -68,6 +75,8 @@ class Spec:
     law : str
         TOML of a law of n_sparse features to train on, whose importances weigh the errors; empty
         for identical features.  Then `p` is their mean frequency, for the eye.
+    max_coupling : float
+        Cap on couplings |W_ij|/W_ii, of protocols that descend on the exact loss.
     """
 
     n_sparse: int
@@ -81,6 +90,7 @@ class Spec:
     tolerance: float = 0.01
     rounds: int = 4
     law: str = ""
+    max_coupling: float = 10.0
 
     def __post_init__(self) -> None:
         if not 0 < self.p <= 1:
@@ -92,6 +102,13 @@ class Spec:
                 raise ValueError(f"{name} must be positive, got {getattr(self, name)}")
         if self.protocol not in PROTOCOLS:
             raise ValueError(f"protocol must be one of {PROTOCOLS}, got {self.protocol!r}")
+        if not 0 < self.max_coupling < np.inf:
+            raise ValueError(f"max_coupling must be positive and finite, got {self.max_coupling}")
+        if self.max_coupling != Spec.max_coupling and self.protocol not in DESCENTS:
+            raise ValueError(
+                f"max_coupling is of the protocols {DESCENTS} only, got {self.max_coupling} "
+                f"with {self.protocol!r}"
+            )
         if self.law and len(self.features) != self.n_sparse:
             raise ValueError(
                 f"n_sparse must be {len(self.features)} of the law, got {self.n_sparse}"
@@ -103,9 +120,9 @@ class Spec:
         return _features(self.law) if self.law else rt.Identical(self.n_sparse, self.p)
 
     def settings(self) -> dict[str, Any]:
-        """All fields, without `law` if there is none."""
-        found = asdict(self)
-        return found if self.law else {k: v for k, v in found.items() if k != "law"}
+        """All fields, without `law` and `max_coupling` if they have no meaning."""
+        left = {"law": bool(self.law), "max_coupling": self.protocol in DESCENTS}
+        return {k: v for k, v in asdict(self).items() if left.get(k, True)}
 
     @property
     def most_steps(self) -> int:
@@ -121,7 +138,7 @@ class Spec:
 
 @dataclass(frozen=True)
 class Trained:
-    """Weights after training, float32.
+    """Weights after training, float32, or after descent, float64.
 
     Attributes
     ----------
@@ -131,7 +148,9 @@ class Trained:
         Of every batch.
     rounds : tuple of float
         Exact loss, of 1024 rows at most, after each round of the protocol "converged"; the weights
-        are those after the best.
+        are those after the best.  A descent is one more round.
+    descent : Descent, optional
+        Of protocols that descend on the exact loss.
     """
 
     spec: Spec
@@ -140,6 +159,7 @@ class Trained:
     b: np.ndarray
     losses: np.ndarray
     rounds: tuple[float, ...] = ()
+    descent: Descent | None = None
 
     @property
     def model(self) -> rt.Model:
@@ -302,7 +322,9 @@ def train(
     if len({replace(s, n_dense=1, p=1.0, seed=0) for s in specs}) != 1:
         raise ValueError(f"specs may differ in n_dense, p and seed only, got {specs}")
     models = list(starts or map(initial, specs))
-    if first.protocol != "converged":
+    if first.protocol == "descent":
+        return [_descended(model, progress) for model in models]
+    if first.protocol in ("paper", "constant"):
         return _round(models, 0, first.most_steps, device, progress, watch, watched)
     for k in range(first.rounds):
         rates = {
@@ -318,7 +340,30 @@ def train(
                 rounds = (*model.rounds, _exact(model))
                 best = model if rounds[-1] == min(rounds) else models[i]
                 models[i] = replace(best, spec=specs[i], losses=model.losses, rounds=rounds)
+    if first.protocol == "continued":
+        return [_descended(model, progress) for model in models]
     return models
+
+
+def _descended(start: Trained, progress: Callable[[int], object]) -> Trained:
+    """The model after exact descent from where it is."""
+    spec, done = start.spec, start.losses.size
+    model, loss, found = descend(
+        start.model,
+        spec.features,
+        tied=spec.tied,
+        max_coupling=spec.max_coupling,
+        steps=spec.most_steps,
+        progress=lambda step: progress(done + step),
+    )
+    return replace(
+        start,
+        w_in=model.w_in,
+        w_out=model.w_out,
+        b=model.b,
+        rounds=(*start.rounds, loss),
+        descent=found,
+    )
 
 
 def _share_products(device: str) -> bool:
