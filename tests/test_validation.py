@@ -24,7 +24,15 @@ from validation.batches import BATCH, Batch, Data, sample
 from validation.collect import collect, results_of
 from validation.fit import fit
 from validation.path import follow
-from validation.report import VERDICT, markdown, read_paths, table, write_paths, write_report
+from validation.report import (
+    VERDICT,
+    converged,
+    markdown,
+    read_paths,
+    table,
+    write_paths,
+    write_report,
+)
 from validation.sweep import Sweep, finished, key, read_sweep, run, write
 from validation.training import DESCENTS, PROTOCOLS, Spec, _Scratch, gain, gradients, initial, train
 from validation.workers import Died, Workers
@@ -760,6 +768,22 @@ class TestReport:
         paths = write_report(data, tmp_path / "report")
         assert {path.suffix for path in paths} == {".csv", ".md", ".png"}
         assert all(path.stat().st_size > 100 for path in paths)
+
+    def test_what_has_not_converged_is_marked(self, tmp_path):
+        """One round is not seen to converge; a descent has where its gradient is gone."""
+        some = replace(SWEEP, seed=(0,), ratio=(0.5,), protocol=("converged", "descent"), steps=400)
+        swept(tmp_path, some)
+        data = collect(tmp_path)
+        ended = dict(zip(data.protocol.values, converged(data), strict=True))
+        assert not ended["converged"]
+        small = data.gradient.values <= 1e-6
+        descents = data.protocol.values == "descent"
+        assert np.array_equal(converged(data)[descents], small[descents])
+        lines = markdown(table(data)).splitlines()[2:]
+        marked = ["(not converged)" in line for line in lines]
+        assert marked == [not x for x in table(data)["converged"]] and sum(marked) >= 2
+        later = data.assign(gain=("point", np.full(data.sizes["point"], 0.001)))
+        assert np.all(converged(later)[~descents])
 
     def test_empty_folder(self, tmp_path):
         with pytest.raises(ValueError, match="holds no finished points"):

@@ -22,9 +22,10 @@ def table(data: xr.Dataset) -> pd.DataFrame:
     """One row a point of the grid, seeds averaged.
 
     Relative gaps are trained/theory - 1; `se` columns are standard errors over seeds, NaN for one.
-    `gain` is the most by which a last round lowered the loss, infinite where there were no rounds.
+    `gain` is the most by which a last round lowered the loss, infinite where there were no rounds;
+    `converged` says whether all of them had, see `converged`.
     """
-    frame = data.to_dataframe()
+    frame = data.to_dataframe().assign(converged=converged(data))
     for name in THEORY:
         frame[f"over_{name}"] = frame["loss"] / frame[name] - 1
     grouped = frame.groupby(POINT)
@@ -36,8 +37,23 @@ def table(data: xr.Dataset) -> pd.DataFrame:
         result[f"{name}_se"] = grouped[name].sem()
     result["steps"] = grouped["steps_done"].mean()
     result["gain"] = grouped["gain"].max()
+    result["converged"] = grouped["converged"].all()
     result["family"] = grouped["family"].first()
     return result.reset_index()
+
+
+def converged(data: xr.Dataset) -> np.ndarray:
+    """Which models have: the last round of training changed the loss by less than the tolerance.
+
+    Descents have where no gradient is left.  A model that was trained in one round, or that the
+    rule of the paper stopped, has not been seen to converge.
+    """
+    tolerance = min(map(float, str(data.attrs["tolerance"]).split(", ")))
+    found = np.abs(data["gain"].values) < tolerance
+    if "ended" in data:
+        ended = data["ended"].values
+        found = np.where(ended == "", found, np.isin(ended, ("stationary", "at the cap")))
+    return found
 
 
 # Of `Statistics.summary`, by the figure of the paper that shows it.
@@ -88,6 +104,7 @@ def markdown(frame: pd.DataFrame) -> str:
     for row in frame.to_dict("records"):
         cells = [str(row["n_sparse"]), row["protocol"], f"{row['p']:g}", f"{row['ratio']:.3g}"]
         gain = f"{100 * row['gain']:.1f} %" if np.isfinite(row["gain"]) else "–"
+        gain += "" if row["converged"] else " (not converged)"
         cells += [f"{row['steps']:.0f}", gain, f"{row['loss']:.4e}"]
         for name in THEORY:
             gap, error = 100 * row[f"over_{name}"], 100 * row[f"over_{name}_se"]
