@@ -11,6 +11,7 @@ from .analysis.gradient import ExactGradient, exact_gradient
 from .analysis.minimize import Minimum, minimize
 from .analysis.spectrum import FrameSpectrum, frame_spectrum
 from .analysis.statistics import Statistics, statistics
+from .analysis.torch_loss import exact_loss_torch
 from .analysis.verdict import Verdict, explain
 from .channel.base import Channel
 from .channel.gaussian import GaussianChannel
@@ -163,6 +164,7 @@ __all__ = [
     "decoder_table",
     "exact_gradient",
     "exact_loss",
+    "exact_loss_torch",
     "explain",
     "finite_curves",
     "finite_rug",
