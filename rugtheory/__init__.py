@@ -52,6 +52,7 @@ from .structure.finite import FiniteRug, finite_rug
 from .structure.frame import frame
 from .structure.graphs import GRAPHS, GraphCode, GraphOptimum, graph_code, graph_optimum
 from .structure.mixture import critical_ratio, mixture_loss, represented_fraction
+from .structure.optimised_rug import OptimisedRug, optimised_rug
 from .structure.precedence import PrecedenceCode, precedence_code, precedence_loss
 from .structure.rug import Rug, hadamard_rug
 from .structure.simulation import SimulatedLoss, simulate
@@ -130,6 +131,7 @@ __all__ = [
     "Model",
     "On",
     "OneOf",
+    "OptimisedRug",
     "Optimum",
     "Parent",
     "Patterned",
@@ -185,6 +187,7 @@ __all__ = [
     "lower_bound",
     "minimize",
     "mixture_loss",
+    "optimised_rug",
     "optimum",
     "optimum_decoder",
     "precedence_code",

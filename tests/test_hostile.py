@@ -120,6 +120,7 @@ FUNCTIONS = {
     | SEED
     | ROUND,
     rt.mixture_loss: POINT | QUICK,
+    rt.optimised_rug: {"rug": rt.hadamard_rug(8, 3, seed=0), "source": SOURCE},
     rt.optimum: GRID | {"sigma": None},
     rt.precedence_code: {"n_sparse": 5, "scale": 10.0},
     rt.precedence_loss: {"p": 0.1, "n_sparse": 5} | LAW,
@@ -294,7 +295,8 @@ NOT_CALLED = {
     "Allocation", "AllocationPhases", "AllocationScaling", "Amplitude", "AntipodalOptimum",
     "BestKnown", "Channel", "DecoderOptimum", "ExactGradient", "ExactLoss", "Exponents",
     "Features", "FiniteRug", "FittedFeatures", "FrameSpectrum", "Minimum",
-    "LossGradient", "LossParts", "Optimum", "Regime", "SimulatedLoss", "SparseConstants",
+    "LossGradient", "LossParts", "OptimisedRug", "Optimum", "Regime", "SimulatedLoss",
+    "SparseConstants",
     "Statistics", "UnevenPairs", "Verdict", "GRAPHS", "GraphCode", "GraphOptimum",
     "PrecedenceCode",
 }  # fmt: skip
