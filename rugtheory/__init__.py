@@ -55,6 +55,7 @@ from .structure.mixture import critical_ratio, mixture_loss, represented_fractio
 from .structure.optimised_rug import OptimisedRug, optimised_rug
 from .structure.precedence import PrecedenceCode, precedence_code, precedence_loss
 from .structure.rug import Rug, hadamard_rug
+from .structure.rug_curvature import RugCurvature, rug_curvature
 from .structure.simulation import SimulatedLoss, simulate
 from .theory.allocation import Allocation, allocate
 from .theory.allocation_phases import AllocationPhases, allocation_phases
@@ -140,6 +141,7 @@ __all__ = [
     "Regime",
     "RowChannel",
     "Rug",
+    "RugCurvature",
     "Scenario",
     "SimulatedLoss",
     "SparseConstants",
@@ -197,6 +199,7 @@ __all__ = [
     "reduced_loss",
     "regime",
     "represented_fraction",
+    "rug_curvature",
     "save_curves",
     "simulate",
     "simulated_curves",

@@ -80,12 +80,13 @@ class OptimisedRug(Result):
         return row_of(self.rug, self.eigenvalues)
 
     def model(self) -> Model:
-        """The model with these eigenvalues and this bias."""
-        return Model(self.rug.w_in, self.rug.w_out() * (self._scale * self.eigenvalues), self.b)
+        """The model with these eigenvalues and this bias, its two factors of equal length.
 
-    @property
-    def _scale(self) -> float:
-        return self.rug.n_dense / self.rug.n_sparse
+        W_in = |λ|^½ H_S/√n and W_out = H_Sᵀ |λ|^½ sign λ/√n, so W_in W_inᵀ = W_outᵀ W_out.
+        """
+        rows = self.rug.w_in / np.sqrt(self.rug.n_sparse)
+        root = np.sqrt(np.abs(self.eigenvalues))
+        return Model(root[:, None] * rows, rows.T * np.copysign(root, self.eigenvalues), self.b)
 
 
 def optimised_rug(rug: Rug, source: SparseSource) -> OptimisedRug:
@@ -130,7 +131,7 @@ def optimised_rug(rug: Rug, source: SparseSource) -> OptimisedRug:
     _check.instance("source", source, SparseSource)
     if rug.n_dense == rug.n_sparse:
         raise ValueError(f"rug must have n_dense < n_sparse, got {rug!r:.60}")
-    row = _SymmetricRow(rug, source)
+    row = SymmetricRow(rug, source)
     best = optimum(source.p, rug.ratio, amplitude=source.amplitude)
     b = rug.bias(float(best.b), float(best.a), source.p, amplitude=source.amplitude)
     start = np.append(np.full(rug.n_dense, float(best.a) / rug.ratio), b)
@@ -166,7 +167,7 @@ def row_of(rug: Rug, eigenvalues: Array) -> Array:
     return np.asarray(fwht(full) / rug.n_sparse)
 
 
-class _SymmetricRow:
+class SymmetricRow:
     """The log of the loss of the one row there is, and its gradient in λ and b."""
 
     def __init__(self, rug: Rug, source: SparseSource) -> None:
