@@ -11,6 +11,7 @@ from .analysis.gradient import ExactGradient, exact_gradient
 from .analysis.minimize import Minimum, minimize
 from .analysis.spectrum import FrameSpectrum, frame_spectrum
 from .analysis.statistics import Statistics, statistics
+from .analysis.torch_loss import exact_loss_torch
 from .analysis.verdict import Verdict, explain
 from .channel.base import Channel
 from .channel.gaussian import GaussianChannel
@@ -51,8 +52,10 @@ from .structure.finite import FiniteRug, finite_rug
 from .structure.frame import frame
 from .structure.graphs import GRAPHS, GraphCode, GraphOptimum, graph_code, graph_optimum
 from .structure.mixture import critical_ratio, mixture_loss, represented_fraction
+from .structure.optimised_rug import OptimisedRug, optimised_rug
 from .structure.precedence import PrecedenceCode, precedence_code, precedence_loss
 from .structure.rug import Rug, hadamard_rug
+from .structure.rug_curvature import RugCurvature, rug_curvature
 from .structure.simulation import SimulatedLoss, simulate
 from .theory.allocation import Allocation, allocate
 from .theory.allocation_phases import AllocationPhases, allocation_phases
@@ -129,6 +132,7 @@ __all__ = [
     "Model",
     "On",
     "OneOf",
+    "OptimisedRug",
     "Optimum",
     "Parent",
     "Patterned",
@@ -137,6 +141,7 @@ __all__ = [
     "Regime",
     "RowChannel",
     "Rug",
+    "RugCurvature",
     "Scenario",
     "SimulatedLoss",
     "SparseConstants",
@@ -163,6 +168,7 @@ __all__ = [
     "decoder_table",
     "exact_gradient",
     "exact_loss",
+    "exact_loss_torch",
     "explain",
     "finite_curves",
     "finite_rug",
@@ -183,6 +189,7 @@ __all__ = [
     "lower_bound",
     "minimize",
     "mixture_loss",
+    "optimised_rug",
     "optimum",
     "optimum_decoder",
     "precedence_code",
@@ -192,6 +199,7 @@ __all__ = [
     "reduced_loss",
     "regime",
     "represented_fraction",
+    "rug_curvature",
     "save_curves",
     "simulate",
     "simulated_curves",

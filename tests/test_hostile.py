@@ -39,6 +39,7 @@ FEATURES = MODEL["features"]
 TREE = rt.OneOf((0.3,), (rt.On(0),))
 LINE = {"a": 1.0, "b": -0.1}
 ROUND = {"progress": iter}
+OPTIMISED = rt.optimised_rug(rt.hadamard_rug(8, 3, seed=0), SOURCE)
 
 AMPLITUDES = {
     rt.Uniform: {"low": 0.5, "high": 1.0},
@@ -80,6 +81,7 @@ FUNCTIONS = {
     rt.decoder_table: GRID | {"channel": "gaussian"},
     rt.exact_loss: MODEL | {"rtol": 1e-6} | ROUND,
     rt.exact_gradient: {"model": MODEL["model"], "features": rt.Identical(3, 0.1), "rtol": 1e-6},
+    rt.exact_loss_torch: {"features": rt.Identical(3, 0.1), "hidden_noise": 0.1, "rtol": 1e-6},
     rt.explain: MODEL | ROUND,
     rt.finite_curves: (
         {"curves": CURVES, "draws": 2, "n_sparse": 8, "checkpoint": None} | ROUND | LAW | SEED
@@ -119,7 +121,9 @@ FUNCTIONS = {
     | SEED
     | ROUND,
     rt.mixture_loss: POINT | QUICK,
+    rt.optimised_rug: {"rug": rt.hadamard_rug(8, 3, seed=0), "source": SOURCE},
     rt.optimum: GRID | {"sigma": None},
+    rt.rug_curvature: {"optimised": OPTIMISED, "characters": [0, 3]} | ROUND,
     rt.precedence_code: {"n_sparse": 5, "scale": 10.0},
     rt.precedence_loss: {"p": 0.1, "n_sparse": 5} | LAW,
     rt.optimum_decoder: GRID | {"kind": "topk", "channel": "gaussian", "keep": 0.1},
@@ -293,7 +297,8 @@ NOT_CALLED = {
     "Allocation", "AllocationPhases", "AllocationScaling", "Amplitude", "AntipodalOptimum",
     "BestKnown", "Channel", "DecoderOptimum", "ExactGradient", "ExactLoss", "Exponents",
     "Features", "FiniteRug", "FittedFeatures", "FrameSpectrum", "Minimum",
-    "LossGradient", "LossParts", "Optimum", "Regime", "SimulatedLoss", "SparseConstants",
+    "LossGradient", "LossParts", "OptimisedRug", "Optimum", "Regime", "RugCurvature",
+    "SimulatedLoss",    "SparseConstants",
     "Statistics", "UnevenPairs", "Verdict", "GRAPHS", "GraphCode", "GraphOptimum",
     "PrecedenceCode",
 }  # fmt: skip

@@ -1,0 +1,89 @@
+"""``python -m validation.rugs``: optimised rugs and the lowest curvatures of the loss there."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import time
+from collections.abc import Sequence
+from itertools import product
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import xarray as xr
+from tqdm import tqdm
+
+import rugtheory as rt
+from rugtheory._files import add_overwrite, replacing, writing
+from rugtheory.cli.running import guarded
+from rugtheory.cli.shared import Parser
+
+
+def point(n_sparse: int, ratio: float, p: float, seed: int) -> dict[str, Any]:
+    """One rug: its losses, and the ends of the spectrum over all characters."""
+    rug = rt.hadamard_rug(n_sparse, round(ratio * n_sparse), seed=seed)
+    source, features = rt.SparseSource(p), rt.Identical(n_sparse, p)
+    start = time.process_time()
+    found = rt.optimised_rug(rug, source)
+    optimised = time.process_time()
+    curved = rt.rug_curvature(found)
+    equal = rug.model(rt.optimum(p, rug.ratio), source)
+    return {
+        "n_sparse": n_sparse,
+        "n_dense": rug.n_dense,
+        "p": p,
+        "seed": seed,
+        "row_sum": rug.row_sum,
+        "equal": rt.exact_loss(equal, features, rows=[0]).mean,
+        "loss": found.loss,
+        "gradient": found.gradient,
+        "a": found.a,
+        "b": found.b,
+        "least_eigenvalue": float(found.eigenvalues.min()),
+        "largest_eigenvalue": float(found.eigenvalues.max()),
+        "lowest": float(curved.lowest.min()),
+        "median_lowest": float(np.median(curved.lowest)),
+        "largest": float(curved.largest.max()),
+        "median_largest": float(np.median(curved.largest)),
+        "error": curved.error,
+        "seconds_optimised": optimised - start,
+        "seconds_curved": time.process_time() - optimised,
+    }
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command; returns the exit code."""
+    parser = Parser(prog="python -m validation.rugs")
+    parser.add_argument("--n-sparse", type=int, nargs="+", required=True)
+    parser.add_argument("--ratio", type=float, nargs="+", default=[0.25])
+    parser.add_argument("--p", type=float, nargs="+", default=[0.045])
+    parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
+    parser.add_argument("--out", type=Path, required=True, help="netCDF file")
+    add_overwrite(parser)
+    return guarded(parser, parser.parse_args(arguments), _run)
+
+
+def _run(options: argparse.Namespace) -> None:
+    grid = list(product(options.n_sparse, options.ratio, options.p, options.seeds))
+    names = ("n_sparse", "ratio", "p", "seeds")
+    made = {"command": "validation rugs"} | {name: getattr(options, name) for name in names}
+    rows: list[dict[str, Any]] = []
+    with writing({options.out: made}, overwrite=options.overwrite):
+        for one in tqdm(grid, unit="rug"):
+            rows.append(point(*one))
+            # After each, so that nothing is lost.
+            _save(rows, options.out)
+    print(f"wrote {options.out}, {len(rows)} rugs")
+
+
+def _save(rows: list[dict[str, Any]], out: Path) -> None:
+    columns = {name: ("point", np.array([row[name] for row in rows])) for name in rows[0]}
+    about = {"rugtheory": rt.__version__, "numpy": np.__version__}
+    about["command"] = "python -m validation.rugs"
+    with replacing(out) as partial:
+        xr.Dataset(columns, attrs=about).to_netcdf(partial, engine="h5netcdf")
+
+
+if __name__ == "__main__":
+    sys.exit(main())
