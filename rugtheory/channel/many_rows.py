@@ -214,7 +214,8 @@ class _Block:
         """At which probes no logarithm of a row has a branch point nearby, shape (m, probes)."""
         smooth = np.ones((self.m, _PROBES.size), np.bool_)
         for k, within in zip(self.of.kinds, self.of.ranges, strict=True):
-            w = self.scaled[:, k.columns]
+            # The own feature is not heard.
+            w = np.where(self.left_out[:, k.columns], 0.0, self.scaled[:, k.columns])
             for end in (w.max(axis=1), w.min(axis=1)):
                 t = np.multiply.outer(end, _PROBES)
                 with np.errstate(over="ignore", invalid="ignore", divide="ignore"):
