@@ -129,6 +129,10 @@ def _above(model: Model, cap: float) -> tuple[float, Array, Array]:
     """Mean over features of Σ_j (|W_ij|/W_ii - cap)₊², and its gradient in the weights."""
     n, total = model.n_sparse, 0.0
     by_in, by_out = np.zeros_like(model.w_in), np.zeros_like(model.w_out)
+    alive = ~dead_features(model.diagonal)
+    lengths = np.linalg.norm(model.w_out[alive], axis=1) / model.diagonal[alive]
+    if lengths.max(initial=0.0) * np.linalg.norm(model.w_in, axis=0).max() <= cap:
+        return total, by_in, by_out  # by Cauchy and Schwarz
     for rows, ratio, sign in _ratios(model):
         over = np.maximum(ratio - cap, 0.0)
         if not over.any():
