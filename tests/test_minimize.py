@@ -1,5 +1,8 @@
 """Descent on the exact loss, against minima that are known otherwise."""
 
+import json
+from pathlib import Path
+
 import numpy as np
 import pytest
 
@@ -7,6 +10,7 @@ import rugtheory as rt
 from rugtheory.analysis.curvature import hessian_product, lowest_curvatures
 from rugtheory.analysis.descent import Coordinates, Objective
 from rugtheory.analysis.gradient import Gradient
+from rugtheory.cli import main
 
 
 def lowest(features, n_dense, seeds, **options):
@@ -174,3 +178,68 @@ def test_bad_starts():
         rt.minimize(features, 3, init=rt.Model(np.ones((2, 6))))
     with pytest.raises(ValueError, match="max_coupling"):
         rt.minimize(features, 2, max_coupling=-1.0)
+
+
+def test_a_start_is_evaluated_once(monkeypatch):
+    calls, given = [], Gradient.__call__
+
+    def counted(self, model):
+        calls.append(model)
+        return given(self, model)
+
+    monkeypatch.setattr(Gradient, "__call__", counted)
+    found = rt.minimize(rt.Identical(6, 0.1), 2, steps=0)
+    assert len(calls) == 1 and found.trajectory.size == 1
+    calls.clear()
+    rt.minimize(rt.Identical(6, 0.1), 2, steps=5)
+    points = {model.w_in.tobytes() for model in calls}
+    assert len(points) == len(calls)
+
+
+@pytest.mark.parametrize(
+    ("init", "options", "message"),
+    [
+        (rt.Model(np.eye(3), activation="identity"), {}, "activation"),
+        (rt.Model(np.eye(3), hidden_noise=0.1), {}, "hidden_noise must be that of init, 0.1"),
+        (rt.Model(np.eye(3)), {"hidden_noise": 0.1}, "hidden_noise must be that of init, 0.0"),
+        (rt.Model(2 * np.eye(3), hidden_noise=0.1), {"hidden_noise": 0.1}, "length 1"),
+        (rt.Model(np.eye(3), 2 * np.eye(3)), {"tied": True}, "tied"),
+    ],
+)
+def test_a_start_is_taken_whole_or_refused(init, options, message):
+    with pytest.raises(ValueError, match=message):
+        rt.minimize(rt.Identical(3, 0.1), 3, init=init, **options)
+
+
+class TestCommand:
+    def test_options_against_the_file(self, tmp_path, capsys, monkeypatch):
+        """What does not go with --from, or contradicts the file, is refused by name."""
+        monkeypatch.chdir(tmp_path)
+        rt.Model(np.eye(4)[:2], hidden_noise=0.25).save("m.safetensors")
+        law = ["minimize", "--p", "0.1", "--steps", "0"]
+        for more, said in (
+            ("--from m.safetensors --n-dense 3", "--n-dense must be that of --from, 2, got 3"),
+            ("--from m.safetensors --n-sparse 5", "--n-sparse must be that of --from, 4, got 5"),
+            ("--from m.safetensors --seed 0", "--seed"),
+            ("--from m.safetensors --hidden-noise 0", "hidden_noise must be that of init, 0.25"),
+            ("--n-sparse 4 --n-dense 2 --names b=b", "--names"),
+            ("--n-sparse 4 --n-dense 2 --ignore c", "--ignore"),
+            ("--n-sparse 4 --n-dense 2 --instance 0", "--instance"),
+            ("--n-sparse 4", "--n-dense"),
+        ):
+            with pytest.raises(SystemExit) as stopped:
+                main([*law, *more.split()])
+            assert stopped.value.code == 2
+            assert said in capsys.readouterr().err
+
+    def test_the_record_says_how_the_file_was_read(self, tmp_path, monkeypatch, capsys):
+        monkeypatch.chdir(tmp_path)
+        np.savez("m.npz", first=np.eye(4)[:2] + 0.1, second=np.eye(4)[:, :2], other=np.ones(7))
+        arguments = "minimize --p 0.1 --steps 0 --from m.npz --out new.safetensors --names"
+        read = ["W_in=first", "W_out=second", "--ignore", "other", "--n-sparse", "4"]
+        assert main([*arguments.split(), *read]) == 0
+        capsys.readouterr()
+        made = json.loads(Path(".rugtheory.json").read_text())["new.safetensors"]["made_of"]
+        assert made["names"] == ["W_in=first", "W_out=second"]
+        assert made["ignore"] == ["other"]
+        assert made["n_sparse"] == 4

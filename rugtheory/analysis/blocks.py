@@ -17,7 +17,7 @@ from ..source.features import Features
 # Weights in a block: so many that the product pays, so few that they stay in the caches.
 _BLOCK = 2**19
 # Outputs for which the tables of each height pay.
-_ENOUGH = (24, 48, 96)
+_ENOUGH = (16, 24, 48, 96)
 # A height that serves fewer of the outputs of a block is not tried again.
 _SERVES = 0.3
 
@@ -43,6 +43,9 @@ class Blocks:
             h for h, few in zip(HEIGHTS, _ENOUGH, strict=True) if able and (again or rows >= few)
         ]
         self._known: dict[float, list[Together]] = {}
+        self._distinct = tuple(dict.fromkeys(self.laws.amplitudes))
+        numbers = {law: k for k, law in enumerate(self._distinct)}
+        self._law = np.array([numbers[law] for law in self.laws.amplitudes])
 
     def __iter__(self) -> Iterator[slice]:
         """The outputs, as many at a time as make a block."""
@@ -77,9 +80,10 @@ class Blocks:
             self._known[height] = [
                 Together(x.kinds, height, self.rtol) for x in self.laws.scenarios
             ]
-        noise, law = model.output_noise[rows], [self.laws.amplitudes[i] for i in rows]
+        noise = model.output_noise[rows]
         found = []
         for scenario, together in zip(self.laws.scenarios, self._known[height], strict=True):
-            outputs = Outputs(rows, w, model.b[rows], noise, scenario.p[rows], law)
+            own = scenario.p[rows], self._distinct, self._law[rows]
+            outputs = Outputs(rows, w, model.b[rows], noise, *own)
             found.append((scenario.probability, together(outputs, slopes=slopes)))
         return Losses.mixture(found)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
+from typing import Any
 
 import numpy as np
 import scipy
@@ -128,6 +129,10 @@ def _above(model: Model, cap: float) -> tuple[float, Array, Array]:
     """Mean over features of Σ_j (|W_ij|/W_ii - cap)₊², and its gradient in the weights."""
     n, total = model.n_sparse, 0.0
     by_in, by_out = np.zeros_like(model.w_in), np.zeros_like(model.w_out)
+    alive = ~dead_features(model.diagonal)
+    lengths = np.linalg.norm(model.w_out[alive], axis=1) / model.diagonal[alive]
+    if lengths.max(initial=0.0) * np.linalg.norm(model.w_in, axis=0).max() <= cap:
+        return total, by_in, by_out  # by Cauchy and Schwarz
     for rows, ratio, sign in _ratios(model):
         over = np.maximum(ratio - cap, 0.0)
         if not over.any():
@@ -176,11 +181,14 @@ class Descent:
     trajectory: list[float] = field(default_factory=list)
     slope: float = np.inf
     lost: bool = False
+    _last: tuple[Any, Array, Any] = field(default=(None, np.zeros(0), None), init=False)
 
-    def run(self, start: Array) -> None:
-        """From a start to where no gradient is left or steps are used up."""
+    def run(self, start: Array) -> bool:
+        """From a start to where no gradient is left or steps are used up; False if it has none."""
         self.x = start
-        self.trajectory = [self.objective(start)[2].loss]
+        self.trajectory = [self._known(start)[2].loss]
+        if not np.isfinite(self.trajectory[0]):
+            return False
         try:
             for _ in range(_PENALTIES):
                 self._settle()
@@ -190,7 +198,16 @@ class Descent:
                 self.objective = replace(self.objective, penalty=harder)
         except Stop:
             pass
-        self.slope = float(np.abs(self.objective(self.x)[1]).max())
+        self.slope = float(np.abs(self._known(self.x)[1]).max())
+        return True
+
+    def _known(self, x: Array) -> tuple[float, Array, ExactGradient]:
+        """The objective, once where it is asked for again."""
+        objective, at, found = self._last
+        if objective is not self.objective or not np.array_equal(at, x):
+            found = self.objective(x)
+            self._last = self.objective, x.copy(), found
+        return found
 
     @property
     def _model(self) -> Model:
@@ -203,7 +220,7 @@ class Descent:
     def _settle(self) -> None:
         """L-BFGS, started anew as long as that helps."""
         while self._left:
-            before = self.objective(self.x)[0]
+            before = self._known(self.x)[0]
             found = scipy.optimize.minimize(
                 self._evaluated,
                 self.x,
@@ -223,14 +240,10 @@ class Descent:
                 break
 
     def _evaluated(self, x: Array) -> tuple[float, Array]:
-        value, slope, found = self.objective(x)
-        self._last = x.copy(), found
-        return value, slope
+        return self._known(x)[:2]
 
     def _stepped(self, x: Array) -> None:
-        known, found = self._last
-        if not np.array_equal(known, x):
-            found = self.objective(x)[2]
+        found = self._known(x)[2]
         self.x = x.copy()
         self.trajectory.append(found.loss)
         self.each(self._model, found.loss)

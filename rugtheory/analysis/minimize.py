@@ -42,6 +42,8 @@ _TRUTH = 1e-7
 # Of random starts: W_out against W_in.
 _UNLIKE = 0.05
 _MOST_STEPS = 10**9
+# Rounding of float32 weights.
+_UNIT = 1e-6
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -176,6 +178,8 @@ def minimize(
         raise ValueError(f"tied must be False with hidden_noise, got hidden_noise = {noise}")
     generator = _check.rng(seed)
     model = _start(init, features, n_dense, generator)
+    if isinstance(init, Model):
+        _check_init(init, noise, tied)
     at = Coordinates(n, n_dense, tied, noise)
     objective = Objective(Gradient(features, _check.tolerance("rtol", rtol)), at, decay, cap)
     bar = iter(progress(range(steps)))
@@ -189,10 +193,8 @@ def minimize(
                 raise Stop from stop
 
     descent = Descent(objective, steps, gtol, each)
-    x = at.vector(model)
-    if not np.isfinite(objective(x)[2].loss):
+    if not descent.run(at.vector(model)):
         raise ValueError(f"no contour serves the start, {model!r}: its weights are too large")
-    descent.run(x)
     next(bar, None)  # a bar closes when nothing is left
     return _result(descent, features, curvature, generator)
 
@@ -231,6 +233,21 @@ def _result(
         curvature=curvatures,
         verdict=verdict,
     )
+
+
+def _check_init(init: Model, noise: float, tied: bool) -> None:
+    """Raise if a descent with these settings would not start from these weights."""
+    if init.activation != "relu":
+        raise ValueError(f"init must have the activation 'relu', got {init.activation!r}")
+    if init.hidden_noise != noise:
+        raise ValueError(f"hidden_noise must be that of init, {init.hidden_noise}, got {noise}")
+    if noise and abs(np.sum(init.w_in**2) / init.n_sparse - 1) > _UNIT:
+        raise ValueError(
+            "init must have columns of W_in of mean square length 1 with hidden_noise, "
+            f"got {np.sum(init.w_in**2) / init.n_sparse}"
+        )
+    if tied and not np.array_equal(init.w_out, init.w_in.T):
+        raise ValueError("tied must be False for an init whose w_out is not w_in transposed")
 
 
 def _start(

@@ -16,7 +16,7 @@ cut off earlier, and that of the table is measured where it is largest.
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -28,7 +28,8 @@ from ..theory.loss import LossGradient, loss_gradient, reduced_loss
 from .inversion import cut_off, windows
 from .outputs import Losses, Outputs
 from .row_laws import Kind, RowScenario
-from .weight_table import Axis, MomentTable, OddsRange, Spread, WeightTable
+from .weight_bins import HALF_PHASE, Axis, OddsRange, Spread
+from .weight_table import MomentTable, WeightTable
 
 _EPS = float(np.finfo(float).eps)
 # Real s at which the transform of a row is looked at, in inverse units of the row; at _ALPHAS of
@@ -36,12 +37,10 @@ _EPS = float(np.finfo(float).eps)
 _PROBES = np.array([0.02, 0.06, 0.12, 0.25, 0.5, 1, 2, 3, 4, 5.5, 8, 11, 16, 22, 32])
 _ALPHAS, _TURNS = (4, 5, 6, 8, 10, 12), (20.0, 28.0, 36.0, 48.0, 64.0, 96.0)
 # Heights of contours, in inverse units of the row.
-HEIGHTS = (200.0, 400.0, 800.0)
+HEIGHTS = (100.0, 200.0, 400.0, 800.0)
 _MOST_NODES = 2048
 # Where sums are cut off to be compared: of rows of many terms the shorter ones say little.
 _CUTS = (0.85, 0.7, 0.6, 0.5)
-# Half a bin of a table, in phase at the highest node.
-_HALF_PHASE = 0.9
 # Terms below this part of a row are left out; weights are numbers above.
 _NEGLIGIBLE = 1e-14
 _ROUNDING = 4e-15
@@ -90,9 +89,10 @@ class Together:
     """
 
     def __init__(self, kinds: tuple[Kind, ...], height: float, rtol: float) -> None:
-        self.kinds, self.axis, self.rtol = kinds, Axis(_HALF_PHASE / height), rtol
+        self.kinds, self.axis, self.rtol = kinds, Axis(HALF_PHASE / height), rtol
         self.odds = [np.broadcast_to(k.p / (1 - k.p), k.columns.shape) for k in kinds]
         self.ranges = [OddsRange.of(x) for x in self.odds]
+        self.columns = [_slice(k.columns) for k in kinds]
         self.contours = Contour.every(height)
         self.probes = _Tables(self, _PROBES.astype(complex))
         self.tables: dict[int, _Tables] = {}
@@ -110,6 +110,13 @@ class Together:
     def __call__(self, outputs: Outputs, *, slopes: bool = False) -> Losses:
         """Losses of these outputs, a few at a time; derivatives with `slopes`."""
         return _Block(self, outputs).losses(slopes)
+
+
+def _slice(columns: NDArray[np.intp]) -> Any:
+    """The same as a slice if there is one, of which a view is enough."""
+    step = int(columns[1] - columns[0]) if columns.size > 1 else 1
+    regular = step > 0 and np.all(np.diff(columns) == step)
+    return slice(int(columns[0]), int(columns[-1]) + 1, step) if regular else columns
 
 
 class _Tables:
@@ -134,37 +141,32 @@ class _Block:
 
     def __init__(self, of: Together, outputs: Outputs) -> None:
         self.of, self.outputs, self.m = of, outputs, outputs.rows.size
-        w, own = outputs.w, np.arange(self.m)
-        # Terms on the side that passes, and the own feature.
-        size = np.zeros(self.m)
-        for k in of.kinds:
-            some = w[:, k.columns]
-            up, down = k.amplitude.end > 0, k.amplitude.start < 0
-            side = np.abs(some) if up and down else np.maximum(some if up else -some, 0.0)
-            size += k.amplitude.second_moment * np.einsum("ij,ij->i", side, side)
+        # Weights of the others.
+        w = outputs.w.copy()
+        w[np.arange(self.m), outputs.rows] = 0.0
         a = outputs.a
         self.power = np.empty(self.m)
         for one, members in outputs.by_law:
             self.power[members] = one.second_moment
-        # The diagonal is among the weights, if it is positive.
-        unit = np.sqrt(
-            size + a**2 * self.power + outputs.noise**2 + np.maximum(outputs.b, 0.0) ** 2
-        )
+        # The unit: terms on the side that passes, and the own feature.
+        size = a**2 * self.power
+        for k, columns in zip(of.kinds, of.columns, strict=True):
+            some = w[:, columns]
+            up, down = k.amplitude.end > 0, k.amplitude.start < 0
+            side = some if up and down else np.maximum(some if up else -some, 0.0)
+            size += k.amplitude.second_moment * np.einsum("ij,ij->i", side, side)
+        unit = np.sqrt(size + outputs.noise**2 + np.maximum(outputs.b, 0.0) ** 2)
         unit = np.where(unit > 0, unit, np.abs(outputs.b))
         self.unit = unit = np.where(unit > 0, unit, 1.0)
         self.a, self.b, self.tau = a / unit, outputs.b / unit, outputs.noise / unit
-        scaled = w / unit[:, None]
-        left_out = np.abs(scaled) < _NEGLIGIBLE
-        left_out[own, outputs.rows] = True
-        self.left_out = left_out
+        w /= unit[:, None]
+        self.scaled, self.left_out = w, np.abs(w) < _NEGLIGIBLE
         self.spreads, self.log_none = [], np.zeros(self.m)
-        self.scaled = scaled
-        for k, odds, within in zip(of.kinds, of.odds, of.ranges, strict=True):
-            gone = left_out[:, k.columns]
-            off = -np.log1p(odds)  # log(1 - p)
-            self.log_none += (~gone) @ off
-            spread = Spread.of(scaled[:, k.columns], gone, of.axis, odds, within)
-            self.spreads.append(spread)
+        for columns, odds, within in zip(of.columns, of.odds, of.ranges, strict=True):
+            gone = self.left_out[:, columns]
+            off, at = -np.log1p(odds), np.nonzero(gone)  # log(1 - p)
+            self.log_none += off.sum() - np.bincount(at[0], off[at[1]], self.m)
+            self.spreads.append(Spread.of(w[:, columns], gone, of.axis, odds, within))
         self.sums = [x.sums() for x in self.spreads]
 
     def exponent(self, tables: _Tables, rows: NDArray[np.int64]) -> tuple[Complex, Array]:
@@ -189,8 +191,8 @@ class _Block:
                 found[:, at], error[:, at] = tables.own(law)(self.a[rows[at]], slope=slope)
         return found, error
 
-    def log_bounds(self) -> Array:
-        """Log of Chernoff's bound on the integrals at the probes, +inf where there is none."""
+    def log_bounds(self) -> tuple[Array, Array]:
+        """Log of Chernoff's bound on the integrals at the probes, +inf where there is none; Q."""
         o, s = self.outputs, _PROBES
         everyone = np.arange(self.m)
         q, error = self.exponent(self.of.probes, everyone)
@@ -206,15 +208,16 @@ class _Block:
             heard = self.log_none[:, None] + np.where(q.real < 30, np.log(np.expm1(q.real)), q.real)
             log = np.log(kernel) + heard + np.multiply.outer(self.b, s)
             log += 0.5 * np.multiply.outer(self.tau, s) ** 2
-        self.heard = q.real
         log = np.maximum(log, _LOG_NOTHING)  # rows that hear nothing
-        return np.where(np.isfinite(log) & (error + inexact[0] <= _ROUGH), log, np.inf)
+        known = np.isfinite(log) & (error + inexact[0] <= _ROUGH)
+        return np.where(known, log, np.inf), q.real
 
     def _smooth(self) -> NDArray[np.bool_]:
         """At which probes no logarithm of a row has a branch point nearby, shape (m, probes)."""
         smooth = np.ones((self.m, _PROBES.size), np.bool_)
-        for k, within in zip(self.of.kinds, self.of.ranges, strict=True):
-            w = self.scaled[:, k.columns]
+        parts = zip(self.of.kinds, self.of.columns, self.of.ranges, strict=True)
+        for k, columns, within in parts:
+            w = self.scaled[:, columns]
             for end in (w.max(axis=1), w.min(axis=1)):
                 t = np.multiply.outer(end, _PROBES)
                 with np.errstate(over="ignore", invalid="ignore", divide="ignore"):
@@ -231,6 +234,8 @@ class _Block:
         floor = np.log(_IMAGES * self.of.rtol * self.outputs.p**2 * self.power / self.unit**2)
         smooth = self._smooth()
         for c, contour in enumerate(self.of.contours):
+            if np.all(score <= floor):
+                break  # others have more nodes
             at = contour.probe
             away = np.abs(_PROBES - _PROBES[at]) * contour.period
             with np.errstate(invalid="ignore"):
@@ -247,7 +252,7 @@ class _Block:
         """In the units of the features."""
         o, unit = self.outputs, self.unit
         m2 = self.power
-        bounds = self.log_bounds()
+        bounds, heard = self.log_bounds()
         best, images = self.chosen(bounds)
         some = -np.expm1(self.log_none)
         quiet, quiet_slopes = self._quiet(slopes)
@@ -263,7 +268,8 @@ class _Block:
             if c not in self.of.tables:
                 self.of.tables[int(c)] = _Tables(self.of, self.of.contours[c].nodes)
             tables = self.of.tables[int(c)]
-            found = self._integral(self.of.contours[c], tables, rows, every)
+            most = float(heard[rows, self.of.contours[c].probe].max())
+            found = self._integral(self.of.contours[c], tables, rows, most, every)
             value[rows] += unit[rows] ** 2 * found[0]
             error[rows] += unit[rows] ** 2 * (found[1] + np.exp(images[rows]))
         # Terms left out move a reading by so much at most.
@@ -296,9 +302,13 @@ class _Block:
         contour: Contour,
         tables: _Tables,
         rows: NDArray[np.int64],
+        heard: float,
         slopes: _Slopes | None,
     ) -> tuple[Array, Array]:
-        """Of some rows on a contour, and all errors but those of images; in units of the row."""
+        """Of some rows on a contour, and all errors but those of images; in units of the row.
+
+        `heard` is the largest Q on the real axis.
+        """
         s, o, unit = contour.nodes, self.outputs, self.unit[rows, None]
         q, inexact = self.exponent(tables, rows)
         p, factor = o.p[rows, None], 2 / contour.period
@@ -319,7 +329,7 @@ class _Block:
         total, error = cut_off(windows(s.size, _CUTS) @ terms.T)
         alpha = s[0].real
         turns = np.abs(s) * (np.abs(self.b[rows, None]) + min(1.0, _FAR_OUT / alpha))
-        laws = tables.error * (1 + 2 * self.heard[rows, contour.probe].max())
+        laws = tables.error * (1 + 2 * heard)
         size = np.abs(full) * (inexact + laws) + _EPS * (4 + turns) * np.abs(value)
         error = error + np.einsum("ik,ik->i", size, np.abs(kernel))
         missed = 2 * p * (missed[0] / np.abs(s) + missed[1] / unit) / np.abs(s) ** 2
@@ -378,14 +388,15 @@ class _Slopes:
         block = self.block
         o = block.outputs
         by_w = np.zeros_like(block.scaled)
-        parts = zip(block.of.kinds, block.of.odds, block.spreads, self.sensitivity, strict=True)
-        for k, odds, spread, found in parts:
+        of = block.of
+        parts = zip(of.kinds, of.columns, of.odds, block.spreads, self.sensitivity, strict=True)
+        for k, columns, odds, spread, found in parts:
             # Losses are in units of the square of the row, weights in units of the row.
-            stretch = spread.stretch(block.scaled[:, k.columns], block.of.axis)
-            slopes = spread.slopes(found) * block.unit[:, None] / stretch
+            slopes = spread.slopes(found)
+            slopes *= block.unit[:, None] / spread.stretch(block.scaled[:, columns], of.axis)
             # A term too small to be seen moves the mean of what is heard.
-            means = odds / (1 + odds) * k.amplitude.mean
-            gone = block.left_out[:, k.columns]
-            by_w[:, k.columns] = np.where(gone, means * self.by_b[:, None], slopes)
+            row, at = np.nonzero(block.left_out[:, columns])
+            slopes[row, at] = (odds / (1 + odds) * k.amplitude.mean)[at] * self.by_b[row]
+            by_w[:, columns] = slopes
         by_w[np.arange(block.m), o.rows] = self.by_a
         return by_w, self.by_b, self.by_noise

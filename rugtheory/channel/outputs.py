@@ -23,7 +23,9 @@ class Outputs:
     rows : ndarray of int, shape (m,)
     w : ndarray, shape (m, n)
     b, noise, p : ndarray, shape (m,)
-    law : sequence of m amplitude laws
+    laws : tuple of amplitude laws
+    law : ndarray of int, shape (m,)
+        Which of them that of each feature is.
     """
 
     rows: NDArray[np.int64]
@@ -31,7 +33,8 @@ class Outputs:
     b: Array
     noise: Array
     p: Array
-    law: list[Amplitude]
+    laws: tuple[Amplitude, ...]
+    law: NDArray[np.int64]
 
     @cached_property
     def a(self) -> Array:
@@ -41,10 +44,8 @@ class Outputs:
     @cached_property
     def by_law(self) -> list[tuple[Amplitude, NDArray[np.int64]]]:
         """The outputs of each amplitude law."""
-        found: dict[Amplitude, list[int]] = {}
-        for k, law in enumerate(self.law):
-            found.setdefault(law, []).append(k)
-        return [(law, np.array(some)) for law, some in found.items()]
+        members = ((law, np.flatnonzero(self.law == k)) for k, law in enumerate(self.laws))
+        return [(law, some) for law, some in members if some.size]
 
 
 @dataclass(frozen=True)

@@ -19,6 +19,12 @@ from ..theory.pairs import antipodal_optimum
 from .shared import add_amplitude, draw_file, features_of, output, settings
 from .weight_files import add_reading, read_model
 
+# Settings that go into what is written.
+_MADE = (
+    "p", "features", "n_sparse", "n_dense", "file", "names", "ignore", "instance", "max_coupling",
+    "hidden_noise", "tied", "weight_decay", "steps", "seed", "amplitude",
+)  # fmt: skip
+
 
 def add(commands: Any) -> None:
     """The command minimize."""
@@ -35,11 +41,11 @@ def add(commands: Any) -> None:
     parser.add_argument(
         "--max-coupling", type=float, default=10.0, help="cap on |W_ij|/W_ii (10); inf for none"
     )
-    parser.add_argument("--hidden-noise", type=float, default=0.0)
+    parser.add_argument("--hidden-noise", type=float, help="0, or that of --from, by default")
     parser.add_argument("--tied", action="store_true", help="W_out the transpose of W_in")
     parser.add_argument("--weight-decay", type=float, default=0.0)
     parser.add_argument("--steps", type=int, default=5000, help="at most (5000)")
-    parser.add_argument("--seed", type=int, default=0, help="of the random start (0)")
+    parser.add_argument("--seed", type=int, help="of the random start (0), without --from")
     parser.add_argument("--out", type=Path, help="safetensors file to write; kept after Ctrl-C")
     parser.add_argument("--trajectory", type=Path, help="JSON file of the losses of all steps")
     parser.add_argument("--figure", type=Path, help="picture of the losses of all steps")
@@ -51,23 +57,14 @@ def add(commands: Any) -> None:
 
 def run(options: argparse.Namespace) -> None:
     start = None if options.file is None else read_model(options.file, options)
+    n_dense = _check_start(options, start)
+    options.hidden_noise = _noise(options.hidden_noise, start)
+    if start is None and options.seed is None:
+        options.seed = 0
     features = _features(options, start)
     if options.out is not None and options.out.suffix != ".safetensors":
         raise ValueError(f"--out must end in .safetensors, got {options.out}")
-    n_dense = options.n_dense if start is None else start.n_dense
-    if n_dense is None:
-        raise ValueError("--n-dense is needed without --from")
-    names: tuple[str, ...] = (
-        "p",
-        "features",
-        "n_sparse",
-        "n_dense",
-        "file",
-        "max_coupling",
-        "hidden_noise",
-    )
-    names += ("tied", "weight_decay", "steps", "seed", "amplitude")
-    made = settings("minimize", options, *(x for x in names if getattr(options, x) is not None))
+    made = settings("minimize", options, *(x for x in _MADE if getattr(options, x) is not None))
     if not np.isfinite(made["max_coupling"]):
         made["max_coupling"] = "inf"
     descent = _Descent(options, features)
@@ -88,6 +85,26 @@ def run(options: argparse.Namespace) -> None:
     _show(found, options)
 
 
+def _check_start(options: argparse.Namespace, start: Model | None) -> int:
+    """Hidden units; ValueError for options that do not go with the start, or contradict it."""
+    if start is None:
+        for name in ("names", "ignore", "instance"):
+            if getattr(options, name) is not None:
+                raise ValueError(f"--{name} goes with --from FILE, which it is about")
+        if options.n_dense is None:
+            raise ValueError("--n-dense is needed without --from")
+        return int(options.n_dense)
+    if options.seed is not None:
+        raise ValueError("--seed is that of a random start; --from FILE has none")
+    for name in ("n_dense", "n_sparse"):
+        given, there = getattr(options, name), getattr(start, name)
+        if given not in (None, there):
+            raise ValueError(
+                f"--{name.replace('_', '-')} must be that of --from, {there}, got {given}"
+            )
+    return start.n_dense
+
+
 def _features(options: argparse.Namespace, start: Model | None) -> Features:
     if options.features is not None and options.n_sparse is not None:
         raise ValueError("--n-sparse goes with --p; --features FILE has as many as it says")
@@ -95,6 +112,12 @@ def _features(options: argparse.Namespace, start: Model | None) -> Features:
     if n_sparse is None and options.features is None:
         raise ValueError("--n-sparse is needed with --p")
     return features_of(options, n_sparse)
+
+
+def _noise(given: float | None, start: Model | None) -> float:
+    if given is not None:
+        return given
+    return 0.0 if start is None else start.hidden_noise
 
 
 class _Descent:
@@ -130,7 +153,7 @@ class _Descent:
                 tied=o.tied,
                 weight_decay=o.weight_decay,
                 steps=o.steps,
-                seed=o.seed,
+                seed=o.seed or 0,
                 callback=keep,
             )
         except KeyboardInterrupt:

@@ -1,0 +1,261 @@
+"""Weights of rows taken apart into bins, and sums of their powers in each, with those of odds."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import lru_cache
+
+import numpy as np
+from numpy.polynomial import chebyshev
+from numpy.typing import NDArray
+from scipy import special
+
+from .._check import Array
+
+# Half a bin near zero, in phase at the highest node, and coefficients of polynomials in w there.
+HALF_PHASE, ORDER = 0.9, 8
+# At most so many coefficients of polynomials in the odds, and the error aimed at.
+_MOST_IN_ODDS, _IN_ODDS = 12, 1e-8
+# From here on bins are in the logarithm of w, so long each.
+_FAR, _LOG_BIN = 10.0, 0.6
+_MOST_GROWTH = 200.0
+# Bins that are taken together: few of them change from one model to the next.
+GROUP = 8
+
+
+@dataclass(frozen=True)
+class Axis:
+    """Weights in bins, in units of a row: equal ones up to _FAR, in proportion to w beyond.
+
+    Attributes
+    ----------
+    half : float
+        Half the width of a bin near zero.
+    """
+
+    half: float
+
+    @property
+    def _far(self) -> int:
+        return int(np.ceil(_FAR / (2 * self.half)))
+
+    def place(self, w: Array) -> tuple[NDArray[np.int64], Array]:
+        """The bin of each weight, and where in it, from -1 to 1."""
+        z = w / (2 * self.half)
+        edge = self._far
+        if z.size and max(-z.min(), z.max()) >= edge:
+            size = np.maximum(np.abs(z), edge)
+            z = np.where(np.abs(z) < edge, z, np.sign(z) * (edge + np.log(size / edge) / _LOG_BIN))
+        k = np.floor(z)
+        x = 2 * (z - k) - 1
+        return k.astype(np.int64), x
+
+    def weights(self, k: Array, x: Array) -> Array:
+        """Where a bin and a place in it are."""
+        z, edge = np.asarray(k + (x + 1) / 2), self._far
+        size = np.maximum(np.abs(z), edge)
+        far = np.sign(z) * edge * np.exp(np.minimum((size - edge) * _LOG_BIN, _MOST_GROWTH))
+        return np.asarray(2 * self.half * np.where(np.abs(z) < edge, z, far))
+
+    def near(self, k: int) -> bool:
+        """Whether a bin is one of equal ones."""
+        return -self._far <= k < self._far
+
+    def stretch(self, k: NDArray[np.int64], w: Array) -> Array:
+        """dw/dx at weights in bins k."""
+        near = (k >= -self._far) & (k < self._far)
+        return np.where(near, self.half, np.abs(w) * (_LOG_BIN / 2))
+
+
+@lru_cache(maxsize=64)
+def _chebyshev(order: int) -> tuple[Array, Array]:
+    """What makes coefficients of T_k of values at Chebyshev's nodes, and of powers of those."""
+    fit = np.linalg.inv(chebyshev.chebvander(chebyshev.chebpts1(order), order - 1))
+    powers = np.zeros((order, order))
+    for k in range(order):
+        powers[: k + 1, k] = chebyshev.cheb2poly(np.eye(order)[k, : k + 1])
+    return np.asarray(fit, float), powers
+
+
+@dataclass(frozen=True)
+class OddsRange:
+    """Polynomials in the odds between the least and the most, and in the place in a bin.
+
+    Attributes
+    ----------
+    least, most : float
+    orders : tuple of int
+        How many powers of the place go with each power of the odds: fewer with higher ones.
+    """
+
+    least: float
+    most: float
+    orders: tuple[int, ...]
+
+    @classmethod
+    def of(cls, odds: Array) -> OddsRange:
+        least, most = float(odds.min()), float(odds.max())
+        if most - least <= 1e-15 * most:
+            return cls(most, most, (ORDER,))
+        # log(1 + z o)/o with |z| ≤ 2 has its branch point at -½ at least.
+        half = (most - least) / 2
+        distance = (0.5 + least + half) / half
+        rate = distance + np.sqrt(distance**2 - 1)
+        # In a bin e^{swu} has a term of order m in the place of about φ^m/(2^m m!).
+        m = np.arange(ORDER)
+        terms = 2 * (HALF_PHASE / 2) ** m / special.factorial(m)
+        orders = [ORDER]
+        while len(orders) < _MOST_IN_ODDS and rate ** -len(orders) > _IN_ODDS:
+            orders.append(max(int(np.sum(terms * rate ** -len(orders) > _IN_ODDS)), 1))
+        return cls(least, most, tuple(orders))
+
+    @property
+    def places(self) -> Array:
+        """Where in a bin to fit, ORDER of them."""
+        return np.asarray(chebyshev.chebpts1(ORDER))
+
+    @property
+    def nodes(self) -> Array:
+        """Odds at which to fit."""
+        return self._odds(np.asarray(chebyshev.chebpts1(len(self.orders))))
+
+    @property
+    def checks(self) -> Array:
+        """Odds at which the error of a fit is large."""
+        size = len(self.orders)
+        if size == 1:
+            return np.array([self.most])
+        return self._odds(np.array([-1.0, np.cos(np.pi * (size // 2) / size), 1.0]))
+
+    def _odds(self, y: Array) -> Array:
+        return (self.least + self.most) / 2 + (self.most - self.least) / 2 * y
+
+    def powers(self, odds: Array) -> Array:
+        """Of where they lie in the range, shape (odds, size)."""
+        half = (self.most - self.least) / 2
+        y = (odds - (self.least + self.most) / 2) / half if half else 0 * odds
+        return np.vander(y, len(self.orders), increasing=True)
+
+    @property
+    def columns(self) -> list[tuple[int, int]]:
+        """The powers that there are, of odds and of places."""
+        return [(c, m) for c, order in enumerate(self.orders) for m in range(order)]
+
+    def products(self, odds: Array, x: Array) -> Array:
+        """Of those powers, shape (odds · places, columns)."""
+        both = np.kron(self.powers(odds), np.vander(x, ORDER, increasing=True))
+        return np.asarray(both[:, self._selected])
+
+    @property
+    def _selected(self) -> list[int]:
+        return [c * ORDER + m for c, m in self.columns]
+
+    @property
+    def fit(self) -> Array:
+        """What makes coefficients of values at `nodes` and `places`, shape (columns, both)."""
+        some, (in_odds, by_odds), (in_place, by_place) = (
+            self._selected,
+            _chebyshev(len(self.orders)),
+            _chebyshev(ORDER),
+        )
+        to_powers = np.kron(by_odds, by_place)[np.ix_(some, some)]
+        return np.asarray(to_powers @ np.kron(in_odds, in_place)[some])
+
+
+@dataclass(frozen=True)
+class Spread:
+    """Weights of some rows and of the features of one table, taken apart into bins.
+
+    Attributes
+    ----------
+    bins : ndarray of int, shape (u,)
+        Those that any of the weights is in, and the others of their groups.
+    place : ndarray of int, shape (rows · columns,)
+        Row times u plus the index of the bin; rows times u for weights that are left out.
+    x : ndarray, same shape
+        Where in the bin.
+    odds : ndarray, shape (size, columns)
+        Odds times powers of the odds.
+    within : OddsRange
+    rows : int
+    near : bool
+        Whether no weight is beyond the equal bins.
+    """
+
+    bins: NDArray[np.int64]
+    place: NDArray[np.int64]
+    x: Array
+    odds: Array
+    within: OddsRange
+    rows: int
+    near: bool
+
+    @classmethod
+    def of(
+        cls, w: Array, left_out: NDArray[np.bool_], axis: Axis, odds: Array, within: OddsRange
+    ) -> Spread:
+        """`w` and `left_out` of shape (rows, columns), `odds` of the columns."""
+        k, x = axis.place(w)
+        low, high = int(k.min()), int(k.max())
+        first = low // GROUP
+        k -= first * GROUP
+        there = np.bincount(k.ravel(), minlength=GROUP * (high // GROUP - first + 1))
+        used = np.flatnonzero(there.reshape(-1, GROUP).any(axis=1).repeat(GROUP))
+        place = k
+        if used.size < there.size:
+            index = np.zeros(there.size, np.int64)
+            index[used] = np.arange(used.size)
+            place = index[k]
+        place += used.size * np.arange(len(w))[:, None]
+        place[left_out] = used.size * len(w)
+        powers = (odds[:, None] * within.powers(odds)).T
+        near = axis.near(low) and axis.near(high)
+        return cls(used + first * GROUP, place.ravel(), x.ravel(), powers, within, len(w), near)
+
+    def sums(self) -> Array:
+        """Of powers in each bin, shape (rows, columns of `within` · bins)."""
+        size = self.rows * self.bins.size
+        found = np.empty((self.rows, len(self.within.columns), self.bins.size))
+        at, alike = 0, len(self.within.orders) == 1
+        for odds, order in zip(self.odds, self.within.orders, strict=True):
+            power = None if alike else np.tile(odds, self.rows)
+            for m in range(order):
+                if m:
+                    power = self.x.copy() if power is None else np.multiply(power, self.x, power)
+                one = np.bincount(self.place, power, size + 1)[:size].reshape(self.rows, -1)
+                np.multiply(one, odds[0] if alike else 1.0, out=found[:, at])
+                at += 1
+        return found.reshape(self.rows, -1)
+
+    def stretch(self, w: Array, axis: Axis) -> Array | float:
+        """dw/dx at the weights that were taken apart, shape (rows, columns)."""
+        if self.near:
+            return axis.half
+        return axis.stretch(axis.place(w)[0], w)
+
+    def counts(self, sums: Array) -> Array:
+        """Sums of the odds in each bin, shape (rows, bins)."""
+        return sums[:, : self.bins.size]
+
+    def slopes(self, sensitivity: Array) -> Array:
+        """From sensitivities to `sums` those to x, shape (rows, columns)."""
+        size = self.rows * self.bins.size
+        table = np.zeros((len(self.within.columns), size + 1))
+        by_row = sensitivity.reshape(self.rows, -1, self.bins.size)
+        table[:, :size].reshape(-1, self.rows, self.bins.size)[...] = by_row.swapaxes(0, 1)
+        total, one = np.zeros((2, self.x.size))
+        at = len(table)
+        for odds, order in zip(self.odds[::-1], self.within.orders[::-1], strict=True):
+            at -= order
+            if order == 1:
+                continue
+            slope = np.zeros(self.x.size)
+            for m in range(order - 1, 0, -1):
+                np.take(table[at + m], self.place, out=one, mode="clip")
+                slope *= self.x
+                one *= m
+                slope += one
+            by_row = slope.reshape(self.rows, -1)
+            by_row *= odds
+            total += slope
+        return total.reshape(self.rows, -1)
