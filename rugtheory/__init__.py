@@ -50,7 +50,8 @@ from .structure.best import BestKnown, best_known
 from .structure.curves import finite_curves, loss_curves, save_curves, simulated_curves
 from .structure.finite import FiniteRug, finite_rug
 from .structure.frame import frame
-from .structure.graphs import GRAPHS, GraphCode, GraphOptimum, graph_code, graph_optimum
+from .structure.graph_optimum import graph_optimum
+from .structure.graphs import GRAPHS, GraphCode, GraphOptimum, graph_code
 from .structure.mixture import critical_ratio, mixture_loss, represented_fraction
 from .structure.optimised_rug import OptimisedRug, optimised_rug
 from .structure.precedence import PrecedenceCode, precedence_code, precedence_loss

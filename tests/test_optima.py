@@ -13,7 +13,11 @@ from rugtheory.decoder.optimum import KINDS
 from .laws.domain import AMPLITUDES
 
 # What an optimum may have to be told beside p.
-CHOICES = {"ratio": (0.1, 0.25, 0.5, 0.75), "name": rt.GRAPHS, "kind": KINDS}
+CHOICES = {
+    "ratio": (0.1, 0.25, 0.5, 0.75),
+    "name": ("Gewirtz", "McLaughlin", "Games"),
+    "kind": KINDS,
+}
 # They take long for densities.
 SEARCHES = ("best_known", "graph_optimum", "uneven_pairs")
 # They see which features are on: no decoder of a reading.

