@@ -19,7 +19,7 @@ from rugtheory import cli
 from rugtheory._extras import EXTRAS
 from validation import __main__ as validation
 
-from .test_overwriting import RUNS, commands
+from .test_overwriting import RUNS, commands, parsers
 
 ROOT = Path(rt.__file__).parents[1]
 ENVIRONMENT = os.environ | {"PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
@@ -201,6 +201,16 @@ JSON = (
     "optimum", "decoders", "scaling", "weights", "curves", "rug", "darkmatter", "fit", "path",
     "allocate", "minimize",
 )  # fmt: skip
+
+
+def test_every_option_is_explained():
+    silent = [
+        f"{name} {action.option_strings or action.dest}"
+        for name, parser in parsers()
+        for action in parser._actions
+        if not action.help
+    ]
+    assert not silent
 
 
 def test_commands_that_print_numbers_have_json():

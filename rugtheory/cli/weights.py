@@ -39,7 +39,7 @@ def add(commands: Any) -> None:
         "0 for all, with all compared",
     )
     parser.add_argument("--seed", type=int, default=0, help="for the choice of rows (0)")
-    parser.add_argument("--json", action="store_true")
+    parser.add_argument("--json", action="store_true", help="an object, all digits")
     parser.add_argument("--figure", type=Path, help="picture to write")
     add_reading(parser)
     add_overwrite(parser)
