@@ -52,6 +52,38 @@ def test_one_interferer_in_closed_form():
     assert abs(found.value - largest) <= found.error + 1e-6
 
 
+def two_interferers(t, p):
+    """P(.5 x_1 - .3 x_2 <= t): neither, one, the other and both, a trapezoid from -.3 to .5."""
+    ramps = [np.maximum(t - end, 0) ** 2 for end in (-0.3, 0.2, 0.0, 0.5)]
+    both = (ramps[0] - ramps[1] - ramps[2] + ramps[3]) / (2 * 0.5 * 0.3)
+    one = np.clip(t / 0.5, 0, 1) + np.clip((t + 0.3) / 0.3, 0, 1)
+    return (1 - p) ** 2 * (t >= 0) + p * (1 - p) * one + p * p * both
+
+
+@pytest.mark.parametrize("p", [0.9, 0.3, 0.02])
+def test_distance_of_two_interferers(p):
+    channel = rt.RowChannel.of([0.5, -0.3], p)
+    t = channel.mean + channel.std * np.linspace(-6, 6, 2_000_001)
+    t = np.append(t, [0.0, -1e-13])
+    largest = np.max(np.abs(two_interferers(t, p) - norm.cdf(t, channel.mean, channel.std)))
+    found = channel.distance_from_gaussian()
+    assert abs(found.value - largest) <= found.error + 1e-6
+    assert found.error < 2e-3
+
+
+@pytest.mark.parametrize("step", [1e-9, 1e-3, 0.02])
+def test_tails_of_many_points_together(step):
+    """Points of equal distance are inverted together: here some, the rest beside them."""
+    channel = rt.RowChannel.of(WEIGHTS[:9], 0.2)
+    near = 0.07 + step * np.arange(-120, 120)
+    t = np.append(near, [-7.0, 0.0, -1e-13, 0.1234])
+    together, error = channel.tail(t)
+    some = np.random.default_rng(0).permutation(t.size)[:40]
+    alone, other = channel.tail(t[some])
+    assert np.all(np.abs(together[some] - alone) <= error + other)
+    assert error < 1e-3
+
+
 def test_distance_of_a_constant():
     assert rt.RowChannel.of([0.0], 0.3).distance_from_gaussian().value == 1
 

@@ -236,7 +236,7 @@ class TestStranger:
     def test_killed_at_any_moment(self, given, out, tmp_path):
         """Ten runs that are killed one after another, later each time, and one that ends."""
         done = json.loads((out / "report.json").read_text())
-        call = [sys.executable, "-m", "rugtheory.cli", *command(given, tmp_path / "out")]
+        call = [sys.executable, "-m", "rugtheory", *command(given, tmp_path / "out")]
         for wait in np.linspace(0.8, 4, 10):
             run = subprocess.Popen(
                 call, cwd=ROOT, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL

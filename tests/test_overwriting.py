@@ -61,8 +61,8 @@ WRITING = sorted(set(RUNS) - RESUMED)
 FOLDERS = {name for name in WRITING if RUNS[name][1].get("--out") == "out"}
 
 
-def commands():
-    """All commands of both programs, with their options."""
+def parsers():
+    """All commands of both programs, with their parsers."""
     for program, parser in {
         "rugtheory": cli.make_parser(),
         "validation": validation._parser(),
@@ -70,8 +70,13 @@ def commands():
         for action in parser._actions:
             if isinstance(action, argparse._SubParsersAction):
                 for name, sub in action.choices.items():
-                    options = {x for one in sub._actions for x in one.option_strings}
-                    yield f"{program} {name}", options
+                    yield f"{program} {name}", sub
+
+
+def commands():
+    """All commands of both programs, with their options."""
+    for name, parser in parsers():
+        yield name, {x for one in parser._actions for x in one.option_strings}
 
 
 def test_every_command_that_writes_is_tried():

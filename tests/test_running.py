@@ -19,7 +19,7 @@ from rugtheory import cli
 from rugtheory._extras import EXTRAS
 from validation import __main__ as validation
 
-from .test_overwriting import RUNS, commands
+from .test_overwriting import RUNS, commands, parsers
 
 ROOT = Path(rt.__file__).parents[1]
 ENVIRONMENT = os.environ | {"PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
@@ -98,7 +98,7 @@ def test_the_extras_are_those_of_the_project():
 
 
 LONG = {
-    "rugtheory.cli": "curves --p 0.1 --ratio 0.5 --simulate 100000000 --n-sparse 4096 --out out",
+    "rugtheory": "curves --p 0.1 --ratio 0.5 --simulate 100000000 --n-sparse 4096 --out out",
     "validation": "train --n-sparse 64 --steps 1000000 --rounds 1",
 }
 
@@ -124,7 +124,7 @@ def test_a_signal_in_the_middle_of_the_work(module, tmp_path):
 
 
 def test_a_closed_pipe_is_silent():
-    command = [sys.executable, "-m", "rugtheory.cli", "optimum", "--p", "0.1", "--ratio", "0.5"]
+    command = [sys.executable, "-m", "rugtheory", "optimum", "--p", "0.1", "--ratio", "0.5"]
     process = subprocess.Popen(
         command, env=ENVIRONMENT, stderr=subprocess.PIPE, stdout=subprocess.PIPE
     )
@@ -201,6 +201,16 @@ JSON = (
     "optimum", "decoders", "scaling", "weights", "curves", "rug", "darkmatter", "fit", "path",
     "allocate", "minimize",
 )  # fmt: skip
+
+
+def test_every_option_is_explained():
+    silent = [
+        f"{name} {action.option_strings or action.dest}"
+        for name, parser in parsers()
+        for action in parser._actions
+        if not action.help
+    ]
+    assert not silent
 
 
 def test_commands_that_print_numbers_have_json():

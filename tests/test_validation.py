@@ -788,3 +788,33 @@ class TestReport:
     def test_empty_folder(self, tmp_path):
         with pytest.raises(ValueError, match="holds no finished points"):
             collect(tmp_path)
+
+
+def test_training_on_features_of_a_file(tmp_path, capsys):
+    """Elhage's features: all of a probability, with importances that fall."""
+    features = rt.Independent(np.full(6, 0.1), importance=rt.geometric(6, 0.5))
+    file, out = tmp_path / "features.toml", tmp_path / "model.safetensors"
+    features.save(file)
+    given = ["train", "--features", str(file), "--ratio", "0.5", "--steps", "300", "--rounds", "1"]
+    assert main([*given, "--tied", "--out", str(out)]) == 0
+    found = json.loads(capsys.readouterr().out)
+    model = rt.read_weights(out)
+    assert found["loss"] == pytest.approx(rt.exact_loss(model, features).mean, rel=1e-5)
+    assert found["loss"] < 0.5 * float(np.mean(features.importance * features.variance))
+    assert found["allocation"] == float(rt.allocate(features, 3).loss)
+    for more, message in (
+        (["--p", "0.1"], "--p goes without --features"),
+        (["--n-sparse", "6"], "--n-sparse goes without --features"),
+    ):
+        with pytest.raises(SystemExit, match="2"):
+            main([*given, *more])
+        assert message in capsys.readouterr().err
+
+
+def test_training_on_dependent_features(tmp_path, capsys):
+    file = tmp_path / "features.toml"
+    rt.Groups([rt.Exclusive([0.1, 0.1])]).save(file)
+    assert (
+        main(["train", "--features", str(file), "--steps", "2", "--rounds", "1", "--ratio=.5"]) == 0
+    )
+    assert "allocation" not in json.loads(capsys.readouterr().out)

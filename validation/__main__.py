@@ -22,6 +22,7 @@ import rugtheory as rt
 from rugtheory._files import add_overwrite, digest, replacing, writing
 from rugtheory.cli.running import guarded
 from rugtheory.cli.shared import Parser
+from rugtheory.source.files import text_of
 
 from .collect import collect, digests
 from .fit import fit
@@ -102,21 +103,46 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
+_N_SPARSE, _P, _RATIO = 512, 0.045, 0.25
+
+
+def _add_point(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--ratio", type=float, default=_RATIO, help=f"hidden units a feature ({_RATIO})"
+    )
+    parser.add_argument(
+        "--p", type=float, default=_P, help=f"probability that a feature is on ({_P})"
+    )
+    parser.add_argument("--seed", type=int, default=0, help="of weights and samples (0)")
+
+
+def _add_machine(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--device", default="auto", help="cpu, cuda, …; the GPU if there is one by default"
+    )
+    parser.add_argument("--threads", type=int, default=1, help="of PyTorch on a CPU (1)")
+
+
 def _add_train(commands: Any) -> None:
     parser = commands.add_parser("train", help="train one model and print its exact loss")
     parser.set_defaults(run=_train)
-    parser.add_argument("--n-sparse", type=int, default=512)
-    parser.add_argument("--ratio", type=float, default=0.25)
-    parser.add_argument("--p", type=float, default=0.045)
-    parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--steps", type=int, default=2000, help="of the first round")
-    parser.add_argument("--rounds", type=int, default=4, help="at most, each twice as long")
-    parser.add_argument("--protocol", choices=PROTOCOLS, default="converged")
-    parser.add_argument("--tied", action="store_true")
-    parser.add_argument("--device", default="auto")
-    parser.add_argument("--threads", type=int, default=1)
+    parser.add_argument("--features", type=Path, metavar="FILE", help="TOML file of any features")
+    parser.add_argument("--n-sparse", type=int, help=f"features ({_N_SPARSE})")
+    _add_point(parser)
+    parser.set_defaults(p=None)  # --features has its own
+    parser.add_argument("--steps", type=int, default=2000, help="of the first round (2000)")
+    parser.add_argument("--rounds", type=int, default=4, help="at most, each twice as long (4)")
+    parser.add_argument(
+        "--protocol",
+        choices=PROTOCOLS,
+        default="converged",
+        help="converged: until a round changes the loss by less than 1 %% (default); paper: until "
+        "100 steps do not lower it; constant: all steps of one size, none left out",
+    )
+    parser.add_argument("--tied", action="store_true", help="W_out the transpose of W_in")
+    _add_machine(parser)
     parser.add_argument("--half", action="store_true", help="store float16")
-    parser.add_argument("--out", type=Path, help="safetensors file")
+    parser.add_argument("--out", type=Path, help="safetensors file to write")
     parser.set_defaults(suffix=".safetensors")
     add_overwrite(parser)
 
@@ -128,15 +154,17 @@ def _add_sweep(commands: Any) -> None:
     parser.add_argument("--out", type=Path, required=True, help="folder of the points")
     parser.add_argument("--workers", type=int, help="processes (one a core on a CPU, 2 on a GPU)")
     parser.add_argument("--dask", metavar="ADDRESS", help="a Dask scheduler to work on instead")
-    parser.add_argument("--device", default="auto")
+    parser.add_argument(
+        "--device", default="auto", help="cpu, cuda, …; the GPU if there is one by default"
+    )
     parser.add_argument("--group", type=int, help="models in a job (1 on a CPU, 16 on a GPU)")
 
 
 def _add_collect(commands: Any) -> None:
     parser = commands.add_parser("collect", help="gather the finished points into one netCDF file")
     parser.set_defaults(run=_collect)
-    parser.add_argument("folder", type=Path)
-    parser.add_argument("--out", type=Path, required=True, help="netCDF file")
+    parser.add_argument("folder", type=Path, help="where the sweep wrote its points")
+    parser.add_argument("--out", type=Path, required=True, help="netCDF file to write")
     parser.set_defaults(suffix=".nc")
     add_overwrite(parser)
 
@@ -144,13 +172,16 @@ def _add_collect(commands: Any) -> None:
 def _add_path(commands: Any) -> None:
     parser = commands.add_parser("path", help="loss and statistics against the number of steps")
     parser.set_defaults(run=_path)
-    parser.add_argument("--n-sparse", type=int, nargs="+", default=[512])
-    parser.add_argument("--ratio", type=float, default=0.25)
-    parser.add_argument("--p", type=float, default=0.045)
-    parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--steps", type=int, default=20_000)
-    parser.add_argument("--device", default="auto")
-    parser.add_argument("--threads", type=int, default=1)
+    parser.add_argument(
+        "--n-sparse",
+        type=int,
+        nargs="+",
+        default=[_N_SPARSE],
+        help=f"features; a file for each number ({_N_SPARSE})",
+    )
+    _add_point(parser)
+    parser.add_argument("--steps", type=int, default=20_000, help="of one size (20000)")
+    _add_machine(parser)
     parser.add_argument("--out", type=Path, required=True, help="folder for netCDF files")
     parser.add_argument("--json", action="store_true", help="a list of objects, all digits")
     add_overwrite(parser)
@@ -159,13 +190,10 @@ def _add_path(commands: Any) -> None:
 def _add_fit(commands: Any) -> None:
     parser = commands.add_parser("fit", help="fit a and b alone on a fixed rug")
     parser.set_defaults(run=_fit)
-    parser.add_argument("--n-sparse", type=int, default=4096)
-    parser.add_argument("--ratio", type=float, default=0.25)
-    parser.add_argument("--p", type=float, default=0.045)
-    parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--steps", type=int, default=1500)
-    parser.add_argument("--device", default="auto")
-    parser.add_argument("--threads", type=int, default=1)
+    parser.add_argument("--n-sparse", type=int, default=4096, help="features of the rug (4096)")
+    _add_point(parser)
+    parser.add_argument("--steps", type=int, default=1500, help="of the fit (1500)")
+    _add_machine(parser)
     parser.add_argument("--json", action="store_true", help="an object, all digits")
 
 
@@ -174,7 +202,7 @@ def _add_report(commands: Any) -> None:
     parser.set_defaults(run=_report)
     parser.add_argument("data", type=Path, help="netCDF file, or the folder of a sweep")
     parser.add_argument("--paths", type=Path, nargs="+", help="netCDF files of the command path")
-    parser.add_argument("--out", type=Path, default=Path("report"))
+    parser.add_argument("--out", type=Path, default=Path("report"), help="folder (report)")
     add_overwrite(parser)
 
 
@@ -187,7 +215,7 @@ def _add_darkmatter(commands: Any) -> None:
     parser.add_argument("--training", type=int, default=200_000, help="tokens to train on")
     parser.add_argument("--held-out", type=int, default=100_000, help="tokens to report on")
     parser.add_argument("--steps", type=int, default=600, help="of the training of each SAE")
-    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--seed", type=int, default=0, help="of the SAEs' weights and rows (0)")
     parser.add_argument("--threads", type=int, default=1, help="of the transformer")
     parser.add_argument("--workers", type=int, default=os.cpu_count(), help="processes of the SAEs")
     add_overwrite(parser)
@@ -374,19 +402,33 @@ def _darkmatter(options: argparse.Namespace) -> None:
     print(f"wrote {file} and {options.out / 'report'}")
 
 
+def _features(options: argparse.Namespace) -> tuple[int, float, str]:
+    """Number, mean probability and TOML of the features; no TOML of those that are all alike."""
+    if options.features is None:
+        p = _P if options.p is None else options.p
+        return _N_SPARSE if options.n_sparse is None else options.n_sparse, p, ""
+    for name in ("p", "n_sparse"):
+        if getattr(options, name) is not None:
+            option = name.replace("_", "-")
+            raise ValueError(f"--{option} goes without --features, which has its own")
+    features = rt.read_features(options.features)
+    return len(features), float(features.on_probability.mean()), text_of(features)
+
+
 def _train(options: argparse.Namespace) -> None:
     torch.set_num_threads(options.threads)
     device = options.device
-    n_dense = int(options.n_sparse * options.ratio)
+    n_sparse, p, law = _features(options)
     spec = Spec(
-        options.n_sparse,
-        n_dense,
-        options.p,
+        n_sparse,
+        int(n_sparse * options.ratio),
+        p,
         seed=options.seed,
         steps=options.steps,
         protocol=options.protocol,
         tied=options.tied,
         rounds=options.rounds,
+        law=law,
     )
     made = {"command": "validation train", "half": options.half} | spec.settings()
     files = {} if options.out is None else {options.out: made}
@@ -397,14 +439,23 @@ def _train(options: argparse.Namespace) -> None:
             halved = {k: getattr(trained, k).astype("float16") for k in ("w_in", "w_out", "b")}
             trained = replace(trained, **halved)
         result = evaluate(trained, device)
-        ratio = spec.n_dense / spec.n_sparse
-        best = rt.best_known(spec.p, ratio)
-        theory = {"rug": float(rt.optimum(spec.p, ratio).loss), "best_known": float(best.loss)}
-        print(json.dumps(result | theory | {"family": str(best.family)}, indent=1))
+        print(json.dumps(result | _theory(spec), indent=1))
         if options.out is not None:
             about = {"command": "python -m validation train", "result": json.dumps(result)}
             with replacing(options.out) as partial:
                 save_file(tensors(trained), partial, about)
+
+
+def _theory(spec: Spec) -> dict[str, Any]:
+    """What the loss is compared with: nothing, if features depend on each other."""
+    if not spec.law:
+        ratio = spec.n_dense / spec.n_sparse
+        best = rt.best_known(spec.p, ratio)
+        rug = float(rt.optimum(spec.p, ratio).loss)
+        return {"rug": rug, "best_known": float(best.loss), "family": str(best.family)}
+    if not spec.features.independent:
+        return {}
+    return {"allocation": float(rt.allocate(spec.features, spec.n_dense).loss)}
 
 
 if __name__ == "__main__":

@@ -151,6 +151,7 @@ class Statistics(Result):
             "distance from projector": self.projector_distance,
             "distance from Gaussian, mean": float(np.mean(self.distances)),
             "distance from Gaussian, worst": float(np.max(self.distances)),
+            "rows compared with a Gaussian": self.rows.size,
         }
 
 

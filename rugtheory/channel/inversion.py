@@ -42,6 +42,8 @@ _FAR = 1e3
 _FAR_OUT = 30.0
 # Nodes of a tail: so many at least, and as many as keep nodes times points below the second number.
 _TAIL_NODES, _TAIL_WORK, _MOST_TAIL_NODES = 2**11, 2**20, 2**16
+# Points of a tail that are tried before all of them.
+_TRIED = 8
 # Weights within this factor are of one size.
 _ONE_SIZE = 30.0
 # Terms that decay like 1/k add up to the same over every octave, those of k^{-3/2} to .7.
@@ -168,7 +170,7 @@ class Integral:
         values = self.values * np.exp(self.nodes * (shift / by - self.shift))
         terms = (values * kernel(self.nodes / by)).real
         factor = np.exp(self.log_scale) * 2 / (self.period * by)
-        return float(factor * (_window(terms.size, 1.0) @ terms))
+        return float(factor * (windows(terms.size)[0] @ terms))
 
     def _revival(self) -> float:
         """What the terms of a discrete law, whose sums nearly repeat, add up to further out."""
@@ -202,85 +204,118 @@ def _window(size: int, cut: float) -> Array:
         return np.asarray(1 / (1 + np.exp(1 / (1 - x) - 1 / x)))
 
 
-def tail_probability(
-    law: Interference, t: Array, atol: float, most: int = _MOST_TAIL_NODES
-) -> tuple[Array, Array]:
-    """P(Z > t; some on) at all `t`, and estimates of the errors, aiming at `atol`.
+class Tails:
+    """P(Z > t; some on) at any `t`, and estimates of the errors, from transforms computed once."""
 
-    With `most` nodes at most, for whom much less is good enough.
-    """
-    value, error = np.zeros_like(t), np.zeros_like(t)
-    quiet = 1.0
-    # Values of very different size take nodes of their own each: of weights of one size some are
-    # on, the larger ones off.
-    while law.parts:
-        if quiet < 0.1 * atol:
-            return value, error + quiet
-        limit = law.largest / _ONE_SIZE if np.isfinite(law.log_none) else 0.0
-        strong, weak = law.apart(limit)
-        some, missing = np.empty_like(t), np.empty_like(t)
-        # Each tail is inverted on the side where it decays.
-        for below in (False, True):
-            side = (t < 0) == below
-            if side.any():
-                sign = -1.0 if below else 1.0
-                one, two = (x.scaled(sign) for x in (strong, weak))
-                some[side], missing[side] = _tail_of(one, two, sign * t[side], atol / quiet, most)
-        some = np.where(t < 0, strong.some - some, some)
-        value, error = value + quiet * some, error + quiet * missing
-        law, quiet = weak, quiet * float(np.exp(strong.log_none))
-    return value, np.minimum(error, 1.0)
+    def __init__(self, law: Interference) -> None:
+        # Values of very different size take nodes of their own each: of weights of one size some
+        # are on, the larger ones off, with probability `quiet`.
+        self._parts: list[tuple[float, Interference, Interference]] = []
+        self._sides: dict[tuple[int, bool], _Side] = {}
+        quiet = 1.0
+        while law.parts:
+            limit = law.largest / _ONE_SIZE if np.isfinite(law.log_none) else 0.0
+            strong, weak = law.apart(limit)
+            self._parts.append((quiet, strong, weak))
+            law, quiet = weak, quiet * float(np.exp(strong.log_none))
+
+    def __call__(self, t: Array, atol: float, most: int = _MOST_TAIL_NODES) -> tuple[Array, Array]:
+        """At all of `t`, with `most` nodes at most; `atol` is aimed at."""
+        value, error = np.zeros_like(t), np.zeros_like(t)
+        for k, (quiet, strong, _) in enumerate(self._parts):
+            if quiet < 0.1 * atol:
+                return value, error + quiet
+            some, missing = np.empty_like(t), np.empty_like(t)
+            # Each tail is inverted on the side where it decays.
+            for below in (False, True):
+                side = (t < 0) == below
+                if side.any():
+                    at = np.abs(t[side])
+                    found = self._side(k, below, float(at.min()))
+                    some[side], missing[side] = found.tail(at, atol / quiet, most)
+            some = np.where(t < 0, strong.some - some, some)
+            value, error = value + quiet * some, error + quiet * missing
+        return value, np.minimum(error, 1.0)
+
+    def _side(self, part: int, below: bool, least: float) -> _Side:
+        known = self._sides.get((part, below))
+        if known is None or least < known.least:
+            _, *both = self._parts[part]
+            strong, weak = (law.scaled(-1.0 if below else 1.0) for law in both)
+            known = self._sides[part, below] = _Side(strong, weak, least)
+        return known
 
 
-def _tail_of(
-    strong: Interference, weak: Interference, t: Array, atol: float, most: int
-) -> tuple[Array, Array]:
-    """P(Z > t; some of the strong are on), Z the sum of both, at `t` ≥ 0."""
+class _Side:
+    """P(Z > t; some of the strong are on), Z the sum of both, at t ≥ `least` ≥ 0."""
 
-    def log_weak(s: Complex) -> tuple[Complex, Array]:
-        q, inexact = weak.exponent(s)
-        return q + weak.log_all_off + 0.5 * (weak.noise * s) ** 2, inexact
+    def __init__(self, strong: Interference, weak: Interference, least: float) -> None:
+        self.strong, self.weak, self.least = strong, weak, least
+        both = strong + weak
+        _, high = both.domain()
+        self.alpha = alpha = min(1 / max(both.spread, both.jump / 4), high / 4)
+        # Images: to the right at most e^{-αT}, to the left by Chernoff's inequality.
+        steeper = np.geomspace(1.5, 20, 12) * alpha
+        steeper = steeper[steeper < 0.99 * high]
+        log_mgf = strong.log_mgf(steeper) + self._log_weak(steeper.astype(complex))[0].real
+        excess = log_mgf - steeper * least - _LOG_IMAGES
+        self.period = max(-_LOG_IMAGES / alpha, float(np.min(excess / (steeper - alpha))))
+        self.step, self.accuracy = 2 * np.pi / self.period, both.accuracy(alpha)
+        self.terms, self.noise = np.empty(0, complex), 0.0
 
-    def log_mgf(s: Array) -> Array:
-        return strong.log_mgf(s) + log_weak(s.astype(complex))[0].real
+    def _log_weak(self, s: Complex) -> tuple[Complex, Array]:
+        q, inexact = self.weak.exponent(s)
+        return q + self.weak.log_all_off + 0.5 * (self.weak.noise * s) ** 2, inexact
 
-    both = strong + weak
-    _, high = both.domain()
-    alpha = min(1 / max(both.spread, both.jump / 4), high / 4)
-    # Images: to the right at most e^{-αT}, to the left by Chernoff's inequality.
-    steeper = np.geomspace(1.5, 20, 12) * alpha
-    steeper = steeper[steeper < 0.99 * high]
-    excess = log_mgf(steeper) - steeper * t.min() - _LOG_IMAGES
-    period = max(-_LOG_IMAGES / alpha, float(np.min(excess / (steeper - alpha))))
-    step, terms, noise = 2 * np.pi / period, np.empty(0, complex), 0.0
-    scale = np.exp(-alpha * t) * 2 / period
-    accuracy = both.accuracy(alpha)
-    most_nodes = min(max(_TAIL_WORK // t.size, _TAIL_NODES), most)
-    while True:
-        y = (np.arange(terms.size, max(2 * terms.size, _FIRST_NODES)) + 0.5) * step
-        s = np.asarray(alpha + 1j * y, np.complex128)
-        q, inexact = log_weak(s)
-        value, error = strong.mgf(s, q)
-        terms = np.append(terms, value / s)
-        error = error + inexact * np.abs(value) + 8 * _EPS * np.abs(value) + accuracy
-        noise += float(np.sum(error / np.abs(s)))
-        last = terms.size >= most_nodes
-        full, missing = _summed(terms, step, t)
-        error = scale * (missing + noise) + 2 * np.exp(_LOG_IMAGES)
-        if (last or error.max() <= atol) and not _decaying(terms):
-            # Jumps narrower than the shortest wave look like slopes.  P(Z > t) falls from one end
-            # of a wave to the other by no less than the error between, and a jump adds a fifth
-            # of its height to the moduli in every octave.
-            wave = period / terms.size
-            before, after = (
-                np.exp(-alpha * at) * 2 / period * _summed(terms, step, at)[0]
-                for at in (t - wave, t + wave)
-            )
-            most = 4 * scale * np.max(_octaves(terms))
-            # Both ends have errors of their own.
-            error = np.maximum(error, np.minimum(2 * np.abs(before - after), most))
-        if last or error.max() <= atol:
-            return scale * full, error
+    def _refine(self) -> None:
+        """Twice as many nodes, twice as far up."""
+        known = self.terms.size
+        y = (np.arange(known, max(2 * known, _FIRST_NODES)) + 0.5) * self.step
+        s = np.asarray(self.alpha + 1j * y, np.complex128)
+        q, inexact = self._log_weak(s)
+        value, error = self.strong.mgf(s, q)
+        self.terms = np.append(self.terms, value / s)
+        error = error + inexact * np.abs(value) + 8 * _EPS * np.abs(value) + self.accuracy
+        self.noise += float(np.sum(error / np.abs(s)))
+
+    def tail(self, t: Array, atol: float, most: int) -> tuple[Array, Array]:
+        """At all of `t`, and estimates of the errors."""
+        most_nodes = min(max(_TAIL_WORK // t.size, _TAIL_NODES), most)
+        some = t[:: 1 + t.size // _TRIED]
+        while self.terms.size < most_nodes and not self._known(some, atol):
+            self._refine()
+        while True:
+            value, error = self._sum(t)
+            last = self.terms.size >= most_nodes
+            if (last or error.max() <= atol) and not _decaying(self.terms):
+                error = np.maximum(error, self._jumps(t))
+            if last or error.max() <= atol:
+                return value, error
+            self._refine()
+
+    def _known(self, t: Array, atol: float) -> bool:
+        return self.terms.size > 0 and bool(self._sum(t)[1].max() <= atol)
+
+    def _scale(self, t: Array) -> Array:
+        return np.asarray(np.exp(-self.alpha * t) * 2 / self.period)
+
+    def _sum(self, t: Array) -> tuple[Array, Array]:
+        """At the nodes there are."""
+        full, missing = _summed(self.terms, self.step, t)
+        scale = self._scale(t)
+        return scale * full, scale * (missing + self.noise) + 2 * np.exp(_LOG_IMAGES)
+
+    def _jumps(self, t: Array) -> Array:
+        """What jumps narrower than the shortest wave, which look like slopes, may be off by.
+
+        P(Z > t) falls from one end of a wave to the other by no less than the error between, and a
+        jump adds a fifth of its height to the moduli in every octave.
+        """
+        wave = self.period / self.terms.size
+        before, after = (self._sum(at)[0] for at in (t - wave, t + wave))
+        most = 4 * self._scale(t) * np.max(_octaves(self.terms))
+        # Both ends have errors of their own.
+        return np.asarray(np.minimum(2 * np.abs(before - after), most))
 
 
 def _summed(terms: Array, step: float, t: Array) -> tuple[Array, Array]:
@@ -294,12 +329,12 @@ def _summed(terms: Array, step: float, t: Array) -> tuple[Array, Array]:
         fine = int(np.ceil(np.sqrt(place.max() + 1)))
         first = t[spaced][np.argmin(place)]
         turns = np.exp(-1j * np.outer(wave, gap * np.arange(fine)))
+        coarse = (
+            cut * np.exp(-1j * wave * (first + gap * start))
+            for start in range(0, int(place.max()) + 1, fine)
+        )
         sums = np.stack(
-            [
-                ((cut * np.exp(-1j * wave * (first + gap * start))) @ turns).real
-                for start in range(0, int(place.max()) + 1, fine)
-            ],
-            axis=1,
+            [x.real @ turns.real - x.imag @ turns.imag for x in coarse], axis=1
         ).reshape(len(cut), -1)
         full[spaced], missing[spaced] = cut_off(sums[:, place])
     rest = np.flatnonzero(~spaced)
@@ -316,11 +351,17 @@ def _lattice(t: Array) -> tuple[NDArray[np.bool_], NDArray[np.intp], float]:
     nothing = np.zeros(t.size, bool), np.zeros(0, np.intp), 0.0
     if t.size < _LEAST_LATTICE:
         return nothing
-    gap = float(np.median(np.diff(t)))
+    gap, middle = float(np.median(np.diff(t))), t[t.size // 2]
     if gap == 0:
         return nothing
-    place = np.rint((t - t[t.size // 2]) / gap)
-    off = np.abs(t - t[t.size // 2] - place * gap)
+    place = np.rint((t - middle) / gap)
+    # A single difference has the rounding of t, which the places would multiply.
+    far = np.abs(place) <= t.size
+    far &= np.abs(place) >= max(0.5 * np.max(np.abs(place[far])), 1)
+    if not far.any():
+        return nothing
+    gap = float(np.median((t - middle)[far] / place[far]))
+    off = np.abs(t - middle - place * gap)
     spaced = off <= _LATTICE_ROUNDING * np.max(np.abs(t))
     place = place[spaced] - place[spaced].min()
     if spaced.sum() < t.size // 2 or place.max() > 2 * t.size:

@@ -18,6 +18,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 from .._check import Array
 from .._value import ByValue
@@ -236,13 +237,13 @@ def moved(loss: Any, reading: Any) -> Any:
     return 2 * np.sqrt(np.maximum(loss, 0.0)) * reading + reading**2
 
 
-def _quiet_parts(a: float, b: Array, law: RowLaw, noise: float) -> tuple[Array, Array]:
+def _quiet_parts(a: float, b: Array, law: RowLaw, noise: ArrayLike) -> tuple[Array, Array]:
     """Loss at each of the biases `b`, with the noise alone: of a feature on, and off."""
-    if noise and abs(a) < _NO_DIAGONAL * noise:
-        a = _NO_DIAGONAL * noise  # the formula divides the noise by it
-    one = np.ones_like(b)
-    sigma = noise / abs(a) if noise else 0.0
-    return parts(law.amplitude, a * one, b, sigma * one, one, (1 - a) * one)[:2]
+    noise = np.broadcast_to(noise, b.shape)
+    # The formula divides the noise by the diagonal.
+    own = np.where(np.abs(a) < _NO_DIAGONAL * noise, _NO_DIAGONAL * noise, a)
+    sigma = np.divide(noise, np.abs(own), out=np.zeros(b.shape), where=noise > 0)
+    return parts(law.amplitude, own, b, sigma, np.ones(b.shape), 1 - own)[:2]
 
 
 class Inversion:
@@ -329,15 +330,13 @@ class Inversion:
     def _known(self, by: float, a: float, biases: tuple[float, float]) -> float:
         """The part without integrals; what is heard is `by` times the law."""
         p, on, off = self.law.p, self.law.on, self.law.off
-        none = [
-            np.exp(x.log_none) * _quiet_parts(a, np.array([b]), self.law, abs(by) * x.noise)[k][0]
-            if np.isfinite(x.log_none)
-            else 0.0
-            for k, (x, b) in enumerate(zip((on, off), biases, strict=True))
-        ]
+        noise = abs(by) * np.array([on.noise, off.noise])
+        losses = _quiet_parts(a, np.array(biases), self.law, noise)
+        chance = np.exp([on.log_none, off.log_none])
+        none_on, none_off = (chance[k] * losses[k][k] if chance[k] else 0.0 for k in (0, 1))
         missed, silent = self._first(by, a, biases[0])
-        first = none[0] + (missed if self.side < 0 else silent)
-        return float(p * first + (1 - p) * none[1])
+        first = none_on + (missed if self.side < 0 else silent)
+        return float(p * first + (1 - p) * none_off)
 
     def _first(self, by: float, a: float, b: float) -> tuple[float, float]:
         """Squared error if the ReLU were open and closed, where the feature and others are on."""

@@ -35,7 +35,12 @@ def add(commands: Any) -> None:
         "--importance", type=float, default=1.0, metavar="FACTOR", help="FACTOR^i, with --zipf (1)"
     )
     parser.add_argument("--n-dense", type=float, required=True, help="number of hidden units")
-    parser.add_argument("--family", choices=list(FAMILIES), default="gaussian")
+    parser.add_argument(
+        "--family",
+        choices=list(FAMILIES),
+        default="gaussian",
+        help="how features are stored: rugs (gaussian, the default) or rugs of pairs (pairs)",
+    )
     parser.add_argument("--json", action="store_true", help="all features, all digits")
     parser.add_argument("--figure", type=Path, help="picture to write")
     add_overwrite(parser)

@@ -11,16 +11,21 @@ import numpy as np
 
 from .._files import add_overwrite
 from ..decoder.table import decoder_table
-from .shared import add_amplitude, draw_file, output, settings
+from .shared import RATIO, P, add_amplitude, draw_file, output, settings
 
 
 def add(commands: Any) -> None:
     """The command decoders."""
     parser = commands.add_parser("decoders", help="losses of decoders beyond ReLU")
     parser.set_defaults(run=run)
-    parser.add_argument("--p", type=float, nargs="+", required=True)
-    parser.add_argument("--ratio", type=float, nargs="+", required=True)
-    parser.add_argument("--channel", choices=["gaussian", "antipodal"], default="gaussian")
+    parser.add_argument("--p", type=float, nargs="+", required=True, help=P)
+    parser.add_argument("--ratio", type=float, nargs="+", required=True, help=RATIO)
+    parser.add_argument(
+        "--channel",
+        choices=["gaussian", "antipodal"],
+        default="gaussian",
+        help="interference of a rug (gaussian, the default) or of a rug of pairs (antipodal)",
+    )
     parser.add_argument("--json", action="store_true", help="a list of objects, all digits")
     parser.add_argument("--figure", type=Path, help="picture for the first ratio")
     add_overwrite(parser)

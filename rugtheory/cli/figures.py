@@ -21,7 +21,9 @@ def add(commands: Any) -> None:
     parser.add_argument("--data", type=Path, metavar="FILE", help="netCDF file of trained models")
     parser.add_argument("--weights", type=Path, metavar="FILE", help="a trained model")
     parser.add_argument("--p", type=float, default=0.045, help="p it is trained for (0.045)")
-    parser.add_argument("--format", choices=["png", "svg", "pdf"], default="png")
+    parser.add_argument(
+        "--format", choices=["png", "svg", "pdf"], default="png", help="of the pictures (png)"
+    )
     add_reading(parser)
     add_overwrite(parser)
 

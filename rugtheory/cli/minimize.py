@@ -41,15 +41,24 @@ def add(commands: Any) -> None:
     parser.add_argument(
         "--max-coupling", type=float, default=10.0, help="cap on |W_ij|/W_ii (10); inf for none"
     )
-    parser.add_argument("--hidden-noise", type=float, help="0, or that of --from, by default")
+    parser.add_argument(
+        "--hidden-noise",
+        type=float,
+        help="its standard deviation in each unit: 0, or that of --from, by default",
+    )
     parser.add_argument("--tied", action="store_true", help="W_out the transpose of W_in")
-    parser.add_argument("--weight-decay", type=float, default=0.0)
+    parser.add_argument(
+        "--weight-decay",
+        type=float,
+        default=0.0,
+        help="twice the factor of the sum of squared weights (0)",
+    )
     parser.add_argument("--steps", type=int, default=5000, help="at most (5000)")
     parser.add_argument("--seed", type=int, help="of the random start (0), without --from")
     parser.add_argument("--out", type=Path, help="safetensors file to write; kept after Ctrl-C")
     parser.add_argument("--trajectory", type=Path, help="JSON file of the losses of all steps")
     parser.add_argument("--figure", type=Path, help="picture of the losses of all steps")
-    parser.add_argument("--json", action="store_true")
+    parser.add_argument("--json", action="store_true", help="an object, all digits")
     add_reading(parser)
     add_overwrite(parser)
     add_amplitude(parser)

@@ -10,17 +10,22 @@ import numpy as np
 
 from ..theory.bounds import linear_loss
 from ..theory.optimum import optimum
-from .shared import add_amplitude
+from .shared import RATIO, P, add_amplitude
 
 
 def add(commands: Any) -> None:
     """The command optimum."""
     parser = commands.add_parser("optimum", help="best a and b, and the least loss")
     parser.set_defaults(run=run)
-    parser.add_argument("--p", type=float, nargs="+", required=True)
+    parser.add_argument("--p", type=float, nargs="+", required=True, help=P)
     channel = parser.add_mutually_exclusive_group(required=True)
-    channel.add_argument("--ratio", type=float, nargs="+")
-    channel.add_argument("--sigma", type=float, nargs="+")
+    channel.add_argument("--ratio", type=float, nargs="+", help=RATIO)
+    channel.add_argument(
+        "--sigma",
+        type=float,
+        nargs="+",
+        help="deviation of the interference per unit diagonal, instead of the least at a ratio",
+    )
     parser.add_argument("--json", action="store_true", help="a list of objects, all digits")
     add_amplitude(parser)
 

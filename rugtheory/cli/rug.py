@@ -20,9 +20,9 @@ def add(commands: Any) -> None:
     """The command rug."""
     parser = commands.add_parser("rug", help="weights of a Persian rug")
     parser.set_defaults(run=run, suffix=RUG_SUFFIX)
-    parser.add_argument("--n-sparse", type=int, required=True, help="a power of two")
-    parser.add_argument("--n-dense", type=int, required=True)
-    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--n-sparse", type=int, required=True, help="features, a power of two")
+    parser.add_argument("--n-dense", type=int, required=True, help="hidden units")
+    parser.add_argument("--seed", type=int, default=0, help="of the choice of rows (0)")
     parser.add_argument("--p", type=float, help="optimise a and b for this p (else a = 1, b = 0)")
     parser.add_argument("--out", type=Path, help="safetensors file to write")
     parser.add_argument("--figure", type=Path, help="picture of W to write")

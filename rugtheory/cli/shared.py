@@ -16,6 +16,10 @@ from ..source.identical import Identical
 from ..source.laws import read_law
 from ..source.uniform import Uniform
 
+# What options of several commands mean.
+P = "probability that a feature is on"
+RATIO = "hidden units a feature, n_dense/n_sparse"
+
 
 class Parser(argparse.ArgumentParser):
     def error(self, message: str) -> NoReturn:

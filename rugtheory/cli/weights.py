@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -18,8 +19,8 @@ from ..theory.pairs import antipodal_optimum
 from .shared import add_amplitude, draw_file, features_of, output, settings
 from .weight_files import add_reading, read_model
 
-# Rows whose law is compared with a Gaussian, at most.
-_DISTANCES = 16
+# Rows whose law is compared with a Gaussian, at most, unless all are asked for.
+_DISTANCES = 8
 
 
 def add(commands: Any) -> None:
@@ -34,10 +35,11 @@ def add(commands: Any) -> None:
         "--rows",
         type=int,
         default=32,
-        help="rows to invert, and to compare with a Gaussian (32); 0 for all",
+        help=f"rows to invert (32), {_DISTANCES} of which are also compared with a Gaussian; "
+        "0 for all, with all compared",
     )
     parser.add_argument("--seed", type=int, default=0, help="for the choice of rows (0)")
-    parser.add_argument("--json", action="store_true")
+    parser.add_argument("--json", action="store_true", help="an object, all digits")
     parser.add_argument("--figure", type=Path, help="picture to write")
     add_reading(parser)
     add_overwrite(parser)
@@ -57,25 +59,27 @@ def _show_weights(model: Model, options: argparse.Namespace) -> None:
     from tqdm import tqdm
 
     features = features_of(options, model.n_sparse)
+    n = model.n_sparse
+    compared = min(options.rows, _DISTANCES, n) if options.rows else n
+    with tqdm(total=compared + min(options.rows or n, n), unit="row", leave=False) as bar:
 
-    def bar(word: str) -> Any:
-        return lambda rows: tqdm(rows, desc=word, unit="row", leave=False)
+        def counted(rows: Iterable[int]) -> Iterable[int]:
+            for row in rows:
+                yield row
+                bar.update()
 
-    few = min(options.rows or model.n_sparse, _DISTANCES)
-    found = statistics(model, features, rows=few, seed=options.seed, progress=bar("laws of rows"))
-    verdict = explain(
-        model,
-        features,
-        rows=options.rows or None,
-        seed=options.seed,
-        progress=bar("inverting"),
-    )
+        asked = {"seed": options.seed, "progress": counted}
+        bar.set_description("laws of rows")
+        found = statistics(model, features, rows=compared, **asked)
+        bar.set_description("inverting")
+        verdict = explain(model, features, rows=options.rows or None, **asked)
     if options.json:
         print(json.dumps({"statistics": found.summary(), "verdict": vars(verdict)}, indent=1))
     else:
         for name, value in found.summary().items():
             print(f"{name:32} {value:.6g}")
         print(f"{'loss':32} {verdict.loss:.6g} (standard error {verdict.standard_error:.1g})")
+        print(f"{'rows inverted':32} {verdict.rows}")
         print(f"{'outputs that never fire':32} {verdict.silent}")
         print("above the next step by")
         for name, value in verdict.terms.items():

@@ -92,6 +92,8 @@ def read_features(path: str | Path) -> Features:
         raise FileNotFoundError(f"no such file: {path}")
     try:
         return features_of(path.read_bytes().decode("utf-8"))
+    except UnicodeDecodeError:
+        raise ValueError(f"{path} must be TOML, got a file that is not text") from None
     except ValueError as error:
         raise ValueError(f"{path}: {error}") from None
 

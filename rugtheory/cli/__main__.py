@@ -1,7 +1,0 @@
-"""Makes `python -m rugtheory.cli` work."""
-
-import sys
-
-from . import main
-
-sys.exit(main())
