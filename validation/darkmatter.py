@@ -28,7 +28,7 @@ from .saes import SaeSpec, trained
 from .workers import Workers
 
 LAYER = 3
-LAYERS = (1, 2, 3, 4)
+LAYERS = (1, 2, 3, 4, 5, 6)
 WIDTHS = (512, 1024, 2048, 4096)
 # TopK at every L0, JumpReLU at the middle one.
 L0 = (8, 16, 32)

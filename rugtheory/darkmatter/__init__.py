@@ -13,6 +13,7 @@ from .norm_test import NormScores, NormTest, norm_test
 from .norm_theory import NormProbe, WeightLaw, features_from_gram, gaussian_null, norm_probe
 from .per_token import PerToken, per_token
 from .pursuit import gradient_pursuit, orthogonal_matching_pursuit
+from .recovery import Detection, FeatureMatch, detect_features, match_features
 from .regression import Regression, regress
 from .report import (
     Reconstruction,
@@ -33,7 +34,9 @@ __all__ = [
     "Bench",
     "BenchTable",
     "Decomposition",
+    "Detection",
     "ErrorNorms",
+    "FeatureMatch",
     "FloorFit",
     "MaskedError",
     "NormProbe",
@@ -49,12 +52,14 @@ __all__ = [
     "adjacent",
     "alignment",
     "decompose",
+    "detect_features",
     "features_from_gram",
     "fit_floor",
     "gaussian_null",
     "gradient_pursuit",
     "leaked_variance",
     "masked_error",
+    "match_features",
     "norm_probe",
     "norm_test",
     "orthogonal_matching_pursuit",
