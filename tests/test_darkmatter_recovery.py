@@ -2,6 +2,7 @@
 
 import itertools
 import json
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -12,6 +13,7 @@ from sklearn.metrics import accuracy_score, precision_recall_fscore_support
 from rugtheory import darkmatter
 from rugtheory.cli import main
 
+SAELENS = sorted((Path(__file__).parent / "data" / "features").glob("saelens-*"))
 detect, match = darkmatter.detect_features, darkmatter.match_features
 
 
@@ -171,6 +173,22 @@ class Sparse(Module):
     def decode(self, acts, indices):
         codes = torch.zeros(len(acts), 6).scatter(-1, indices, acts)
         return codes @ self.weight + self.bias
+
+
+@pytest.mark.parametrize("folder", SAELENS, ids=lambda path: path.name)
+def test_saelens(folder):
+    """Scores that SAELens gave of latents on one of its synthetic models, from its files."""
+
+    def tensor(name, file="sample"):
+        path = f"{folder}/{file}.safetensors:{name}"
+        return darkmatter.read_activations(path)[:]
+
+    expected = json.loads((folder / "scores.json").read_text())["scores"]
+    found = match(tensor("decoder"), tensor("feature_vectors", "synthetic_model"))
+    scores = detect(found, tensor("codes"), tensor("weights"))
+    for name, value in expected.items():
+        mine = getattr(found if name in ("mcc", "uniqueness") else scores, name)
+        assert mine == pytest.approx(value, abs=1e-6)
 
 
 class TestReport:
