@@ -137,7 +137,16 @@ def sae_bench(
     table = np.array(cases).T
     gap, line = centred[:, -1] - fvu_nl[:, -1], fvu_nl.mean(axis=1)
     return SaeBench(
-        counts, *table, fvu, fvu_nl, gap, line, np.corrcoef([*table[:2], gap, line])[:2, 2:]
+        learned=counts,
+        dense=table[0],
+        introduced=table[1],
+        dense_share=table[2],
+        introduced_share=table[3],
+        fvu=fvu,
+        fvu_nl=fvu_nl,
+        estimated_dense=gap,
+        estimated_introduced=line,
+        correlation=np.corrcoef([*table[:2], gap, line])[:2, 2:],
     )
 
 
