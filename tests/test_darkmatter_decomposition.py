@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.stats import ortho_group
 
-from rugtheory.darkmatter import decompose
+from rugtheory.darkmatter import SAE, decompose, regress
 
 SCORES = ("fvu", "fvu_centred", "fvu_nl", "r2", "r2_coordinates")
 
@@ -324,3 +324,50 @@ def test_bad_rows_to_split():
         found.linear(np.ones((2, 4)))
     with pytest.raises(ValueError, match="numbers of rows must agree, got x 2, x_hat 3"):
         found.nonlinear(np.ones((2, 3)), np.ones((3, 3)))
+
+
+def test_standard_errors_of_corrected_scores():
+    """Over fresh samples corrected scores scatter as their errors say, less than those held out."""
+    directions = np.random.default_rng(99).normal(size=(24, 8))
+    directions /= np.linalg.norm(directions, axis=1, keepdims=True)
+    known = directions[:12]
+    sae = SAE("topk", known.T, np.zeros(12), known, np.zeros(8), k=2)
+    contexts = np.arange(2000) // 20
+    runs = []
+    for seed in range(120):
+        rng = np.random.default_rng(seed)
+        # Contexts differ in scale, so that rows of one belong together.
+        scale = np.repeat(rng.uniform(0.5, 1.5, size=100), 20)[:, None]
+        weights = scale * rng.exponential(size=(2000, 24)) * (rng.random((2000, 24)) < 0.15)
+        x = weights @ directions
+        options = {"contexts": contexts, "bootstrap": 60, "seed": seed}
+        x_hat = sae.reconstruct(x)
+        parts = decompose(x, x_hat, **options)
+        norm = regress(x, np.sum((x - x_hat) ** 2, axis=1), **options)
+        best, errors = parts.corrected, parts.corrected_standard_error
+        names = ("fvu", "fvu_nl", "r2", "r2_coordinates")
+        runs.append(
+            [
+                [*(getattr(best, name) for name in names), norm.r2_corrected],
+                [*(getattr(errors, name) for name in names), norm.r2_corrected_se],
+                [*(getattr(parts.standard_error, name) for name in names), norm.r2_se],
+            ]
+        )
+    values, errors, held_out = np.moveaxis(np.array(runs), 1, 0)
+    spread = values.std(axis=0, ddof=1)
+    # The standard deviation of 120 values is known to 6.5 %, of heavy tails to less.
+    assert errors.mean(axis=0) == pytest.approx(spread, rel=0.25)
+    assert np.all(held_out.mean(axis=0)[2:] > 1.4 * spread[2:])
+
+
+def test_standard_errors_without_rows_held_out():
+    """What is left is divided by the degrees of freedom, and so is its error."""
+    rng = np.random.default_rng(0)
+    x = rng.normal(size=(300, 4))
+    x_hat = 0.5 * x + 0.1 * rng.normal(size=x.shape)
+    found = decompose(x, x_hat, test_fraction=0.0)
+    for name in ("fvu_nl", "r2"):
+        error = getattr(found.standard_error, name) / found.fit_factor
+        assert getattr(found.corrected_standard_error, name) == pytest.approx(error)
+    paper = decompose(x, x_hat, convention="paper")
+    assert paper.corrected_standard_error == paper.standard_error

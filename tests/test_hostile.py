@@ -168,6 +168,9 @@ DARK = {
     ),
     dm.alignment: {"latents": X, "decoder": EYE} | BLOCKS,
     dm.decompose: {"x": X, "x_hat": HAT, "convention": "centred"} | BLOCKS,
+    dm.detect_features: (
+        {"match": dm.match_features(EYE, EYE), "codes": X, "weights": X, "block_rows": 5}
+    ),
     dm.features_from_gram: {"gram": EYE},
     dm.fit_floor: {
         "size": [1, 2, 4, 8], "loss": [1.3, 0.8, 0.62, 0.5], "sigma": None, "confidence": 0.9
@@ -175,6 +178,11 @@ DARK = {
     dm.gaussian_null: {"mean": EMPTY, "covariance": EYE},
     dm.gradient_pursuit: {"x": X, "dictionary": EYE, "l0": 2, "exact": True} | ROUND,
     dm.leaked_variance: {"dense": 1.0, "signal": 1.0},
+    dm.loss_recovered: (
+        {"loss": X[:, 0], "with_x_hat": X[:, 1] + 1, "with_part": X[:, 2], "contexts": CONTEXTS}
+        | {"bootstrap": 3} | SEED
+    ),
+    dm.match_features: {"decoder": EYE, "features": EYE},
     dm.masked_error: {"ratio": 0.5, "fraction": 0.5},
     dm.norm_probe: {"features": EYE, "law": WEIGHT},
     dm.norm_test: {"v": X, "x": HAT, "tokens": CONTEXTS, "l0": X[:, 0]} | BLOCKS,
@@ -189,6 +197,10 @@ DARK = {
     dm.run_bench: (
         BENCH | {"learned": [1], "dense": [0.1, 0.2], "introduced": [0.1, 0.2], "bootstrap": 0}
     ),
+    dm.sae_bench: (
+        {"sae": SAE, "x": X, "learned": [0.5], "dense": [0.1, 0.2], "introduced": [0.1, 0.2]}
+        | {"contexts": CONTEXTS} | SEED
+    ),
     dm.save_figures: {"found": REPORT, "out": "."},
     dm.save_tables: {"found": REPORT, "out": ".", "pictures": []},
     dm.simulate_dark_matter: (
@@ -200,6 +212,7 @@ DARK = {
         {"x": X, "saes": {"one": SAE}, "out": "out", "tokens": CONTEXTS, "components": {"x": X}}
         | {"pursuit": ["one"], "align": ["one"], "about": {}, "l0": [2.0], "input_scale": None}
         | {"targets": None, "drop_first": 1, "drop_norm": 10.0, "drop_tokens": [0], "drop": None}
+        | {"features": np.eye(2), "weights": None, "baselines": {"loss": np.arange(len(X))}}
         | {"detail": lambda blocks, name: blocks, "convention": "centred"}
         | RESAMPLED | ROUND
     ),

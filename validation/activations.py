@@ -180,17 +180,32 @@ def versions() -> dict[str, str]:
     return {"python": platform.python_version()} | {name: version(name) for name in packages}
 
 
+def transformer() -> Any:
+    """The packaged model, from its files alone."""
+    os.environ["HF_HUB_OFFLINE"] = "1"
+    from transformers import AutoModel
+    from transformers.utils import logging
+
+    logging.disable_progress_bar()
+    return AutoModel.from_pretrained(model_folder()).eval()
+
+
+def padded(batch: Sequence[Sequence[int]]) -> tuple[torch.Tensor, torch.Tensor]:
+    """Ids of contexts from [CLS] to [SEP], and which of them are no padding."""
+    longest = max(map(len, batch))
+    ids = torch.zeros(len(batch), longest + 2, dtype=torch.long)
+    mask = torch.zeros_like(ids)
+    for row, tokens in enumerate(batch):
+        ids[row, : len(tokens) + 2] = torch.tensor([101, *tokens, 102])  # [CLS] … [SEP]
+        mask[row, : len(tokens) + 2] = 1
+    return ids, mask
+
+
 class _Model:
     """The transformer up to the last block that is asked for."""
 
     def __init__(self, layers: Sequence[int], block: int):
-        os.environ["HF_HUB_OFFLINE"] = "1"
-        from transformers import AutoModel
-        from transformers.utils import logging
-
-        logging.disable_progress_bar()
-        folder = model_folder()
-        model = AutoModel.from_pretrained(folder).eval()
+        model = transformer()
         self.width = model.config.hidden_size
         deepest = model.config.num_hidden_layers
         if not 1 <= block <= deepest or not set(layers) <= set(range(deepest + 1)):
@@ -208,12 +223,7 @@ class _Model:
     @torch.inference_mode()
     def __call__(self, batch: list[list[int]]) -> dict[str, np.ndarray]:
         """Activations by name, each of shape (batch, longest + 2, width); a row starts at [CLS]."""
-        longest = max(map(len, batch))
-        ids = torch.zeros(len(batch), longest + 2, dtype=torch.long)
-        mask = torch.zeros_like(ids)
-        for row, tokens in enumerate(batch):
-            ids[row, : len(tokens) + 2] = torch.tensor([101, *tokens, 102])  # [CLS] … [SEP]
-            mask[row, : len(tokens) + 2] = 1
+        ids, mask = padded(batch)
         states = self.model(ids, attention_mask=mask, output_hidden_states=True).hidden_states
         found = {f"layer_{k}": states[k] for k in self.layers} | self.parts
         return {name: values.numpy() for name, values in found.items()}

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 import glob
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -65,6 +65,17 @@ def add(commands: Any) -> None:
         metavar="NAME=FILE[,SAE]",
         help="activations, or a decoder's reconstruction of them, to regress errors on",
     )
+    parser.add_argument(
+        "--features", help="directions that synthetic activations are made of, in a file like ACTS"
+    )
+    parser.add_argument("--weights", help="weights of these in each row, in a file like ACTS")
+    parser.add_argument(
+        "--baseline",
+        action="append",
+        default=[],
+        metavar="NAME=FILE",
+        help="numbers of the rows, such as the loss on each token, to predict error norms from",
+    )
     parser.add_argument("--pursuit", action="store_true", help="try gradient pursuit; slow")
     parser.add_argument("--align", action="store_true", help="compare norm probe and latents; slow")
     parser.add_argument("--json", action="store_true", help="the report, all digits")
@@ -100,6 +111,7 @@ def run(options: argparse.Namespace) -> None:
         components[name] = (
             darkmatter.Reconstruction(acts, darkmatter.read_sae(sae)) if comma else acts
         )
+    baselines = {name: _labels(file) for name, file in _pairs("baseline", options.baseline)}
     contexts, tokens, drop = (
         None if file is None else _labels(file)
         for file in (options.contexts, options.tokens, options.drop)
@@ -109,6 +121,7 @@ def run(options: argparse.Namespace) -> None:
         dropped = [_token(text) for text in dropped]
     acts = darkmatter.read_activations(options.acts)
     targets = None if options.targets is None else darkmatter.read_activations(options.targets)
+    weights = None if options.weights is None else darkmatter.read_activations(options.weights)
     with output(options, _dark_outputs(options, saes), [options.out, options.out / "saes"]):
         found = darkmatter.write_report(
             acts,
@@ -122,6 +135,9 @@ def run(options: argparse.Namespace) -> None:
             drop_tokens=dropped,
             drop=drop,
             components=components,
+            features=None if options.features is None else _matrix(options.features),
+            weights=weights,
+            baselines=baselines,
             pursuit=saes if options.pursuit else (),
             align=saes if options.align else (),
             l0=options.l0,
@@ -176,6 +192,18 @@ def _labels(file: str) -> Any:
     return found[:, 0] if found.ndim == 2 and found.shape[1] == 1 else found
 
 
+def _matrix(file: str) -> Any:
+    return to_numpy(darkmatter.read_activations(file)[:])
+
+
+def _pairs(option: str, texts: Iterable[str]) -> Iterator[tuple[str, str]]:
+    for text in texts:
+        name, equals, file = text.partition("=")
+        if not (name and equals and file):
+            raise ValueError(f"--{option} must be NAME=FILE, got {text!r}")
+        yield name, file
+
+
 def _token(text: str) -> int:
     try:
         return int(text)
@@ -197,7 +225,10 @@ def _dark_outputs(
     made = settings("darkmatter", options, "seed")
     made |= {name: content(getattr(options, name)) for name in ("acts", "contexts", "tokens")}
     # What is not asked for leaves no trace: results of before there was the option go on.
-    more = {name: content(getattr(options, name)) for name in ("targets", "drop")}
+    more = {
+        name: content(getattr(options, name)) for name in ("targets", "drop", "features", "weights")
+    }
+    more |= {f"baseline {k}": content(file) for k, file in _pairs("baseline", options.baseline)}
     made |= {name: value for name, value in more.items() if value is not None}
     made |= {k: getattr(options, k) for k, v in _USUAL.items() if getattr(options, k) != v}
     for text in options.component:

@@ -9,10 +9,12 @@ from .bench import Bench, BenchTable, run_bench, synthetic
 from .decomposition import Decomposition, ErrorNorms, Scores, decompose
 from .floor import FloorFit, fit_floor
 from .leakage import MaskedError, leaked_variance, masked_error
+from .loss_recovered import LossRecovered, loss_recovered
 from .norm_test import NormScores, NormTest, norm_test
 from .norm_theory import NormProbe, WeightLaw, features_from_gram, gaussian_null, norm_probe
 from .per_token import PerToken, per_token
 from .pursuit import gradient_pursuit, orthogonal_matching_pursuit
+from .recovery import Detection, FeatureMatch, detect_features, match_features
 from .regression import Regression, regress
 from .report import (
     Reconstruction,
@@ -25,6 +27,7 @@ from .report import (
 from .rug import RugDarkMatter, rug_dark_matter
 from .rug_samples import SimulatedDarkMatter, simulate_dark_matter
 from .sae import SAE, read_sae, write_sae
+from .sae_bench import SaeBench, sae_bench
 
 __all__ = [
     "SAE",
@@ -33,8 +36,11 @@ __all__ = [
     "Bench",
     "BenchTable",
     "Decomposition",
+    "Detection",
     "ErrorNorms",
+    "FeatureMatch",
     "FloorFit",
+    "LossRecovered",
     "MaskedError",
     "NormProbe",
     "NormScores",
@@ -43,18 +49,22 @@ __all__ = [
     "Reconstruction",
     "Regression",
     "RugDarkMatter",
+    "SaeBench",
     "Scores",
     "SimulatedDarkMatter",
     "WeightLaw",
     "adjacent",
     "alignment",
     "decompose",
+    "detect_features",
     "features_from_gram",
     "fit_floor",
     "gaussian_null",
     "gradient_pursuit",
     "leaked_variance",
+    "loss_recovered",
     "masked_error",
+    "match_features",
     "norm_probe",
     "norm_test",
     "orthogonal_matching_pursuit",
@@ -64,6 +74,7 @@ __all__ = [
     "regress",
     "rug_dark_matter",
     "run_bench",
+    "sae_bench",
     "save_figures",
     "save_tables",
     "simulate_dark_matter",

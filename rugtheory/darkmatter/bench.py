@@ -36,6 +36,8 @@ class Bench(Result):
     x, x_hat : ndarray, shape (rows, d)
     absent, dense, introduced : ndarray, shape (rows, d)
         x - x_hat = absent + dense - introduced.
+    weights : ndarray, shape (rows, n_features)
+        w, for `detect_features`.
     truth : Scores
         Population values of the scores of `decompose`.
     absent_share, dense_share, introduced_share : float
@@ -47,6 +49,7 @@ class Bench(Result):
     absent: Array = field(repr=False)
     dense: Array = field(repr=False)
     introduced: Array = field(repr=False)
+    weights: Array = field(repr=False)
     truth: Scores
     absent_share: float
     dense_share: float
@@ -133,6 +136,7 @@ def synthetic(
         absent,
         noise["dense"],
         noise["introduced"],
+        weights,
         _population(c_x, c_absent + c_dense, c_introduced, mean),
         *(float(np.trace(part) / np.trace(c_x)) for part in (c_absent, c_dense, c_introduced)),
     )

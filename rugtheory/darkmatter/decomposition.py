@@ -22,7 +22,7 @@ from .._result import Result
 from ._moments import Gram, Moments, Read, Solver, Whole, evaluate, moments
 from ._rows import Rows, block_length, blocks, same_count
 from ._split import Split, resamplings, split
-from .regression import fit_factor, scatter
+from .regression import corrected_scatter, fit_factor, scatter
 
 _EPS = float(np.finfo(float).eps)
 
@@ -85,6 +85,8 @@ class Decomposition(Scores):
         The rows that the fit has not seen, or all if none were held out.
     fit_factor : float
         How many times what the best map leaves is left on the rows evaluated.
+    corrected_standard_error : Scores
+        Of `corrected`.
     """
 
     standard_error: Scores
@@ -96,6 +98,7 @@ class Decomposition(Scores):
     test_rows: int
     held_out: NDArray[np.bool_] = field(repr=False)
     fit_factor: float
+    corrected_standard_error: Scores
 
     @property
     def corrected(self) -> Scores:
@@ -202,8 +205,13 @@ def decompose(
     where rows far from the mean have larger errors.  `corrected` has the root of the product of
     what is left on both.  With 2, 4, 10 and 30 rows a dimension, of sparse features under a TopK
     decoder, FVU_nl on rows held out was 183, 66, 25 and 8 % too large, corrected 10, 4, 0 and 0 %
-    too small (Gaussian x with 2 rows: 100 % too large, corrected within 2 %).  The standard errors
-    do not contain this.
+    too small (Gaussian x with 2 rows: 100 % too large, corrected within 2 %).
+
+    Standard errors hold the map fixed.  Those of corrected scores, which use the rows fitted too,
+    are smaller: 0.6 times those on the rows held out, of R² with a quarter of the rows held out.
+    Over 200 samples of sparse features the corrected FVU_nl, R² and R² of ‖E‖² scattered 1.05, 1.00
+    and 1.14 times as far as they say with 1500 rows fitted for 8 coordinates; with 225 rows 1.27,
+    1.31 and 0.89 times, as the map varies, too.
 
     Products are accumulated in float64 about the mean of each block whatever the type of `x`.
     Where columns of x depend on each other, directions whose eigenvalue of the correlation matrix
@@ -288,10 +296,19 @@ def split_error(
         "r2_coordinates": 1 - mean,
     }
     factor = fit_factor(affine, parts, slice(None), float(weighted[0]))
+    errors = {name: scatter(values[1:]) for name, values in scores.items()}
+    corrected = dict(errors)
+    if factor != 1:
+        # What is unexplained is this many times what is left of the variance of the error.
+        one = np.ones_like(weighted)
+        ratio = np.divide(mean, weighted, out=one.copy(), where=weighted > 0)
+        times = {"fvu_nl": scores["fvu_centred"], "r2": one, "r2_coordinates": ratio}
+        for name, many in times.items():
+            corrected[name] = corrected_scatter(weighted, many, factor, parts)
     names = [one.name for one in fields(Scores)]
     return Decomposition(
         **{name: float(scores[name][0]) for name in names},
-        standard_error=Scores(**{name: scatter(scores[name][1:]) for name in names}),
+        standard_error=Scores(**errors),
         replicates={name: scores[name][1:] for name in names},
         slope=affine.slope,
         intercept=affine.offset - affine.centre @ affine.slope,
@@ -300,4 +317,5 @@ def split_error(
         test_rows=int(parts.held_out.sum()),
         held_out=parts.held_out,
         fit_factor=factor,
+        corrected_standard_error=Scores(**corrected),
     )

@@ -45,6 +45,8 @@ class Regression(Result):
         The rows evaluated.
     fit_factor : float
         How many times what the best map leaves is left on the rows evaluated; see `decompose`.
+    r2_corrected_se : float
+        Standard error of `r2_corrected`; see `decompose`.
     """
 
     slope: Array = field(repr=False)
@@ -59,6 +61,7 @@ class Regression(Result):
     test_rows: int
     held_out: NDArray[np.bool_] = field(repr=False)
     fit_factor: float = 1.0
+    r2_corrected_se: float = 0.0
 
     @property
     def r2_corrected(self) -> float:
@@ -182,6 +185,7 @@ def judge(
         columns = slice(first, first + width)
         weighted, mean = sums.unexplained(weights, columns)
         slope = affine.slope[:, columns]
+        factor = fit_factor(affine, parts, columns, float(weighted[0]))
         found.append(
             Regression(
                 slope,
@@ -195,7 +199,8 @@ def judge(
                 int(parts.fitted.sum()),
                 int(parts.held_out.sum()),
                 parts.held_out,
-                fit_factor(affine, parts, columns, float(weighted[0])),
+                factor,
+                corrected_scatter(weighted, np.ones_like(weighted), factor, parts),
             )
         )
         first += width
@@ -217,6 +222,20 @@ def fit_factor(affine: Affine, parts: Split, columns: slice, left: float) -> flo
     if (parts.fitted & parts.held_out).any():
         return (count - affine.rank - 1) / count
     return math.sqrt(left / inside)
+
+
+def corrected_scatter(left: Array, times: Array, factor: float, parts: Split) -> float:
+    """Standard error of `times` · `left` / `factor`; the first values are those of the data.
+
+    What is left on the rows fitted scatters as what is left on those held out does, at their
+    number, and independently; of the root of their product each has half of the weight.
+    """
+    if factor == 1 or (parts.fitted & parts.held_out).any():
+        return scatter((times * left)[1:]) / factor
+    outside = scatter((times * np.sqrt(left))[1:]) * math.sqrt(left[0]) / factor
+    share = int(parts.held_out.sum()) / int(parts.fitted.sum())
+    inside = times[0] / factor * scatter(left[1:]) / 2 * math.sqrt(share)
+    return math.hypot(outside, inside)
 
 
 def scatter(replicates: Array) -> float:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -16,10 +16,12 @@ from .._rows import Rows, block_length
 from ..decomposition import Decomposition
 from .entries import Record
 from .given import Given
-from .predictors import Predictor
+from .predictors import Coded, Predictor
 
 # The six random vectors of section 6, whose squared norms are predicted from x.
 PARTS = ("x", "x_hat", "linear x_hat", "error", "linear error", "nonlinear error")
+
+Visit = Callable[[slice, Coded], None]
 
 # Ends of the bins of log10 of how often latents are active.
 DENSITIES = np.arange(-7, 0.125, 0.25)
@@ -50,8 +52,12 @@ def code(
     used: NDArray[np.bool_],
     file: Path,
     detail: Any,
+    visit: Visit = lambda rows, coded: None,
 ) -> Reconstructed:
-    """Activations coded, with reconstructions in a new `file`; those given stay where they are."""
+    """Activations coded, with reconstructions in a new `file`; those given stay where they are.
+
+    `visit` is called with the codes of each block.
+    """
     if isinstance(predictor, Rows):
         return Reconstructed(predictor, None, None)
     x, columns = given.x, given.whole.columns
@@ -70,6 +76,7 @@ def code(
             shape = x.count, columns
             x_hat = np.lib.format.open_memmap(file, "w+", dtype=dtype, shape=shape)
         x_hat[rows] = found.x_hat
+        visit(rows, found)
         if found.l0 is None or found.active is None:
             known = False
             continue

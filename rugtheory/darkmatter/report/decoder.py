@@ -17,12 +17,13 @@ from ..norm_test import as_they_are, token_means
 from ..regression import Regression, regressions
 from ..sae import SAE
 from .coded import PARTS, Reconstructed, code, latents, squared_norms
-from .entries import Record, check_finite, r2, scores
+from .entries import Record, check_finite, failure, r2, scores
 from .extras import extras
+from .features import Features, features_of
 from .keeping import Found, digest_of, digest_of_rows, keep, kept
 from .known import Known, gaussian_r2
 from .parts import decomposed, rounding
-from .predictors import OfSAE, predictor
+from .predictors import OfSAE, Predictor, predictor
 
 
 def examined(name: str, known: Known, settings: str, folder: Path, detail: Any) -> Found:
@@ -38,18 +39,32 @@ def examined(name: str, known: Known, settings: str, folder: Path, detail: Any) 
     try:
         if digest and (before := kept(stem, digest)) is not None:
             return before
-        coded = code(made, given, known.used, file, detail)
+        features, failed = _features(made, known)
+        coded = code(made, given, known.used, file, detail, *([features.count] if features else []))
         if not digest:
             digest = digest_of_rows(coded.x_hat, settings, given.asked(name))
             if (before := kept(stem, digest)) is not None:
                 return before
         kind = "reconstructions" if isinstance(made, Rows) else made.kind
         record, norms = _tested(name, kind, sae, coded, known)
+        if features is not None:
+            record["features"] = features.record
+        if failed:
+            record["failed"] = record.get("failed", {}) | failed
         check_finite("", record)
         record["seconds"] = round(time.perf_counter() - start, 1)
         return keep(stem, digest, (record, norms))
     finally:
         file.unlink(missing_ok=True)
+
+
+def _features(made: Predictor | Rows, known: Known) -> tuple[Features | None, dict[str, str]]:
+    """The latents beside the known features, and why they are not."""
+    try:
+        return features_of(made, known.given, known.used), {}
+    except Exception as error:
+        # Of objects that somebody else made anything may be raised.
+        return None, {"features": failure("features", error)["error"]}
 
 
 def _tested(name: str, kind: str, sae: SAE | None, coded: Reconstructed, known: Known) -> Found:
@@ -151,7 +166,10 @@ def _baselines(coded: Reconstructed, target: Array, known: Known) -> dict[str, R
         return found
 
     found = {"activation norm": alone(known.norms)}
-    # An L0 that is the same for all rows predicts nothing.
+    # What is the same for all rows predicts nothing.
+    for name, values in given.baselines.items():
+        if np.ptp(values[parts.fitted]):
+            found[name] = alone(values)
     if coded.l0 is not None and np.ptp(coded.l0[parts.fitted]):
         found["L0"] = alone(coded.l0)
     if given.tokens is not None:

@@ -24,19 +24,16 @@ def scores(parts: Decomposition) -> Record:
         if np.isnan(value):
             found[score] = {"value": None, "se": None}
             continue
-        # What is unexplained is divided, so is its error.
-        factor = 1.0 if value == raw else parts.fit_factor
-        found[score] = {"value": value, "se": getattr(parts.standard_error, score) / factor}
-        if factor != 1:
+        found[score] = {"value": value, "se": getattr(parts.corrected_standard_error, score)}
+        if value != raw:
             found[score]["held_out"] = raw
     return found
 
 
 def r2(found: Regression) -> dict[str, float]:
     """R² with its standard error; "held_out" is without the correction."""
-    factor = found.fit_factor
-    entry = {"value": found.r2_corrected, "se": found.r2_se / factor}
-    return entry if factor == 1 else entry | {"held_out": found.r2}
+    entry = {"value": found.r2_corrected, "se": found.r2_corrected_se}
+    return entry if found.fit_factor == 1 else entry | {"held_out": found.r2}
 
 
 def change(before: float | None, after: float | None) -> float | None:

@@ -11,8 +11,12 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from ... import _check
+from ..._check import Array
 from .._rows import Rows
 from .dropped import Dropped
+
+# What a report predicts the norms of errors from anyway.
+OWN_BASELINES = ("activation", "activation norm", "L0", "token identity")
 
 
 @dataclass(frozen=True, eq=False)
@@ -39,6 +43,12 @@ class Given:
         For decoders that are read.
     convention : "centred" or "paper"
         As in `decompose`.
+    features : ndarray, shape (n_features, columns of what is predicted), or None
+        Directions of known features.
+    weights : Rows or None
+        Weight of each feature in each row.
+    baselines : mapping of str to ndarray, shape (rows,)
+        Numbers to predict the squared norm of errors from.
     """
 
     x: Rows
@@ -56,6 +66,9 @@ class Given:
     l0: tuple[float, ...] = ()
     input_scale: float | None = None
     convention: str = "centred"
+    features: Array | None = None
+    weights: Rows | None = None
+    baselines: Mapping[str, Array] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         _check.choice("convention", self.convention, ("centred", "paper"))
@@ -80,7 +93,38 @@ class Given:
                 f"targets must have {self.x.count} rows like the activations, "
                 f"got {self.targets.count}"
             )
+        self._check_features()
+        for name, values in self.baselines.items():
+            if values.shape != (self.x.count,):
+                raise ValueError(
+                    f"baselines: {name} must have shape ({self.x.count},), got {values.shape}"
+                )
+            if name in OWN_BASELINES:
+                raise ValueError(f"baselines must have names of their own, got {name!r}")
         self.dropped.check(self.x.count, self.contexts, self.tokens)
+
+    def _check_features(self) -> None:
+        features, weights = self.features, self.weights
+        if features is None and weights is not None:
+            raise ValueError("weights must be None without features, got an array")
+        if features is None:
+            return
+        columns = self.whole.columns
+        if features.ndim != 2 or features.shape[1] != columns or not len(features):
+            raise ValueError(
+                f"features must have shape (n_features, {columns}), got {features.shape}"
+            )
+        if not features.any(axis=1).all():
+            raise ValueError(
+                f"features must have no zero row, got one at {features.any(axis=1).argmin()}"
+            )
+        if weights is None:
+            return
+        shape = self.x.count, len(features)
+        if (weights.count, weights.columns) != shape:
+            raise ValueError(
+                f"weights must have shape {shape}, got {(weights.count, weights.columns)}"
+            )
 
     def asked(self, name: str) -> set[str]:
         """What is to be done with the decoder `name` besides the tests."""

@@ -71,6 +71,13 @@ def survey(given: Given) -> Survey:
     _hash_rows(found, "x", given.x, measure)
     if given.targets is not None:
         _hash_rows(found, "targets", given.targets)
+    if given.features is not None:
+        found.update(f"features {given.features.shape}".encode())
+        found.update(given.features.tobytes())
+    if given.weights is not None:
+        _hash_rows(found, "weights", given.weights)
+    for label, values in given.baselines.items():
+        found.update(f"baseline {label}".encode() + values.tobytes())
     out = given.dropped.rows(norms, given.contexts, given.tokens)
     found.update(b"dropped" + np.packbits(out).tobytes())
     for label, source in given.components.items():

@@ -1,4 +1,4 @@
-"""Figures of scores over width and L0, and of how often latents are active."""
+"""Figures of scores over width and L0, of how often latents are active, and of known features."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ..._style import COLOURS, axes, colour_bar
+from ..._style import COLOURS, axes, colour_bar, styles
 from .figures import legend, short, values
 
 if TYPE_CHECKING:
@@ -91,4 +91,30 @@ def draw_density(found: Mapping[str, Any], ax: Axes | None = None) -> list[Any]:
     ax.set(xlabel="log10 of the part of rows a latent is active in", ylabel="part of all latents")
     if len(records) <= 24:
         artists.append(legend(ax, 2, "x-small"))
+    return artists
+
+
+def draw_features(
+    found: Mapping[str, Any], score: str = "mcc", ax: Axes | None = None
+) -> list[Any]:
+    """How well latents stand for known features, against L0, a line for each width.
+
+    `score` is "mcc", "uniqueness", "precision", "recall", "f1" or "accuracy".
+    """
+    ax = axes(ax)
+    records = [r for r in found["saes"] if r.get("features")]
+    kinds = sorted({(r["architecture"], r["width"]) for r in records})
+    artists: list[Any] = []
+    for (kind, width), (colour, marker) in styles(kinds).items():
+        some = [r for r in records if (r["architecture"], r["width"]) == (kind, width)]
+        some.sort(key=lambda r: r["l0"])
+        # What is not known is no point.
+        shown = [(r["l0"], r["features"][score]) for r in some if r["features"][score] is not None]
+        artists += ax.plot(
+            [l0 for l0, _ in shown], [value for _, value in shown], marker=marker, color=colour,
+            markersize=4, lw=1, label=f"{kind}, {width} latents",
+        )  # fmt: skip
+    names = {"mcc": "MCC", "f1": "F₁"}
+    ax.set(xlabel="L0", ylabel=names.get(score, score), ylim=(0, 1.03))
+    artists.append(legend(ax, 2, "x-small"))
     return artists

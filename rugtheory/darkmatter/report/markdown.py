@@ -164,6 +164,33 @@ def _quantiles(cosines: Mapping[str, float] | None) -> str:
     return f"{cosines['0.5']:.2f} ({cosines['0.05']:.2f} to {cosines['0.95']:.2f})"
 
 
+def _features(found: Report) -> list[str]:
+    records = [r for r in found["saes"] if r.get("features")]
+    if not records:
+        return []
+    scores = ("mcc", "uniqueness", "precision", "recall", "f1")
+    return [
+        "## Known features",
+        "",
+        "MCC: mean |cosine| of decoder rows and features, in the best one-to-one pairing. Unique: "
+        "features that are nearest to some latent, over the number of latents. Precision, recall "
+        "and F₁ of each latent as a detector of its nearest feature, means over latents, where one "
+        "that never fires counts as 0: the definitions of SAELens.",
+        "",
+        *table(
+            ("decoder", "width", "MCC", "unique", "precision", "recall", "F₁"),
+            (
+                (
+                    r["name"],
+                    number(r["width"], "d"),
+                    *(number(r["features"][score], ".4f") for score in scores),
+                )
+                for r in records
+            ),
+        ),
+    ]
+
+
 def _norm_test(found: Report) -> list[str]:
     return [
         "## Norm prediction test",
@@ -354,6 +381,7 @@ _SECTIONS: tuple[tuple[Callable[[Report], list[str]], tuple[str, ...]], ...] = (
     (_other_rows, ()),
     (_against_width, ("breakdown", "against_width", "contours")),
     (_latents, ("density",)),
+    (_features, ("features",)),
     (_norm_test, ("norm_test",)),
     (_baselines, ("baselines",)),
     (_pairs, ("pairs", "tokens")),

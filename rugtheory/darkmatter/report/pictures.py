@@ -24,6 +24,7 @@ CAPTIONS = {
     "against_width": "Four scores against width, a line for decoders of about one L0.",
     "contours": "Scores over width and L0; points are decoders.",
     "density": "How often latents are active: part of all latents in each quarter of a decade.",
+    "features": "Latents beside known features: pairing by direction, and detection.",
     "tokens": "Norm of the error and of its parts along one context.",
     "pairs": "Error norms of wider decoders predicted from narrower ones.",
     "pursuit": "FVU and its nonlinear part with the encoder and with gradient pursuit.",
@@ -55,6 +56,11 @@ def _panels(found: Mapping[str, Any]) -> dict[str, list[Panel]]:
     }
     if any(r.get("density") for r in found["saes"]):
         plans["density"] = [partial(maps.draw_density, found)]
+    if any(r.get("features") for r in found["saes"]):
+        plans["features"] = [
+            partial(maps.draw_features, found, score)
+            for score in ("mcc", "f1", "precision", "recall")
+        ]
     kinds = [
         kind
         for kind in sorted({r["architecture"] for r in found["saes"]})

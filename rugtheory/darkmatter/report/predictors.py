@@ -19,6 +19,9 @@ from .._rows import Rows, to_numpy
 from ..sae import SAE, read_sae
 from .given import Given
 
+# So many latents are decoded at a time.
+_LATENTS = 512
+
 
 @dataclass(frozen=True, eq=False)
 class Coded:
@@ -48,6 +51,9 @@ class Predictor(Protocol):
     def code(self, block: NDArray[Any]) -> Coded:
         """Predictions and codes of a block of activations."""
 
+    def directions(self, block: NDArray[Any]) -> NDArray[Any] | None:
+        """What each latent decodes to, shape (latents, columns); None without latents."""
+
 
 class OfSAE:
     """A decoder whose weights are known."""
@@ -61,6 +67,9 @@ class OfSAE:
         x_hat = self.sae.decode(codes, block if needed else None)
         return Coded(x_hat, np.diff(codes.indptr), codes.indices, self.sae.d_sae)
 
+    def directions(self, block: NDArray[Any]) -> NDArray[Any]:
+        return self.sae.w_dec
+
 
 class OfObject:
     """An object with `encode` and `decode`, a torch module mostly."""
@@ -71,7 +80,7 @@ class OfObject:
     def code(self, block: NDArray[Any]) -> Coded:
         with _without_gradients(self.made):
             found = self.made.encode(_for(self.made, block))
-            if hasattr(found, "top_acts") and hasattr(found, "top_indices"):  # sparsify
+            if _greatest(found):
                 x_hat = self.made.decode(found.top_acts, found.top_indices)
                 on = to_numpy(found.top_acts) != 0
                 width = getattr(self.made, "num_latents", None)
@@ -81,6 +90,27 @@ class OfObject:
             codes = found.toarray() if hasattr(found, "toarray") else to_numpy(found)
         on = codes != 0
         return Coded(x_hat, on.sum(axis=1), np.nonzero(on)[1], codes.shape[1])
+
+    def directions(self, block: NDArray[Any]) -> NDArray[Any] | None:
+        """What single latents decode to, less what none of them does."""
+        with _without_gradients(self.made):
+            found = self.made.encode(_for(self.made, block[:1]))
+            if _greatest(found):
+                width = getattr(self.made, "num_latents", None)
+                if width is None:
+                    return None
+                one, latents = np.ones((width, 1), np.float32), np.arange(width)[:, None]
+                given = (_for(self.made, one), _place(self.made, latents))
+                none = (_for(self.made, 0 * one[:1]), _place(self.made, latents[:1]))
+                alone = to_numpy(self.made.decode(*given))
+                return np.asarray(alone - to_numpy(self.made.decode(*none)))
+            width = found.shape[1]
+            zero = to_numpy(self.made.decode(_for(self.made, np.zeros((1, width), np.float32))))
+            parts = []
+            for start in range(0, width, _LATENTS):
+                codes = np.eye(min(_LATENTS, width - start), width, start, dtype=np.float32)
+                parts.append(to_numpy(self.made.decode(_for(self.made, codes))) - zero)
+        return np.concatenate(parts)
 
 
 class OfFunction:
@@ -92,6 +122,9 @@ class OfFunction:
     def code(self, block: NDArray[Any]) -> Coded:
         with _without_gradients(self.made):
             return Coded(to_numpy(self.made(_for(self.made, block))))
+
+    def directions(self, block: NDArray[Any]) -> None:
+        return None
 
 
 def predictor(name: str, given: Given) -> Predictor | Rows:
@@ -149,6 +182,20 @@ def _for(made: Any, block: NDArray[Any]) -> Any:
     weights = next(iter(made.parameters()), None)
     tensor = torch.from_numpy(np.ascontiguousarray(block))
     return tensor if weights is None else tensor.to(weights.device, weights.dtype)
+
+
+def _place(made: Any, latents: NDArray[Any]) -> Any:
+    """Numbers of latents as `made` takes them."""
+    if _module(made) is None:
+        return latents
+    weights = next(iter(made.parameters()), None)
+    tensor = sys.modules["torch"].from_numpy(latents)
+    return tensor if weights is None else tensor.to(weights.device)
+
+
+def _greatest(found: Any) -> bool:
+    """Whether codes are the greatest values and their places, as those of sparsify."""
+    return hasattr(found, "top_acts") and hasattr(found, "top_indices")
 
 
 def _without_gradients(made: Any) -> AbstractContextManager[Any]:

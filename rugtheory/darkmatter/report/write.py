@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from ... import _check
+from ..._check import Array
 from .._rows import Rows
 from ..sae import SAE
 from .blocks import activations
@@ -46,6 +47,9 @@ def write_report(
     drop_tokens: Iterable[Any] = (),
     drop: ArrayLike | None = None,
     components: Mapping[str, Any] | None = None,
+    features: ArrayLike | None = None,
+    weights: Any = None,
+    baselines: Mapping[str, ArrayLike] | None = None,
     pursuit: Iterable[str] = (),
     align: Iterable[str] = (),
     l0: Iterable[float] = (),
@@ -89,6 +93,14 @@ def write_report(
     components : mapping of str to array_like or sliceable, shape (rows, columns), optional
         Components of the model to regress the errors on (Equation 11), each and all together;
         `Reconstruction` gives those of decoders.
+    features : array_like, shape (n_features, columns), optional
+        Directions of the features that synthetic activations are made of; latents are matched with
+        them, see `match_features`.
+    weights : array_like or sliceable, shape (rows, n_features), optional
+        Their weights in each row; latents are judged as detectors, see `detect_features`.
+    baselines : mapping of str to array_like, shape (rows,), optional
+        Numbers of the rows, such as the loss of the model on each token, to predict ‖E‖² from
+        beside those of appendix A.3: the norm of x, L0 and the token.
     pursuit : iterable of str
         Names of the decoders to replace the encoder of by gradient pursuit, exact in L0.
     align : iterable of str
@@ -163,6 +175,9 @@ def write_report(
             contexts=contexts,
             tokens=tokens,
             components={} if components is None else components,
+            features=None if features is None else _check.real("features", features),
+            weights=None if weights is None else Rows("weights", weights),
+            baselines=_baselines(baselines),
             pursuit=names_in("pursuit", pursuit),
             align=names_in("align", align),
             test_fraction=test_fraction,
@@ -203,6 +218,13 @@ def _decoders(
         said = "; ".join(f"{name}: {error}" for name, error in errors.items())
         raise ValueError(f"saes must hold a decoder that does not fail, got {said}")
     return found, errors
+
+
+def _baselines(values: Mapping[str, ArrayLike] | None) -> dict[str, Array]:
+    if values is None:
+        return {}
+    _check.instance("baselines", values, Mapping)
+    return {str(name): _check.real(f"baselines: {name}", one) for name, one in values.items()}
 
 
 def _l0s(values: Iterable[float]) -> tuple[float, ...]:
