@@ -200,8 +200,8 @@ class SymmetricRow:
 
     def _loss(self, w: Array, b: float) -> Losses:
         own, none = np.zeros(1, np.int64), np.zeros(1)
-        law = [self.laws.amplitudes[0]]
-        row = Outputs(own, w[None], np.array([b]), none, np.array([self.on]), law)
+        law = tuple(self.laws.amplitudes[:1])
+        row = Outputs(own, w[None], np.array([b]), none, np.array([self.on]), law, own)
         best = Losses.none(1, w.size, True)
         for together in self.contours:
             best.improve(own, together(row, slopes=True))
