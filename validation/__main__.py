@@ -137,7 +137,11 @@ def _add_train(commands: Any) -> None:
         choices=PROTOCOLS,
         default="converged",
         help="converged: until a round changes the loss by less than 1 %% (default); paper: until "
-        "100 steps do not lower it; constant: all steps of one size, none left out",
+        "100 steps do not lower it; constant: all steps of one size, none left out; descent: on the "
+        "exact loss, without samples; continued: the same after converged",
+    )
+    parser.add_argument(
+        "--max-coupling", type=float, default=10.0, help="cap on |W_ij|/W_ii of descents (10)"
     )
     parser.add_argument("--tied", action="store_true", help="W_out the transpose of W_in")
     _add_machine(parser)
@@ -429,6 +433,7 @@ def _train(options: argparse.Namespace) -> None:
         tied=options.tied,
         rounds=options.rounds,
         law=law,
+        max_coupling=options.max_coupling,
     )
     made = {"command": "validation train", "half": options.half} | spec.settings()
     files = {} if options.out is None else {options.out: made}
