@@ -137,8 +137,8 @@ def _add_train(commands: Any) -> None:
         choices=PROTOCOLS,
         default="converged",
         help="converged: until a round changes the loss by less than 1 %% (default); paper: until "
-        "100 steps do not lower it; constant: all steps of one size, none left out; descent: on the "
-        "exact loss, without samples; continued: the same after converged",
+        "100 steps do not lower it; constant: all steps of one size, none left out; descent: on "
+        "the exact loss, without samples; continued: the same after converged",
     )
     parser.add_argument(
         "--max-coupling", type=float, default=10.0, help="cap on |W_ij|/W_ii of descents (10)"
