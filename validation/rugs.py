@@ -20,14 +20,19 @@ from rugtheory.cli.running import guarded
 from rugtheory.cli.shared import Parser
 
 
-def point(n_sparse: int, ratio: float, p: float, seed: int) -> dict[str, Any]:
-    """One rug: its losses, and the ends of the spectrum over all characters."""
+def point(
+    n_sparse: int, ratio: float, p: float, seed: int, characters: int | None = None
+) -> dict[str, Any]:
+    """One rug: its losses, and the ends of the spectrum over all characters, or so many."""
     rug = rt.hadamard_rug(n_sparse, round(ratio * n_sparse), seed=seed)
     source, features = rt.SparseSource(p), rt.Identical(n_sparse, p)
     start = time.process_time()
     found = rt.optimised_rug(rug, source)
     optimised = time.process_time()
-    curved = rt.rug_curvature(found)
+    some = None
+    if characters is not None and characters < n_sparse:
+        some = np.random.default_rng(seed).choice(n_sparse, characters, replace=False)
+    curved = rt.rug_curvature(found, characters=some)
     equal = rug.model(rt.optimum(p, rug.ratio), source)
     return {
         "n_sparse": n_sparse,
@@ -42,6 +47,7 @@ def point(n_sparse: int, ratio: float, p: float, seed: int) -> dict[str, Any]:
         "b": found.b,
         "least_eigenvalue": float(found.eigenvalues.min()),
         "largest_eigenvalue": float(found.eigenvalues.max()),
+        "characters": curved.characters.size,
         "lowest": float(curved.lowest.min()),
         "median_lowest": float(np.median(curved.lowest)),
         "largest": float(curved.largest.max()),
@@ -59,6 +65,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--ratio", type=float, nargs="+", default=[0.25])
     parser.add_argument("--p", type=float, nargs="+", default=[0.045])
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
+    parser.add_argument("--characters", type=int, help="so many, drawn by the seed, instead of all")
     parser.add_argument("--out", type=Path, required=True, help="netCDF file")
     add_overwrite(parser)
     return guarded(parser, parser.parse_args(arguments), _run)
@@ -66,12 +73,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def _run(options: argparse.Namespace) -> None:
     grid = list(product(options.n_sparse, options.ratio, options.p, options.seeds))
-    names = ("n_sparse", "ratio", "p", "seeds")
+    names = ("n_sparse", "ratio", "p", "seeds", "characters")
     made = {"command": "validation rugs"} | {name: getattr(options, name) for name in names}
     rows: list[dict[str, Any]] = []
     with writing({options.out: made}, overwrite=options.overwrite):
         for one in tqdm(grid, unit="rug"):
-            rows.append(point(*one))
+            rows.append(point(*one, options.characters))
             # After each, so that nothing is lost.
             _save(rows, options.out)
     print(f"wrote {options.out}, {len(rows)} rugs")

@@ -42,7 +42,7 @@ class RowCurvature(NamedTuple):
         In the weights, first the own one, and in the bias.
     hessian : ndarray, shape (n + 1, n + 1)
     error : float
-        Largest change of an entry of the Hessian where the integral is cut off earlier.
+        How far the Hessian moves where the integral is cut off earlier, in Frobenius' norm.
     """
 
     loss: float
@@ -152,7 +152,7 @@ class _Contour:
 
         every = windows(s.size, _CUTS)
         best = hessian(every[0])
-        error = max(float(np.abs(hessian(x) - best).max()) for x in every[1:])
+        error = max(float(np.linalg.norm(hessian(x) - best)) for x in every[1:])
         by = self.factor * every[0] * self.full
         slope = np.append((by @ by_a).real, (slopes @ (by * self.kernel)).real)
         return slope, best, error
