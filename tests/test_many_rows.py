@@ -129,7 +129,7 @@ class TestGradient:
     @pytest.mark.parametrize("kind", KINDS)
     def test_by_differences_of_losses(self, kind):
         model, features = models(kind, 24, 6, rt.Uniform(), 0.1, np.random.default_rng(3))
-        found = rt.exact_gradient(model, features, rtol=0.5)
+        found = rt.exact_gradient(model, features, rtol=1e-5)
         generator, step = np.random.default_rng(4), 1e-3
         base = (model.w_in, model.w_out, model.b)
         for which, mine in enumerate((found.w_in, found.w_out, found.b)):
@@ -139,7 +139,7 @@ class TestGradient:
             def loss(t, which=which, way=way):
                 moved = [x + t * way if k == which else x for k, x in enumerate(base)]
                 there = rt.Model(*moved, hidden_noise=model.hidden_noise)
-                return rt.exact_gradient(there, features, rtol=0.5)
+                return rt.exact_gradient(there, features, rtol=1e-5)
 
             # Simpson's rule of the slope between two ends is the difference of the losses.
             ends = [loss(t) for t in (-step, step)]

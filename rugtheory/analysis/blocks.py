@@ -17,7 +17,7 @@ from ..source.features import Features
 # Weights in a block: so many that the product pays, so few that they stay in the caches.
 _BLOCK = 2**19
 # Outputs for which the tables of each height pay.
-_ENOUGH = (16, 24, 48, 96)
+_ENOUGH = (16, 20, 24, 48, 96)
 # A height that serves fewer of the outputs of a block is not tried again.
 _SERVES = 0.3
 
@@ -65,7 +65,7 @@ class Blocks:
             some = self._at(height, model, rows[left], w[left], slopes)
             found.improve(left, some)
             missed = ~(found.error[left] <= self.rtol * found.value[left])
-            if not slopes and np.mean(~missed) < _SERVES and height != HEIGHTS[-1]:
+            if np.mean(~missed) < _SERVES and height != HEIGHTS[-1]:
                 self.heights.remove(height)
             left = left[missed]
             if not left.size:

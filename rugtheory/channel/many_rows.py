@@ -37,7 +37,7 @@ _EPS = float(np.finfo(float).eps)
 _PROBES = np.array([0.02, 0.06, 0.12, 0.25, 0.5, 1, 2, 3, 4, 5.5, 8, 11, 16, 22, 32])
 _ALPHAS, _TURNS = (4, 5, 6, 8, 10, 12), (20.0, 28.0, 36.0, 48.0, 64.0, 96.0)
 # Heights of contours, in inverse units of the row.
-HEIGHTS = (100.0, 200.0, 400.0, 800.0)
+HEIGHTS = (100.0, 150.0, 240.0, 400.0, 800.0)
 _MOST_NODES = 2048
 # Where sums are cut off to be compared: of rows of many terms the shorter ones say little.
 _CUTS = (0.85, 0.7, 0.6, 0.5)
@@ -209,7 +209,7 @@ class _Block:
             log = np.log(kernel) + heard + np.multiply.outer(self.b, s)
             log += 0.5 * np.multiply.outer(self.tau, s) ** 2
         log = np.maximum(log, _LOG_NOTHING)  # rows that hear nothing
-        known = np.isfinite(log) & (error + inexact[0] <= _ROUGH)
+        known = np.isfinite(log) & (error <= _ROUGH) & (inexact[0] <= _ROUGH * m0)
         return np.where(known, log, np.inf), q.real
 
     def _smooth(self) -> NDArray[np.bool_]:
