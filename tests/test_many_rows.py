@@ -181,10 +181,29 @@ class TestGradient:
         moved = rt.exact_gradient(near, features)
         assert np.abs(found.w_in - moved.w_in).max() < 1e-5
 
+    @pytest.mark.parametrize("p", [0.2, 0.4, 0.5, 0.7])
+    @pytest.mark.parametrize("law", [rt.Uniform(), rt.Exponential(1.0)], ids=repr)
+    def test_loud_and_frequent_terms(self, p, law):
+        """Large positive weights, where logarithms have branch points, against differences."""
+        generator, n = np.random.default_rng(11), 4
+        w_in, w_out = generator.normal(size=(2, n)), 2 * generator.normal(size=(n, 2))
+        model, features = rt.Model(w_in, w_out, -0.4), rt.Identical(n, p, law)
+        found = rt.exact_gradient(model, features, rtol=1e-7)
+        truth = rt.exact_loss(model, features, rtol=1e-10)
+        assert abs(found.loss - truth.mean) <= found.error + truth.mean_error
+        assert found.error <= 1e-6 * found.loss
+        step, way = 1e-4, generator.normal(size=(n, 2))
+        ends = [
+            rt.exact_loss(rt.Model(w_in, w_out + t * way, -0.4), features, rtol=1e-11).mean
+            for t in (-2 * step, -step, step, 2 * step)
+        ]
+        slope = (8 * (ends[2] - ends[1]) - (ends[3] - ends[0])) / (12 * step)
+        assert abs(np.sum(way * found.w_out) - slope) < 1e-6 * np.abs(slope) + 1e-8
+
     def test_what_has_none(self):
         model = rt.Model([[1.0, -1.0]])
         for features in (
-            rt.Identical(2, 0.6),
+            rt.Identical(2, 1.0),
             rt.Identical(2, 0.1, rt.Constant(1.0)),
             rt.Groups([rt.Together(0.1, 2)]),
         ):
