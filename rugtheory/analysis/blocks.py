@@ -17,7 +17,10 @@ from ..source.features import Features
 # Weights in a block: so many that the product pays, so few that they stay in the caches.
 _BLOCK = 2**19
 # Outputs for which the tables of each height pay.
-_ENOUGH = (16, 24, 48, 96)
+_ENOUGH = (16, 20, 24, 48, 96)
+# Contours on which outputs are taken term by term, where derivatives are asked for, and so many
+# terms that it takes less than tables.
+_LISTED, _FEW_TERMS = (800.0, 6400.0), 144
 # A height that serves fewer of the outputs of a block is not tried again.
 _SERVES = 0.3
 
@@ -33,16 +36,22 @@ class Blocks:
     rows : int
         How many outputs there are to be.
     again : bool
-        Whether for so many models that tables always pay.
+        Whether for many models, and derivatives: tables always pay then, and outputs that they do
+        not serve are taken term by term.
     """
 
     def __init__(self, features: Features, rtol: float, rows: int, *, again: bool = False) -> None:
         self.laws, self.rtol, self.rows, self.n = RowLaws(features), rtol, rows, len(features)
         able = all(Together.can(x) for x in self.laws.scenarios)
-        self.heights = [
-            h for h, few in zip(HEIGHTS, _ENOUGH, strict=True) if able and (again or rows >= few)
+        listed = again and all(Together.can(x, listed=True) for x in self.laws.scenarios)
+        few = listed and rows * self.n <= _FEW_TERMS
+        self.rungs = [
+            (h, False)
+            for h, enough in zip(HEIGHTS, _ENOUGH, strict=True)
+            if able and not few and (again or rows >= enough)
         ]
-        self._known: dict[float, list[Together]] = {}
+        self.rungs += [(h, True) for h in _LISTED if listed]
+        self._known: dict[tuple[float, bool], list[Together]] = {}
         self._distinct = tuple(dict.fromkeys(self.laws.amplitudes))
         numbers = {law: k for k, law in enumerate(self._distinct)}
         self._law = np.array([numbers[law] for law in self.laws.amplitudes])
@@ -61,28 +70,34 @@ class Blocks:
         if model.activation != "relu":
             return found
         left = np.arange(rows.size)
-        for height in tuple(self.heights):
-            some = self._at(height, model, rows[left], w[left], slopes)
+        for rung in tuple(self.rungs):
+            some = self._at(rung, model, rows[left], w[left], slopes)
             found.improve(left, some)
             missed = ~(found.error[left] <= self.rtol * found.value[left])
-            if not slopes and np.mean(~missed) < _SERVES and height != HEIGHTS[-1]:
-                self.heights.remove(height)
+            if np.mean(~missed) < _SERVES and rung != self.rungs[-1] and left.size > rows.size / 2:
+                self.rungs.remove(rung)
             left = left[missed]
             if not left.size:
                 break
         return found
 
     def _at(
-        self, height: float, model: Model, rows: NDArray[np.int64], w: Array, slopes: bool
+        self,
+        rung: tuple[float, bool],
+        model: Model,
+        rows: NDArray[np.int64],
+        w: Array,
+        slopes: bool,
     ) -> Losses:
-        """Those on contours of one height."""
-        if height not in self._known:
-            self._known[height] = [
-                Together(x.kinds, height, self.rtol) for x in self.laws.scenarios
+        """Those on contours of one height, from tables or term by term."""
+        if rung not in self._known:
+            height, listed = rung
+            self._known[rung] = [
+                Together(x.kinds, height, self.rtol, listed=listed) for x in self.laws.scenarios
             ]
         noise = model.output_noise[rows]
         found = []
-        for scenario, together in zip(self.laws.scenarios, self._known[height], strict=True):
+        for scenario, together in zip(self.laws.scenarios, self._known[rung], strict=True):
             own = scenario.p[rows], self._distinct, self._law[rows]
             outputs = Outputs(rows, w, model.b[rows], noise, *own)
             found.append((scenario.probability, together(outputs, slopes=slopes)))

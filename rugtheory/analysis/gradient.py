@@ -47,8 +47,9 @@ def exact_gradient(model: Model, features: Features, *, rtol: float = 1e-8) -> E
     model : Model
         With a ReLU.
     features : Features
-        As many as the model has inputs; independent, perhaps given a latent, each on with less
-        than an even chance, amplitudes with a density.
+        As many as the model has inputs; independent, perhaps given a latent, each on with a
+        probability below 1, amplitudes with a density.  Outputs that tables do not serve, as of
+        features that are on with an even chance or more, take far longer.
     rtol : float
         Relative error to aim at in the loss of each output.
 
@@ -82,8 +83,7 @@ def exact_gradient(model: Model, features: Features, *, rtol: float = 1e-8) -> E
     if not np.isfinite(found.loss):
         raise ValueError(
             "no contour serves output(s) "
-            f"{np.flatnonzero(~np.isfinite(found.losses))[:5]} of this model: weights that are "
-            "positive and large, or features that are on often"
+            f"{np.flatnonzero(~np.isfinite(found.losses))[:5]} of this model"
         )
     return found
 
@@ -97,10 +97,10 @@ class Gradient:
     def __init__(self, features: Features, rtol: float) -> None:
         self.features = features
         self.blocks = Blocks(features, rtol, len(features), again=True)
-        if not self.blocks.heights:
+        if not self.blocks.rungs:
             raise ValueError(
                 "features must be independent (perhaps given a latent), each on with a "
-                f"probability below ½ and with a density of amplitudes, got {features!r:.80}"
+                f"probability below 1 and with a density of amplitudes, got {features!r:.80}"
             )
 
     def __call__(self, model: Model) -> ExactGradient:

@@ -16,20 +16,20 @@ cut off earlier, and that of the table is measured where it is largest.
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from .._check import Array
-from ..source.amplitude import Amplitude, Complex
+from ..source.amplitude import Complex
 from ..source.uniform import expm1
 from ..theory.loss import LossGradient, loss_gradient, reduced_loss
+from .heard import Binned, Heard, Listed, Nodes, Senders
 from .inversion import cut_off, windows
 from .outputs import Losses, Outputs
 from .row_laws import Kind, RowScenario
-from .weight_bins import HALF_PHASE, Axis, OddsRange, Spread
-from .weight_table import MomentTable, WeightTable
+from .weight_bins import HALF_PHASE, Axis
 
 _EPS = float(np.finfo(float).eps)
 # Real s at which the transform of a row is looked at, in inverse units of the row; at _ALPHAS of
@@ -37,8 +37,8 @@ _EPS = float(np.finfo(float).eps)
 _PROBES = np.array([0.02, 0.06, 0.12, 0.25, 0.5, 1, 2, 3, 4, 5.5, 8, 11, 16, 22, 32])
 _ALPHAS, _TURNS = (4, 5, 6, 8, 10, 12), (20.0, 28.0, 36.0, 48.0, 64.0, 96.0)
 # Heights of contours, in inverse units of the row.
-HEIGHTS = (100.0, 200.0, 400.0, 800.0)
-_MOST_NODES = 2048
+HEIGHTS = (100.0, 150.0, 240.0, 400.0, 800.0)
+_MOST_NODES, _MOST_LISTED = 2**11, 2**14
 # Where sums are cut off to be compared: of rows of many terms the shorter ones say little.
 _CUTS = (0.85, 0.7, 0.6, 0.5)
 # Terms below this part of a row are left out; weights are numbers above.
@@ -64,8 +64,8 @@ class Contour(NamedTuple):
     nodes: Complex
 
     @classmethod
-    def every(cls, height: float) -> list[Contour]:
-        """By number of nodes."""
+    def every(cls, height: float, most: int) -> list[Contour]:
+        """By number of nodes, of which there are so many at most."""
         found = []
         for probe in _ALPHAS:
             for turn in _TURNS:
@@ -74,7 +74,7 @@ class Contour(NamedTuple):
                 size = int(np.ceil(height * period / (2 * np.pi)))
                 y = (np.arange(size) + 0.5) * (2 * np.pi / period)
                 found.append(cls(probe, period, alpha + 1j * y))
-        return sorted((x for x in found if x.nodes.size <= _MOST_NODES), key=lambda x: x.nodes.size)
+        return sorted((x for x in found if x.nodes.size <= most), key=lambda x: x.nodes.size)
 
 
 class Together:
@@ -83,57 +83,49 @@ class Together:
     Parameters
     ----------
     kinds : sequence of Kind
-        All features; on with less than an even chance, amplitudes with a density.
+        All features, amplitudes with a density.
     height : float
         Of the contours, in inverse units of a row.
+    rtol : float
+        Aimed at in each loss.
+    listed : bool
+        Whether without tables, term by term; tables are of features that are on with less than an
+        even chance.
     """
 
-    def __init__(self, kinds: tuple[Kind, ...], height: float, rtol: float) -> None:
-        self.kinds, self.axis, self.rtol = kinds, Axis(HALF_PHASE / height), rtol
-        self.odds = [np.broadcast_to(k.p / (1 - k.p), k.columns.shape) for k in kinds]
-        self.ranges = [OddsRange.of(x) for x in self.odds]
-        self.columns = [_slice(k.columns) for k in kinds]
-        self.contours = Contour.every(height)
-        self.probes = _Tables(self, _PROBES.astype(complex))
-        self.tables: dict[int, _Tables] = {}
+    def __init__(
+        self, kinds: tuple[Kind, ...], height: float, rtol: float, *, listed: bool = False
+    ) -> None:
+        self.axis, self.rtol, self.listed = Axis(HALF_PHASE / height), rtol, listed
+        self.senders = [Senders.of(k.columns, k.p, k.amplitude) for k in kinds]
+        self.contours = Contour.every(height, _MOST_LISTED if listed else _MOST_NODES)
+        self.probes = Nodes(self.senders, _PROBES.astype(complex), self.axis)
+        self.known: dict[int, Nodes] = {}
 
     @staticmethod
-    def can(scenario: RowScenario) -> bool:
+    def can(scenario: RowScenario, *, listed: bool = False) -> bool:
         """Whether features are of the kind this is for."""
-        kinds = scenario.kinds
+        kinds, most = scenario.kinds, 1.0 if listed else 0.5
         return (
             bool(kinds)
             and not scenario.blocks
-            and all(np.max(k.p) < 0.5 and k.amplitude.atoms() is None for k in kinds)
+            and all(np.max(k.p) < most and k.amplitude.atoms() is None for k in kinds)
         )
 
     def __call__(self, outputs: Outputs, *, slopes: bool = False) -> Losses:
         """Losses of these outputs, a few at a time; derivatives with `slopes`."""
         return _Block(self, outputs).losses(slopes)
 
+    def heard(self, w: Array, left_out: NDArray[np.bool_]) -> Heard:
+        """The terms of some rows."""
+        made = Listed if self.listed else Binned
+        return made(self.senders, w, left_out, self.axis)
 
-def _slice(columns: NDArray[np.intp]) -> Any:
-    """The same as a slice if there is one, of which a view is enough."""
-    step = int(columns[1] - columns[0]) if columns.size > 1 else 1
-    regular = step > 0 and np.all(np.diff(columns) == step)
-    return slice(int(columns[0]), int(columns[-1]) + 1, step) if regular else columns
-
-
-class _Tables:
-    """Those of all kinds of features at the nodes of a contour."""
-
-    def __init__(self, of: Together, nodes: Complex) -> None:
-        self.nodes, self.axis = nodes, of.axis
-        self.heard = [
-            WeightTable(k.amplitude, r, nodes, of.axis)
-            for k, r in zip(of.kinds, of.ranges, strict=True)
-        ]
-        self.error = max(k.amplitude.transform_error for k in of.kinds)
-        self._own: dict[Amplitude, MomentTable] = {}
-
-    def own(self, law: Amplitude) -> MomentTable:
-        """Of the feature of an output."""
-        return self._own.setdefault(law, MomentTable(law, self.nodes, self.axis))
+    def at(self, contour: int) -> Nodes:
+        """What is known on a contour."""
+        if contour not in self.known:
+            self.known[contour] = Nodes(self.senders, self.contours[contour].nodes, self.axis)
+        return self.known[contour]
 
 
 class _Block:
@@ -150,52 +142,40 @@ class _Block:
             self.power[members] = one.second_moment
         # The unit: terms on the side that passes, and the own feature.
         size = a**2 * self.power
-        for k, columns in zip(of.kinds, of.columns, strict=True):
-            some = w[:, columns]
-            up, down = k.amplitude.end > 0, k.amplitude.start < 0
+        for x in of.senders:
+            some, law = w[:, x.columns], x.amplitude
+            up, down = law.end > 0, law.start < 0
             side = some if up and down else np.maximum(some if up else -some, 0.0)
-            size += k.amplitude.second_moment * np.einsum("ij,ij->i", side, side)
+            size += law.second_moment * np.einsum("ij,ij->i", side, side)
         unit = np.sqrt(size + outputs.noise**2 + np.maximum(outputs.b, 0.0) ** 2)
         unit = np.where(unit > 0, unit, np.abs(outputs.b))
         self.unit = unit = np.where(unit > 0, unit, 1.0)
         self.a, self.b, self.tau = a / unit, outputs.b / unit, outputs.noise / unit
         w /= unit[:, None]
         self.scaled, self.left_out = w, np.abs(w) < _NEGLIGIBLE
-        self.spreads, self.log_none = [], np.zeros(self.m)
-        for columns, odds, within in zip(of.columns, of.odds, of.ranges, strict=True):
-            gone = self.left_out[:, columns]
-            off, at = -np.log1p(odds), np.nonzero(gone)  # log(1 - p)
+        self.log_none = np.zeros(self.m)
+        for x in of.senders:
+            off, at = -np.log1p(x.odds), np.nonzero(self.left_out[:, x.columns])  # log(1 - p)
             self.log_none += off.sum() - np.bincount(at[0], off[at[1]], self.m)
-            self.spreads.append(Spread.of(w[:, columns], gone, of.axis, odds, within))
-        self.sums = [x.sums() for x in self.spreads]
-
-    def exponent(self, tables: _Tables, rows: NDArray[np.int64]) -> tuple[Complex, Array]:
-        """Q of some rows at the nodes of tables, and the error of it."""
-        nodes = tables.nodes.size
-        both, error = np.zeros((rows.size, 2 * nodes)), np.zeros((rows.size, nodes))
-        for table, spread, sums in zip(tables.heard, self.spreads, self.sums, strict=True):
-            coefficients, errors = table(spread.bins)
-            both += sums[rows] @ coefficients
-            error += spread.counts(sums[rows]) @ errors
-        return both[:, :nodes] + 1j * both[:, nodes:], error
+        self.heard = of.heard(w, self.left_out)
 
     def own(
-        self, tables: _Tables, rows: NDArray[np.int64], *, slope: bool = False
+        self, nodes: Nodes, rows: NDArray[np.int64], *, slope: bool = False
     ) -> tuple[Complex, Array]:
         """E u^k e^{asu} of some rows, k = 0, 1, and 2 with `slope`; errors of the first two."""
-        found = np.empty((2 + slope, rows.size, tables.nodes.size), np.complex128)
-        error = np.empty((2, rows.size, tables.nodes.size))
+        found = np.empty((2 + slope, rows.size, nodes.nodes.size), np.complex128)
+        error = np.empty((2, rows.size, nodes.nodes.size))
         for law, some in self.outputs.by_law:
             at = np.flatnonzero(np.isin(rows, some))
             if at.size:
-                found[:, at], error[:, at] = tables.own(law)(self.a[rows[at]], slope=slope)
+                found[:, at], error[:, at] = nodes.own(law)(self.a[rows[at]], slope=slope)
         return found, error
 
     def log_bounds(self) -> tuple[Array, Array]:
         """Log of Chernoff's bound on the integrals at the probes, +inf where there is none; Q."""
         o, s = self.outputs, _PROBES
         everyone = np.arange(self.m)
-        q, error = self.exponent(self.of.probes, everyone)
+        q, error = self.heard.exponent(self.of.probes, everyone)
         (m0, m1), inexact = self.own(self.of.probes, everyone)
         m0, m1 = m0.real, m1.real
         for law, some in o.by_law:
@@ -209,22 +189,22 @@ class _Block:
             log = np.log(kernel) + heard + np.multiply.outer(self.b, s)
             log += 0.5 * np.multiply.outer(self.tau, s) ** 2
         log = np.maximum(log, _LOG_NOTHING)  # rows that hear nothing
-        known = np.isfinite(log) & (error + inexact[0] <= _ROUGH)
+        known = np.isfinite(log) & (error <= _ROUGH) & (inexact[0] <= _ROUGH * m0)
         return np.where(known, log, np.inf), q.real
 
     def _smooth(self) -> NDArray[np.bool_]:
         """At which probes no logarithm of a row has a branch point nearby, shape (m, probes)."""
         smooth = np.ones((self.m, _PROBES.size), np.bool_)
-        parts = zip(self.of.kinds, self.of.columns, self.of.ranges, strict=True)
-        for k, columns, within in parts:
-            w = self.scaled[:, columns]
+        for x in self.of.senders:
+            w, law = self.scaled[:, x.columns], x.amplitude
             for end in (w.max(axis=1), w.min(axis=1)):
                 t = np.multiply.outer(end, _PROBES)
+                smooth &= (t < 0.85 * law.abscissa) & (t > 0.85 * law.least_abscissa)
+                if self.of.listed:
+                    continue
                 with np.errstate(over="ignore", invalid="ignore", divide="ignore"):
-                    growth = within.most * k.amplitude.transform(t.astype(complex), 0).real
-                smooth &= (
-                    np.isfinite(growth) & (growth < _SMOOTH) & (t < 0.85 * k.amplitude.abscissa)
-                )
+                    growth = x.range.most * law.transform(t.astype(complex), 0).real
+                smooth &= np.isfinite(growth) & (growth < _SMOOTH)
         return smooth
 
     def chosen(self, bounds: Array) -> tuple[NDArray[np.int64], Array]:
@@ -265,11 +245,9 @@ class _Block:
             every.add_quiet(quiet_slopes, np.exp(self.log_none))
         for c in np.unique(best[best >= 0]):
             rows = np.flatnonzero(best == c)
-            if c not in self.of.tables:
-                self.of.tables[int(c)] = _Tables(self.of, self.of.contours[c].nodes)
-            tables = self.of.tables[int(c)]
+            nodes = self.of.at(int(c))
             most = float(heard[rows, self.of.contours[c].probe].max())
-            found = self._integral(self.of.contours[c], tables, rows, most, every)
+            found = self._integral(self.of.contours[c], nodes, rows, most, every)
             value[rows] += unit[rows] ** 2 * found[0]
             error[rows] += unit[rows] ** 2 * (found[1] + np.exp(images[rows]))
         # Terms left out move a reading by so much at most.
@@ -300,7 +278,7 @@ class _Block:
     def _integral(
         self,
         contour: Contour,
-        tables: _Tables,
+        nodes: Nodes,
         rows: NDArray[np.int64],
         heard: float,
         slopes: _Slopes | None,
@@ -310,7 +288,7 @@ class _Block:
         `heard` is the largest Q on the real axis.
         """
         s, o, unit = contour.nodes, self.outputs, self.unit[rows, None]
-        q, inexact = self.exponent(tables, rows)
+        q, inexact = self.heard.exponent(nodes, rows)
         p, factor = o.p[rows, None], 2 / contour.period
         # With all others off: e^{sb} times their probability, and noise.
         size = self.b[rows] * s[0].real + self.log_none[rows]
@@ -322,20 +300,20 @@ class _Block:
             quiet *= np.exp(0.5 * np.multiply.outer(self.tau[rows], s) ** 2)
         value = expm1(q) * quiet
         full = value + quiet
-        own, missed = self.own(tables, rows, slope=slopes is not None)
+        own, missed = self.own(nodes, rows, slope=slopes is not None)
         m0, m1 = own[:2]
         kernel = 2 * p * (m0 / s - m1 / unit) / s**2 + (1 - p) * 2 / s**3
         terms = (value * kernel).real
         total, error = cut_off(windows(s.size, _CUTS) @ terms.T)
         alpha = s[0].real
         turns = np.abs(s) * (np.abs(self.b[rows, None]) + min(1.0, _FAR_OUT / alpha))
-        laws = tables.error * (1 + 2 * heard)
+        laws = nodes.error * (1 + 2 * heard)
         size = np.abs(full) * (inexact + laws) + _EPS * (4 + turns) * np.abs(value)
         error = error + np.einsum("ik,ik->i", size, np.abs(kernel))
         missed = 2 * p * (missed[0] / np.abs(s) + missed[1] / unit) / np.abs(s) ** 2
         error += np.einsum("ik,ik->i", np.abs(value), missed)
         if slopes is not None:
-            slopes.add(contour, tables, rows, full, value, kernel, own)
+            slopes.add(contour, nodes, rows, full, value, kernel, own)
         return factor * total, factor * error
 
 
@@ -344,7 +322,6 @@ class _Slopes:
 
     def __init__(self, block: _Block) -> None:
         self.block = block
-        self.sensitivity = [np.zeros_like(x) for x in block.sums]
         self.by_a, self.by_b, self.by_noise = np.zeros((3, block.m))
 
     def add_quiet(self, gradient: LossGradient | None, none: Array) -> None:
@@ -362,7 +339,7 @@ class _Slopes:
     def add(
         self,
         contour: Contour,
-        tables: _Tables,
+        nodes: Nodes,
         rows: NDArray[np.int64],
         full: Complex,
         value: Complex,
@@ -378,25 +355,19 @@ class _Slopes:
         self.by_a[rows] += unit * ((by_a * value).real @ weights)
         self.by_b[rows] += unit * ((kernel * value * s).real @ weights)
         self.by_noise[rows] += 0.5 * ((kernel * value * s * s).real @ weights)
-        moved = kernel * full * weights
-        both = np.concatenate([moved.real, -moved.imag], axis=1)
-        for table, spread, found in zip(tables.heard, block.spreads, self.sensitivity, strict=True):
-            found[rows] = both @ table(spread.bins)[0].T
+        block.heard.add(nodes, rows, kernel * full * weights)
 
     def finished(self) -> tuple[Array, Array, Array]:
         """Slopes in the weights, the bias, and the square of the noise."""
         block = self.block
         o = block.outputs
         by_w = np.zeros_like(block.scaled)
-        of = block.of
-        parts = zip(of.kinds, of.columns, of.odds, block.spreads, self.sensitivity, strict=True)
-        for k, columns, odds, spread, found in parts:
+        for x, slopes in zip(block.of.senders, block.heard.slopes(), strict=True):
             # Losses are in units of the square of the row, weights in units of the row.
-            slopes = spread.slopes(found)
-            slopes *= block.unit[:, None] / spread.stretch(block.scaled[:, columns], of.axis)
+            slopes *= block.unit[:, None]
             # A term too small to be seen moves the mean of what is heard.
-            row, at = np.nonzero(block.left_out[:, columns])
-            slopes[row, at] = (odds / (1 + odds) * k.amplitude.mean)[at] * self.by_b[row]
-            by_w[:, columns] = slopes
+            row, at = np.nonzero(block.left_out[:, x.columns])
+            slopes[row, at] = (x.odds / (1 + x.odds) * x.amplitude.mean)[at] * self.by_b[row]
+            by_w[:, x.columns] = slopes
         by_w[np.arange(block.m), o.rows] = self.by_a
         return by_w, self.by_b, self.by_noise

@@ -1,0 +1,212 @@
+r"""Q = Σ_j log(1 + o_j E e^{s w_j u}) of many rows at the nodes of a contour, and its slopes in w.
+
+Either from tables, as products of matrices, or term by term: slower, to rounding, and wherever the
+transforms are numbers, for branches of the logarithm do not show in e^Q.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from .._check import Array
+from ..source.amplitude import Amplitude, Complex
+from .terms import log1p
+from .weight_bins import Axis, OddsRange, Spread
+from .weight_table import MomentTable, WeightTable
+
+_EPS = float(np.finfo(float).eps)
+# Terms times nodes at a time.
+_CHUNK = 2**18
+
+
+@dataclass(frozen=True, eq=False)
+class Senders:
+    """Features of one kind, as far as rows hear them.
+
+    Attributes
+    ----------
+    amplitude : Amplitude
+    columns : slice or ndarray of int
+        Which they are.
+    odds : ndarray
+        p/(1 - p) of each.
+    """
+
+    amplitude: Amplitude
+    columns: Any
+    odds: Array
+
+    @cached_property
+    def range(self) -> OddsRange:
+        """Of the odds."""
+        return OddsRange.of(self.odds)
+
+    @classmethod
+    def of(cls, columns: NDArray[np.intp], p: float | Array, amplitude: Amplitude) -> Senders:
+        """With a slice for the columns if there is one, of which a view is enough."""
+        odds = np.broadcast_to(p / (1 - p), columns.shape)
+        step = int(columns[1] - columns[0]) if columns.size > 1 else 1
+        if step > 0 and np.all(np.diff(columns) == step):
+            return cls(amplitude, slice(int(columns[0]), int(columns[-1]) + 1, step), odds)
+        return cls(amplitude, columns, odds)
+
+
+class Nodes:
+    """What is known at the nodes of a contour."""
+
+    def __init__(self, senders: list[Senders], nodes: Complex, axis: Axis) -> None:
+        self.senders, self.nodes, self.axis = senders, nodes, axis
+        self.error = max(x.amplitude.transform_error for x in senders)
+        self._own: dict[Amplitude, MomentTable] = {}
+
+    def own(self, law: Amplitude) -> MomentTable:
+        """Of the feature of an output."""
+        return self._own.setdefault(law, MomentTable(law, self.nodes, self.axis))
+
+    @cached_property
+    def tables(self) -> list[WeightTable]:
+        """Of the terms, of each kind of features."""
+        return [WeightTable(x.amplitude, x.range, self.nodes, self.axis) for x in self.senders]
+
+
+class Heard(ABC):
+    """The terms of some rows.
+
+    Parameters
+    ----------
+    senders : list of Senders
+    w : ndarray, shape (rows, features)
+        In units of the rows.
+    left_out : ndarray of bool, same shape
+        Terms that are none.
+    axis : Axis
+    """
+
+    def __init__(
+        self, senders: list[Senders], w: Array, left_out: NDArray[np.bool_], axis: Axis
+    ) -> None:
+        self.senders, self.w, self.left_out, self.axis = senders, w, left_out, axis
+
+    @abstractmethod
+    def exponent(self, at: Nodes, rows: NDArray[np.int64]) -> tuple[Complex, Array]:
+        """Q of some rows at the nodes, and its error."""
+
+    @abstractmethod
+    def add(self, at: Nodes, rows: NDArray[np.int64], moved: Complex) -> None:
+        """Collect Re Σ_k moved_k dQ(s_k)/dw of some rows."""
+
+    @abstractmethod
+    def slopes(self) -> list[Array]:
+        """What was collected, for each kind of features: shape (rows, columns)."""
+
+
+class Binned(Heard):
+    """From tables."""
+
+    def __init__(
+        self, senders: list[Senders], w: Array, left_out: NDArray[np.bool_], axis: Axis
+    ) -> None:
+        super().__init__(senders, w, left_out, axis)
+        self.spreads = [
+            Spread.of(w[:, x.columns], left_out[:, x.columns], axis, x.odds, x.range)
+            for x in senders
+        ]
+        self.sums = [x.sums() for x in self.spreads]
+
+    def exponent(self, at: Nodes, rows: NDArray[np.int64]) -> tuple[Complex, Array]:
+        nodes = at.nodes.size
+        both, error = np.zeros((rows.size, 2 * nodes)), np.zeros((rows.size, nodes))
+        for table, spread, sums in zip(at.tables, self.spreads, self.sums, strict=True):
+            coefficients, errors = table(spread.bins)
+            both += sums[rows] @ coefficients
+            error += spread.counts(sums[rows]) @ errors
+        q = np.empty((rows.size, nodes), np.complex128)
+        q.real, q.imag = both[:, :nodes], both[:, nodes:]
+        return q, error
+
+    @cached_property
+    def _sensitivity(self) -> list[Array]:
+        return [np.zeros_like(x) for x in self.sums]
+
+    def add(self, at: Nodes, rows: NDArray[np.int64], moved: Complex) -> None:
+        both = np.concatenate([moved.real, -moved.imag], axis=1)
+        for table, spread, found in zip(at.tables, self.spreads, self._sensitivity, strict=True):
+            found[rows] = both @ table(spread.bins)[0].T
+
+    def slopes(self) -> list[Array]:
+        return [
+            spread.slopes(found) / spread.stretch(self.w[:, x.columns], self.axis)
+            for x, spread, found in zip(self.senders, self.spreads, self._sensitivity, strict=True)
+        ]
+
+
+@dataclass(eq=False)
+class _Term:
+    """Terms of a row of one kind, the ones that are there."""
+
+    sender: Senders
+    there: NDArray[np.intp]
+    w: Array
+    odds: Array = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.odds = self.sender.odds[self.there][:, None]
+
+    def transforms(self, s: Complex, *orders: int) -> list[Complex]:
+        """Odds times E u^k e^{swu}, shape (terms, nodes)."""
+        t = np.multiply.outer(self.w, s)
+        with np.errstate(over="ignore", invalid="ignore", divide="ignore"):
+            found = [self.odds * self.sender.amplitude.transform(t, k) for k in orders]
+        return [np.asarray(x, np.complex128) for x in found]
+
+
+class Listed(Heard):
+    """Term by term."""
+
+    def __init__(
+        self, senders: list[Senders], w: Array, left_out: NDArray[np.bool_], axis: Axis
+    ) -> None:
+        super().__init__(senders, w, left_out, axis)
+        self._found = [np.zeros((len(w), x.odds.size)) for x in senders]
+
+    def _terms(self, row: int) -> list[_Term]:
+        found = []
+        for x in self.senders:
+            there = np.flatnonzero(~self.left_out[row, x.columns])
+            found.append(_Term(x, there, self.w[row, x.columns][there]))
+        return found
+
+    def _parts(self, nodes: int) -> list[slice]:
+        size = max(1, _CHUNK // max(1, self.w.shape[1]))
+        return [slice(start, start + size) for start in range(0, nodes, size)]
+
+    def exponent(self, at: Nodes, rows: NDArray[np.int64]) -> tuple[Complex, Array]:
+        q = np.zeros((rows.size, at.nodes.size), np.complex128)
+        error = np.zeros(q.shape)
+        for k, row in enumerate(rows):
+            for term in self._terms(int(row)):
+                for part in self._parts(at.nodes.size):
+                    (mgf,) = term.transforms(at.nodes[part], 0)
+                    with np.errstate(over="ignore", invalid="ignore", divide="ignore"):
+                        logs = log1p(mgf)
+                    q[k, part] += logs.sum(axis=0)
+                    error[k, part] += 4 * _EPS * np.abs(logs).sum(axis=0)
+        return q, error
+
+    def add(self, at: Nodes, rows: NDArray[np.int64], moved: Complex) -> None:
+        for k, row in enumerate(rows):
+            for term, found in zip(self._terms(int(row)), self._found, strict=True):
+                for part in self._parts(at.nodes.size):
+                    s = at.nodes[part]
+                    mgf, slope = term.transforms(s, 0, 1)
+                    slope *= s / (1 + mgf)
+                    found[row, term.there] += (slope @ moved[k, part]).real
+
+    def slopes(self) -> list[Array]:
+        return self._found
