@@ -73,7 +73,7 @@ FUNCTIONS = {
     rt.antipodal_optimum: GRID,
     rt.antipodal_rug: {"n_sparse": 8, "n_dense": 2} | SEED,
     rt.antipodal_sigma: GRID,
-    rt.best_known: POINT | QUICK,
+    rt.best_known: POINT | {"max_coupling": 10.0, "limit": False} | QUICK,
     rt.capacity_bound: {"features": FEATURES, "n_dense": 2},
     rt.critical_ratio: {"p": 0.1} | QUICK,
     rt.cubic_sum: {"w": [[1.0, -0.5], [-0.5, 1.0]]},
@@ -141,7 +141,7 @@ FUNCTIONS = {
     rt.sparse_constants: {"p": 0.1} | LAW,
     rt.sparse_law: GRID | {"kind": "relu", "order": 1},
     rt.statistics: MODEL | ROUND,
-    rt.uneven_pairs: {"p": 0.1} | QUICK,
+    rt.uneven_pairs: {"p": 0.1, "max_coupling": 10.0} | QUICK,
     rt.upper_bound: GRID,
     rt.welch_sigma: GRID,
 }

@@ -119,10 +119,10 @@ class TestBestKnown:
     @pytest.mark.parametrize("p", [1e-9, 1e-3, 0.045, 0.1])
     def test_at_and_between_the_ratios_of_codes(self, p):
         n = np.array([5, 6, 9])
-        at = rt.best_known(p, 2 / n)
+        at = rt.best_known(p, 2 / n, limit=True)
         assert at.loss == pytest.approx(rt.precedence_loss(p, n), rel=1e-12)
         assert np.all(at.family == "precedence") and np.all(at.fraction == 1)
-        between = rt.best_known(p, (2 / 5 + 2 / 6) / 2).loss
+        between = rt.best_known(p, (2 / 5 + 2 / 6) / 2, limit=True).loss
         assert between == pytest.approx(at.loss[:2].mean(), rel=1e-12)
 
     @pytest.mark.parametrize("p", [1e-9, 1e-3, 0.045, 0.1, 0.2])
@@ -133,13 +133,13 @@ class TestBestKnown:
         n = np.unique(np.geomspace(5, 50 / p * (1 - np.log(p)), 20_000).astype(int))
         slopes = (variance - rt.precedence_loss(p, n, amplitude=law)) * n / 2
         ratio = 0.01 * p
-        best = rt.best_known(p, ratio, amplitude=law)
+        best = rt.best_known(p, ratio, amplitude=law, limit=True)
         assert (variance - best.loss) / ratio == pytest.approx(slopes.max(), rel=1e-6)
         assert best.fraction == pytest.approx(ratio * n[slopes.argmax()] / 2, rel=0.01)
 
     def test_rare_features_gain_without_limit_over_rugs(self):
         """Rugs have a logarithm of 1/p, codes none."""
         p = np.array([1e-4, 1e-8, 1e-12])
-        gain = rt.mixture_loss(p, 0.2) / rt.best_known(p, 0.2).loss
+        gain = rt.mixture_loss(p, 0.2) / rt.best_known(p, 0.2, limit=True).loss
         assert np.all(np.diff(gain) > 1)
-        assert rt.best_known(p, 0.2).loss / p**2 == pytest.approx(7 / 6, rel=1e-3)
+        assert rt.best_known(p, 0.2, limit=True).loss / p**2 == pytest.approx(7 / 6, rel=1e-3)

@@ -35,7 +35,7 @@ def check_hull(p, law, pairs=200):
     """Decreasing, convex, no more than any member and any mixture of its own values."""
     r = np.concatenate([np.linspace(0.01, 0.99, 99), 1 - np.geomspace(1e-12, 9e-3, 30)])
     r = np.sort(np.concatenate([r, p * np.geomspace(0.01, 0.9, 10)]))
-    best = rt.best_known(p, r, amplitude=law)
+    best = rt.best_known(p, r, amplitude=law, limit=True)
     variance = float(rt.SparseSource(p, law).variance)
     x, y = np.concatenate([[0], r, [1]]), np.concatenate([[variance], best.loss, [0]])
     assert np.all(np.diff(y) <= 0)
@@ -58,7 +58,7 @@ def check_hull(p, law, pairs=200):
     assert np.all(best.loss[half][::9] <= even * (1 + 1e-12))
     n = np.array([4, 5, 6, 8, 13, 40])
     codes = rt.precedence_loss(p, n, amplitude=law)
-    assert np.all(rt.best_known(p, 2 / n, amplitude=law).loss <= codes * (1 + 1e-12))
+    assert np.all(rt.best_known(p, 2 / n, amplitude=law, limit=True).loss <= codes * (1 + 1e-12))
     assert np.all((best.fraction > 0) & (best.fraction <= 1))
     return best
 
@@ -100,10 +100,10 @@ def test_chords_touch():
     loss = float(rt.optimum(p, touching).loss)
     r = np.array([0.6, 0.895, 0.94])
     chord = half + (loss - half) / (touching - 0.5) * (r - 0.5)
-    best = rt.best_known(p, r)
+    best = rt.best_known(p, r, limit=True)
     assert best.loss == pytest.approx(chord, rel=1e-13)
     assert best.family.tolist() == ["uneven pairs and rug"] * 3
-    assert rt.best_known(p, 0.96).family == "rug"
+    assert rt.best_known(p, 0.96, limit=True).family == "rug"
     assert np.all(best.a == best.a[0]) and best.a[0] == pytest.approx(
         float(rt.optimum(p, touching).a), rel=1e-6
     )
@@ -113,7 +113,7 @@ def test_chords_touch():
 def test_continuous_in_p(p):
     """No family comes or goes with a jump; at 0.44 the rug is about to come."""
     r = np.array([0.05, 0.45, 0.5, 0.8, 0.97, 0.999])
-    one, two = (rt.best_known(q, r).loss for q in (p, p * (1 + 1e-7)))
+    one, two = (rt.best_known(q, r, limit=True).loss for q in (p, p * (1 + 1e-7)))
     assert two == pytest.approx(one, rel=1e-6)
 
 
@@ -121,7 +121,7 @@ def test_continuous_in_p(p):
 @pytest.mark.parametrize("law", [rt.Uniform(), rt.Constant(0.7)], ids=repr)
 def test_rare_features(p, law):
     """Eight features lose 5/2 p² E u², at any p that there may be; uneven pairs E min²."""
-    best = rt.best_known(p, [0.25, 0.75], amplitude=law)
+    best = rt.best_known(p, [0.25, 0.75], amplitude=law, limit=True)
     pairs = 25 / 81 * 3 / 4 if law == rt.Uniform() else 1 / 4
     assert best.loss / p**2 / law.second_moment == pytest.approx([2.5, pairs], rel=1e-6)
 
@@ -135,7 +135,8 @@ def test_gain_at_small_ratio():
 
 
 def test_other_laws_and_shapes():
-    best = rt.best_known([[0.01], [0.1]], [0.1, 0.3, 0.8], amplitude=rt.Constant(1.0))
+    law = rt.Constant(1.0)
+    best = rt.best_known([[0.01], [0.1]], [0.1, 0.3, 0.8], amplitude=law, limit=True)
     assert best.loss.shape == best.family.shape == best.a.shape == (2, 3)
     assert rt.critical_ratio([0.1, 0.2]).shape == (2,)
     assert rt.critical_ratio(0.1).shape == ()

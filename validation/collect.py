@@ -56,9 +56,9 @@ def digests(out: Path) -> dict[str, str]:
 def collect(out: Path) -> xr.Dataset:
     """All finished points of a folder as a Dataset with one dimension, point.
 
-    Theory is beside each: the losses of the rug, of pairs and of the best known structure at the
-    model's own n_dense/n_sparse.  Where some features are not identical there is none, but small
-    models have their weights.
+    Theory is beside each: the losses of the rug, of pairs and of the best known structure, in the
+    limit of unbounded couplings, at the model's own n_dense/n_sparse.  Where some features are not
+    identical there is none, but small models have their weights.
     """
     found = results_of(out)
     results = list(found.values())
@@ -78,7 +78,7 @@ def collect(out: Path) -> xr.Dataset:
     if any("law" in x["spec"] for x in results):
         data = data.assign(ratio=("point", ratio))
         return _described(_with_weights(data, list(found)), results)
-    best = rt.best_known(p, ratio)
+    best = rt.best_known(p, ratio, limit=True)
     theory = {
         "ratio": ratio,
         "rug": rt.optimum(p, ratio).loss,

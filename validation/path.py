@@ -56,7 +56,7 @@ def follow(
     theory = {
         "rug": float(rt.optimum(spec.p, ratio).loss),
         "antipodal": float(rt.antipodal_optimum(spec.p, ratio).loss),
-        "best_known": float(rt.best_known(spec.p, ratio).loss),
+        "best_known": float(rt.best_known(spec.p, ratio, limit=True).loss),
     }
     about = {
         "paper_stop": next(ends, -1),

@@ -89,6 +89,11 @@ def scanned_least(law: RowLaw) -> Least:
     return replace(best, threshold=best.threshold + shift)
 
 
+def least_near(law: RowLaw, near: Least, rtol: float) -> Least:
+    """The least loss over a at the threshold of a scan, to `rtol`."""
+    return _at(law, near.threshold, near.a, rtol)[0]
+
+
 def _kept(law: RowLaw) -> tuple[RowLaw, float]:
     """The law without interferers that are not seen, and what they add to thresholds."""
     if law.off is not law.on:

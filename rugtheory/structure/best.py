@@ -28,6 +28,9 @@ from ..theory.pairs import ONE_SIGN
 from .hull import hull, on_hull
 from .mixture import p_and_ratio
 
+# What weights have: of trained ones few are above.
+MAX_COUPLING = 10.0
+
 
 @dataclass(frozen=True, eq=False, repr=False)
 class BestKnown(Result):
@@ -40,16 +43,20 @@ class BestKnown(Result):
     loss : ndarray
         Its loss per feature.
     family : ndarray of str
-        "rug", "antipodal" for even pairs, "uneven pairs", "precedence" for one or two sizes of
-        `precedence_code`, or "singles", features alone in a hidden unit.  Two of these side by side
-        are joined, that of the smaller ratio first, as in "uneven pairs and singles".  Beside
-        dropped features there is one family only, which has its own name.
+        "rug", "antipodal" for even pairs, "uneven pairs", "precedence" for `precedence_code` of one
+        or two sizes, the name of a graph, see `graph_code`, or "singles", features alone in a
+        hidden unit.  Two of these side by side are joined, that of the smaller ratio first, as in
+        "uneven pairs and singles".  Beside dropped features there is one family only, which has its
+        own name.
     fraction : ndarray
         Fraction of the features that is represented at all; the others are dropped.
     a, b : ndarray
         Diagonal and bias of the features in rugs or even pairs, for rugs with the b of `optimum`,
-        for pairs with that of `antipodal_optimum`; NaN where there are none, see `uneven_pairs` and
-        `precedence_code`.  Where there are both, those of the one named first.
+        for pairs with that of `antipodal_optimum`; NaN where there are none, see `uneven_pairs`,
+        `graph_optimum` and `best_model`.  Where there are both, those of the one named first.
+    coupling : ndarray
+        Largest |W_ij|/W_ii, j ≠ i, of what is side by side: 0 of rugs, as n_sparse grows, and of
+        features alone, 1 of even pairs, inf of precedence codes in their limit.
     """
 
     p: Array
@@ -59,45 +66,82 @@ class BestKnown(Result):
     fraction: Array
     a: Array
     b: Array
+    coupling: Array
 
 
-def best_known(p: ArrayLike, ratio: ArrayLike, *, amplitude: Amplitude = Uniform()) -> BestKnown:
-    """The least loss of rugs, pairs and precedence codes, side by side or with features dropped.
+def best_known(
+    p: ArrayLike,
+    ratio: ArrayLike,
+    *,
+    max_coupling: float = MAX_COUPLING,
+    limit: bool = False,
+    amplitude: Amplitude = Uniform(),
+) -> BestKnown:
+    """The least loss of structures known, side by side or with features dropped.
 
     What two structures lose side by side is a chord between them in the plane of ratio and loss, so
-    it is the lower convex hull over the ratio of rugs, even and uneven pairs, precedence codes of
-    all sizes, single features at (1, 0), and dropped ones at (0, v(p)).  An upper bound on what can
-    be reached for large n_sparse, approached by precedence codes as their couplings grow.
-    Parameters and errors are those of `mixture_loss`.  A new p takes some tenths of a
-    second, for densities other than Uniform up to half a minute, which are remembered.
+    it is the lower convex hull over the ratio of rugs, even and uneven pairs, graph codes,
+    precedence codes, single features at (1, 0), and dropped ones at (0, v(p)).  An upper bound on
+    what can be reached for large n_sparse.  Each structure has couplings, the largest
+    |W_ij|/W_ii over features that are alive, and takes part if they are below a cap: so what is
+    found exists as weights, see `best_model`, and the loss does not rise with the cap.
+
+    Parameters
+    ----------
+    p : array_like in (0, 1]
+        Probability that a feature is on, at least 1e-140.
+    ratio : array_like in (0, 1]
+        n_dense / n_sparse.
+    max_coupling : float > 0
+        The cap.
+    limit : bool
+        Whether to take the limit of growing couplings instead, which weights approach and do not
+        reach: precedence codes of all sizes, see `precedence_loss`, with pairs and rugs.
+        `max_coupling` must be left out.
+    amplitude : Amplitude
+        Law of a feature that is on.
+
+    Returns
+    -------
+    BestKnown
+
+    Raises
+    ------
+    ValueError, TypeError
+        If an argument is outside its range, or there is a cap for the limit.
 
     Notes
     -----
     Curves are sampled, and looked at again wherever they come near a chord between samples; the
     ends of chords are then moved along the curves to where they touch, so that the error of the
-    loss is the square of theirs.  Measured against mixtures of its own values and against all
-    members, for seven laws and p from 1e-9 to 1: no loss is above by more than 1e-12 of it, and
-    1e-10 for 1 - r below 1e-9, where doubles resolve 1 - r coarsely; against the tangent from the
-    derivative of the loss, 1e-13.
+    loss is the square of theirs.  Measured in the limit against mixtures of its own values and
+    against all members, for seven laws and p from 1e-9 to 1: no loss is above by more than 1e-12 of
+    it, and 1e-10 for 1 - r below 1e-9, where doubles resolve 1 - r coarsely; against the tangent
+    from the derivative of the loss, 1e-13.  Losses of graphs are least to 2e-3, see
+    `graph_optimum`.  A new p takes one to three seconds, for discrete laws up to a minute, which
+    are remembered.
 
     Examples
     --------
     >>> import rugtheory as rt
     >>> best = rt.best_known(0.045, [0.02, 0.25, 0.5, 0.75])
     >>> best.family.tolist()
-    ['precedence', 'precedence', 'uneven pairs', 'uneven pairs and singles']
-    >>> best.fraction.round(2).tolist()
-    [0.75, 1.0, 1.0, 1.0]
+    ['GQ(4,16)', 'Higman-Sims and M22', 'uneven pairs', 'uneven pairs and singles']
+    >>> best.coupling.round(2).tolist()
+    [0.29, 0.47, 2.97, 2.97]
+    >>> rt.best_known(0.045, 0.25, limit=True).family.item()
+    'precedence'
     """
+    cap = _cap(max_coupling, limit)
     given = _check.probability("p", p)
     p, amplitude = on_law(p, amplitude, least=_check.LEAST_P, positive=ONE_SIGN)
     p, ratio = p_and_ratio(p, ratio)
-    loss, fraction, a, b = np.empty((4, p.size))
+    loss, fraction, a, b, coupling = np.empty((5, p.size))
     family = np.empty(p.size, "U40")
     for q in np.unique(p):
         here = p.ravel() == q
-        found = on_hull(hull(float(q), amplitude), float(q), ratio[p == q], amplitude)
-        loss[here], family[here], fraction[here], a[here], b[here] = found
+        found = on_hull(hull(float(q), amplitude, cap), float(q), ratio[p == q], amplitude)
+        loss[here], family[here], fraction[here], a[here], b[here], coupling[here] = found
     shape = p.shape
     return BestKnown(
         np.broadcast_to(given, shape),
@@ -107,4 +151,14 @@ def best_known(p: ArrayLike, ratio: ArrayLike, *, amplitude: Amplitude = Uniform
         fraction.reshape(shape),
         a.reshape(shape),
         b.reshape(shape),
+        coupling.reshape(shape),
     )
+
+
+def _cap(max_coupling: float, limit: bool) -> float | None:
+    cap = float(_check.positive("max_coupling", _check.scalar("max_coupling", max_coupling)))
+    if not _check.boolean("limit", limit):
+        return cap
+    if cap != MAX_COUPLING:
+        raise ValueError(f"max_coupling must be left out with limit=True, got {max_coupling}")
+    return None

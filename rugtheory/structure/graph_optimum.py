@@ -10,7 +10,7 @@ from numpy.typing import ArrayLike
 
 from .. import _check
 from .._check import Array
-from ..channel.least import least_loss, scanned_least
+from ..channel.least import least_loss, least_near, scanned_least
 from ..channel.row_loss import Least, Row, RowLaw
 from ..source.amplitude import Amplitude
 from ..source.sparse import SparseSource, on_law
@@ -20,13 +20,15 @@ from .graphs import GRAPHS, TABLE, GraphOptimum
 
 # Of losses compared near the best, and of the loss returned.
 _POLISH, _FINAL = 1e-6, 1e-9
+# Of those of discrete laws, whose inversions take long.
+_COARSE = 1e-3
 # Below so many active neighbours, b and μ change the loss by less than 1e-4 of it.
 _RARE = 1e-3
 # Below so many, scans are too rough to tell how μ changes the loss.
 _FEW = 0.25
 # Lifts that are tried, in units of that of the linear decoder, and how far the best is refined.
 _LIFTS = np.append(0.0, np.geomspace(3e-3, 1.2, 7))
-_REFINED = 8
+_REFINED = 6
 
 
 def graph_optimum(p: ArrayLike, name: str, *, amplitude: Amplitude = Uniform()) -> GraphOptimum:
@@ -45,9 +47,10 @@ def graph_optimum(p: ArrayLike, name: str, *, amplitude: Amplitude = Uniform()) 
     -------
     GraphOptimum
         `loss` is that of the a, b and μ returned, to 1e-9 of it (measured 1e-9 for Uniform, 8e-6
-        for Exponential amplitudes and p = 1e-100), and least to about 1e-4.  It is at most that of
-        the linear decoder, v(p)(1 - r), which competes.  A new p takes a quarter of a second, for
-        discrete laws up to ten seconds, which are remembered.
+        for Exponential amplitudes and p = 1e-100), and least to 1e-5, for less than 0.1 active
+        neighbours to 2e-3.  It is at most that of the linear decoder, v(p)(1 - r), which competes.
+        A new p takes some tenths of a second, for discrete laws up to some seconds, which are
+        remembered.
 
     Raises
     ------
@@ -101,36 +104,51 @@ def best_graph(name: str, p: float, amplitude: Amplitude) -> tuple[float, float,
     def loss(a: float, threshold: float, lift: float) -> float:
         return Row(a, _law(name, lift, source).scaled(a), -a * threshold, _FINAL).estimate.value
 
+    rare = graph.degree * p <= _RARE
+    found = [(1.0, 0.0, 0.0) if rare else _searched(name, source)]
+    losses = [loss(*found[0])]
     # W is a projector over r, and no decoder is better than a linear one at less, where the
     # eigenvalues of -s and of the vector of ones are the same; 1ᵀW = 1ᵀ/r leaves no bias.
-    even = (graph.smallest + graph.degree) / (graph.theta * graph.n)
-    found = [(1.0, 0.0, 0.0), (graph.ratio, 0.0, even)]
-    if graph.degree * p > _RARE:
-        found.append(_searched(name, even, source))
-    a, threshold, lift = min(found, key=lambda x: loss(*x))
-    return a, 0.0 - a * threshold, lift, loss(a, threshold, lift)
+    if losses[0] > source.variance * (1 - graph.ratio):
+        found.append((graph.ratio, 0.0, _even(name)))
+        losses.append(loss(*found[1]))
+    k = int(np.argmin(losses))
+    a, threshold, lift = found[k]
+    return a, 0.0 - a * threshold, lift, losses[k]
 
 
-def _searched(name: str, even: float, source: SparseSource) -> tuple[float, float, float]:
-    """a, threshold and μ at the lowest of what scans find, or of exact losses where these fail."""
-    few, jumps = TABLE[name].degree * source.p < _FEW, source.amplitude.atoms() is not None
+def _even(name: str) -> float:
+    """μ of the linear decoder."""
+    graph = TABLE[name]
+    return (graph.smallest + graph.degree) / (graph.theta * graph.n)
+
+
+def _searched(name: str, source: SparseSource) -> tuple[float, float, float]:
+    """a, threshold and μ at the lowest of what scans find, checked where they are rough."""
 
     def scanned(lift: float) -> Least:
         return scanned_least(_law(name, float(lift), source))
 
+    def checked(lift: float) -> Least:
+        return least_near(_law(name, float(lift), source), scanned(lift), rtol)
+
     def exact(lift: float) -> Least:
         return least_loss(_law(name, float(lift), source), _POLISH)
 
-    lifts = even * _LIFTS
-    losses = [(exact if jumps else scanned)(x).loss for x in lifts]
-    k = int(np.argmin(losses))
+    first, then, rtol = scanned, scanned, _POLISH
+    if source.amplitude.atoms() is not None:
+        first, then, rtol = checked, checked, _COARSE
+    elif TABLE[name].degree * source.p < _FEW:
+        then = checked
+    lifts = _even(name) * _LIFTS
+    k = int(np.argmin([first(x).loss for x in lifts]))
     inside = float(lifts[max(k - 1, 0)]), float(lifts[min(k + 1, lifts.size - 1)])
     refined = scipy.optimize.minimize_scalar(
-        lambda x: (exact if few or jumps else scanned)(x).loss,
+        lambda x: then(x).loss,
         bounds=inside,
         method="bounded",
-        options={"maxiter": _REFINED, "xatol": 1e-3 * even},
+        options={"maxiter": _REFINED, "xatol": 1e-3 * _even(name)},
     )
-    tried = {lift: exact(lift) for lift in (float(refined.x), float(lifts[k]))}
-    lift = min(tried, key=lambda x: tried[x].loss)
-    return tried[lift].a, tried[lift].threshold, lift
+    lift = float(refined.x)
+    best = exact(lift)
+    return best.a, best.threshold, lift

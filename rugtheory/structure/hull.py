@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import lru_cache
+from itertools import pairwise
 from typing import NamedTuple
 
 import numpy as np
@@ -16,9 +17,9 @@ from ..source.amplitude import Amplitude
 from ..source.sparse import SparseSource
 from ..theory.bounds import welch_sigma
 from ..theory.optimum import Optimum, optimum
-from ..theory.pairs import AntipodalOptimum, antipodal_optimum, rough_loss
-from ..theory.uneven import uneven_pairs
+from ..theory.pairs import AntipodalOptimum, antipodal_optimum, antipodal_sigma, rough_loss
 from . import precedence
+from .members import Node, code, corners_of, points, sizes
 
 # So many optima are found at a time: fewer points than would change how `optimum` starts.
 _BLOCK = 512
@@ -28,27 +29,15 @@ _NEAR = 0.15
 _GAP = 0.02
 # The two ends of a chord are moved in turn so many times; each time squares the error.
 _TURNS = 4
+# Places on curves, as logits of the ratio, are found to this.
+_PLACED = 1e-7
 # A rug loses p v(p) (1/r - 1) at least near ratio 1, which is less than what pairs lose beside
 # singles by the part p of it at most, and further away codes are far better: below this p, where
 # that part is rounding, there are no rugs.
 _RARE = 1e-15
 _LEAST_SIGMA = 1e-13
-# Pairs that are even to this part are called so.
-_EVEN = 1e-6
 # A curve is below the hull where rounding does not make it so.
 _SURELY = 1e-12
-
-
-class _Node(NamedTuple):
-    """A structure at one ratio: a point, or a place on a curve."""
-
-    ratio: float
-    loss: float
-    family: str
-    a: float = np.nan
-    b: float = np.nan
-    size: float = np.nan  # of a precedence code
-    sample: int = -1  # the nearest sample of its curve
 
 
 class _Curve(NamedTuple):
@@ -59,14 +48,16 @@ class _Curve(NamedTuple):
     below: NDArray[np.bool_]
 
 
-class _Segment(NamedTuple):
+class Segment(NamedTuple):
     """A part of the hull: a chord, or what a family has between two nodes."""
 
-    low: _Node
-    high: _Node
+    low: Node
+    high: Node
     chord: bool
 
 
+# Of the curves at each ratio, for many features.
+_COUPLINGS = {"rug": 0.0, "antipodal": 1.0}
 FAMILIES: dict[str, Callable[..., Optimum | AntipodalOptimum]] = {
     "rug": optimum,
     "antipodal": antipodal_optimum,
@@ -75,47 +66,27 @@ _Curves = dict[str, _Curve]
 
 
 @lru_cache(maxsize=1024)
-def hull(p: float, amplitude: Amplitude) -> tuple[_Segment, ...]:
-    """The hull from ratio 0 to 1."""
+def hull(p: float, amplitude: Amplitude, cap: float | None) -> tuple[Segment, ...]:
+    """The hull from ratio 0 to 1, of structures whose couplings are at most `cap`; None for all."""
     variance = float(SparseSource(p, amplitude).variance)
     if not variance > 0:
-        return (_Segment(_Node(0.0, 0.0, "rug"), _Node(1.0, 0.0, "rug"), False),)
-    points = _points(p, variance, amplitude)
-    chain = _chain(points, {}, p, amplitude)
-    curves = {"rug": _rug_curve(p, chain, amplitude)} if p > _RARE else {}
-    even = _even_curve(p, variance, chain, amplitude)
+        return (Segment(Node(0.0, 0.0, "rug"), Node(1.0, 0.0, "rug"), False),)
+    some = points(p, variance, amplitude, cap)
+    chain = _chain(some, {}, p, amplitude)
+    pairs = cap is None or cap >= _COUPLINGS["antipodal"]
+    curves = {"rug": _rug_curve(p, chain, amplitude)} if p > _RARE or not pairs else {}
+    even = _even_curve(p, variance, chain, amplitude) if pairs else None
     if even is not None:
         curves["antipodal"] = even
     while True:
-        chain = _chain(points, curves, p, amplitude)
+        chain = _chain(some, curves, p, amplitude)
         missed = _missed(chain, curves, p, amplitude)
         if not missed:
             return chain
         curves |= missed
 
 
-def _points(p: float, variance: float, amplitude: Amplitude) -> list[_Node]:
-    """What there is at single ratios; of precedence codes some."""
-    pairs = uneven_pairs(p, amplitude=amplitude)
-    nodes = [_Node(0.0, variance, "dropped"), _Node(1.0, 0.0, "singles")]
-    if pairs.coupling > 1 - _EVEN:
-        nodes.append(_Node(0.5, float(pairs.loss), "antipodal", pairs.a[0], pairs.b[0]))
-    else:
-        nodes.append(_Node(0.5, float(pairs.loss), "uneven pairs"))
-    least, largest = precedence.LEAST + 1.0, float(precedence.critical_size(np.array(p), amplitude))
-    if largest >= least:
-        # Between code and code the hull is convex, where p ≤ ½ as here: some sizes are enough.
-        sizes = np.unique(np.rint(np.geomspace(least, largest, 100)))
-        nodes += [_code(p, n, amplitude) for n in sizes]
-    return nodes
-
-
-def _code(p: float, n: float, amplitude: Amplitude) -> _Node:
-    loss = float(precedence.limit(np.array(p), np.array(n), amplitude))
-    return _Node(2 / n, loss, "precedence", size=float(n))
-
-
-def _rug_curve(p: float, chain: tuple[_Segment, ...], amplitude: Amplitude) -> _Curve:
+def _rug_curve(p: float, chain: tuple[Segment, ...], amplitude: Amplitude) -> _Curve:
     ratio = np.concatenate(
         [np.geomspace(0.02 * p, 0.5, 100)[:-1], 1 - np.geomspace(0.5, 2**-50, 120)]
     )
@@ -127,13 +98,19 @@ def _rug_curve(p: float, chain: tuple[_Segment, ...], amplitude: Amplitude) -> _
 
 
 def _even_curve(
-    p: float, variance: float, chain: tuple[_Segment, ...], amplitude: Amplitude
+    p: float, variance: float, chain: tuple[Segment, ...], amplitude: Amplitude
 ) -> _Curve | None:
     """Samples of even pairs where they are near the hull of the points, if anywhere."""
     ratio = np.append(np.geomspace(0.02 * p, 0.25, 12)[:-1], np.linspace(0.25, 0.5, 11))
-    rough = rough_loss(p, ratio[:-1], amplitude)
     known = on_hull(chain, p, ratio[:-1], amplitude)[0]
-    near = (rough < (1 + _NEAR) * known) & (variance - rough > (1 - _NEAR) * (variance - known))
+    # No better than without the partner, in the Gaussian noise alone.
+    sigma = antipodal_sigma(p, ratio[:-1], amplitude=amplitude)
+    near = optimum(p, sigma=sigma, amplitude=amplitude).loss < known
+    if near.any():
+        some, below = rough_loss(p, ratio[:-1][near], amplitude), known[near]
+        near[near] = (some < (1 + _NEAR) * below) & (
+            variance - some > (1 - _NEAR) * (variance - below)
+        )
     if not near.any():
         return None
     first, last = np.flatnonzero(near)[[0, -1]]
@@ -144,56 +121,48 @@ def _even_curve(
 
 
 def _chain(
-    points: list[_Node], curves: _Curves, p: float, amplitude: Amplitude
-) -> tuple[_Segment, ...]:
+    some: list[Node], curves: _Curves, p: float, amplitude: Amplitude
+) -> tuple[Segment, ...]:
     """The hull of points and of samples, from the right, with the ends of its chords moved."""
-    nodes = points + [
-        _Node(float(curve.ratio[k]), float(curve.loss[k]), family, sample=int(k))
+    nodes = some + [
+        Node(float(curve.ratio[k]), float(curve.loss[k]), family, sample=int(k))
         for family, curve in curves.items()
         for k in np.flatnonzero(curve.below)
     ]
-    nodes.sort(key=lambda node: node.ratio)
-    ratio, loss = (np.array([getattr(x, name) for x in nodes]) for name in ("ratio", "loss"))
-    # From the right, as losses near ratio 1 have all their digits in the steepness towards (1, 0).
-    corners, k = [], int(np.flatnonzero(ratio == 1)[0])
-    while True:
-        corners.append(nodes[k])
-        if not ratio[k] > 0:
-            break
-        left = ratio < ratio[k]
-        k = int(np.argmin((loss[left] - loss[k]) / (ratio[k] - ratio[left])))
-    segments: list[_Segment] = []
-    for low, high in zip(corners[:0:-1], corners[-2::-1], strict=True):
-        beside = low.family == high.family and abs(low.sample - high.sample) == 1
-        if low.family == high.family and (low.family == "precedence" or beside):
-            segments.append(_Segment(low, high, False))
+    corners = corners_of(nodes)
+    segments: list[Segment] = []
+    for low, high in pairwise(corners):
+        curve = min(low.sample, high.sample) >= 0 and low.family == high.family
+        beside = curve and abs(low.sample - high.sample) == 1
+        if beside or (low.size > 0 and high.size > 0):
+            segments.append(Segment(low, high, False))
         else:
-            segments.append(_Segment(*_tangent(low, high, curves, p, amplitude), True))
+            segments.append(Segment(*_tangent(low, high, curves, p, amplitude), True))
     return tuple(_joined(segments))
 
 
-def _joined(segments: list[_Segment]) -> list[_Segment]:
+def _joined(segments: list[Segment]) -> list[Segment]:
     """Parts of curves from the end of one chord to the start of the next."""
-    joined: list[_Segment] = []
+    joined: list[Segment] = []
     for k, one in enumerate(segments):
         if one.chord:
             low, high = one.low, one.high
             if joined and joined[-1].high.ratio > low.ratio:  # by rounding, on one curve
                 low = joined[-1].high
             elif joined and joined[-1].high.ratio < low.ratio:
-                joined.append(_Segment(joined[-1].high, low, False))
-            joined.append(_Segment(low, high, True))
+                joined.append(Segment(joined[-1].high, low, False))
+            joined.append(Segment(low, high, True))
         elif k == len(segments) - 1:
             start = joined[-1].high if joined else one.low
-            joined.append(_Segment(start, one.high, False))
+            joined.append(Segment(start, one.high, False))
     return joined
 
 
 def _tangent(
-    low: _Node, high: _Node, curves: _Curves, p: float, amplitude: Amplitude
-) -> tuple[_Node, _Node]:
+    low: Node, high: Node, curves: _Curves, p: float, amplitude: Amplitude
+) -> tuple[Node, Node]:
     """A chord with its ends moved along their families to where it is lowest."""
-    free = [x.sample >= 0 or x.family == "precedence" for x in (low, high)]
+    free = [x.sample >= 0 or x.size > 0 for x in (low, high)]
     for _ in range(_TURNS if all(free) else 1):
         before = low.ratio, high.ratio
         if free[0]:
@@ -201,19 +170,19 @@ def _tangent(
         if free[1]:
             high = _lowest(high, low, curves, p, amplitude)
         # A curve's end depends on the other only, and codes come in whole sizes.
-        sizes = [x for x, node in zip(before, (low, high), strict=True) if node.ratio == x]
-        if sizes and low.family != high.family:
+        stayed = [x for x, node in zip(before, (low, high), strict=True) if node.ratio == x]
+        if stayed and low.family != high.family:
             break
     return low, high
 
 
-def _lowest(node: _Node, other: _Node, curves: _Curves, p: float, amplitude: Amplitude) -> _Node:
+def _lowest(node: Node, other: Node, curves: _Curves, p: float, amplitude: Amplitude) -> Node:
     """The node of a family from which the chord to another node is lowest."""
 
     def rise(ratio: Array, loss: Array) -> Array:
         return np.asarray((loss - other.loss) / np.abs(ratio - other.ratio))
 
-    if node.family == "precedence":
+    if node.size > 0:
         return _lowest_code(node, other, p, amplitude)
     curve, family = curves[node.family], FAMILIES[node.family]
     side = curve.ratio > other.ratio if node.ratio > other.ratio else curve.ratio < other.ratio
@@ -227,31 +196,29 @@ def _lowest(node: _Node, other: _Node, curves: _Curves, p: float, amplitude: Amp
             return rise(ratio, family(p, ratio, amplitude=amplitude).loss)
 
         found = find_minimum(
-            at, tuple(logit(curve.ratio[k + d : k + d + 1]) for d in (-1, 0, 1)), ()
+            at, tuple(logit(curve.ratio[k + d : k + d + 1]) for d in (-1, 0, 1)), (), xatol=_PLACED
         )
         if found.success[0] and found.f_x[0] <= rises[k]:
             x = float(expit(found.x[0]))
     best = family(p, x, amplitude=amplitude)
-    return _Node(x, float(best.loss), node.family, float(best.a), float(best.b), sample=k)
+    coupling = _COUPLINGS[node.family]
+    return Node(x, float(best.loss), node.family, float(best.a), float(best.b), coupling, sample=k)
 
 
-def _lowest_code(node: _Node, other: _Node, p: float, amplitude: Amplitude) -> _Node:
-    least, largest = precedence.LEAST + 1.0, float(precedence.critical_size(np.array(p), amplitude))
-    low, high = least, largest
+def _lowest_code(node: Node, other: Node, p: float, amplitude: Amplitude) -> Node:
+    low, high = sizes(p, amplitude)
     while True:
         # Sizes beyond 2⁵³ come in steps of floating point.
-        sizes = np.unique(np.rint(np.geomspace(low, high, 64)))
-        loss = precedence.limit(np.array(p), sizes, amplitude)
-        k = int(np.argmin((loss - other.loss) / np.abs(2 / sizes - other.ratio)))
+        some = np.unique(np.rint(np.geomspace(low, high, 64)))
+        loss = precedence.limit(np.array(p), some, amplitude)
+        k = int(np.argmin((loss - other.loss) / np.abs(2 / some - other.ratio)))
         last = low, high
-        low, high = float(sizes[max(k - 1, 0)]), float(sizes[min(k + 1, sizes.size - 1)])
+        low, high = float(some[max(k - 1, 0)]), float(some[min(k + 1, some.size - 1)])
         if (low, high) == last or high - low <= 1e-14 * high:
-            return _code(p, float(sizes[k]), amplitude)
+            return code(p, float(some[k]), amplitude)
 
 
-def _missed(
-    chain: tuple[_Segment, ...], curves: _Curves, p: float, amplitude: Amplitude
-) -> _Curves:
+def _missed(chain: tuple[Segment, ...], curves: _Curves, p: float, amplitude: Amplitude) -> _Curves:
     """Curves with one sample more, where they pass below the hull between two samples."""
     found = {}
     for family, curve in curves.items():
@@ -276,7 +243,9 @@ def _missed(
             loss = FAMILIES[family](p, ratio, amplitude=amplitude).loss
             return np.asarray(loss / on_hull(chain, p, ratio, amplitude)[0] - 1)
 
-        low = find_minimum(over, tuple(logit(curve.ratio[cells + d]) for d in (-1, 0, 1)), ())
+        low = find_minimum(
+            over, tuple(logit(curve.ratio[cells + d]) for d in (-1, 0, 1)), (), xatol=_PLACED
+        )
         under = low.success & (low.f_x < -_SURELY)
         if under.any():
             more = expit(low.x[under])
@@ -289,16 +258,16 @@ def _missed(
 
 
 def on_hull(
-    chain: tuple[_Segment, ...], p: float, ratio: Array, amplitude: Amplitude
-) -> tuple[Array, NDArray[np.str_], Array, Array, Array]:
-    """Loss, family, fraction, a and b at the ratios of a vector."""
-    loss, fraction, a, b = np.empty((4, ratio.size))
+    chain: tuple[Segment, ...], p: float, ratio: Array, amplitude: Amplitude
+) -> tuple[Array, NDArray[np.str_], Array, Array, Array, Array]:
+    """Loss, family, fraction, a, b and coupling at the ratios of a vector."""
+    loss, fraction, a, b, coupling = np.empty((5, ratio.size))
     family = np.empty(ratio.size, "U40")
     where = np.searchsorted([one.high.ratio for one in chain], ratio)
     for k in np.unique(where):
         here, (low, high, chord) = where == k, chain[k]
         x = ratio[here]
-        if not chord and low.family == "precedence":
+        if not chord and low.size > 0:
             # Beside each other are codes of two sizes.
             n = np.clip(np.floor(2 / x), high.size, low.size)
             more = np.minimum(n + 1, low.size)
@@ -306,18 +275,20 @@ def on_hull(
             share = np.divide(x - 2 / more, 2 / n - 2 / more, out=np.ones_like(x), where=more > n)
             loss[here] = losses[0] + (losses[1] - losses[0]) * np.clip(share, 0, 1)
             family[here], fraction[here], a[here], b[here] = "precedence", 1.0, np.nan, np.nan
+            coupling[here] = np.inf
         elif not chord:
             parts = [x[j : j + _BLOCK] for j in range(0, x.size, _BLOCK)]
             best = [FAMILIES[low.family](p, part, amplitude=amplitude) for part in parts]
             loss[here], a[here], b[here] = (
                 np.concatenate([getattr(one, name) for one in best]) for name in ("loss", "a", "b")
             )
-            family[here], fraction[here] = low.family, 1.0
+            family[here], fraction[here], coupling[here] = low.family, 1.0, _COUPLINGS[low.family]
         else:
             length = high.ratio - low.ratio
             rest, share = (high.ratio - x) / length, (x - low.ratio) / length
             loss[here] = rest * low.loss + share * high.loss
             fraction[here] = share if low.family == "dropped" else 1.0
+            coupling[here] = np.where(rest > 0, max(low.coupling, high.coupling), high.coupling)
             both = low if np.isfinite(low.a) else high
             a[here], b[here] = both.a, both.b
             names = [one.family for one in (low, high) if one.family != "dropped"]
@@ -329,4 +300,4 @@ def on_hull(
                 a[here], b[here] = (
                     np.where(rest > 0, y, z) for y, z in ((low.a, high.a), (low.b, high.b))
                 )
-    return loss, family, fraction, a, b
+    return loss, family, fraction, a, b, coupling

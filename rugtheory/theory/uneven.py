@@ -17,6 +17,8 @@ from ..source.sparse import on_law
 from ..source.uniform import Uniform
 from .pairs import NEAR, ONE_SIGN, STARTS, gauss_rule_of, minimum, optimise, over_blocks
 
+# The least coupling that is tried is one over this.
+_MOST = 1e8
 _LOG_C = np.append(np.linspace(np.log(1e-8), -4.5, 8), np.linspace(-4.0, 0.0, 33))
 
 
@@ -49,7 +51,9 @@ class UnevenPairs(Result):
         return Model([[1.0, -c]], [[first], [-second / c]], self.b)
 
 
-def uneven_pairs(p: ArrayLike, *, amplitude: Amplitude = Uniform()) -> UnevenPairs:
+def uneven_pairs(
+    p: ArrayLike, *, max_coupling: float = _MOST, amplitude: Amplitude = Uniform()
+) -> UnevenPairs:
     """The best pair of features in one hidden unit, ratio ½: not v, -v but uneven.
 
     With weights 1 and -c the first feature is disturbed by -c x₂ and the second by -x₁/c, which the
@@ -65,6 +69,8 @@ def uneven_pairs(p: ArrayLike, *, amplitude: Amplitude = Uniform()) -> UnevenPai
     ----------
     p : array_like in (0, 1]
         Probability that a feature is on, at least 1e-140.
+    max_coupling : float in [1, 1e8]
+        Largest 1/c, by which the second feature hears the first.
     amplitude : Amplitude
         Law of a feature that is on.
 
@@ -75,7 +81,7 @@ def uneven_pairs(p: ArrayLike, *, amplitude: Amplitude = Uniform()) -> UnevenPai
     Raises
     ------
     ValueError, TypeError
-        If `p` is outside its range.
+        If an argument is outside its range.
 
     Notes
     -----
@@ -94,37 +100,43 @@ def uneven_pairs(p: ArrayLike, *, amplitude: Amplitude = Uniform()) -> UnevenPai
     """
     given = _check.probability("p", p)
     p, amplitude = on_law(p, amplitude, least=_check.LEAST_P, positive=ONE_SIGN)
-    found = np.array([_uneven(float(q), amplitude) for q in p.ravel()]).reshape(-1, 6)
+    most = _check.scalar("max_coupling", max_coupling)
+    if not 1 <= most <= _MOST:
+        raise ValueError(f"max_coupling must lie in [1, {_MOST:g}], got {most}")
+    each = [_uneven(float(q), amplitude, -float(np.log(most))) for q in p.ravel()]
+    found = np.array(each).reshape(-1, 6)
     coupling, a1, a2, b1, b2, loss = (x.reshape(p.shape) for x in found.T)
     return UnevenPairs(given, coupling, np.stack([a1, a2]), np.stack([b1, b2]), loss)
 
 
 @lru_cache(maxsize=4096)
-def _uneven(p: float, amplitude: Amplitude) -> tuple[float, ...]:
-    """c, a and b of both features, and their mean loss."""
+def _uneven(p: float, amplitude: Amplitude, least: float) -> tuple[float, ...]:
+    """c, a and b of both features, and their mean loss; log c is at least `least` ≤ 0."""
 
     def best(amplitude: Amplitude, log_c: Array) -> tuple[Array, ...]:
         # The loss does not tell c from 1/c: it is even in its logarithm.
-        c = np.exp(np.stack([-np.abs(log_c), np.abs(log_c)]))
+        log_c = np.minimum(np.abs(log_c), -least)
+        c = np.exp(np.stack([-log_c, log_c]))
         q, quiet = np.full_like(c, p), np.zeros_like(c)
         return over_blocks(lambda s, q, c: optimise(amplitude, s, q, c), quiet, q, c)
 
     def loss(log_c: Array) -> Array:
         return np.asarray(best(amplitude, log_c)[2].mean(axis=0))
 
-    grid = np.concatenate([_LOG_C[:-1], [0.0, -_LOG_C[-2]]])
+    down = np.append(least, _LOG_C[(_LOG_C > least) & (_LOG_C < 0)])
+    grid = np.concatenate([down, [0.0, -down[-1]]])
     scanned = best(gauss_rule_of(amplitude), grid)[2].mean(axis=0)
     middle = np.arange(1, grid.size - 1)
     low = (scanned[1:-1] <= scanned[:-2]) & (scanned[1:-1] <= scanned[2:])
     cells = middle[low & (scanned[1:-1] <= NEAR * scanned.min())]
     cells = cells[np.argsort(scanned[cells], kind="stable")[:STARTS]]
     tried = np.append(grid[[0, -2]], grid[cells])
-    if cells.size:
+    if cells.size and least < 0:
         start = tuple(grid[cells + k] for k in (-1, 0, 1))
         tried = np.append(tried, minimum(loss, start, (), xatol=1e-9))
     losses = loss(tried)
     # Of equals the most even pair.
-    log_c = -np.abs(tried)
+    log_c = np.maximum(-np.abs(tried), least)
     k = np.lexsort((-log_c, losses))[0]
     a, b, both = (x[:, 0] for x in best(amplitude, log_c[k : k + 1]))
     return (float(np.exp(log_c[k])), *a.tolist(), *b.tolist(), float(both.mean()))

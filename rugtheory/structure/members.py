@@ -1,0 +1,141 @@
+"""What the hull of structures is made of: points at single ratios, each with its couplings.
+
+The coupling of weights is the largest |W_ij|/W_ii, j ≠ i, over features that are alive: 0 of rugs
+in the limit of many features and of features alone, 1 of even pairs, 1/c of uneven ones, 1/θ or a
+little less of graphs, scale^(n-2) and more of precedence codes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import NamedTuple
+
+import numpy as np
+
+from ..source.amplitude import Amplitude
+from ..theory.uneven import UnevenPairs, uneven_pairs
+from . import precedence
+from .bounded_precedence import BoundedCode, bounded_codes
+from .graph_optimum import best_graph, graph_coupling, rough_graph_loss
+from .graphs import TABLE
+
+# Couplings of uneven pairs that are tried at most.
+_MOST = 1e8
+# Pairs that are even to this part are called so.
+_EVEN = 1e-6
+# By this part, and this one for each active neighbour, the lift lowers the loss of a graph at most.
+_LIFTED, _LIFTED_EACH, _MOST_LIFTED = 0.004, 0.06, 0.15
+# In so rare neighbours the optimum of a graph takes less than a scan.
+_RARE = 1e-3
+
+
+class Node(NamedTuple):
+    """A structure at one ratio: a point, or a place on a curve."""
+
+    ratio: float
+    loss: float
+    family: str
+    a: float = np.nan
+    b: float = np.nan
+    coupling: float = 0.0
+    size: float = np.nan  # of a precedence code in its limit
+    sample: int = -1  # the nearest sample of its curve
+    made: UnevenPairs | BoundedCode | None = None
+
+
+def points(p: float, variance: float, amplitude: Amplitude, cap: float | None) -> list[Node]:
+    """Structures at single ratios, of couplings up to a cap.
+
+    Without a cap, None, these are precedence codes in their limit, of some sizes, which lose less
+    than graphs.
+    """
+    nodes = [Node(0.0, variance, "dropped"), Node(1.0, 0.0, "singles")]
+    if cap is None or cap >= 1:
+        nodes.append(_pair(p, amplitude, _MOST if cap is None else min(cap, _MOST)))
+    if cap is None:
+        return nodes + _limit_codes(p, amplitude)
+    nodes += _graphs(p, amplitude, cap, nodes)
+    known = lower_hull(nodes)
+    codes = bounded_codes(p, amplitude, cap, known) if cap > 1 else ()
+    return nodes + [Node(x.ratio, x.loss, "precedence", coupling=x.coupling, made=x) for x in codes]
+
+
+def lower_hull(nodes: list[Node]) -> Callable[[float], float]:
+    """The loss of points side by side, by the ratio."""
+    corners = corners_of(nodes)
+    ratio, loss = (np.array([getattr(x, name) for x in corners]) for name in ("ratio", "loss"))
+    return lambda x: float(np.interp(x, ratio, loss))
+
+
+def corners_of(nodes: list[Node]) -> list[Node]:
+    """Those of the lower hull from ratio 0 to 1, ascending."""
+    nodes = sorted(nodes, key=lambda node: node.ratio)
+    ratio, loss = (np.array([getattr(x, name) for x in nodes]) for name in ("ratio", "loss"))
+    # From the right, as losses near ratio 1 have all their digits in the steepness towards (1, 0).
+    corners, k = [], int(np.flatnonzero(ratio == 1)[0])
+    while True:
+        corners.append(nodes[k])
+        if not ratio[k] > 0:
+            return corners[::-1]
+        left = ratio < ratio[k]
+        k = int(np.argmin((loss[left] - loss[k]) / (ratio[k] - ratio[left])))
+
+
+def code(p: float, n: float, amplitude: Amplitude) -> Node:
+    """A precedence code in its limit."""
+    loss = float(precedence.limit(np.array(p), np.array(n), amplitude))
+    return Node(2 / n, loss, "precedence", coupling=np.inf, size=float(n))
+
+
+def sizes(p: float, amplitude: Amplitude) -> tuple[float, float]:
+    """The least and the largest size of a precedence code that may be on the hull."""
+    return precedence.LEAST + 1.0, float(precedence.critical_size(np.array(p), amplitude))
+
+
+def _limit_codes(p: float, amplitude: Amplitude) -> list[Node]:
+    least, largest = sizes(p, amplitude)
+    if largest < least:
+        return []
+    # Between code and code the hull is convex, where p ≤ ½ as here: some sizes are enough.
+    some = np.unique(np.rint(np.geomspace(least, largest, 100)))
+    return [code(p, n, amplitude) for n in some]
+
+
+def _pair(p: float, amplitude: Amplitude, cap: float) -> Node:
+    pairs = uneven_pairs(p, amplitude=amplitude)
+    if pairs.coupling * cap < 1:
+        pairs = uneven_pairs(p, max_coupling=cap, amplitude=amplitude)
+    coupling, loss = 1 / float(pairs.coupling), float(pairs.loss)
+    if pairs.coupling > 1 - _EVEN:
+        a, b = float(pairs.a[0]), float(pairs.b[0])
+        return Node(0.5, loss, "antipodal", a, b, coupling, made=pairs)
+    return Node(0.5, loss, "uneven pairs", coupling=coupling, made=pairs)
+
+
+def _graphs(p: float, amplitude: Amplitude, cap: float, others: list[Node]) -> list[Node]:
+    """Graphs that are on the hull, or may be: optima of those only whose scans say so."""
+    known = lower_hull(others)
+    rough = {}
+    for name, graph in TABLE.items():
+        if 1 / graph.theta > cap:
+            continue
+        if graph.degree * p <= _RARE:
+            rough[name] = _graph(name, p, amplitude)
+            continue
+        lifted = min(_LIFTED + _LIFTED_EACH * graph.degree * p, _MOST_LIFTED)
+        least = (1 - lifted) * rough_graph_loss(name, p, amplitude)
+        if least < known(graph.ratio):
+            rough[name] = Node(graph.ratio, least, "rough")
+    found = {name: x for name, x in rough.items() if x.family != "rough"}
+    while True:
+        corners = corners_of([*others, *rough.values()])
+        open_ = [name for name, x in rough.items() if x.family == "rough" and x in corners]
+        if not open_:
+            return list(found.values())
+        for name in open_:
+            rough[name] = found[name] = _graph(name, p, amplitude)
+
+
+def _graph(name: str, p: float, amplitude: Amplitude) -> Node:
+    lift, loss = best_graph(name, p, amplitude)[2:]
+    return Node(TABLE[name].ratio, loss, name, coupling=graph_coupling(name, lift))
