@@ -139,7 +139,7 @@ def test_probabilities_that_are_compensated(tmp_path):
     features = rt.read_features(tmp_path)
     assert features.on_probability == pytest.approx([0.5, 0.4, 0.3, *(0.5 * kept)], rel=1e-12)
     (tmp_path / "hierarchy.json").unlink()
-    with pytest.raises(FileNotFoundError, match="hierarchy.json, which holds the hierarchy"):
+    with pytest.raises(FileNotFoundError, match="json, which holds the hierarchy"):
         rt.read_features(tmp_path)
 
 

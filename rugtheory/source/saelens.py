@@ -8,7 +8,7 @@ one is kept at random.  So given that the parent is on the k-th of them is on wi
 
 with N_k the number of others that fire.
 
-With `compensate_probabilities` the p_k have factors that make up for both; they are saved with them.
+With `compensate_probabilities` the p_k have factors that make up for both, as saved too.
 
 What fires has a magnitude N(m, s²) and passes a ReLU, before parents and siblings are looked at: it
 is on with probability p Φ(m/s), and then the law is that of `TruncatedNormal`.
