@@ -33,6 +33,13 @@ def styles(keys: Iterable[Any]) -> dict[Any, tuple[str, str]]:
     return {key: (COLOURS[k % n], MARKERS[(k + k // n) % n]) for k, key in enumerate(known)}
 
 
+def weight_colours() -> Any:
+    """Colours of negative weights, zero and positive ones, the same in docs/explorer."""
+    from matplotlib.colors import LinearSegmentedColormap
+
+    return LinearSegmentedColormap.from_list("weights", [COLOURS[1], "#FFFFFF", COLOURS[0]])
+
+
 def axes(ax: Axes | None) -> Axes:
     """The Axes given, or pyplot's current ones."""
     if ax is None:

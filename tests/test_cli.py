@@ -232,7 +232,17 @@ class TestDecoders:
 
     def test_text(self, capsys):
         assert main([*self.ARGUMENTS, "--amplitude", "constant:1"]) == 0
-        assert "over_bayes" in capsys.readouterr().out
+        lines = capsys.readouterr().out.splitlines()
+        assert "over_bayes" in lines[0]
+        # Constant amplitudes: no function of a reading that is usual is as good as a threshold.
+        table = rt.decoder_table([0.01, 0.1], [0.25, 0.5], amplitude=rt.Constant(1.0)).loss
+        for line in lines[1:]:
+            words = line.split()
+            if words[-1] == "*":
+                p, ratio, kind = float(words[0]), float(words[1]), words[2]
+                at = table.sel(p=p, ratio=ratio).drop_sel(decoder=["bayes", "selection", "oracle"])
+                assert at.sel(decoder=kind) == pytest.approx(float(at.min()), rel=1e-6)
+        assert sum(line.endswith("*") for line in lines) >= 4
 
     def test_bad_input(self, capsys):
         with pytest.raises(SystemExit) as stop:

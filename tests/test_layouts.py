@@ -483,6 +483,11 @@ def test_bad_arguments(told, message):
             rt.read_weights(STATE, **wrong)
 
 
+def test_matrices_in_a_tuple_are_for_the_model_itself():
+    with pytest.raises(TypeError, match=r"Model\(w_in, w_out, b\) takes matrices"):
+        rt.read_weights((random(2, 5), random(5, 2), random(5)))
+
+
 def test_saved_square_models_are_read(tmp_path):
     model = rt.Model(random(N, N), random(N, N, seed=1), random(N))
     model.save(tmp_path / "m.safetensors")

@@ -263,7 +263,9 @@ QUICK = ("decoders", "rug", "weights", "path", "collect")
 )
 def test_results_of_other_inputs_are_kept(name, place, capsys, monkeypatch):
     assert set(OTHERS) | BY_INPUT == set(WRITING)
-    assert run(name, capsys)[0] == 0
+    code, out, err = run(name, capsys)
+    assert code == 0
+    assert all(f"wrote {path}" in out + err for path in RUNS[name][1].values())
     if name == "validation collect":
         monkeypatch.setattr(validation, "digests", lambda folder: {"other": "of the folder"})
     elif name in BY_INPUT:

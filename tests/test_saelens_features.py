@@ -115,6 +115,34 @@ def test_magnitudes_that_vary(tmp_path):
         rt.read_features(saved(tmp_path, change, scaled))
 
 
+def test_probabilities_that_are_compensated(tmp_path):
+    """What a parent takes is given back exactly, what siblings take is not."""
+    change = {
+        "hierarchy": {"compensate_probabilities": True},
+        "firing_probability": {"generator_name": "linear", "max_prob": 0.5, "min_prob": 0.1},
+        "num_features": 5,
+        "mean_firing_magnitudes": 1.0,
+    }
+    base = np.linspace(0.5, 0.1, 5)
+    chain = [node(0, node(1, node(2)), node(None, node(3))), node(4)]
+    features = rt.read_features(saved(tmp_path, change, chain))
+    assert features.on_probability == pytest.approx(base, rel=1e-12)
+    # Given the parent, children fire with (p_k/p_0)(1 + p_j/p_0), at most 1; one of two is kept.
+    rivals = [node(0, node(3), node(4), exclusive=True)]
+    first, second = 0.4 * (1 + 0.2), 0.2 * (1 + 0.4)
+    kept = np.array([first * (1 - second / 2), second * (1 - first / 2)])
+    features = rt.read_features(saved(tmp_path, change, rivals))
+    assert features.on_probability[3:] == pytest.approx(0.5 * kept, rel=1e-12)
+    # Saved probabilities have their factors.
+    p = np.array([0.5, 0.4, 0.3, first, second])
+    save_file({"firing_probabilities": p}, tmp_path / "synthetic_model.safetensors")
+    features = rt.read_features(tmp_path)
+    assert features.on_probability == pytest.approx([0.5, 0.4, 0.3, *(0.5 * kept)], rel=1e-12)
+    (tmp_path / "hierarchy.json").unlink()
+    with pytest.raises(FileNotFoundError, match="json, which holds the hierarchy"):
+        rt.read_features(tmp_path)
+
+
 def test_without_a_hierarchy(tmp_path):
     rule = {"generator_name": "linear", "max_prob": 0.5, "min_prob": 0.1}
     change = {"hierarchy": None, "firing_probability": rule, "mean_firing_magnitudes": 2}
@@ -133,7 +161,6 @@ def test_without_a_hierarchy(tmp_path):
         ({"mean_firing_magnitudes": 0.0}, "mean_firing_magnitudes must be positive, got 0"),
         ({"mean_firing_magnitudes": {"generator_name": "folded_normal"}}, "got 'folded_normal'"),
         ({"firing_probability": {"generator_name": "random"}}, "got 'random'"),
-        ({"hierarchy": {"compensate_probabilities": True}}, "compensate_probabilities must be"),
         ({"temperature": 3}, "settings must not have temperature"),
         ({"num_features": 12}, "feature_index must be in .0, 11., got 12"),
         ({"num_features": None}, "num_features must be an integer, got None"),

@@ -135,6 +135,8 @@ class TestTraining:
             ):
                 error = found.std(axis=0) / len(x) ** 0.5
                 assert np.all(np.abs(found.mean(axis=0) - expected) < 5 * error + 1e-12)
+            again = features.sample_torch(100_000, seed, dtype=torch.float64).numpy()
+            assert np.array_equal(again, x)
             y = x - features.mean
             products = y[:, :, None] * y[:, None, :]
             error = products.std(axis=0) / len(x) ** 0.5

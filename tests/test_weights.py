@@ -131,7 +131,7 @@ def test_bad_files(tmp_path):
         with pytest.raises(ValueError, match=f"{name} cannot be read as {name.split('.')[1]}"):
             rt.read_weights(tmp_path / name)
     (tmp_path / "m.json").write_text("{}")
-    with pytest.raises(ValueError, match=r"x must end in \.safetensors, \.npz"):
+    with pytest.raises(ValueError, match=r"x of weights must end in \.safetensors, \.npz"):
         rt.read_weights(tmp_path / "m.json")
 
 

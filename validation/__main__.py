@@ -449,6 +449,7 @@ def _train(options: argparse.Namespace) -> None:
             about = {"command": "python -m validation train", "result": json.dumps(result)}
             with replacing(options.out) as partial:
                 save_file(tensors(trained), partial, about)
+            print(f"wrote {options.out}", file=sys.stderr)
 
 
 def _theory(spec: Spec) -> dict[str, Any]:

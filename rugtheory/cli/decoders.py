@@ -13,6 +13,9 @@ from .._files import add_overwrite
 from ..decoder.table import decoder_table
 from .shared import RATIO, P, add_amplitude, draw_file, output, settings
 
+# What a network does not usually have, and cannot have; losses within this factor are alike.
+_LIMITS, _AS_GOOD = ("bayes", "selection", "oracle"), 1 + 1e-6
+
 
 def add(commands: Any) -> None:
     """The command decoders."""
@@ -51,7 +54,7 @@ def _show_decoders(options: argparse.Namespace) -> None:
     if options.json:
         print(json.dumps(frame.to_dict("records"), indent=1))
     else:
-        print(frame.to_string(index=False, float_format=lambda x: f"{x:.6g}"))
+        _print_table(frame)
     if options.figure is not None:
         from ..figures import draw_decoders
 
@@ -64,3 +67,16 @@ def _show_decoders(options: argparse.Namespace) -> None:
             )
 
         draw_file(options.figure, draw)
+        if not options.json:
+            print(f"wrote {options.figure}")
+
+
+def _print_table(frame: Any) -> None:
+    """All decoders, with a star at those to choose."""
+    frame[""] = ""
+    choice = frame[~frame.decoder.isin(_LIMITS)]
+    least = choice.groupby(["p", "ratio"]).loss.transform("min")
+    frame.loc[choice.index[choice.loss <= _AS_GOOD * least], ""] = "*"
+    print(frame.to_string(index=False, float_format=lambda x: f"{x:.6g}"))
+    print("* loses least.  bayes is E[x | y], no network's usual function; selection and oracle")
+    print("  know which features are on: all three are limits.")

@@ -75,3 +75,5 @@ def _show_scaling(options: argparse.Namespace) -> None:
                 axes[0, k].set_title(name, fontsize="medium")
 
         draw_file(options.figure, draw, panels=(2, 2))
+        if not options.json:
+            print(f"wrote {options.figure}")

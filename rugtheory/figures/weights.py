@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from .._style import COLOURS, axes, colour_bar, styles
+from .._style import COLOURS, axes, colour_bar, styles, weight_colours
 from ..analysis.statistics import Statistics
 from ..analysis.verdict import Verdict
 from ..structure.rug import Rug
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 def draw_rug(rug: Rug, ax: Axes | None = None) -> list[Any]:
     """The matrix W of a rug, unit diagonal (Fig. 1 of arXiv:2410.12101)."""
     ax = axes(ax)
-    image = ax.imshow(rug.matrix(), cmap="RdBu_r", vmin=-1, vmax=1, interpolation="nearest")
+    image = ax.imshow(rug.matrix(), cmap=weight_colours(), vmin=-1, vmax=1, interpolation="nearest")
     ax.set(xlabel="input feature j", ylabel="output feature i")
     ax.set_title(
         rf"Persian rug $W_{{ij}}$, $n_\mathrm{{sparse}}$ = {rug.n_sparse}, "
@@ -50,7 +50,9 @@ def draw_corner(w: ArrayLike, b: ArrayLike, ax: Axes | None = None) -> list[Any]
     n = len(w)
     shown = np.column_stack([w, np.full((n, 1), np.nan), b])
     limit = float(np.abs([w.min(), w.max(), b.min(), b.max()]).max()) or 1.0
-    image = ax.imshow(shown, cmap="RdBu_r", vmin=-limit, vmax=limit, interpolation="nearest")
+    image = ax.imshow(
+        shown, cmap=weight_colours(), vmin=-limit, vmax=limit, interpolation="nearest"
+    )
     step = max(1, round(n / 5))
     ax.set_xticks([*range(0, n, step), n + 1], [*map(str, range(0, n, step)), "$b_i$"])
     ax.yaxis.set_major_locator(MaxNLocator(integer=True))

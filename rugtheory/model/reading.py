@@ -274,8 +274,8 @@ def _models(
         return [model(k) for k in range(count)]
     if instance is None or not 0 <= int(instance) < count:
         raise ValueError(
-            f'instance must be in [0, {count - 1}], or "all", for the {count} instances in '
-            f"{state.where}, which holds {state.listing()}, got {instance}"
+            f'instance must be in [0, {count - 1}] (in Python "all" too) for the {count} instances '
+            f"in {state.where}, which holds {state.listing()}, got {instance}"
         )
     return model(int(instance))
 

@@ -90,9 +90,11 @@ def read_state(x: Any) -> State:
     if is_tensor(x):
         return State("x", {"W": x})
     shown = repr(x)
+    several = isinstance(x, list | tuple) and any(map(is_tensor, x))
+    remedy = "; Model(w_in, w_out, b) takes matrices one by one" if several else ""
     raise TypeError(
         "x must be a path, a mapping of names to arrays or tensors, a torch module or one matrix, "
-        f"got {shown if len(shown) <= 60 else shown[:57] + '...'}"
+        f"got {shown if len(shown) <= 60 else shown[:57] + '...'}{remedy}"
     )
 
 
@@ -123,7 +125,8 @@ def _of_file(path: Path) -> State:
         raise FileNotFoundError(f"no such file: {path}")
     if path.suffix not in TORCH:
         raise ValueError(
-            f"x must end in .safetensors, .npz or {', '.join(TORCH)}, got {path.name!r}"
+            f"a file x of weights must end in .safetensors, .npz or {', '.join(TORCH)}, "
+            f"got {path.name!r}"
         )
     import torch
 

@@ -188,15 +188,19 @@ class Features(ABC):
         return x
 
     def sample_torch(
-        self, n: int, generator: torch.Generator, *, dtype: Any = None
+        self, n: int, seed: int | torch.Generator, *, dtype: Any = None
     ) -> torch.Tensor:
-        """The same as a tensor on the device of a generator of PyTorch, float32 by default."""
+        """The same as a tensor of PyTorch, float32 by default, on the device of the generator.
+
+        Draws of one seed are not those of `sample`.
+        """
         import torch
 
         from .torch_draws import sample_torch
 
-        _check.instance("generator", generator, torch.Generator)
-        return sample_torch(self, _check.count("n", n, 0), generator, dtype or torch.float32)
+        if not isinstance(seed, torch.Generator):
+            seed = torch.Generator().manual_seed(_check.integer("seed", seed, 0, 2**63 - 1))
+        return sample_torch(self, _check.count("n", n, 0), seed, dtype or torch.float32)
 
     def switches(self, n: int, seed: int | np.random.Generator) -> NDArray[np.bool_]:
         """Which features are on in `n` independent draws, shape (n, n_features)."""

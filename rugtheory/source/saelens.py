@@ -8,6 +8,8 @@ one is kept at random.  So given that the parent is on the k-th of them is on wi
 
 with N_k the number of others that fire.
 
+With `compensate_probabilities` the p_k have factors that make up for both, as saved too.
+
 What fires has a magnitude N(m, s²) and passes a ReLU, before parents and siblings are looked at: it
 is on with probability p Φ(m/s), and then the law is that of `TruncatedNormal`.
 """
@@ -63,17 +65,16 @@ def read_saelens(folder: Path) -> Features:
     if np.any(size <= 0):
         raise ValueError(f"mean_firing_magnitudes must be positive, got {size.min():g}")
     varies = deviation > 0
-    p = _probabilities(folder, config, n)
+    p, given, roots = _probabilities(folder, config, n), config.get("hierarchy"), []
+    if given is not None:
+        roots = _roots(folder)
+        # What is saved is compensated already.
+        if given.get("compensate_probabilities") and not (folder / _WEIGHTS).is_file():
+            p = np.minimum(p * _compensation(roots, p), 1.0)
     p[varies] *= special.ndtr(size[varies] / deviation[varies])
     laws = [_law(float(m), float(s)) for m, s in zip(size, deviation, strict=True)]
-    given = config.get("hierarchy")
     if given is None:
         return Independent(p, laws)
-    if given.get("compensate_probabilities"):
-        raise ValueError("compensate_probabilities must be false, got true")
-    roots = _json(folder / _HIERARCHY).get("roots")
-    if not isinstance(roots, list):
-        raise ValueError(f"{_HIERARCHY} must have a list of roots, got {roots!r:.60}")
     if varies.any():
         for root in roots:
             _unscaled(root)
@@ -82,6 +83,45 @@ def read_saelens(folder: Path) -> Features:
     alone = p.copy()
     alone[inside] = 0.0
     return Patterned(alone, blocks, laws)
+
+
+def _roots(folder: Path) -> list[Any]:
+    """The nodes of the hierarchy that stand below no other."""
+    if not (folder / _HIERARCHY).is_file():
+        raise FileNotFoundError(
+            f"no such file: {folder / _HIERARCHY}, which holds the hierarchy of the settings"
+        )
+    roots = _json(folder / _HIERARCHY).get("roots")
+    if not isinstance(roots, list):
+        raise ValueError(f"{_HIERARCHY} must have a list of roots, got {roots!r:.60}")
+    return roots
+
+
+def _compensation(roots: list[Any], p: Array) -> Array:
+    """Factors of the probabilities by which SAELens makes up for parents and siblings.
+
+    The inverse of p of the parent, and of siblings that exclude each other 1 + Σ_j p_j / p of the
+    parent over the others: right for parents, approximately for siblings.
+    """
+    factor = np.ones_like(p)
+
+    def below(node: Any, above: float) -> None:
+        _known(node, _NODE, "nodes")
+        own = _feature(node, p)
+        if own is not None:
+            factor[own] = 1 / above
+            above = float(p[own])
+        for child in node.get("children", []):
+            below(child, above)
+        if node.get("mutually_exclusive_children"):
+            children = [_feature(child, p) for child in node.get("children", [])]
+            rivals = [i for i in children if i is not None]
+            if len(rivals) > 1:
+                factor[rivals] *= 1 + (p[rivals].sum() - p[rivals]) / above
+
+    for root in roots:
+        below(root, 1.0)
+    return factor
 
 
 def _law(mean: float, deviation: float) -> Amplitude:
