@@ -94,7 +94,7 @@ def test_losses(pieces, model, head):
 
 def test_parts(pieces, model, head, tmp_path):
     """The parts of an error make it whole, and one that is linear is brought back wholly."""
-    (batch,) = masked.batches(pieces, head[1], 1, 0)
+    (batch,) = masked.batches(pieces, head[1], 0, 0)
     rows = model.states(batch)[batch.mask == 1].numpy()
     training = np.concatenate([rows * (1 + 0.01 * k) for k in range(8)])
     width = training.shape[1]
