@@ -10,6 +10,7 @@ import argparse
 import hashlib
 import json
 import os
+import platform
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -22,6 +23,8 @@ from numpy.typing import NDArray
 RECORD = ".rugtheory.json"
 _CHUNK = 2**22
 _SHOWN = 3
+# Folders are shared by machines, numbers of processes are not.
+_MACHINE = hashlib.sha256(platform.node().encode()).hexdigest()[:8]
 
 _SAFETENSORS = {
     **{f"F{8 * size}": f"<f{size}" for size in (2, 4, 8)},
@@ -38,13 +41,15 @@ MadeOf = Mapping[str, Any]
 def replacing(path: str | Path) -> Iterator[Path]:
     """Give a temporary name beside `path` to write to; it becomes `path` if all goes well.
 
-    An error that names the temporary file names `path` instead.
+    An error that names the temporary file names `path` instead.  What killed processes of this
+    machine have left of `path` is removed.
     """
     path = Path(path)
     if not path.parent.is_dir():
         raise FileNotFoundError(f"no such folder: {path.parent}")
     # The suffix stays last: savers choose their format by it.
-    partial = path.with_name(f".{os.getpid()}.partial.{path.name}")
+    partial = path.with_name(f".{os.getpid()}-{_MACHINE}.partial.{path.name}")
+    _remove_left(path)
     try:
         yield partial
         os.replace(partial, path)
@@ -53,6 +58,27 @@ def replacing(path: str | Path) -> Iterator[Path]:
         raise
     finally:
         partial.unlink(missing_ok=True)
+
+
+def _remove_left(path: Path) -> None:
+    ending = f"-{_MACHINE}.partial.{path.name}"
+    for name in os.listdir(path.parent):
+        number = name[1 : -len(ending)]
+        if name.endswith(ending) and number.isdecimal() and not _runs(int(number)):
+            path.with_name(name).unlink(missing_ok=True)
+
+
+def _runs(process: int) -> bool:
+    """Whether a process runs; True where that cannot be asked without harm."""
+    if os.name != "posix":
+        return True
+    try:
+        os.kill(process, 0)
+    except ProcessLookupError:
+        return False
+    except (OverflowError, OSError):
+        return True
+    return True
 
 
 def _rename_in(error: Exception, partial: Path, path: Path) -> None:

@@ -2,6 +2,7 @@
 
 import itertools
 import json
+import re
 from pathlib import Path
 
 import numpy as np
@@ -14,6 +15,7 @@ from rugtheory import darkmatter
 from rugtheory.cli import main
 
 SAELENS = sorted((Path(__file__).parent / "data" / "features").glob("saelens-*"))
+EYES = np.eye(2), np.zeros(2), np.eye(2), np.zeros(2)
 detect, match = darkmatter.detect_features, darkmatter.match_features
 
 
@@ -276,6 +278,31 @@ class TestReport:
         assert main([*command, "--out", str(out), "--overwrite"]) == 0
         (other,) = json.loads((out / "report.json").read_text())["saes"]
         assert other["features"]["f1"] < record["features"]["f1"] - 0.05
+
+    def test_baselines_that_are_constant(self, known, tmp_path):
+        """They are not left out in silence: a dash in the table."""
+        features, weights, saes = known
+        loss = {"loss": weights.sum(axis=1), "same": np.ones(1500)}
+        found = darkmatter.write_report(
+            weights @ features, saes, tmp_path, baselines=loss, bootstrap=5
+        )
+        assert all(r["baselines"]["same"] is None for r in found["saes"])
+        assert re.search(r"\| activation norm \| loss \| same \|", darkmatter.tables(found))
+        assert darkmatter.save_figures(found, tmp_path)
+
+    @pytest.mark.parametrize("option", ["baseline", "component"])
+    @pytest.mark.parametrize("text", ["a", "a=", "=x.npy", "a=,sae"])
+    def test_names_of_files(self, option, text, tmp_path, capsys):
+        np.save(tmp_path / "x.npy", np.ones((9, 2)))
+        darkmatter.write_sae(darkmatter.SAE("topk", *EYES, k=1), tmp_path / "sae")
+        command = ["darkmatter", f"{tmp_path}/x.npy", "--sae", f"{tmp_path}/sae"]
+        with pytest.raises(SystemExit):
+            main([*command, f"--{option}", text, "--out", f"{tmp_path}/out"])
+        assert f"--{option} must be NAME=FILE" in capsys.readouterr().err
+        twice = [f"--{option}", f"a={tmp_path}/x.npy"] * 2
+        with pytest.raises(SystemExit):
+            main([*command, *twice, "--out", f"{tmp_path}/out"])
+        assert f"--{option} must have names that differ, got a twice" in capsys.readouterr().err
 
     @pytest.mark.parametrize(
         ("more", "message"),

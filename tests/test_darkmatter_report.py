@@ -16,7 +16,15 @@ from rugtheory import darkmatter
 from rugtheory._files import RECORD
 from rugtheory.cli import main
 from rugtheory.darkmatter._rows import Rows
-from rugtheory.darkmatter.report import decoder, extras, figures, groups, keeping, maps
+from rugtheory.darkmatter.report import (
+    decoder,
+    extras,
+    figures,
+    groups,
+    keeping,
+    maps,
+    pictures,
+)
 from rugtheory.darkmatter.report.given import Given
 from validation import activations, saes
 
@@ -569,6 +577,31 @@ class TestFigures:
             ax = Figure().subplots()
             assert draw(ax)
             assert ax.get_xlabel() or ax.get_ylabel()
+
+    def test_lines_can_be_told_apart(self):
+        """Many groups of decoders, as a suite with an L0 of its own for each width has."""
+        from matplotlib.figure import Figure
+
+        entry = {"value": 0.1, "se": 0.01}
+        saes = [
+            {"architecture": kind, "width": 100, "fvu": entry, "group": f"{kind} {k}"}
+            for kind in ("jumprelu", "topk")
+            for k in range(12)
+        ]
+        groups = [{"name": r["group"], "members": [r["group"]]} for r in saes]
+        lines = figures.draw_against_width(
+            {"saes": saes, "groups": groups}, "fvu", Figure().subplots()
+        )[:-1]
+        looks = {(x[0].get_color(), x[0].get_marker(), x[0].get_linestyle()) for x in lines}
+        assert len(looks) == len(saes)
+
+    def test_pursuit_is_drawn_where_there_are_widths(self, found):
+        groups = [g for g in found["groups"] if len(g["members"]) > 1]
+        panels = pictures._panels(found)["pursuit"]
+        assert len(panels) == len(groups) < len(found["groups"])
+        alone = {**found, "groups": [g for g in found["groups"] if len(g["members"]) == 1]}
+        alone["saes"] = [r for r in found["saes"] if r["group"] == alone["groups"][0]["name"]]
+        assert len(pictures._panels({**alone, "pairs": []})["pursuit"]) == 1
 
     def test_unknown_group(self, found):
         with pytest.raises(ValueError, match="got 'none'"):

@@ -212,7 +212,7 @@ DARK = {
         {"x": X, "saes": {"one": SAE}, "out": "out", "tokens": CONTEXTS, "components": {"x": X}}
         | {"pursuit": ["one"], "align": ["one"], "about": {}, "l0": [2.0], "input_scale": None}
         | {"targets": None, "drop_first": 1, "drop_norm": 10.0, "drop_tokens": [0], "drop": None}
-        | {"features": np.eye(2), "weights": None, "baselines": {"loss": np.arange(len(X))}}
+        | {"features": EYE, "weights": None, "baselines": {"loss": np.arange(len(X))}}
         | {"detail": lambda blocks, name: blocks, "convention": "centred"}
         | RESAMPLED | ROUND
     ),

@@ -222,6 +222,9 @@ def _add_darkmatter(commands: Any) -> None:
     parser.add_argument("--seed", type=int, default=0, help="of the SAEs' weights and rows (0)")
     parser.add_argument("--threads", type=int, default=1, help="of the transformer")
     parser.add_argument("--workers", type=int, default=os.cpu_count(), help="processes of the SAEs")
+    parser.add_argument(
+        "--parts", action="store_true", help="instead, what the parts of errors are and do"
+    )
     add_overwrite(parser)
 
 
@@ -394,11 +397,18 @@ def _report(options: argparse.Namespace) -> None:
 
 def _darkmatter(options: argparse.Namespace) -> None:
     from .darkmatter import Plan, run
+    from .parts import run_parts
 
     torch.set_num_threads(options.threads)
     plan = Plan(options.out, options.training, options.held_out, options.steps, options.seed)
     made = {k: v for k, v in asdict(plan).items() if k != "out"}
-    made["command"] = "validation darkmatter"
+    made["command"] = "validation darkmatter" + (" --parts" if options.parts else "")
+    if options.parts:
+        file = options.out / "parts.json"
+        with writing({file: made}, overwrite=options.overwrite, folders=[options.out]):
+            run_parts(plan, tqdm)
+        print(f"wrote {file}")
+        return
     file = options.out / "darkmatter.json"
     with writing({file: made}, overwrite=options.overwrite, folders=[options.out]):
         kept = run(plan, workers=options.workers, bar=tqdm)

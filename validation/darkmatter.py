@@ -24,8 +24,6 @@ from rugtheory import darkmatter
 from rugtheory._files import replacing
 
 from .activations import MODEL, PACKAGES, contexts, documents, extract, versions
-from .components import FIT_ROWS, component_losses
-from .masked import Masked, token_losses, trained_head
 from .saes import SaeSpec, trained
 from .workers import Workers
 
@@ -37,16 +35,6 @@ L0 = (8, 16, 32)
 MIDDLE = 16
 # The SAE that other layers and components have.
 USUAL = (1024, 16)
-# The SAE whose linear and nonlinear error, about equal in norm, others are trained on.
-SPLIT = f"topk_{WIDTHS[0]}_{MIDDLE}"
-ERRORS = ("linear_error", "nonlinear_error")
-# Noise of the test bench, in standard deviations of a coordinate of x̂.
-BENCH_LEVELS = (0.0, 0.1, 0.2, 0.3)
-BENCH_ROWS = 30_000
-# Tokens held out whose cross entropy is measured with parts of errors.
-CROSS_ENTROPY = 40_000
-_BLOCK = 8192
-
 Progress = Callable[..., Any]
 
 
@@ -108,7 +96,6 @@ def examine(plan: Plan, name: str, saes: dict[str, Path], out: Path, **more: Any
         contexts=plan.acts("held_out", "contexts"),
         tokens=plan.acts("held_out", "tokens"),
         seed=plan.seed,
-        baselines={"model loss": plan.acts("held_out", "loss")},
         **more,
     )
 
@@ -117,66 +104,6 @@ def extras(saes: dict[str, Path]) -> dict[str, list[str]]:
     """The decoders that have the slow tests too."""
     some = [name for name in saes if name in {f"topk_{width}_{MIDDLE}" for width in WIDTHS}]
     return {"pursuit": some, "align": some}
-
-
-def masked_losses(plan: Plan, pieces: Mapping[str, Any], bar: Progress) -> tuple[Any, Any, Any]:
-    """The cut transformer, its head and its classes; the loss of each token held out is kept."""
-    model = Masked(LAYER)
-    training, held_out = plan.acts("training", "tokens"), plan.acts("held_out", "tokens")
-    with bar(total=len(training), desc="head", unit="token") as shown:
-        file = plan.out / "head.safetensors"
-        head, number = trained_head(pieces["training"], model, file, plan.seed, shown.update)
-    file = plan.out / "held_out" / "loss.npy"
-    if not file.exists():
-        with bar(total=len(held_out), desc="losses", unit="token") as shown:
-            found = token_losses(pieces["held_out"], model, head, number, plan.seed, shown.update)
-        with replacing(file) as partial, partial.open("wb") as opened:
-            np.save(opened, found)
-    return model, head, number
-
-
-def write_errors(plan: Plan) -> None:
-    """Linear and nonlinear error of one decoder, as activations in both folders."""
-    sae = darkmatter.read_sae(plan.out / "saes" / f"layer_{LAYER}" / SPLIT)
-    x = np.float32(plan.acts("training", f"layer_{LAYER}")[:FIT_ROWS])
-    fitted = darkmatter.decompose(x, sae.reconstruct(x), test_fraction=0.0, bootstrap=0)
-    for part in ("training", "held_out"):
-        acts = plan.acts(part, f"layer_{LAYER}")
-        files = [plan.out / part / f"{name}.npy" for name in ERRORS]
-        if all(file.exists() for file in files):
-            continue
-        linear, nonlinear = np.empty((2, *acts.shape), np.float32)
-        for k in range(0, len(acts), _BLOCK):
-            block = np.float32(acts[k : k + _BLOCK])
-            linear[k : k + _BLOCK] = fitted.linear(block)
-            nonlinear[k : k + _BLOCK] = fitted.nonlinear(block, sae.reconstruct(block))
-        for file, values in zip(files, (linear, nonlinear), strict=True):
-            with replacing(file) as partial, partial.open("wb") as opened:
-                np.save(opened, values)
-
-
-def on_errors(plan: Plan, bar: Progress) -> dict[str, Any]:
-    """Reports on decoders that are trained on the linear and on the nonlinear error."""
-    write_errors(plan)
-    spec, found = SaeSpec("topk", *USUAL, seed=plan.seed, steps=plan.steps), {}
-    for name in bar(ERRORS, desc="decoders of errors", unit="SAE"):
-        path = trained(spec, plan.out / "training" / f"{name}.npy", plan.out / "saes" / name)
-        found[name] = examine(plan, name, {spec.name: path}, plan.out / "report" / name)
-    return found
-
-
-def bench(plan: Plan) -> dict[str, Any]:
-    """Section 5.2's table with the usual decoder of the layer; noise in units of a coordinate."""
-    width, l0 = USUAL
-    sae = darkmatter.read_sae(plan.out / "saes" / f"layer_{LAYER}" / f"topk_{width}_{l0}")
-    x = plan.acts("held_out", f"layer_{LAYER}")[:BENCH_ROWS].astype(np.float32)
-    contexts = plan.acts("held_out", "contexts")[:BENCH_ROWS]
-    unit = float(np.sqrt(sae.reconstruct(x).var(axis=0).mean()))
-    levels = [unit * level for level in BENCH_LEVELS]
-    found = darkmatter.sae_bench(
-        sae, x, dense=levels, introduced=levels, contexts=contexts, seed=plan.seed
-    )
-    return {"sae": f"topk_{width}_{l0}", "rows": len(x), "unit": unit} | found.to_dict()
 
 
 def work(plan: Plan, name: str, spec: SaeSpec) -> None:
@@ -194,7 +121,6 @@ def run(plan: Plan, *, workers: int, bar: Progress) -> dict[str, Any]:
     start = time.perf_counter()
     pieces = both_pieces(plan)
     extract_both(plan, pieces, bar)
-    masked = masked_losses(plan, pieces, bar)
     jobs = plan.jobs()
     failures: list[str] = []
     with (
@@ -217,13 +143,10 @@ def run(plan: Plan, *, workers: int, bar: Progress) -> dict[str, Any]:
         more = extras(saes) if name == f"layer_{LAYER}" else {}
         reports[name] = examine(plan, name, saes, plan.out / "report" / name, **more)
     reports["components"] = _components(plan)
-    reports |= on_errors(plan, bar)
     for name, found in reports.items():
         darkmatter.save_tables(found, plan.out / "report" / name)
         darkmatter.save_figures(found, plan.out / "report" / name)
     kept = _evidence(plan, reports)
-    kept["bench"] = _rounded(bench(plan))
-    kept["cross_entropy"] = _rounded(cross_entropy(plan, pieces["held_out"], masked, bar))
     kept["seconds"]["last run"] = round(time.perf_counter() - start, 1)
     with replacing(plan.out / "darkmatter.json") as partial:
         partial.write_text(json.dumps(kept, indent=1, ensure_ascii=False), encoding="utf-8")
@@ -232,20 +155,6 @@ def run(plan: Plan, *, workers: int, bar: Progress) -> dict[str, Any]:
         said = "; ".join(f"{one['name']}: {one['error']}" for one in left)
         raise RuntimeError(f"the reports are written, but lack what failed: {said}")
     return kept
-
-
-def cross_entropy(
-    plan: Plan, pieces: list[Any], masked: tuple[Any, Any, Any], bar: Progress
-) -> dict[str, Any]:
-    """What parts of the error bring back of the loss, for some decoders of the layer."""
-    ends = np.cumsum([len(ids) for _, ids in pieces])
-    some = pieces[: int(np.searchsorted(ends, CROSS_ENTROPY)) + 1]
-    names = [f"topk_{width}_{MIDDLE}" for width in WIDTHS]
-    names += [f"topk_{USUAL[0]}_{l0}" for l0 in L0 if l0 != MIDDLE]
-    acts = plan.acts("training", f"layer_{LAYER}")
-    saes = {name: plan.out / "saes" / f"layer_{LAYER}" / name for name in names}
-    with bar(desc="cross entropy", unit="token") as shown:
-        return component_losses(some, *masked, saes, acts, plan.seed, shown.update)
 
 
 def _order(name: str) -> tuple[str, int, int]:
@@ -267,50 +176,58 @@ def _components(plan: Plan) -> dict[str, Any]:
     return examine(plan, f"layer_{LAYER}", {name: path}, out, components=given)
 
 
-def _evidence(plan: Plan, reports: dict[str, dict[str, Any]]) -> dict[str, Any]:
-    """What to keep of the reports: all figures but those of single tokens and latents."""
-    abouts = {
+def about(plan: Plan, report: Mapping[str, Any], command: str = "darkmatter") -> dict[str, Any]:
+    """Where results come from."""
+    abouts = _abouts(plan)
+    return dict(report["about"]) | {
+        "command": f"python -m validation {command} --out DIR "
+        f"--steps {plan.steps} --training {plan.training} --held-out {plan.held_out} "
+        f"--seed {plan.seed}",
+        "model": f"{MODEL}, output of block {LAYER} of 6",
+        "text": "docstrings of " + ", ".join(PACKAGES) + "; pydoc_data.topics",
+        "versions": versions(),
+        "cores": os.cpu_count(),
+        "training": {k: abouts["training"][k] for k in ("tokens", "contexts", "texts")},
+        "held_out": {k: abouts["held_out"][k] for k in ("tokens", "contexts", "texts")},
+        "sha256_of_tokens": {k: v["made_of"]["sha256_of_tokens"] for k, v in abouts.items()},
+    }
+
+
+def _abouts(plan: Plan) -> dict[str, Any]:
+    return {
         part: json.loads((plan.out / part / "about.json").read_text())
         for part in ("training", "held_out")
     }
+
+
+def _evidence(plan: Plan, reports: dict[str, dict[str, Any]]) -> dict[str, Any]:
+    """What to keep of the reports: all figures but those of single tokens and latents."""
     training = [
         darkmatter.read_sae(plan.out / "saes" / name / spec.name).metadata["seconds"]
         for name, spec in plan.jobs()
     ]
     seconds = {
-        "extraction": sum(about["seconds"] for about in abouts.values()),
+        "extraction": sum(one["seconds"] for one in _abouts(plan).values()),
         "training, summed over processes": round(sum(training), 1),
         "tests, summed over processes": round(
             sum(r["seconds"] for found in reports.values() for r in found["saes"]), 1
         ),
     }
     kept = {
-        "about": reports[f"layer_{LAYER}"]["about"]
-        | {
-            "command": "python -m validation darkmatter --out DIR "
-            f"--steps {plan.steps} --training {plan.training} --held-out {plan.held_out} "
-            f"--seed {plan.seed}",
-            "model": f"{MODEL}, output of block {LAYER} of 6",
-            "text": "docstrings of " + ", ".join(PACKAGES) + "; pydoc_data.topics",
-            "versions": versions(),
-            "cores": os.cpu_count(),
-            "training": {k: abouts["training"][k] for k in ("tokens", "contexts", "texts")},
-            "held_out": {k: abouts["held_out"][k] for k in ("tokens", "contexts", "texts")},
-            "sha256_of_tokens": {k: v["made_of"]["sha256_of_tokens"] for k, v in abouts.items()},
-        },
+        "about": about(plan, reports[f"layer_{LAYER}"]),
         "seconds": seconds,
     }
     for name, found in reports.items():
         parts = {k: v for k, v in found.items() if k in ("saes", "pairs", "groups", "null")}
-        kept[name] = _rounded(parts)
+        kept[name] = rounded(parts)
     return kept
 
 
-def _rounded(value: Any) -> Any:
+def rounded(value: Any) -> Any:
     """Without the points of pictures, and with 7 digits."""
     if isinstance(value, dict):
         points = ("dot", "mean_active", "slope", "running_dot", "running_mean_active")
-        return {k: _rounded(v) for k, v in value.items() if k not in points}
+        return {k: rounded(v) for k, v in value.items() if k not in points}
     if isinstance(value, list):
-        return [_rounded(v) for v in value]
+        return [rounded(v) for v in value]
     return float(f"{value:.7g}") if isinstance(value, float) else value

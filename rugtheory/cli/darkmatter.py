@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 import glob
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -102,16 +102,13 @@ def run(options: argparse.Namespace) -> None:
 
     saes = decoders_in(options.sae)
     components = {}
-    for text in options.component:
-        name, equals, place = text.partition("=")
+    for name, place in _named("component", options.component, "NAME=FILE or NAME=FILE,SAE"):
         file, comma, sae = place.partition(",")
-        if not (name and equals and file):
-            raise ValueError(f"--component must be NAME=FILE or NAME=FILE,SAE, got {text!r}")
         acts = darkmatter.read_activations(file)
         components[name] = (
             darkmatter.Reconstruction(acts, darkmatter.read_sae(sae)) if comma else acts
         )
-    baselines = {name: _labels(file) for name, file in _pairs("baseline", options.baseline)}
+    baselines = {name: _labels(file) for name, file in _named("baseline", options.baseline)}
     contexts, tokens, drop = (
         None if file is None else _labels(file)
         for file in (options.contexts, options.tokens, options.drop)
@@ -196,12 +193,17 @@ def _matrix(file: str) -> Any:
     return to_numpy(darkmatter.read_activations(file)[:])
 
 
-def _pairs(option: str, texts: Iterable[str]) -> Iterator[tuple[str, str]]:
+def _named(option: str, texts: Iterable[str], form: str = "NAME=FILE") -> list[tuple[str, str]]:
+    """Name and place of each text; no two of one name."""
+    found: dict[str, str] = {}
     for text in texts:
-        name, equals, file = text.partition("=")
-        if not (name and equals and file):
-            raise ValueError(f"--{option} must be NAME=FILE, got {text!r}")
-        yield name, file
+        name, equals, place = text.partition("=")
+        if not (name and equals and place and not place.startswith(",")):
+            raise ValueError(f"--{option} must be {form}, got {text!r}")
+        if name in found:
+            raise ValueError(f"--{option} must have names that differ, got {name} twice")
+        found[name] = place
+    return list(found.items())
 
 
 def _token(text: str) -> int:
@@ -228,11 +230,10 @@ def _dark_outputs(
     more = {
         name: content(getattr(options, name)) for name in ("targets", "drop", "features", "weights")
     }
-    more |= {f"baseline {k}": content(file) for k, file in _pairs("baseline", options.baseline)}
+    more |= {f"baseline {k}": content(file) for k, file in _named("baseline", options.baseline)}
     made |= {name: value for name, value in more.items() if value is not None}
     made |= {k: getattr(options, k) for k, v in _USUAL.items() if getattr(options, k) != v}
-    for text in options.component:
-        name, _, place = text.partition("=")
+    for name, place in _named("component", options.component):
         file, comma, sae = place.partition(",")
         made[f"component {name}"] = [content(file), digest(Path(sae)) if comma else None]
     # What only adds to a report is not there unless it is asked for.

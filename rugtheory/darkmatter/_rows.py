@@ -48,7 +48,7 @@ class Rows:
             if block.dtype.kind not in "iuf":
                 raise TypeError(f"dtype {block.dtype}")
         except (TypeError, ValueError, RuntimeError) as error:
-            raise TypeError(f"{self.name} must slice to real arrays: {error}") from None
+            raise TypeError(f"{self.name} must slice to real arrays, got {error}") from None
         block = block.reshape(block.shape[0], -1)
         if block.shape != (stop - start, self.columns):
             raise ValueError(

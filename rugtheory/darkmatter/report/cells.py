@@ -25,7 +25,9 @@ def with_error(found: Mapping[str, float | None] | None, scale: float = 1) -> st
     if not se:
         return f"{value:.4f}"
     if se >= 1:
-        return f"{value:.3g} ± {se:.2g}"
+        # Two digits of the error, and the value to its last.
+        places = max(1 - math.floor(math.log10(se)), 0)
+        return f"{round(value, places) + 0.0:.{places}f} ± {se:.{places}f}"
     digits = min(max(1 - math.floor(math.log10(se)), 1), 6)
     if not round(se * 10**digits):
         return f"{value:.4f}"

@@ -129,7 +129,8 @@ def _norm_tests(coded: Reconstructed, squares: Array, split: Decomposition, know
             solver=known.flipped,
         )
         null |= {"gaussian": _gaussian(coded.x_hat, split, known), "sign flip": flipped.r2}
-        baselines = {k: r2(v) for k, v in _baselines(coded, target, known).items()}
+        found_baselines = _baselines(coded, target, known)
+        baselines = {k: None if v is None else r2(v) for k, v in found_baselines.items()}
     return {"norm_test": found, "null": null, "baselines": baselines}
 
 
@@ -155,7 +156,7 @@ def _gaussian(x_hat: Rows, split: Decomposition, known: Known) -> float:
     return gaussian_r2(own, split.slope, main.solver.gram)
 
 
-def _baselines(coded: Reconstructed, target: Array, known: Known) -> dict[str, Regression]:
+def _baselines(coded: Reconstructed, target: Array, known: Known) -> dict[str, Regression | None]:
     """Predictions of ‖E‖² from less than x."""
     given, parts = known.given, known.main.parts
     shared = given.bootstrap, given.seed
@@ -165,11 +166,10 @@ def _baselines(coded: Reconstructed, target: Array, known: Known) -> dict[str, R
         (found,) = regressions(lambda rows: (column[rows], target[rows]), 1, [1], parts, *shared)
         return found
 
-    found = {"activation norm": alone(known.norms)}
+    found: dict[str, Regression | None] = {"activation norm": alone(known.norms)}
     # What is the same for all rows predicts nothing.
     for name, values in given.baselines.items():
-        if np.ptp(values[parts.fitted]):
-            found[name] = alone(values)
+        found[name] = alone(values) if np.ptp(values[parts.fitted]) else None
     if coded.l0 is not None and np.ptp(coded.l0[parts.fitted]):
         found["L0"] = alone(coded.l0)
     if given.tokens is not None:

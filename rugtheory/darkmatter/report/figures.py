@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ..._style import COLOURS, axes
+from ..._style import COLOURS, axes, styles
 from .coded import PARTS
 
 if TYPE_CHECKING:
@@ -91,6 +91,7 @@ def draw_against_width(
     ax = axes(ax)
     artists: list[Any] = []
     architectures = sorted({r["architecture"] for r in found["saes"]})
+    looks = styles(range(len(found["groups"])))
     for k, group in enumerate(found["groups"]):
         records = _members(found, group["name"])
         kind = records[0]["architecture"]
@@ -102,8 +103,8 @@ def draw_against_width(
                 [r["width"] for r in records],
                 values(entries),
                 [2 * se for se in values(entries, "se")],
-                color=COLOURS[k % len(COLOURS)],
-                marker=_MARKERS[architectures.index(kind) % len(_MARKERS)],
+                color=looks[k][0],
+                marker=looks[k][1],
                 linestyle=_STYLES[architectures.index(kind) % len(_STYLES)],
                 markersize=4,
                 label=group["name"],

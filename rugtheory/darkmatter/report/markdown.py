@@ -262,7 +262,7 @@ def _law(group: str, name: str, score: Mapping[str, Any]) -> tuple[str, ...]:
     law = score["law"]
     change = "" if score["change"] is None else f"{100 * score['change']:+.1f} %"
     if law is None:
-        return group, name, change, "", "", ""
+        return group, name, change, "–", "–", "–"
     low, high = law["floor_interval"]
     # The widths may not fix the floor at all.
     floor = "not fixed" if low is None else f"{law['floor']:.4f}"

@@ -90,6 +90,8 @@ def _panels(found: Mapping[str, Any]) -> dict[str, list[Panel]]:
             for quantity in ("r2", "fvu_decrease_percent")
         ]
     pursued = dict.fromkeys(r["group"] for r in found["saes"] if "pursuit" in r)
+    # A group of one decoder has no line, and is in the table.
+    pursued = {name: None for name in pursued if name in groups} or pursued
     if pursued:
         plans["pursuit"] = [partial(figures.draw_pursuit, found, group) for group in pursued]
     for key, draw in (
