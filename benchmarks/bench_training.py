@@ -17,7 +17,8 @@ from concurrent.futures import Executor, ProcessPoolExecutor
 import torch
 
 from validation.batches import BATCH, sample
-from validation.training import Spec, initial, train
+from validation.spec import Spec, initial
+from validation.training import train
 
 
 def usual(spec: Spec, device: str) -> None:

@@ -33,8 +33,9 @@ from validation.report import (
     write_paths,
     write_report,
 )
+from validation.spec import DESCENTS, PROTOCOLS, Spec, gain, initial
 from validation.sweep import Sweep, finished, key, read_sweep, run, write
-from validation.training import DESCENTS, PROTOCOLS, Spec, _Scratch, gain, gradients, initial, train
+from validation.training import _Scratch, gradients, train
 from validation.workers import Died, Workers
 
 from .models import alike

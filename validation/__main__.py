@@ -28,8 +28,9 @@ from .collect import collect, digests
 from .fit import fit
 from .path import follow
 from .report import POINT, THEORY, VERDICT, outputs, read_paths, write_paths, write_report
+from .spec import PROTOCOLS, Spec
 from .sweep import evaluate, read_sweep, run, tensors
-from .training import PROTOCOLS, Spec, train
+from .training import train
 from .workers import Workers
 
 # PyTorch takes seeds of 64 bits.

@@ -13,8 +13,8 @@ import xarray as xr
 import rugtheory as rt
 
 from .descent import Descent
+from .spec import Spec, gain
 from .sweep import COMMON, hash_of
-from .training import Spec, gain
 
 # Weights of models as small as this are kept with their results.
 _FEW_WEIGHTS = 1000

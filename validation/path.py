@@ -10,7 +10,8 @@ import xarray as xr
 
 import rugtheory as rt
 
-from .training import WINDOW, Spec, Trained, stops, train
+from .spec import Spec, Trained
+from .training import WINDOW, stops, train
 
 _ROWS = 48
 _SHOWN = {

@@ -28,7 +28,8 @@ import rugtheory as rt
 from rugtheory._files import replacing
 from rugtheory.source.files import features_of, text_of
 
-from .training import DESCENTS, PROTOCOLS, Spec, Trained, train
+from .spec import DESCENTS, PROTOCOLS, Spec, Trained
+from .training import train
 
 _RTOL = 1e-6
 # Of larger models, which take minutes for all rows, some rows are evaluated.
