@@ -37,7 +37,7 @@ from .few_minima import Case, Tied
 Array = NDArray[np.float64]
 _NODES, _WEIGHTS = np.polynomial.legendre.leggauss(4)
 # Halvings, starts of descents, and first cells along each axis.
-_MOST, _STARTS, _CELLS = 24, 20, 12
+_MOST, _STARTS, _CELLS = 24, 10, 12
 _ROUNDING = 1e-12
 # Parts of the largest weight, and cosines, below which there is none.
 _SMALL = 0.1
@@ -215,8 +215,8 @@ def point(n: int, n_dense: int, p: float, importance: float, tolerance: float) -
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command; returns the exit code."""
     parser = Parser(prog="python -m validation.certificate")
-    parser.add_argument("--p", type=float, nargs="+", default=[0.02, 0.1, 0.3, 0.5, 0.7, 0.9])
-    parser.add_argument("--importance", type=float, nargs="+", default=[0.1, 0.3, 0.7, 1.0])
+    parser.add_argument("--p", type=float, nargs="+", default=[0.02, 0.1, 0.3, 0.5, 0.8])
+    parser.add_argument("--importance", type=float, nargs="+", default=[0.1, 0.3, 1.0])
     parser.add_argument("--tolerance", type=float, default=0.02)
     parser.add_argument("--out", type=Path, required=True, help="JSON file")
     add_overwrite(parser)

@@ -6,7 +6,6 @@ import argparse
 import sys
 import time
 from collections.abc import Sequence
-from itertools import product
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +17,15 @@ import rugtheory as rt
 from rugtheory._files import add_overwrite, replacing, writing
 from rugtheory.cli.running import guarded
 from rugtheory.cli.shared import Parser
+
+# n_sparse, ratio, p, seed, and how many characters are looked at, all by default.
+GRID: list[tuple[int, float, float, int, int | None]] = [
+    *((n, 0.25, 0.045, seed, None) for n in (64, 128, 256, 512, 1024) for seed in (0, 1, 2)),
+    *((n, 0.25, p, 1, None) for n in (128, 512) for p in (0.01, 0.1)),
+    *((n, ratio, 0.045, 1, None) for n in (128, 512) for ratio in (0.125, 0.5)),
+    (2048, 0.25, 0.045, 1, 128),
+    (4096, 0.25, 0.045, 1, 32),
+]
 
 
 def point(
@@ -61,30 +69,28 @@ def point(
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command; returns the exit code."""
     parser = Parser(prog="python -m validation.rugs")
-    parser.add_argument("--n-sparse", type=int, nargs="+", required=True)
-    parser.add_argument("--ratio", type=float, nargs="+", default=[0.25])
-    parser.add_argument("--p", type=float, nargs="+", default=[0.045])
-    parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
-    parser.add_argument("--characters", type=int, help="so many, drawn by the seed, instead of all")
+    parser.add_argument("--largest", type=int, default=4096, help="number of features")
     parser.add_argument("--out", type=Path, required=True, help="netCDF file")
     add_overwrite(parser)
     return guarded(parser, parser.parse_args(arguments), _run)
 
 
 def _run(options: argparse.Namespace) -> None:
-    grid = list(product(options.n_sparse, options.ratio, options.p, options.seeds))
-    names = ("n_sparse", "ratio", "p", "seeds", "characters")
-    made = {"command": "validation rugs"} | {name: getattr(options, name) for name in names}
+    grid = [x for x in GRID if x[0] <= options.largest]
+    if not grid:
+        raise ValueError(f"--largest must be at least {GRID[0][0]}, got {options.largest}")
+    made = {"command": "validation rugs", "largest": options.largest}
     rows: list[dict[str, Any]] = []
     with writing({options.out: made}, overwrite=options.overwrite):
         for one in tqdm(grid, unit="rug"):
-            rows.append(point(*one, options.characters))
+            rows.append(point(*one))
             # After each, so that nothing is lost.
-            _save(rows, options.out)
+            save(rows, options.out)
     print(f"wrote {options.out}, {len(rows)} rugs")
 
 
-def _save(rows: list[dict[str, Any]], out: Path) -> None:
+def save(rows: list[dict[str, Any]], out: Path) -> None:
+    """Write rugs as a netCDF file with the dimension point."""
     columns = {name: ("point", np.array([row[name] for row in rows])) for name in rows[0]}
     about = {"rugtheory": rt.__version__, "numpy": np.__version__}
     about["command"] = "python -m validation.rugs"

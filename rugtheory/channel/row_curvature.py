@@ -30,6 +30,8 @@ _HEIGHT, _CUTS = 800.0, (0.85, 0.7, 0.5)
 _AGREES, _TRUTH = 1e-6, 1e-9
 # Step of differences of transforms, in inverse units of an amplitude: to about 1e-11.
 _STEP = 3e-3
+# Of the Hessian, what rounding and these differences may leave.
+_FLOOR = 1e-10
 
 
 class RowCurvature(NamedTuple):
@@ -153,6 +155,7 @@ class _Contour:
         every = windows(s.size, _CUTS)
         best = hessian(every[0])
         error = max(float(np.linalg.norm(hessian(x) - best)) for x in every[1:])
+        error += _FLOOR * float(np.linalg.norm(best))
         by = self.factor * every[0] * self.full
         slope = np.append((by @ by_a).real, (slopes @ (by * self.kernel)).real)
         return slope, best, error
