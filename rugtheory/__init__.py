@@ -6,6 +6,7 @@ Everything public is here: ``import rugtheory as rt``.
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
+from .analysis.best_model import BestModel, best_model
 from .analysis.exact import ExactLoss, exact_loss
 from .analysis.gradient import ExactGradient, exact_gradient
 from .analysis.minimize import Minimum, minimize
@@ -101,6 +102,7 @@ __all__ = [
     "AntipodalOptimum",
     "Bayes",
     "BestKnown",
+    "BestModel",
     "Beta",
     "Channel",
     "Constant",
@@ -161,6 +163,7 @@ __all__ = [
     "antipodal_rug",
     "antipodal_sigma",
     "best_known",
+    "best_model",
     "capacity_bound",
     "critical_ratio",
     "cubic_sum",

@@ -74,6 +74,7 @@ FUNCTIONS = {
     rt.antipodal_rug: {"n_sparse": 8, "n_dense": 2} | SEED,
     rt.antipodal_sigma: GRID,
     rt.best_known: POINT | {"max_coupling": 10.0, "limit": False} | QUICK,
+    rt.best_model: {"n_sparse": 5, "n_dense": 2, "p": 0.1, "max_coupling": 4.0} | LAW,
     rt.capacity_bound: {"features": FEATURES, "n_dense": 2},
     rt.critical_ratio: {"p": 0.1} | QUICK,
     rt.cubic_sum: {"w": [[1.0, -0.5], [-0.5, 1.0]]},
@@ -308,7 +309,7 @@ CALLS["optimum at sigma"] = rt.optimum, {"p": 0.1, "ratio": None, "sigma": 0.3} 
 # Results of functions, not to be made by hand, and bases.
 NOT_CALLED = {
     "Allocation", "AllocationPhases", "AllocationScaling", "Amplitude", "AntipodalOptimum",
-    "BestKnown", "Channel", "DecoderOptimum", "ExactGradient", "ExactLoss", "Exponents",
+    "BestKnown", "BestModel", "Channel", "DecoderOptimum", "ExactGradient", "ExactLoss", "Exponents",
     "Features", "FiniteRug", "FittedFeatures", "FrameSpectrum", "Minimum",
     "LossGradient", "LossParts", "OptimisedRug", "Optimum", "Regime", "RugCurvature",
     "SimulatedLoss",    "SparseConstants",

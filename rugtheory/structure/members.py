@@ -49,15 +49,25 @@ def points(p: float, variance: float, amplitude: Amplitude, cap: float | None) -
     Without a cap, None, these are precedence codes in their limit, of some sizes, which lose less
     than graphs.
     """
-    nodes = [Node(0.0, variance, "dropped"), Node(1.0, 0.0, "singles")]
-    if cap is None or cap >= 1:
-        nodes.append(_pair(p, amplitude, _MOST if cap is None else min(cap, _MOST)))
+    nodes = simplest(p, variance, amplitude, cap)
     if cap is None:
         return nodes + _limit_codes(p, amplitude)
     nodes += _graphs(p, amplitude, cap, nodes)
-    known = lower_hull(nodes)
-    codes = bounded_codes(p, amplitude, cap, known) if cap > 1 else ()
-    return nodes + [Node(x.ratio, x.loss, "precedence", coupling=x.coupling, made=x) for x in codes]
+    return nodes + planar(p, amplitude, cap, nodes)
+
+
+def simplest(p: float, variance: float, amplitude: Amplitude, cap: float | None) -> list[Node]:
+    """Features dropped, alone, and in the best pairs that the cap allows."""
+    nodes = [Node(0.0, variance, "dropped"), Node(1.0, 0.0, "singles")]
+    if cap is None or cap >= 1:
+        nodes.append(_pair(p, amplitude, _MOST if cap is None else min(cap, _MOST)))
+    return nodes
+
+
+def planar(p: float, amplitude: Amplitude, cap: float, others: list[Node]) -> list[Node]:
+    """Precedence codes of couplings up to the cap that lose less than the others side by side."""
+    codes = bounded_codes(p, amplitude, cap, lower_hull(others)) if cap > 1 else ()
+    return [Node(x.ratio, x.loss, "precedence", coupling=x.coupling, made=x) for x in codes]
 
 
 def lower_hull(nodes: list[Node]) -> Callable[[float], float]:
@@ -120,7 +130,7 @@ def _graphs(p: float, amplitude: Amplitude, cap: float, others: list[Node]) -> l
         if 1 / graph.theta > cap:
             continue
         if graph.degree * p <= _RARE:
-            rough[name] = _graph(name, p, amplitude)
+            rough[name] = graph_node(name, p, amplitude)
             continue
         lifted = min(_LIFTED + _LIFTED_EACH * graph.degree * p, _MOST_LIFTED)
         least = (1 - lifted) * rough_graph_loss(name, p, amplitude)
@@ -133,9 +143,9 @@ def _graphs(p: float, amplitude: Amplitude, cap: float, others: list[Node]) -> l
         if not open_:
             return list(found.values())
         for name in open_:
-            rough[name] = found[name] = _graph(name, p, amplitude)
+            rough[name] = found[name] = graph_node(name, p, amplitude)
 
 
-def _graph(name: str, p: float, amplitude: Amplitude) -> Node:
+def graph_node(name: str, p: float, amplitude: Amplitude) -> Node:
     lift, loss = best_graph(name, p, amplitude)[2:]
     return Node(TABLE[name].ratio, loss, name, coupling=graph_coupling(name, lift))
