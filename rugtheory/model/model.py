@@ -186,7 +186,9 @@ def _numpy(value: Any) -> Any:
 def check_model(model: Model) -> None:
     """Raise TypeError unless `model` is a Model."""
     if not isinstance(model, Model):
-        raise TypeError(f"model must be a Model, such as Model(w_in, w_out, b), got {model!r:.60}")
+        raise TypeError(
+            f"model must be a Model, such as Model(w_in, w_out, b), got {_check.shown(model)}"
+        )
 
 
 def check_fit(model: Model, features: Features) -> None:

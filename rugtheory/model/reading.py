@@ -114,14 +114,14 @@ def read_weights(
     b_dec, b_final or that of the second layer; without any it is 0.  A bias of the hidden units,
     b_in, b_enc or that of the first layer, is folded in: the `b` returned is b + W_out b_in.
 
-    The length of the bias is n_sparse, which tells rows from columns; without a bias n_sparse is
-    the longer axis.  Layers of PyTorch have shape (outputs, inputs) whatever their lengths.  A file
-    does not say what is done between two layers: hidden units are taken to be linear, except that
-    layers with more hidden units than features, as in a sparse autoencoder, are an error unless
-    `names` gives them.  A module is run on a few features and is an error if it does anything else;
-    its activation is found in this way.
-    Texts `activation` and `hidden_noise` in the metadata of a safetensors file are those of the
-    model, as `Model.save` writes them.  The `rows` of a rug saved by `Rug.save` are passed over.
+    The length of the bias is n_sparse, which shows what is a row and what a column; without a bias
+    n_sparse is the longer axis.  Layers of PyTorch have shape (outputs, inputs) whatever their
+    lengths.  A file does not say what is done between two layers: hidden units are taken to be
+    linear, except that layers with more hidden units than features, as in a sparse autoencoder, are
+    an error unless `names` gives them.  A module is run on a few features and is an error if it
+    does anything else; its activation is found in this way. Texts `activation` and `hidden_noise`
+    in the metadata of a safetensors file are those of the model, as `Model.save` writes them.  The
+    `rows` of a rug saved by `Rug.save` are passed over.
 
     Examples
     --------

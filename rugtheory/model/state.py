@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 
+from .. import _check
 from .._check import Array
 from .._files import read_metadata, read_tensors
 
@@ -106,7 +107,10 @@ def is_tensor(value: Any) -> bool:
 def to_array(name: str, value: Any) -> Array:
     """`value` as float64; raises ValueError if it is not real."""
     if hasattr(value, "detach") and hasattr(value, "cpu"):
-        value = value.detach().cpu()
+        try:
+            value = value.detach().cpu()
+        except (RuntimeError, NotImplementedError):
+            raise ValueError(f"{name} must hold numbers, got {_check.shown(value)}") from None
         if value.is_complex():
             raise ValueError(f"{name} must be real, got dtype {value.dtype}")
         return np.asarray(value.to_dense().double().numpy())

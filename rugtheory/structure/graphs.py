@@ -104,7 +104,7 @@ class GraphCode(ShortRepr):
         return np.ascontiguousarray(vector[:, np.abs(value - _THETA) > 0.5].T)
 
     def w_out(self, a: float = 1.0, lift: float = 0.0) -> Array:
-        """What makes W of it, with diagonal `a` and μ = `lift` > -1, shape (n_sparse, n_dense)."""
+        """W_out, shape (n_sparse, n_dense): W has diagonal `a`, and μ = `lift` > -1."""
         a, lift = _check.scalar("a", a), _check.scalar("lift", lift)
         if lift <= -1:
             raise ValueError(f"lift must be above -1, got {lift}")
