@@ -36,6 +36,15 @@ autosummary_generate = True
 autodoc_default_options = {"members": True}
 autodoc_typehints = "none"
 numpydoc_show_class_members = False
+# Types in docstrings are links, if they are classes of the package.
+numpydoc_xref_param_type = True
+numpydoc_xref_ignore = "all"
+numpydoc_xref_aliases = {
+    name: f"{room.__name__}.{name}"
+    for room in (rugtheory.darkmatter, rugtheory)
+    for name in room.__all__
+    if isinstance(getattr(room, name), type)
+}
 
 sphinx_gallery_conf = {
     "examples_dirs": "gallery",

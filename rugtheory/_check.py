@@ -237,9 +237,10 @@ def shown(value: Any) -> str:
 
 
 def plain(value: Any) -> Any:
-    """What numpy takes: of PyTorch's tensors a copy without gradient on the CPU, else `value`."""
+    """What NumPy takes: tensors of PyTorch on the CPU, without gradient, in a type that it has."""
     if hasattr(value, "detach") and hasattr(value, "cpu"):
-        return value.detach().cpu()
+        value = value.detach().cpu()
+        return value.double() if value.is_floating_point() and value.itemsize < 4 else value
     if np.ma.is_masked(value):
         raise TypeError("numpy would ignore the mask")
     return value

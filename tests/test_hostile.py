@@ -384,7 +384,7 @@ def complaint(name, function, arguments, argument, value):
         clear = named and "got" in said and "\n" not in said and len(said) < 600
         return None if clear else f"{type(error).__name__}: {said:.600}"
     except OSError as error:
-        is_path = argument in ("path", "directory", "out") or name == "read_weights"
+        is_path = argument in ("path", "directory", "out", "folder") or name == "read_weights"
         return None if is_path else repr(error)
     except Exception as error:
         return repr(error)

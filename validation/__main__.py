@@ -13,6 +13,7 @@ from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 import xarray as xr
 from safetensors.numpy import save_file
@@ -29,7 +30,7 @@ from .fit import fit
 from .path import follow
 from .report import POINT, THEORY, VERDICT, outputs, read_paths, write_paths, write_report
 from .sweep import evaluate, read_sweep, run, tensors
-from .training import PROTOCOLS, Spec, train
+from .training import PROTOCOLS, Spec, gain, train
 from .workers import Workers
 
 # PyTorch takes seeds of 64 bits.
@@ -440,6 +441,13 @@ def _train(options: argparse.Namespace) -> None:
             trained = replace(trained, **halved)
         result = evaluate(trained, device)
         print(json.dumps(result | _theory(spec), indent=1))
+        fell = gain(trained.rounds)
+        if spec.tolerance <= fell < np.inf:
+            print(
+                f"note: the last round still lowered the loss by {100 * fell:.2g} %, more --rounds "
+                "would lower it further",
+                file=sys.stderr,
+            )
         if options.out is not None:
             about = {"command": "python -m validation train", "result": json.dumps(result)}
             with replacing(options.out) as partial:
