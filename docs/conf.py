@@ -9,6 +9,7 @@ from typing import Any
 
 from docutils.nodes import SkipNode
 from docutils.utils.math.latex2mathml import tex2mathml
+from numpydoc.xref import DEFAULT_LINKS
 
 import rugtheory
 from rugtheory import cli
@@ -36,7 +37,8 @@ autosummary_generate = True
 autodoc_default_options = {"members": True}
 autodoc_typehints = "none"
 numpydoc_show_class_members = False
-# Types in docstrings are links, if they are classes of the package.
+# Types in docstrings are links, if they are classes of the package; others would need the network.
+DEFAULT_LINKS.clear()
 numpydoc_xref_param_type = True
 numpydoc_xref_ignore = "all"
 numpydoc_xref_aliases = {
