@@ -145,9 +145,16 @@ def _write_commands(app: Any) -> None:
         path.write_text(text, encoding="utf-8")
 
 
+def _allow_missing_pictures(app: Any, config: Any) -> None:
+    """Without the gallery, -D plot_gallery=0, pages lack its pictures; they are no reason to fail."""
+    if str(config.plot_gallery).lower() in ("0", "false"):
+        config.suppress_warnings.append("image.not_readable")
+
+
 def setup(app: Any) -> None:
     """Formulas as MathML, which browsers draw without a script from the network."""
     app.add_html_math_renderer("mathml", (_inline, None), (_displayed, None))
+    app.connect("config-inited", _allow_missing_pictures)
     app.connect("builder-inited", _write_commands)
     app.connect("autodoc-process-docstring", _keep_bars)
     app.connect("build-finished", _copy_explorer)
