@@ -146,7 +146,7 @@ def _write_commands(app: Any) -> None:
 
 
 def _allow_missing_pictures(app: Any, config: Any) -> None:
-    """Without the gallery, -D plot_gallery=0, pages lack its pictures; they are no reason to fail."""
+    """Pages lack pictures of the gallery if it is left out: that is no reason to fail."""
     if str(config.plot_gallery).lower() in ("0", "false"):
         config.suppress_warnings.append("image.not_readable")
 
