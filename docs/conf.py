@@ -9,6 +9,7 @@ from typing import Any
 
 from docutils.nodes import SkipNode
 from docutils.utils.math.latex2mathml import tex2mathml
+from numpydoc.xref import DEFAULT_LINKS
 
 import rugtheory
 from rugtheory import cli
@@ -36,6 +37,16 @@ autosummary_generate = True
 autodoc_default_options = {"members": True}
 autodoc_typehints = "none"
 numpydoc_show_class_members = False
+# Types in docstrings are links, if they are classes of the package; others would need the network.
+DEFAULT_LINKS.clear()
+numpydoc_xref_param_type = True
+numpydoc_xref_ignore = "all"
+numpydoc_xref_aliases = {
+    name: f"{room.__name__}.{name}"
+    for room in (rugtheory.darkmatter, rugtheory)
+    for name in room.__all__
+    if isinstance(getattr(room, name), type)
+}
 
 sphinx_gallery_conf = {
     "examples_dirs": "gallery",
@@ -134,9 +145,16 @@ def _write_commands(app: Any) -> None:
         path.write_text(text, encoding="utf-8")
 
 
+def _allow_missing_pictures(app: Any, config: Any) -> None:
+    """Pages lack pictures of the gallery if it is left out: that is no reason to fail."""
+    if str(config.plot_gallery).lower() in ("0", "false"):
+        config.suppress_warnings.append("image.not_readable")
+
+
 def setup(app: Any) -> None:
     """Formulas as MathML, which browsers draw without a script from the network."""
     app.add_html_math_renderer("mathml", (_inline, None), (_displayed, None))
+    app.connect("config-inited", _allow_missing_pictures)
     app.connect("builder-inited", _write_commands)
     app.connect("autodoc-process-docstring", _keep_bars)
     app.connect("build-finished", _copy_explorer)

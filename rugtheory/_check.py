@@ -26,12 +26,12 @@ _MOST_VALUES = 2**48
 def real(name: str, value: ArrayLike) -> Array:
     """`value` as a float64 array in [-1e50, 1e50]."""
     try:
-        raw = np.asarray(value)
+        raw = np.asarray(plain(value))
         if raw.dtype.kind not in "iuf":
             raise TypeError
         array = raw.astype(np.float64)
     except (TypeError, ValueError, RuntimeError):
-        raise TypeError(f"{name} must be a real number or array, got {_show(value)}") from None
+        raise TypeError(f"{name} must be a real number or array, got {shown(value)}") from None
     if not np.all(np.abs(array) <= LARGEST):
         _require(name, array, np.isfinite(array), "be finite")
         _require(name, array, np.abs(array) <= LARGEST, f"lie in [-{LARGEST}, {LARGEST}]")
@@ -41,11 +41,11 @@ def real(name: str, value: ArrayLike) -> Array:
 def complex_array(name: str, value: ArrayLike) -> NDArray[np.complex128]:
     """`value` as a finite complex128 array."""
     try:
-        raw = np.asarray(value)
+        raw = np.asarray(plain(value))
         if raw.dtype.kind not in "iufc":
             raise TypeError
     except (TypeError, ValueError, RuntimeError):
-        raise TypeError(f"{name} must be a number or array, got {_show(value)}") from None
+        raise TypeError(f"{name} must be a number or array, got {shown(value)}") from None
     array = raw.astype(np.complex128)
     if not np.isfinite(array).all():
         raise ValueError(f"{name} must be finite, got {array[~np.isfinite(array)].flat[0]}")
@@ -121,23 +121,23 @@ def tolerance(name: str, value: ArrayLike) -> float:
 
 def integer(name: str, value: Any, low: int, high: int | None = None) -> int:
     """`value` as an int in [low, high]."""
-    if isinstance(value, bool) or not isinstance(value, int | np.integer):
-        raise TypeError(f"{name} must be an integer, got {_show(value)}")
+    if isinstance(value, bool | np.timedelta64) or not isinstance(value, int | np.integer):
+        raise TypeError(f"{name} must be an integer, got {shown(value)}")
     if value < low or (high is not None and value > high):
         valid = f"at least {low}" if high is None else f"in [{low}, {high}]"
-        raise ValueError(f"{name} must be {valid}, got {_show(value)}")
+        raise ValueError(f"{name} must be {valid}, got {shown(value)}")
     return int(value)
 
 
 def integers(name: str, value: ArrayLike) -> NDArray[np.int64]:
     """`value` as an array of at most one axis, not empty."""
     try:
-        array = np.asarray(value)
+        array = np.asarray(plain(value))
         if array.size and (array.dtype.kind not in "iu" or array.ndim > 1):
             raise TypeError
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, RuntimeError):
         valid = "an integer or a vector of integers"
-        raise TypeError(f"{name} must be {valid}, got {_show(value)}") from None
+        raise TypeError(f"{name} must be {valid}, got {shown(value)}") from None
     if not array.size:
         raise ValueError(f"{name} must hold at least one integer, got none")
     return array.astype(np.int64)
@@ -147,7 +147,7 @@ def count(name: str, value: Any, low: int) -> int:
     """`value` as an int, at least `low`, of things that are to be held in memory."""
     number = integer(name, value, low)
     if number > _MOST_VALUES:
-        raise ValueError(f"{name} must be at most {_MOST_VALUES}, got {_show(value)}")
+        raise ValueError(f"{name} must be at most {_MOST_VALUES}, got {shown(value)}")
     return number
 
 
@@ -162,7 +162,7 @@ def shape(name: str, value: Any) -> tuple[int, ...]:
 def choice(name: str, value: Any, options: tuple[str, ...]) -> str:
     """`value` if it is one of `options`."""
     if not isinstance(value, str) or value not in options:
-        raise ValueError(f"{name} must be one of {', '.join(options)}, got {_show(value)}")
+        raise ValueError(f"{name} must be one of {', '.join(options)}, got {shown(value)}")
     return value
 
 
@@ -171,40 +171,40 @@ def sequence(name: str, value: Any) -> tuple[Any, ...]:
     try:
         return tuple(value)
     except TypeError:
-        raise TypeError(f"{name} must be a sequence, got {_show(value)}") from None
+        raise TypeError(f"{name} must be a sequence, got {shown(value)}") from None
 
 
 def instance(name: str, value: Any, kind: type) -> None:
     """Raise TypeError unless `value` is of the `kind`."""
     if not isinstance(value, kind):
-        raise TypeError(f"{name} must be of type {kind.__name__}, got {_show(value)}")
+        raise TypeError(f"{name} must be of type {kind.__name__}, got {shown(value)}")
 
 
 def boolean(name: str, value: Any) -> bool:
     """`value` as a bool."""
     if not isinstance(value, bool | np.bool_):
-        raise TypeError(f"{name} must be True or False, got {_show(value)}")
+        raise TypeError(f"{name} must be True or False, got {shown(value)}")
     return bool(value)
 
 
 def array(name: str, value: ArrayLike) -> NDArray[Any]:
     """`value` as an array of any type."""
     try:
-        return np.asarray(value)
-    except ValueError:
-        raise ValueError(f"{name} must have one shape, got {_show(value)}") from None
+        return np.asarray(plain(value))
+    except (TypeError, ValueError, RuntimeError):
+        raise ValueError(f"{name} must have one shape, got {shown(value)}") from None
 
 
 def function(name: str, value: Callable[..., Any]) -> None:
     """Raise TypeError unless `value` can be called."""
     if not callable(value):
-        raise TypeError(f"{name} must be callable, got {_show(value)}")
+        raise TypeError(f"{name} must be callable, got {shown(value)}")
 
 
 def path(name: str, value: Any) -> Path:
     """`value` as a path."""
     if not isinstance(value, str | os.PathLike):
-        raise TypeError(f"{name} must be a path, got {_show(value)}")
+        raise TypeError(f"{name} must be a path, got {shown(value)}")
     return Path(value)
 
 
@@ -230,6 +230,17 @@ def _require(name: str, array: Array, valid: NDArray[np.bool_], condition: str) 
     return array
 
 
-def _show(value: Any) -> str:
-    text = repr(value)
+def shown(value: Any) -> str:
+    """`value` as messages have it: one short line."""
+    text = " ".join(repr(value).split())
     return text if len(text) <= 60 else f"{text[:57]}..."
+
+
+def plain(value: Any) -> Any:
+    """What NumPy takes: tensors of PyTorch on the CPU, without gradient, in a type that it has."""
+    if hasattr(value, "detach") and hasattr(value, "cpu"):
+        value = value.detach().cpu()
+        return value.double() if value.is_floating_point() and value.itemsize < 4 else value
+    if np.ma.is_masked(value):
+        raise TypeError("numpy would ignore the mask")
+    return value

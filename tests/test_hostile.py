@@ -14,7 +14,9 @@ from functools import cache
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
+import torch
 import xarray as xr
 
 import rugtheory as rt
@@ -255,6 +257,7 @@ METHODS = {
     rt.Latent.sigmoid: {"offset": [-1.0, -2.0], "loading": 1.0, "nodes": 4, "importance": 1.0}
     | LAW,
     FEATURES.sample: {"n": 2} | SEED,
+    FEATURES.sample_torch: {"n": 2, "dtype": None} | SEED,
     FEATURES.switches: {"n": 2} | SEED,
     FEATURES.source: {"i": 1},
     FEATURES.save: {"path": "features.toml"},
@@ -357,6 +360,11 @@ HOSTILE = {
     "set": {0.1},
     "object": object(),
     "type": rt.Uniform,
+    "masked": np.ma.masked_array([0.1, 0.2], mask=[True, False]),
+    "timedelta": np.timedelta64(1, "s"),
+    "of many lines": pd.DataFrame({"x": [0.1, 0.2]}),
+    "long string": "x" * 10**4,
+    "without numbers": torch.zeros(2, device="meta"),
 }
 # Any function is valid there, and what it does its own business.
 FUNCTION_ARGUMENTS = {"callback", "decoder", "progress", "checkpoint", "detail"}
@@ -392,9 +400,10 @@ def complaint(name, function, arguments, argument, value):
     except (ValueError, TypeError) as error:
         said = str(error)
         named = any(x in said.replace(":", " ").split() for x in arguments)
-        return None if named and "got" in said else f"{type(error).__name__}: {said}"
+        clear = named and "got" in said and "\n" not in said and len(said) < 600
+        return None if clear else f"{type(error).__name__}: {said:.600}"
     except OSError as error:
-        is_path = argument in ("path", "directory", "out") or name == "read_weights"
+        is_path = argument in ("path", "directory", "out", "folder") or name == "read_weights"
         return None if is_path else repr(error)
     except Exception as error:
         return repr(error)

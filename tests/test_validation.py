@@ -814,6 +814,16 @@ def test_training_on_features_of_a_file(tmp_path, capsys):
         assert message in capsys.readouterr().err
 
 
+def test_a_model_that_is_not_finished_says_so(capsys):
+    given = ["train", "--n-sparse", "8", "--ratio", "0.5", "--p", "0.1", "--steps", "100"]
+    assert main([*given, "--rounds", "2"]) == 0
+    out, err = capsys.readouterr()
+    first, last = json.loads(out)["rounds"]
+    fell = 1 - last / first
+    assert fell > 0.01
+    assert f"the last round still lowered the loss by {100 * fell:.2g} %" in err
+
+
 def test_training_on_dependent_features(tmp_path, capsys):
     file = tmp_path / "features.toml"
     rt.Groups([rt.Exclusive([0.1, 0.1])]).save(file)

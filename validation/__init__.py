@@ -1,1 +1,1 @@
-"""Trained models, held against the theory.  ``python -m validation --help``."""
+"""Trained models, compared with the theory.  ``python -m validation --help``."""

@@ -13,6 +13,7 @@ from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 import xarray as xr
 from safetensors.numpy import save_file
@@ -28,7 +29,7 @@ from .collect import collect, digests
 from .fit import fit
 from .path import follow
 from .report import POINT, THEORY, VERDICT, outputs, read_paths, write_paths, write_report
-from .spec import PROTOCOLS, Spec
+from .spec import PROTOCOLS, Spec, gain
 from .sweep import evaluate, read_sweep, run, tensors
 from .training import train
 from .workers import Workers
@@ -456,6 +457,13 @@ def _train(options: argparse.Namespace) -> None:
             trained = replace(trained, **halved)
         result = evaluate(trained, device)
         print(json.dumps(result | _theory(spec), indent=1))
+        fell = gain(trained.rounds)
+        if spec.tolerance <= fell < np.inf:
+            print(
+                f"note: the last round still lowered the loss by {100 * fell:.2g} %, more --rounds "
+                "would lower it further",
+                file=sys.stderr,
+            )
         if options.out is not None:
             about = {"command": "python -m validation train", "result": json.dumps(result)}
             with replacing(options.out) as partial:

@@ -1,4 +1,4 @@
-"""Fits of a and b alone on a fixed rug, to be held against `rugtheory.optimum`."""
+"""Fits of a and b alone on a fixed rug, to compare with `rugtheory.optimum`."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Trained losses against theory: tables and figures from collected results."""
+"""Losses of trained models beside those of theory: tables and figures of collected results."""
 
 from __future__ import annotations
 

@@ -40,7 +40,7 @@ _SHOWN = 3
 
 COMMON = ("steps", "rate", "tolerance", "rounds")
 _AXES = ("n_sparse", "features", "ratio", "p", "seed", "protocol", "max_coupling")
-# What tells the points of sweeps apart that have the settings above in common.
+# What differs between points of sweeps that have the settings above in common.
 _POINT = ("n_sparse", "n_dense", "p", "seed", "protocol", "tied", "max_coupling")
 
 

@@ -25,7 +25,7 @@ from .spec import Spec, Trained, gain, initial
 
 # The paper stops when the mean over one window is not below that over the window before.
 WINDOW = 100
-# Of the exact loss that tells whether a model has converged; few rows stand badly for uneven ones.
+# Of the exact loss by which a model has converged or not; a few rows say little if they differ.
 _ROWS = 1024
 _RTOL = 1e-4
 

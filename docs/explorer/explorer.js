@@ -22,11 +22,11 @@ function show(element, x, digits = 6) {
   element.textContent = formatted(x, digits);
 }
 
-/** "… what another loses", as one says it. */
-function times(x) {
+/** "… what another loses", as one says it; `digits` of percentages. */
+function times(x, digits = 3) {
   if (Math.abs(x - 1) < 0.0005) return "as much as";
-  if (x > 1) return `${x.toPrecision(4)} times`;
-  return x < 0.001 ? `${formatted(x, 2)} of` : `${(100 * x).toPrecision(3)}\u00a0% of`;
+  if (x > 1) return `${x.toPrecision(digits + 1)} times`;
+  return x < 0.001 ? `${formatted(x, 2)} of` : `${formatted(100 * x, digits)}\u00a0% of`;
 }
 
 // The two parameters: what is held is exactly what is displayed and computed with.
@@ -84,7 +84,10 @@ const CURVES = [
   { name: "linear", loss: theory.linearLoss },
   { name: "rug", loss: (p, ratio) => theory.optimum(p, ratio).loss },
   { name: "antipodal", loss: theory.antipodalLoss },
+  { name: "best-known", label: "best known", loss: theory.bestKnownLoss },
 ];
+
+const labelOf = ({ name, label }) => label || name;
 
 /** What a plot shows of a loss: against p its share of the variance, which p itself changes most. */
 const height = (name, loss, p) =>
@@ -161,7 +164,7 @@ function draw(name) {
     parts.push(`<circle class="${CURVES[k].name}" cx="${here}" cy="${y}" r="4.5"/>`);
   });
   svg.innerHTML = parts.join("");
-  const said = CURVES.map((curve, k) => `${curve.name} ${formatted(losses[k], 3)}`).join(", ");
+  const said = CURVES.map((curve, k) => `${labelOf(curve)} ${formatted(losses[k], 3)}`).join(", ");
   const title = byId(`${name}-title`).textContent;
   const point = `p = ${view.p} and ratio = ${view.ratio}`;
   svg.setAttribute("aria-label", `${title}, on log scales. Losses at ${point}: ${said}.`);
@@ -175,7 +178,7 @@ const DECODERS = [
   ["jumprelu", "JumpReLU", "a y + b if y > θ, else 0"],
   ["topk", "TopK", "θ passes a share p"],
   ["bayes", "Bayes", "E[x | y]"],
-  ["oracle", "oracle", "told what is on"],
+  ["oracle", "oracle", "knows what is on"],
 ];
 
 function writeNumbers() {
@@ -184,6 +187,8 @@ function writeNumbers() {
   for (const name of ["a", "b", "sigma", "loss"]) show(byId(name), best[name]);
   const antipodal = theory.antipodalLoss(view.p, view.ratio);
   show(byId("antipodal"), antipodal, 4);
+  const known = theory.bestKnownLoss(view.p, view.ratio);
+  show(byId("best-known"), known, 2);
   for (const [kind] of DECODERS) {
     show(byId(`${kind}-loss`), losses[kind], 5);
     for (const best of ["bayes", "oracle"]) {
@@ -196,7 +201,7 @@ function writeNumbers() {
   byId("summary").textContent =
     `At p = ${view.p} and ratio ${view.ratio} the rug loses ${times(best.loss / losses.linear)} ` +
     `what the linear model loses, and antipodal pairs ${times(antipodal / best.loss)} what the ` +
-    `rug loses. In place of the rug's ReLU, the best function of one reading would lose ` +
+    `rug loses; the best structure known loses ${times(known / best.loss, 2)} it. In place of the rug's ReLU, the best function of one reading would lose ` +
     `${times(losses.bayes / best.loss)} what it loses.`;
 }
 
@@ -253,9 +258,27 @@ function writeHash() {
 function readHash() {
   const given = new URLSearchParams(location.hash.slice(1));
   for (const name of NAMES) {
-    const x = Number(given.get(name));
-    if (given.get(name) && Number.isFinite(x)) set(name, x);
+    const text = given.get(name);
+    if (text === null) continue;
+    const x = Number(text.trim() || NaN);
+    if (Number.isFinite(x)) set(name, x);
+    if (!valid(name, x)) explain(name, `the address has ${name} = ${text}`);
   }
+}
+
+const valid = (name, x) => x >= SCALES[name].min && x <= SCALES[name].max;
+
+/** Marks what was typed, or came with the address, as wrong, and says what would be right. */
+function explain(name, given) {
+  const { min, max } = SCALES[name];
+  byId(`${name}-wrong`).textContent =
+    `${name} must be a number from ${min} to ${max}, ${given}; the page shows ${view[name]}.`;
+  byId(`${name}-text`).setAttribute("aria-invalid", "true");
+}
+
+function accept(name) {
+  byId(`${name}-wrong`).textContent = "";
+  byId(`${name}-text`).removeAttribute("aria-invalid");
 }
 
 function set(name, x) {
@@ -265,7 +288,7 @@ function set(name, x) {
   slider.value = to(view[name]);
   slider.setAttribute("aria-valuetext", view[name]);
   byId(`${name}-text`).value = view[name];
-  byId(`${name}-text`).setCustomValidity("");
+  accept(name);
   refresh();
 }
 
@@ -275,19 +298,15 @@ function change(name, x) {
 }
 
 function connect(name) {
-  const { min, max, from, low, high } = SCALES[name];
+  const { from, low, high } = SCALES[name];
   const text = byId(`${name}-text`);
   const slider = byId(`${name}-slider`);
   slider.addEventListener("input", () => change(name, from(slider.valueAsNumber)));
-  text.addEventListener("input", () => text.setCustomValidity(""));
+  text.addEventListener("input", () => accept(name));
   text.addEventListener("change", () => {
     const x = Number(text.value.trim() || NaN);
-    if (x >= min && x <= max) {
-      change(name, x);
-    } else {
-      text.setCustomValidity(`${name} must lie between ${min} and ${max}`);
-      text.reportValidity();
-    }
+    if (valid(name, x)) change(name, x);
+    else explain(name, text.value.trim() ? `got ${text.value.trim()}` : "got nothing");
   });
   const svg = byId(`${name}-plot`);
   const drag = (event) => {
@@ -311,8 +330,9 @@ function start() {
   ).join("");
   for (const list of document.querySelectorAll(".legend")) {
     list.innerHTML = CURVES.map(
-      ({ name }) =>
-        `<li><svg aria-hidden="true"><path class="curve ${name}" d="M0 4H30"/></svg>${name}</li>`,
+      (curve) =>
+        `<li><svg aria-hidden="true"><path class="curve ${curve.name}" d="M0 4H30"/></svg>` +
+        `${labelOf(curve)}</li>`,
     ).join("");
   }
   byId("controls").addEventListener("submit", (event) => event.preventDefault());

@@ -484,8 +484,9 @@ const theory = (() => {
 
   // antipodal.py, interpolated in a table that docs/explorer_table.py makes
 
-  const TABLE =
-    typeof module === "undefined" ? antipodalTable : require("./antipodal_table.js");
+  const inNode = typeof module !== "undefined";
+  const TABLE = inNode ? require("./antipodal_table.js") : antipodalTable;
+  const KNOWN = inNode ? require("./best_known_table.js") : bestKnownTable;
 
   /** First of six neighbouring grid points, and Lagrange's weights of them. */
   function lagrange(x, { start, step, count }) {
@@ -513,6 +514,25 @@ const theory = (() => {
       for (let l = 0; l < 6; l++) log += u[k] * w[l] * TABLE.logShare[i + k][j + l];
     }
     return Math.min(2 * (1 - ratio), 1) * featureVariance(p) * Math.exp(log);
+  }
+
+  /** Number of the grid point below x, but for the last, and how far on to the next x is. */
+  function linear(x, { start, step, count }) {
+    const position = (x - start) / step;
+    const first = Math.min(Math.max(Math.floor(position), 0), count - 2);
+    return [first, position - first];
+  }
+
+  /** Loss of the best structure that `rugtheory.best_known` knows. */
+  function bestKnownLoss(p, ratio) {
+    const known = Math.min(optimum(p, ratio).loss, antipodalLoss(p, ratio));
+    const [i, u] = linear(Math.log(p) + KNOWN.stretch * p, KNOWN.sparsity);
+    const [j, w] = linear(Math.log(ratio / (1 - ratio)), KNOWN.logit);
+    const [below, above] = [KNOWN.logShare[i], KNOWN.logShare[i + 1]].map(
+      (row) => row[j] + w * (row[j + 1] - row[j]),
+    );
+    const log = below + u * (above - below);
+    return Math.min(known, (1 - ratio) * featureVariance(p) * Math.exp(log));
   }
 
   // rug.py
@@ -551,7 +571,7 @@ const theory = (() => {
   return {
     MIN_P, MIN_RATIO, MAX_RATIO,
     featureVariance, welchSigma, linearLoss, reducedLoss, optimum,
-    decoderLosses, antipodalLoss, rug,
+    decoderLosses, antipodalLoss, bestKnownLoss, rug,
   };
 })();
 

@@ -40,7 +40,7 @@ def columns_of(model: Model, features: Features) -> tuple[Array, NDArray[np.bool
     sizes = np.array([law.scale for law in features.amplitudes])
     reading = np.abs(a) * sizes + np.abs(b) + spread
     weight = features.importance
-    # Of features of different laws, what tells them apart is a column too.
+    # Where laws differ, the number of the law is a column too.
     own = [] if np.ptp(weight * variances) == 0 else [weight * variances / np.mean(variances)]
     if model.activation == "identity":
         loss = variances * (1 - a) ** 2 + spread**2 + (b + first - (1 - a) * means) ** 2

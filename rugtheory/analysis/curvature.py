@@ -44,7 +44,7 @@ class Gauge:
         self.right, self.v = np.linalg.eigh(first)
 
     def without(self, direction: Array) -> Array:
-        """A direction less what of it leaves W the same."""
+        """The part of a direction that changes W."""
         size = self.w_in.size
         x = direction[:size].reshape(self.w_in.shape)
         tied = self.at.tied

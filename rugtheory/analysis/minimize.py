@@ -65,7 +65,7 @@ class Minimum(Result):
         Largest |W_ij|/W_ii, j ≠ i, over features i that are alive.
     curvature : ndarray
         The lowest eigenvalues of the Hessian of the log of the loss, in units of the largest one,
-        but for the directions in which W stays the same; empty if none were asked for.
+        without the directions in which W stays the same; empty if none were asked for.
     verdict : str
         "minimum": no gradient is left, and no negative curvature was found; "saddle": there is
         some; "stationary": no gradient is left, curvature was not asked for; "at the cap": the same
@@ -259,7 +259,7 @@ def _start(
             raise ValueError(f"init must have n_dense = {n_dense}, got {init.n_dense}")
         return init
     if not (isinstance(init, str) and init == "random"):
-        raise ValueError(f"init must be 'random' or a Model, got {init!r:.60}")
+        raise ValueError(f"init must be 'random' or a Model, got {_check.shown(init)}")
     w_in = generator.normal(size=(n_dense, len(features)))
     w_in /= np.linalg.norm(w_in, axis=0)
     sigma = np.sqrt(interference_variance(Model(w_in), features))

@@ -15,7 +15,7 @@ drawn, e_i the residuals and h_i their leverages: each output is judged by the f
 (Särndal, Swensson and Wretman, Model Assisted Survey Sampling, 1992, chapters 6, 7; MacKinnon and
 White, J. Econometrics 29, 305, 1985).  Without columns this is s²/(m - 1), more than the
 textbook's s²/m where few are drawn, which have too small a variance too often.  The estimate is
-linear in y, so that one set of weights serves for all that is asked of the outputs.
+linear in y, so that one set of weights does for all quantities of the outputs.
 
 Where features count differently, a few may make up most of the mean, and outputs are drawn with
 chances proportional to importance times Gaussian loss instead.

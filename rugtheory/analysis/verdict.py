@@ -79,8 +79,8 @@ class Verdict(Result):
         bound", "dropped features", "structure" of identical features, and "unused capacity",
         "shares of features alive", "dropped features" of others that are independent.  A positive
         term is loss that the model has above the next step, a negative one what it does better.
-        Means over outputs are estimates for all, from the rows taken, but for the Gaussian losses,
-        which are of all.
+        Means over outputs are estimates from the rows taken; Gaussian losses are means over all
+        outputs.
     rug : float or None
         Loss of the Gaussian rug at the model's ratio; None if features are not identical.
     best : float

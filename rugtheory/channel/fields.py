@@ -19,7 +19,7 @@ Reader = Callable[[Index, Array, Array], tuple[Posterior, Array]]
 class Problems(NamedTuple):
     """Channels with one feature each: reader, σ and p as flat arrays, and the mean u.
 
-    `exact` tells whether the reader makes use of anchors.
+    `exact` says if the anchors are used.
     """
 
     reader: Reader

@@ -1,4 +1,4 @@
-r"""What a reading y = u + ν of a feature that is on tells about u, ν ~ N(0, σ²).
+r"""The law of u given a reading y = u + ν of a feature that is on, ν ~ N(0, σ²).
 
 Density g₁(y), posterior mean and variance of u, to full relative precision also where the reading
 is many deviations outside the amplitudes.  A reading is given as anchor + offset, by which one

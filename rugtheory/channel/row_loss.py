@@ -145,8 +145,8 @@ class Row:
     def loss(self, a: float, threshold: float) -> float:
         """With what is heard scaled to the diagonal `a` and b = -a·threshold.
 
-        What is known of Z serves for any a, and for thresholds not far from that of the row; others
-        take an inversion of their own.
+        The transforms of Z are good for any a, and for thresholds not far from that of the row;
+        others take an inversion of their own.
         """
         b = -a * threshold
         known = self.inversion.at(a, b) if self.inversion else None

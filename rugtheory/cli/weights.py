@@ -48,6 +48,7 @@ def add(commands: Any) -> None:
 
 def run(options: argparse.Namespace) -> None:
     _check.integer("rows", options.rows, 0)
+    _check.integer("seed", options.seed, 0)
     model = read_model(options.file, options)
     names = ("file", "p", "features", "rows", "seed", "amplitude", "names", "ignore", "instance")
     made = settings("weights", options, *(x for x in names if getattr(options, x) is not None))

@@ -85,7 +85,7 @@ def fit_floor(
     -----
     The intervals hold all values θ with S(θ) ≤ S(best)(1 + F/(n - 3)), S(θ) the least sum of
     squares at θ and F the quantile of the F law with 1 and n - 3 degrees of freedom; with `sigma`,
-    all with S(θ) ≤ S(best) + χ².  They are exact but for the curvature of the model: of the 95 %
+    all with S(θ) ≤ S(best) + χ².  They would be exact for a model without curvature: of the 95 %
     intervals for 7 widths with errors of 0.3, 1, 3 and 10 % of the fall, 94 to 99 % held the truth
     (300 repeats each).  Errors common to all points are not in them.
 

@@ -6,8 +6,8 @@ The best linear prediction of e from x = x̂ + e leaves
 .. math:: D - D(C + D)^{+}D = D(C + D)^{+}C ,
 
 the parallel sum of C and D: error counts as nonlinear as soon as it shares directions with what is
-reconstructed, however perfect the encoder.  Both results here are cases of it.  The experiments
-of arXiv:2410.14670 they explain are those of section B.3 and of appendix C.
+reconstructed, however perfect the encoder.  Both results here are cases of this formula.  They
+explain the experiments of section B.3 and of appendix C of arXiv:2410.14670.
 """
 
 from __future__ import annotations

@@ -91,13 +91,13 @@ class WeightLaw(ByValue):
         `unexplained`, slope and curvature 1.4e-15, over p from 1e-45 to 1 and seven laws.
         """
         if not isinstance(source, SparseSource):
-            raise TypeError(f"source must be a SparseSource, got {source!r}")
+            raise TypeError(f"source must be a SparseSource, got {_check.shown(source)}")
         m, v, third, fourth = source.amplitude.cumulants()
         p, off = np.asarray(source.p), 1 - np.asarray(source.p)
         skew = third / v if v > 0 else 0.0
         varying = v + off * m * m
         if not np.all(varying > 0):
-            raise ValueError(f"source must have a variance, got {source!r}")
+            raise ValueError(f"source must have a variance, got {_check.shown(source)}")
         slope = (third + 2 * m * v + off * m * (v + m * m)) / varying
         # u² has its own curvature, and the chord from the feature's off state to the line that
         # fits u² best: at u = 0 that line is at `gap`.
@@ -231,7 +231,7 @@ def norm_probe(features: ArrayLike, law: WeightLaw) -> NormProbe:
     """
     f = _matrix("features", features).T
     if not isinstance(law, WeightLaw):
-        raise TypeError(f"law must be a WeightLaw, got {law!r}")
+        raise TypeError(f"law must be a WeightLaw, got {_check.shown(law)}")
     n = f.shape[1]
     try:
         mean, variance, slope, curvature = (

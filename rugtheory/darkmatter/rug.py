@@ -142,8 +142,8 @@ def rug_dark_matter(
     Worst relative error of `fvu_nl`, α and β against integrals of the definition at 50 digits:
     7e-15, over 93 points with p from 1e-12 to 1, ratio from 1e-9 to 1 - 1e-9, b up to six σ from
     the optimum, and seven laws.  The linear error rests on δ, whose absolute error is a few
-    eps of 1 + a/r: where the decoder is linear to rounding, δ is zero but for rounding and `r2` has
-    no digits.
+    eps of 1 + a/r: where the decoder is linear to rounding, δ is rounding alone, and no digit
+    of `r2` is right.
 
     Examples
     --------

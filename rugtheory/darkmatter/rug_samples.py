@@ -91,9 +91,9 @@ def simulate_dark_matter(
     True
     """
     if not isinstance(rug, Rug):
-        raise TypeError(f"rug must be a Rug, got {rug!r}")
+        raise TypeError(f"rug must be a Rug, got {_check.shown(rug)}")
     if not isinstance(source, SparseSource):
-        raise TypeError(f"source must be a SparseSource, got {source!r}")
+        raise TypeError(f"source must be a SparseSource, got {_check.shown(source)}")
     a, b = _check.scalar("a", a), _check.scalar("b", b)
     n_samples = _check.count("n_samples", n_samples, 8)
     learned = _check.share("fraction", _check.scalar("fraction", fraction))

@@ -40,7 +40,7 @@ def draw_losses(loss: ExactLoss, features: Features, ax: Axes | None = None) -> 
         )
     ax = axes(ax)
     p, variance = features.on_probability[loss.rows], features.variance[loss.rows]
-    some = variance > 0  # what never varies is told by the bias alone
+    some = variance > 0  # the bias alone reconstructs a constant
     relative, error = (x[some] / variance[some] for x in (loss.loss, loss.error))
     artists: list[Any] = [
         ax.axhline(1.0, color="0.7", linewidth=1, zorder=0),

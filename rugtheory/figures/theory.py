@@ -172,7 +172,7 @@ def draw_phases(phases: xr.Dataset, ax: Axes | None = None) -> list[Any]:
     critical = phases["critical_ratio"].values
     artists += ax.plot(critical, p, color="black")
     k = int(0.3 * p.size)
-    text = r"$r_c(p)$: left of it, dropping" "\nfeatures loses less"
+    text = r"left of $r_c(p)$, dropping" "\nfeatures loses less"
     artists.append(_pointer(ax, text, (critical[k], p[k])))
     pairs = phases["pair_boundary"]
     artists += ax.plot(pairs["pair_ratio"].values, pairs.values, ":", color="black")

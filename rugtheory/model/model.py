@@ -145,7 +145,7 @@ class Model(ByValue):
 
         path = _check.path("path", path)
         if path.suffix != ".safetensors":
-            raise ValueError(f"path must end in .safetensors, got {path.name!r}")
+            raise ValueError(f"path must end in .safetensors, got {_check.shown(path.name)}")
         tensors = {"W_in": self.w_in, "W_out": self.w_out, "b": self.b}
         metadata = {"format": FORMAT, "activation": self.activation}
         metadata["hidden_noise"] = repr(self.hidden_noise)
@@ -163,30 +163,25 @@ class Model(ByValue):
 
 
 def _matrix(name: str, value: ArrayLike, shape: str) -> Array:
-    matrix = _check.real(name, _numpy(value))
+    matrix = _check.real(name, value)
     if matrix.ndim != 2 or 0 in matrix.shape:
         raise ValueError(f"{name} must have shape {shape}, got {matrix.shape}")
     return matrix
 
 
 def _vector(name: str, value: ArrayLike, n: int) -> Array:
-    vector = _check.real(name, _numpy(value))
+    vector = _check.real(name, value)
     if vector.shape not in ((), (n,)):
         raise ValueError(f"{name} must be a scalar or have shape ({n},), got {vector.shape}")
     return np.array(np.broadcast_to(vector, n))
 
 
-def _numpy(value: Any) -> Any:
-    """Parameters of PyTorch without their gradients, of any type that NumPy lacks."""
-    if hasattr(value, "detach") and hasattr(value, "cpu"):
-        return value.detach().cpu().double().numpy()
-    return value
-
-
 def check_model(model: Model) -> None:
     """Raise TypeError unless `model` is a Model."""
     if not isinstance(model, Model):
-        raise TypeError(f"model must be a Model, such as Model(w_in, w_out, b), got {model!r:.60}")
+        raise TypeError(
+            f"model must be a Model, such as Model(w_in, w_out, b), got {_check.shown(model)}"
+        )
 
 
 def check_fit(model: Model, features: Features) -> None:

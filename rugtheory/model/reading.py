@@ -9,6 +9,7 @@ from typing import Any, Literal, overload
 
 import numpy as np
 
+from .. import _check
 from .._check import Array
 from .layout import Layout, Names, lay_out, proposals
 from .model import Model
@@ -114,14 +115,14 @@ def read_weights(
     b_dec, b_final or that of the second layer; without any it is 0.  A bias of the hidden units,
     b_in, b_enc or that of the first layer, is folded in: the `b` returned is b + W_out b_in.
 
-    The length of the bias is n_sparse, which tells rows from columns; without a bias n_sparse is
-    the longer axis.  Layers of PyTorch have shape (outputs, inputs) whatever their lengths.  A file
-    does not say what is done between two layers: hidden units are taken to be linear, except that
-    layers with more hidden units than features, as in a sparse autoencoder, are an error unless
-    `names` gives them.  A module is run on a few features and is an error if it does anything else;
-    its activation is found in this way.
-    Texts `activation` and `hidden_noise` in the metadata of a safetensors file are those of the
-    model, as `Model.save` writes them.  The `rows` of a rug saved by `Rug.save` are passed over.
+    The length of the bias is n_sparse, which shows what is a row and what a column; without a bias
+    n_sparse is the longer axis.  Layers of PyTorch have shape (outputs, inputs) whatever their
+    lengths.  A file does not say what is done between two layers: hidden units are taken to be
+    linear, except that layers with more hidden units than features, as in a sparse autoencoder, are
+    an error unless `names` gives them.  A module is run on a few features and is an error if it
+    does anything else; its activation is found in this way. Texts `activation` and `hidden_noise`
+    in the metadata of a safetensors file are those of the model, as `Model.save` writes them.  The
+    `rows` of a rug saved by `Rug.save` are passed over.
 
     Examples
     --------
@@ -139,13 +140,16 @@ def read_weights(
         instance is None or isinstance(instance, int | np.integer)
     ):
         if not isinstance(instance, str) or instance != "all":
-            raise ValueError(f'instance must be None, an integer or "all", got {instance!r:.60}')
+            raise ValueError(
+                f'instance must be None, an integer or "all", got {_check.shown(instance)}'
+            )
     state = read_state(x)
     state = state.without(_ignored(state, ignore))
     for name in (name for choice in given.values() for name in choice.names):
         if name not in state.tensors:
             raise ValueError(
-                f"names must be of what {state.where} holds, got {name!r}, not of {state.listing()}"
+                f"names must be of what {state.where} holds, "
+                f"got {_check.shown(name)}, not of {state.listing()}"
             )
     module = x if hasattr(x, "parameters") and hasattr(x, "state_dict") else None
     found, activation, guessed = _laid_out(state, given, module)
@@ -161,20 +165,22 @@ def _choices(names: Names | None) -> dict[str, Choice]:
     if names is None:
         return {}
     if not isinstance(names, Mapping):
-        raise TypeError(f"names must map {', '.join(ROLES)} to names, got {names!r:.60}")
+        raise TypeError(f"names must map {', '.join(ROLES)} to names, got {_check.shown(names)}")
     if "W" in names and ("W_in" in names or "W_out" in names):
         raise ValueError(
-            f"names must have W, for tied weights, or W_in and W_out, got {names!r:.60}"
+            f"names must have W, for tied weights, or W_in and W_out, got {_check.shown(names)}"
         )
     found = {}
     for role, value in names.items():
         if role not in ROLES:
-            raise ValueError(f"names must be of {', '.join(ROLES)}, got {role!r:.60}")
+            raise ValueError(f"names must be of {', '.join(ROLES)}, got {_check.shown(role)}")
         some = (value,) if isinstance(value, str) else tuple(value) if _is_list(value) else ()
         if not some or not all(isinstance(name, str) for name in some):
-            raise TypeError(f"names must give a name, or several, for {role}, got {value!r:.60}")
+            raise TypeError(
+                f"names must give a name, or several, for {role}, got {_check.shown(value)}"
+            )
         if len(some) > 1 and role in ("W", "b"):
-            raise ValueError(f"names must give one name for {role}, got {value!r:.60}")
+            raise ValueError(f"names must give one name for {role}, got {_check.shown(value)}")
         turned = tuple(name.endswith(".T") for name in some)
         found[role] = Choice(tuple(x.removesuffix(".T") for x in some), turned, "given")
     return found
@@ -187,13 +193,13 @@ def _is_list(value: Any) -> bool:
 def _ignored(state: State, ignore: str | Sequence[str]) -> tuple[str, ...]:
     some = (ignore,) if isinstance(ignore, str) else ignore
     if not _is_list(some) or not all(isinstance(pattern, str) for pattern in some):
-        raise TypeError(f"ignore must be a name or a sequence of names, got {ignore!r:.60}")
+        raise TypeError(f"ignore must be a name or a sequence of names, got {_check.shown(ignore)}")
     passed: list[str] = []
     for pattern in some:
         fits = [x for x in state.tensors if x == pattern or fnmatch.fnmatchcase(x, pattern)]
         if not fits:
             raise ValueError(
-                f"ignore must name what {state.where} holds, got {pattern!r}, not of "
+                f"ignore must name what {state.where} holds, got {_check.shown(pattern)}, not of "
                 f"{state.listing()}"
             )
         passed += fits
@@ -291,6 +297,6 @@ def _settings(state: State) -> dict[str, Any]:
             found["hidden_noise"] = float(text)
         except ValueError:
             raise ValueError(
-                f"{state.where}: hidden_noise must be a number, got {text!r:.60}"
+                f"{state.where}: hidden_noise must be a number, got {_check.shown(text)}"
             ) from None
     return found

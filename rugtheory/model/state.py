@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 
+from .. import _check
 from .._check import Array
 from .._files import read_metadata, read_tensors
 
@@ -89,12 +90,11 @@ def read_state(x: Any) -> State:
         return State("x", _flat(inner), beside=beside)
     if is_tensor(x):
         return State("x", {"W": x})
-    shown = repr(x)
     several = isinstance(x, list | tuple) and any(map(is_tensor, x))
     remedy = "; Model(w_in, w_out, b) takes matrices one by one" if several else ""
     raise TypeError(
         "x must be a path, a mapping of names to arrays or tensors, a torch module or one matrix, "
-        f"got {shown if len(shown) <= 60 else shown[:57] + '...'}{remedy}"
+        f"got {_check.shown(x)}{remedy}"
     )
 
 
@@ -106,7 +106,10 @@ def is_tensor(value: Any) -> bool:
 def to_array(name: str, value: Any) -> Array:
     """`value` as float64; raises ValueError if it is not real."""
     if hasattr(value, "detach") and hasattr(value, "cpu"):
-        value = value.detach().cpu()
+        try:
+            value = value.detach().cpu()
+        except (RuntimeError, NotImplementedError):
+            raise ValueError(f"{name} must hold numbers, got {_check.shown(value)}") from None
         if value.is_complex():
             raise ValueError(f"{name} must be real, got dtype {value.dtype}")
         return np.asarray(value.to_dense().double().numpy())
@@ -126,7 +129,7 @@ def _of_file(path: Path) -> State:
     if path.suffix not in TORCH:
         raise ValueError(
             f"a file x of weights must end in .safetensors, .npz or {', '.join(TORCH)}, "
-            f"got {path.name!r}"
+            f"got {_check.shown(path.name)}"
         )
     import torch
 

@@ -87,11 +87,11 @@ def signs(i: NDArray[Any], j: NDArray[Any]) -> Array:
 def real_array(name: str, value: ArrayLike) -> NDArray[Any]:
     """`value` as a real array of any type."""
     try:
-        array = np.asarray(value)
+        array = np.asarray(_check.plain(value))
         if array.dtype.kind not in "biuf":
-            raise TypeError(f"{name} must be real, got dtype {array.dtype}")
-    except ValueError:
-        raise TypeError(f"{name} must be a real array, got {value!r}") from None
+            raise TypeError
+    except (TypeError, ValueError, RuntimeError):
+        raise TypeError(f"{name} must be a real array, got {_check.shown(value)}") from None
     if not np.isfinite(array).all():
         raise ValueError(f"{name} must be finite, got {array[~np.isfinite(array)].flat[0]}")
     return array

@@ -181,7 +181,8 @@ def check_amplitude(amplitude: Amplitude) -> None:
     """Raise TypeError unless `amplitude` is an instance of a law."""
     if not isinstance(amplitude, Amplitude):
         raise TypeError(
-            f"amplitude must be an amplitude law such as Uniform(0, 1), got {amplitude!r}"
+            f"amplitude must be an amplitude law such as Uniform(0, 1), "
+            f"got {_check.shown(amplitude)}"
         )
 
 
@@ -189,7 +190,7 @@ def check_not_negative(amplitude: Amplitude, why: str = "here") -> None:
     """Raise unless `amplitude` is a law on [0, ∞); `why` ends "must not be negative"."""
     check_amplitude(amplitude)
     if amplitude.start < 0:
-        raise ValueError(f"amplitude must not be negative {why}, got {amplitude!r}")
+        raise ValueError(f"amplitude must not be negative {why}, got {_check.shown(amplitude)}")
 
 
 def _limit_at_zero(law: Amplitude) -> float:

@@ -200,7 +200,9 @@ class Features(ABC):
 
         if not isinstance(seed, torch.Generator):
             seed = torch.Generator().manual_seed(_check.integer("seed", seed, 0, 2**63 - 1))
-        return sample_torch(self, _check.count("n", n, 0), seed, dtype or torch.float32)
+        dtype = torch.float32 if dtype is None else dtype
+        _check.instance("dtype", dtype, torch.dtype)
+        return sample_torch(self, _check.count("n", n, 0), seed, dtype)
 
     def switches(self, n: int, seed: int | np.random.Generator) -> NDArray[np.bool_]:
         """Which features are on in `n` independent draws, shape (n, n_features)."""
@@ -327,7 +329,7 @@ def check_features(features: Features) -> None:
     if not isinstance(features, Features):
         raise TypeError(
             "features must be a law of features such as Identical(n, p) or Independent(p), "
-            f"got {features!r:.60}"
+            f"got {_check.shown(features)}"
         )
     laws, n = features.amplitudes, len(features)
     for law in {id(x): x for x in laws}.values():

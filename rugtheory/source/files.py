@@ -132,11 +132,11 @@ def text_of(features: Features) -> str:
 def _made(values: Any, kinds: Mapping[str, type]) -> Any:
     """The object that a table describes."""
     if not isinstance(values, Mapping):
-        raise ValueError(f"a table with a kind is needed, got {values!r:.60}")
+        raise ValueError(f"a table with a kind is needed, got {_check.shown(values)}")
     given = dict(values)
     name = given.pop("kind", None)
     if not isinstance(name, str) or name not in kinds:
-        raise ValueError(f"kind must be one of {', '.join(kinds)}, got {name!r:.60}")
+        raise ValueError(f"kind must be one of {', '.join(kinds)}, got {_check.shown(name)}")
     known = [field.name for field in fields(kinds[name])]
     for key in given:
         if key not in known:
@@ -158,7 +158,7 @@ def _value(key: str, value: Any) -> Any:
             raise ValueError(f"amplitude {error}") from None
     if key in ("groups", "children"):
         if not isinstance(value, list):
-            raise ValueError(f"{key} must be a list of tables, got {value!r:.60}")
+            raise ValueError(f"{key} must be a list of tables, got {_check.shown(value)}")
         return [_made(x, _GROUPS) for x in value]
     return value
 
@@ -169,7 +169,9 @@ def _table(thing: Any, kinds: Mapping[str, type]) -> dict[str, Any]:
         if type(thing) is kind:
             names = [field.name for field in fields(kind)]
             return {"kind": name} | {key: _plain(getattr(thing, key)) for key in names}
-    raise TypeError(f"features must be of {', '.join(kinds)} to be written, got {thing!r:.60}")
+    raise TypeError(
+        f"features must be of {', '.join(kinds)} to be written, got {_check.shown(thing)}"
+    )
 
 
 def _plain(value: Any) -> Any:

@@ -116,7 +116,7 @@ class Parent(ShortRepr, Group):
                 if not isinstance(child, Parent | SparseSource):
                     raise TypeError(
                         "children that exclude each other must be features, Parent or "
-                        f"SparseSource, got {child!r:.60}"
+                        f"SparseSource, got {_check.shown(child)}"
                     )
             _exclusive("p of the children", [child.p for child in self.children] or [1.0])
 
@@ -185,11 +185,14 @@ def _groups(name: str, groups: Any) -> tuple[Any, ...]:
     try:
         found = tuple(groups)
     except TypeError:
-        raise TypeError(f"{name} must be a sequence of groups, got {groups!r:.60}") from None
+        raise TypeError(
+            f"{name} must be a sequence of groups, got {_check.shown(groups)}"
+        ) from None
     for group in found:
         if not isinstance(group, Group | SparseSource):
             raise TypeError(
-                f"{name} must hold Together, Exclusive, Parent or SparseSource, got {group!r:.60}"
+                f"{name} must hold Together, Exclusive, Parent or SparseSource, "
+                f"got {_check.shown(group)}"
             )
         if isinstance(group, SparseSource) and not isinstance(group.p, float):
             raise ValueError(f"{name}: p of a SparseSource must be a scalar, got {group.p}")

@@ -106,7 +106,7 @@ class OneOf(ShortRepr, Pattern):
         if p.shape != (len(of),) or np.any(p < 0) or p.sum() > 1 + _ROUNDING:
             raise ValueError(
                 f"p must be {len(of)} probabilities, one of each pattern, that add up to no more "
-                f"than 1, got {self.p!r:.60}"
+                f"than 1, got {_check.shown(self.p)}"
             )
         object.__setattr__(self, "p", tuple(p.tolist()))
         object.__setattr__(self, "of", of)
@@ -171,10 +171,10 @@ class Every(ShortRepr, Pattern):
 def check_patterns(name: str, patterns: Any) -> tuple[Pattern, ...]:
     """Several patterns, as a tuple; TypeError if they are none."""
     if not isinstance(patterns, tuple | list):
-        raise TypeError(f"{name} must be a tuple of patterns, got {patterns!r:.60}")
+        raise TypeError(f"{name} must be a tuple of patterns, got {_check.shown(patterns)}")
     for x in patterns:
         if not isinstance(x, Pattern):
-            raise TypeError(f"{name} must hold patterns, On, OneOf or Every, got {x!r:.60}")
+            raise TypeError(f"{name} must hold patterns, On, OneOf or Every, got {_check.shown(x)}")
     return tuple(patterns)
 
 

@@ -93,7 +93,7 @@ def _roots(folder: Path) -> list[Any]:
         )
     roots = _json(folder / _HIERARCHY).get("roots")
     if not isinstance(roots, list):
-        raise ValueError(f"{_HIERARCHY} must have a list of roots, got {roots!r:.60}")
+        raise ValueError(f"{_HIERARCHY} must have a list of roots, got {_check.shown(roots)}")
     return roots
 
 
@@ -180,7 +180,9 @@ def _probabilities(folder: Path, config: Mapping[str, Any], n: int) -> Array:
     if (folder / _WEIGHTS).is_file():
         found = read_tensors(folder / _WEIGHTS).get("firing_probabilities")
         if found is None or found.shape != (n,):
-            raise ValueError(f"{_WEIGHTS} must have {n} firing_probabilities, got {found!r:.60}")
+            raise ValueError(
+                f"{_WEIGHTS} must have {n} firing_probabilities, got {_check.shown(found)}"
+            )
         return np.array(_check.probability("firing_probabilities", found))
     rule = dict(config.get("firing_probability") or {})
     name = rule.pop("generator_name", None)
@@ -196,7 +198,7 @@ def _probabilities(folder: Path, config: Mapping[str, Any], n: int) -> Array:
     else:
         raise ValueError(
             "firing_probability must be zipfian, linear or constant, or saved in "
-            f"{_WEIGHTS}, got {name!r:.60}"
+            f"{_WEIGHTS}, got {_check.shown(name)}"
         )
     _known(rule, set(), "firing_probability")
     return np.array(_check.probability("firing_probability", p))
@@ -216,7 +218,9 @@ def _magnitudes(name: str, value: Any, n: int) -> Array:
         if kind == "linear":
             return ends[0] + (ends[1] - ends[0]) * steps
         return np.asarray(ends[0] * (ends[1] / ends[0]) ** steps)
-    raise ValueError(f"{name} must be a number, constant, linear or exponential, got {kind!r:.60}")
+    raise ValueError(
+        f"{name} must be a number, constant, linear or exponential, got {_check.shown(kind)}"
+    )
 
 
 def _json(path: Path) -> dict[str, Any]:
@@ -227,13 +231,15 @@ def _json(path: Path) -> dict[str, Any]:
     except (ValueError, RecursionError) as error:
         raise ValueError(f"{path.name} cannot be read as JSON: {error}") from error
     if not isinstance(found, dict):
-        raise ValueError(f"{path.name} must hold an object, got {found!r:.60}")
+        raise ValueError(f"{path.name} must hold an object, got {_check.shown(found)}")
     return found
 
 
 def _known(given: Any, known: set[str], what: str) -> None:
     if not isinstance(given, Mapping):
-        raise ValueError(f"{what} must be objects, got {given!r:.60}")
+        raise ValueError(f"{what} must be objects, got {_check.shown(given)}")
     if unknown := set(given) - known:
         names = ", ".join(sorted(unknown))
-        raise ValueError(f"{what} must not have {names}, of unknown meaning, got {given!r:.60}")
+        raise ValueError(
+            f"{what} must not have {names}, of unknown meaning, got {_check.shown(given)}"
+        )

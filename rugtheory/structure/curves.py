@@ -58,7 +58,8 @@ def loss_curves(p: ArrayLike, ratio: ArrayLike, *, amplitude: Amplitude = Unifor
     Returns
     -------
     xarray.Dataset
-        Dimensions p and ratio; variables loss, linear_loss, floor, sigma, a, b.
+        Dimensions p and ratio; variables loss, sigma, a and b of `optimum`, `linear_loss` of the
+        best linear model, and floor, the variance of a feature, which a constant output loses.
 
     Examples
     --------

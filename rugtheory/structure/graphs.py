@@ -138,7 +138,7 @@ class GraphCode(ShortRepr):
         return _basis(self.name)
 
     def w_out(self, a: float = 1.0, lift: float = 0.0) -> Array:
-        """What makes W of it, with diagonal `a` and μ = `lift` > -1, shape (n_sparse, n_dense)."""
+        """W_out, shape (n_sparse, n_dense): W has diagonal `a`, and μ = `lift` > -1."""
         a, lift = _check.scalar("a", a), _check.scalar("lift", lift)
         if lift <= -1:
             raise ValueError(f"lift must be above -1, got {lift}")

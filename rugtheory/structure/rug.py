@@ -208,7 +208,9 @@ class Rug(ShortRepr):
             b = self.bias(b, a, p, amplitude=law, channel=channel)
         else:
             if isinstance(source, SparseSource):
-                raise TypeError(f"optimum must be one of theory with a source, got {optimum!r:.60}")
+                raise TypeError(
+                    f"optimum must be one of theory with a source, got {_check.shown(optimum)}"
+                )
             a, b = _check.scalar("optimum", optimum), _check.scalar("source", source)
         return Model(self.w_in, self.w_out(a), b)
 

@@ -11,8 +11,9 @@ For any price λ ≥ 0 of a hidden unit
 .. math:: g(λ) = \sum_i \min_c [I_i L_i(c) + λ c] - λ\, n_{dense}
 
 is a lower bound, and the greatest of them what is lost if each L_i is replaced by its lower convex
-hull: features that are on a chord of it are dropped, or left alone, in part.  Of equal features
-some are and some are not, and of all others one at most lies on a chord at the best price.
+hull: on a chord of the hull some features of a kind are dropped, or have a hidden unit alone, and
+the others are not.  Of features that are all different, one at most lies on a chord at the best
+price.
 """
 
 from __future__ import annotations
@@ -116,15 +117,15 @@ def allocate(features: Features, n_dense: float, *, family: str = "gaussian") ->
 
     Notes
     -----
-    Up to 1024 classes of equal features, of at most 512 p (40 for "pairs" and laws other than
-    `Uniform`), losses are exact for the capacities given, and these are at their best to rounding
-    but for the choice of what is dropped, of which ``error`` is the most it may cost.  Against
-    SLSQP from 60 random starts, 85 problems of 2 to 12 features: no loss was above the best of them
-    by more than 3e-12 of it; of 20 with up to 30 features one was below it by 7e-4, and the others
-    equal.  Of more features curves are interpolated over p.  Losses of Gaussian
-    rugs on `Uniform` features are still exact for the capacities given, which have relative errors
-    of some 1e-6; others are interpolated, and ``error`` has the error of a sample of them.
-    A million features take 2 to 8 s of one core and 0.5 GB.
+    Up to 1024 classes of equal features, of at most 512 p (40 for "pairs" and laws
+    other than `Uniform`), losses are exact for the capacities given, and these are the best ones to
+    rounding if the right features are dropped; ``error`` is the most that a wrong choice may cost.
+    Against SLSQP from 60 random starts, 85 problems of 2 to 12 features: no loss was above SLSQP's
+    best by more than a part 3e-12; of 20 problems with up to 30 features, one loss was below it by
+    a part 7e-4, and the others were equal.  Of more features curves are interpolated over p.
+    Losses of Gaussian rugs on `Uniform` features are still exact for the capacities given, which
+    have relative errors of some 1e-6; others are interpolated, and ``error`` has the error of a
+    sample of them. A million features take 2 to 8 s of one core and 0.5 GB.
 
     Examples
     --------
@@ -145,7 +146,7 @@ def classes_of(features: Features, family: str, *, curves: bool = True) -> tuple
     if not features.independent:
         raise ValueError(
             "features must be independent, for capacities to add up to n_dense, "
-            f"got {features!r:.60}"
+            f"got {_check.shown(features)}"
         )
     for law in features.by_law:
         check_not_negative(law, ONE_SIGN)

@@ -11,7 +11,7 @@ While nothing is alone or dropped c_i = n_dense w_i / Σw, and
 
 which falls with the power -1 of n_dense as long as this is far from n_sparse.  Of frequencies
 p_i = C i^{-α} with α > 1, where Σw converges, the K commonest features are alone, c_i = (K/i)^α
-beyond, and, but for logarithms in Λ,
+beyond, and, up to logarithms in Λ,
 
 .. math:: n_{dense} = K + \sum_{i>K} (K/i)^α = \frac{α}{α-1} K , \qquad
     \sum_i L_i = \frac{α\, w_K^2 K}{(α-1)(2α-1)} ∝ n_{dense}^{-(2α-1)} ,

@@ -1,8 +1,8 @@
 r"""The least loss of features on pieces of their curves, when one of them may stay between pieces.
 
-At the best price the hull's capacities add up to n_dense, but for features on chords.  Equal
-features share a chord: so many stay on one piece, the rest on the next.  One feature is left over,
-which takes what capacity is best for all.
+At the best price the capacities on the hull add up to n_dense, except those of features on chords.
+Equal features share a chord: some stay on one piece of the curve, the rest on the next.  One
+feature is left over, and gets the capacity that is best for all.
 """
 
 from __future__ import annotations

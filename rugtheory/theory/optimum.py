@@ -90,8 +90,8 @@ def optimum(
     sigma : array_like ≥ 0, optional
         Standard deviation of the interference, given instead of `ratio`.
     amplitude : Amplitude
-        Law of a feature that is on.  What is negative of it no ReLU can store: nothing loses less
-        than E x² over x < 0, nor more than the constant max(E x, 0).
+        Law of a feature that is on.  A ReLU cannot give negative values: so the loss is no less
+        than E x² over x < 0, and no more than that of the constant max(E x, 0).
 
     Returns
     -------
@@ -115,7 +115,7 @@ def optimum(
     does worse than its mean.  The bound by the linear model is gone, as its output may be negative;
     of a symmetric law about half of E x² is lost at small σ.  Where a constant is as good as any
     decoder to rounding, a is 0 and b that constant.  Errors measured against mpmath for laws of
-    either sign: loss 1e-14; a and b are as good as a loss of that accuracy tells them.
+    either sign: loss 1e-14; errors of a and b are those at which the loss does not change by more.
 
     Examples
     --------
@@ -128,7 +128,8 @@ def optimum(
     p, amplitude = on_law(p, amplitude, least=_check.LEAST_P)
     if (ratio is None) == (sigma is None):
         raise ValueError(
-            f"exactly one of ratio and sigma must be given, got ratio={ratio!r}, sigma={sigma!r}"
+            f"exactly one of ratio and sigma must be given, "
+            f"got ratio={_check.shown(ratio)}, sigma={_check.shown(sigma)}"
         )
     if ratio is not None:
         ratio = _check.probability("ratio", ratio)

@@ -7,8 +7,8 @@ feature 1 is
 
 .. math:: ν = -x_2 + N(0, v(p)(1/r - 2)), \qquad r ≤ ½ ,
 
-Gaussian but for the partner as n_sparse grows.  The partner pushes the reading down, where the
-ReLU does not see it unless both are on.
+Gaussian, apart from the partner, as n_sparse grows.  The partner makes the reading negative, which
+the ReLU sets to zero, unless both are on.
 """
 
 from __future__ import annotations

@@ -33,8 +33,8 @@ def upper_bound(p: ArrayLike, ratio: ArrayLike, *, amplitude: Amplitude = Unifor
     It is (13) and (17) of arXiv:2410.12101 with their constants, for every p, ratio and amplitude
     law.  Take a = 1 and b = -mσ with m² = 2 log(1/p).  Absent features lose 2σ² G₂(m) <
     (σ²/2) exp(-m²/2) = pσ²/2 by (11); others at most E(ν - mσ)² = σ²(1 + m²), since rectifying
-    a reading brings it closer to a positive amplitude.  A negative one adds what noise passes of it
-    to what is lost anyway, less than one that is off.
+    a reading brings it closer to a positive amplitude.  A negative amplitude is lost, and so is the
+    noise that passes the ReLU there, which is less than where the feature is off.
 
     Parameters, errors and shapes are those of `welch_sigma`.
 

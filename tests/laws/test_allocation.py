@@ -48,7 +48,7 @@ class TestAllocation:
     @given(SEEDS)
     @settings(max_examples=4)
     def test_phases(self, seed):
-        """At the price found, phases say who is dropped and who alone, but for the one between."""
+        """At the price found, phases say which are dropped or alone; one may lie between."""
         features, n_dense = drawn(seed)
         found, phases = rt.allocate(features, n_dense), rt.allocation_phases(features.p)
         price = found.multiplier * len(features) / features.importance

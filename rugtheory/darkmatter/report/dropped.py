@@ -99,9 +99,9 @@ def positions(contexts: NDArray[Any]) -> NDArray[np.intp]:
 def some(values: Iterable[Any]) -> tuple[Any, ...]:
     """Tokens to drop, as a tuple."""
     if isinstance(values, str):
-        raise TypeError(f"drop_tokens must hold tokens, got {values!r:.60}")
+        raise TypeError(f"drop_tokens must hold tokens, got {_check.shown(values)}")
     found = _check.sequence("drop_tokens", values)
     for value in found:
         if not isinstance(value, str | int | np.integer):
-            raise TypeError(f"drop_tokens must hold integers or texts, got {value!r:.60}")
+            raise TypeError(f"drop_tokens must hold integers or texts, got {_check.shown(value)}")
     return found

@@ -26,7 +26,7 @@ def values(entries: Iterable[Mapping[str, Any] | None], key: str = "value") -> l
 
 
 def short(name: str, most: int = 28) -> str:
-    """The end of a long name, which tells more of decoders apart than the start."""
+    """The end of a long name, in which decoders differ more than at the start."""
     return name if len(name) <= most else f"…{name[1 - most :]}"
 
 

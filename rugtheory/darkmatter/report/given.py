@@ -166,4 +166,4 @@ def names_in(label: str, names: Iterable[str]) -> frozenset[str]:
     try:
         return frozenset(names)
     except TypeError:
-        raise TypeError(f"{label} must hold names of decoders, got {names!r:.60}") from None
+        raise TypeError(f"{label} must hold names of decoders, got {_check.shown(names)}") from None

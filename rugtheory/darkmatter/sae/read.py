@@ -80,11 +80,11 @@ def read_sae(
     those packages encode with it.  dictionary_learning's AutoEncoder is read with decoder rows of
     norm 1, as its `from_pretrained` makes them.
 
-    A transcoder is told by `transcode` of sparsify, by SAELens' architectures of transcoders or a
-    `hook_name_out` that is not its `hook_name`, and by a skip connection, another point of output
-    or the folder of Gemma Scope 2.  Nothing in Gemma Scope's files tells transcoders from SAEs:
+    A file is a transcoder if sparsify's settings have `transcode`; if SAELens' architecture is one,
+    or its `hook_name_out` differs from `hook_name`; or if Gemma Scope 2 has a skip connection,
+    another point of output or the folder of transcoders.  Files of Gemma Scope 1 do not say it:
     those in a folder with the name of DeepMind's releases, such as gemma-scope-2b-pt-transcoders,
-    are taken for transcoders, of others it has to be said by `transcoder`.
+    are taken for transcoders, and for others `transcoder` has to say it.
 
     Examples
     --------
@@ -104,7 +104,7 @@ def read_sae(
     except (TypeError, ValueError):
         valid = False
     if not valid:
-        raise ValueError(f"dtype must be float32 or float64, got {dtype!r:.60}")
+        raise ValueError(f"dtype must be float32 or float64, got {_check.shown(dtype)}")
     if input_scale is not None:
         input_scale = float(
             _check.positive("input_scale", _check.scalar("input_scale", input_scale))

@@ -54,7 +54,7 @@ class SAE(ShortRepr):
     b_enc : ndarray, shape (d_sae,)
         Bias of the encoder; of the magnitudes, b_mag, if gated.
     w_dec : ndarray, shape (d_sae, d_out)
-        d_out is d_in but for transcoders.
+        d_out is d_in, except in transcoders.
     b_dec : ndarray, shape (d_out,)
     threshold : ndarray, shape (d_sae,), if jumprelu
     k : int, if topk, abstopk or groupmax
@@ -122,7 +122,8 @@ class SAE(ShortRepr):
             if (value is not None) != need:
                 verb = "must be given" if need else "must be None"
                 raise ValueError(
-                    f"{name} {verb} if architecture is {self.architecture!r}, got {value!r:.60}"
+                    f"{name} {verb} if architecture is {self.architecture!r}, "
+                    f"got {_check.shown(value)}"
                 )
 
         w_enc = _check.array("w_enc", self.w_enc)
@@ -163,7 +164,7 @@ class SAE(ShortRepr):
 
     @property
     def d_out(self) -> int:
-        """Length of what is decoded: d_in but for transcoders."""
+        """Length of what is decoded: d_in, except in transcoders."""
         return int(self.w_dec.shape[1])
 
     @property
@@ -211,7 +212,7 @@ class SAE(ShortRepr):
             verb = "given" if x is None else "None"
             raise ValueError(
                 f"x must be {verb} to decode with normalization {self.normalization!r}"
-                f"{'' if self.w_skip is None else ' and w_skip'}, got {x!r:.60}"
+                f"{'' if self.w_skip is None else ' and w_skip'}, got {_check.shown(x)}"
             )
         if x is None:
             return self._decode(codes)
