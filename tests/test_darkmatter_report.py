@@ -878,3 +878,69 @@ class TestEvidence:
         for r in by_width(kept, "topk", 16):
             assert 0.3 < r["alignment"]["correlation_mean_active"] < 0.45
             assert 0.3 < r["alignment"]["correlation_slope"] < 0.45
+
+
+@pytest.fixture(scope="module")
+def parts():
+    """What one run of `python -m validation darkmatter --parts` found."""
+    file = Path(validation.__file__).parent / "data" / "parts.json"
+    return json.loads(file.read_text(encoding="utf-8"))
+
+
+class TestParts:
+    """What docs/dark_matter_validation.md says of the parts of errors."""
+
+    def test_provenance(self, parts, kept):
+        """The texts of the other evidence, by the command that the page names."""
+        assert "darkmatter --parts" in parts["about"]["command"]
+        assert parts["about"]["sha256_of_tokens"] == kept["about"]["sha256_of_tokens"]
+
+    def test_trained_on_errors(self, parts):
+        linear, nonlinear = (parts[n]["saes"][0] for n in ("linear_error", "nonlinear_error"))
+        gap = nonlinear["fvu"]["value"] - linear["fvu"]["value"]
+        assert gap == pytest.approx(0.011, abs=5e-4)
+        assert gap > 3 * max(linear["fvu"]["se"], nonlinear["fvu"]["se"])
+        assert linear["norm_test"]["x"]["value"] == pytest.approx(0.783, abs=5e-4)
+        assert nonlinear["norm_test"]["x"]["value"] == pytest.approx(0.100, abs=5e-4)
+
+    def test_layers(self, parts):
+        """Token identity is ahead in layers 1 to 3 and behind in 5 and 6, the loss always."""
+        for layer in range(1, 7):
+            (record,) = parts[f"layer_{layer}"]["saes"]
+            found = record["baselines"] | {"x": record["norm_test"]["error"]}
+            value = {name: one["value"] for name, one in found.items()}
+            ahead = value["token identity"] - value["x"]
+            error = np.hypot(found["token identity"]["se"], found["x"]["se"])
+            assert 0.9 < ahead / error < 2.6 if layer < 4 else ahead < error
+            assert abs(ahead) < error if layer == 4 else layer < 4 or ahead < -5 * error
+            assert value["model loss"] < min(value["token identity"], value["x"]) - 0.05
+        assert value["activation norm"] == pytest.approx(value["x"], abs=0.01)
+
+    def test_cross_entropy(self, parts):
+        """In proportion to the variance, in 11 of 12 cases within two errors."""
+        found = parts["cross_entropy"]
+        assert found["loss"] < 5.606 < found["loss with the mean"]
+        apart = []
+        for record in found["saes"]:
+            assert 0.1 < record["increase"]["value"] / (5.606 - found["loss"]) < 0.34
+            for part in ("linear", "nonlinear"):
+                one = record[part]
+                left = one["recovered"]["value"] - one["variance"]
+                apart.append(abs(left) / one["recovered"]["se"])
+        assert len(apart) == 12 and sum(z < 2 for z in apart) == 11 and max(apart) < 3.2
+
+    def test_bench(self, parts):
+        bench = parts["bench"]
+        correlation = np.array(bench["correlation"])
+        assert (correlation.diagonal() > 0.89).all()
+        assert 0.3 < correlation[0, 1] < 0.4 and abs(correlation[1, 0]) < 0.05
+        # Without noise: all elements, and fewer.
+        *fewer, everything = bench["fvu_nl"][0]
+        assert everything == pytest.approx(0.010, abs=5e-4)
+        assert 0.025 < min(fewer) < max(fewer) < 0.039
+        case = next(
+            k for k, (t, e) in enumerate(zip(bench["dense"], bench["introduced"], strict=True))
+            if t == 0 and e > 0
+        )  # fmt: skip
+        share = bench["introduced_share"][case]
+        assert bench["fvu_nl"][case][-1] - everything == pytest.approx(share, rel=0.03)

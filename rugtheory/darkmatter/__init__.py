@@ -27,7 +27,7 @@ from .report import (
 from .rug import RugDarkMatter, rug_dark_matter
 from .rug_samples import SimulatedDarkMatter, simulate_dark_matter
 from .sae import SAE, read_sae, write_sae
-from .sae_bench import SaeBench, sae_bench
+from .sae.bench import SaeBench, sae_bench
 
 __all__ = [
     "SAE",

@@ -18,13 +18,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from .. import _check
-from .._check import Array
-from .._result import Result
-from ._rows import Rows
-from .decomposition import decompose
-from .sae import SAE
-from .sae.sae import check_autoencoder
+from ... import _check
+from ..._check import Array
+from ..._result import Result
+from .._rows import Rows
+from ..decomposition import decompose
+from .sae import SAE, check_autoencoder
 
 
 @dataclass(frozen=True, eq=False, repr=False)
