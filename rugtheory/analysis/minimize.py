@@ -31,6 +31,7 @@ from .curvature import lowest_curvatures
 from .descent import Coordinates, Descent, Objective, Stop, coupling
 from .exact import exact_loss
 from .gradient import Gradient
+from .newton import settle
 from .statistics import interference_variance
 
 # Couplings are at their cap from this part of it on.
@@ -195,6 +196,7 @@ def minimize(
     descent = Descent(objective, steps, gtol, each)
     if not descent.run(at.vector(model)):
         raise ValueError(f"no contour serves the start, {model!r}: its weights are too large")
+    settle(descent)
     next(bar, None)  # a bar closes when nothing is left
     return _result(descent, features, curvature, generator)
 
