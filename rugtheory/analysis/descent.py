@@ -184,7 +184,9 @@ class Descent:
     trajectory: list[float] = field(default_factory=list)
     lost: bool = False
     stopped: bool = False
-    _last: tuple[Any, Array, Any] = field(default=(None, np.zeros(0), None), init=False)
+    _last: tuple[Any, Array, tuple[float, Array, ExactGradient] | None] = field(
+        default=(None, np.zeros(0), None), init=False
+    )
 
     def run(self, start: Array) -> bool:
         """From a start to where no gradient is left or steps are used up; False if it has none."""
@@ -211,7 +213,7 @@ class Descent:
     def _known(self, x: Array) -> tuple[float, Array, ExactGradient]:
         """The objective, once where it is asked for again."""
         objective, at, found = self._last
-        if objective is not self.objective or not np.array_equal(at, x):
+        if found is None or objective is not self.objective or not np.array_equal(at, x):
             found = self.objective(x)
             self._last = self.objective, x.copy(), found
         return found
