@@ -10,7 +10,8 @@ What is minimised is the logarithm of the loss, by L-BFGS in W_in, W_out and b, 
   larger weights would drown.
 
 Errors of the loss are watched on the way: each output is taken on contours that serve it, and what
-is reported in the end is `exact_loss`.
+is reported in the end is `exact_loss`.  Where no step gains, the tolerance is tightened, and where
+gains are below rounding, steps of Newton make the gradient small.
 """
 
 from __future__ import annotations
