@@ -7,6 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import rugtheory as rt
+from rugtheory.analysis.columns import dead_features
 from rugtheory.channel.row_loss import Row, RowLaw
 
 from .models import TRAINED, alike, monte_carlo
@@ -286,3 +287,9 @@ def test_a_beta_row_in_closed_form():
     found = rt.RowChannel.of([-0.5], p, rt.Beta(100, 100)).loss(1.0, b)
     truth = p * (b * b - b * p * 0.5 + 0.25 * p * square) + (1 - p) ** 2 * b * b
     assert abs(found.value - truth) <= found.error
+
+
+@pytest.mark.parametrize("size", [1e-200, 1e-17, 1.0, 1e150])
+def test_which_features_are_dead_does_not_depend_on_the_unit(size):
+    diagonal = np.array([1.0, 0.9, 0.2, 0.0, -1.0, 0.3])
+    assert dead_features(size * diagonal).tolist() == [False, False, True, True, True, False]

@@ -26,6 +26,15 @@ def test_two_features_in_one_unit_are_a_pair(p):
     assert abs(found.loss / float(rt.uneven_pairs(p).loss) - 1) < 1e-5
 
 
+@pytest.mark.parametrize(("n", "d", "p"), [(2, 1, 0.05), (6, 2, 0.3)])
+def test_few_features_end_in_a_minimum(n, d, p):
+    """Kinks of single terms are resolved: no gradient is left, and losses on the way were true."""
+    found = rt.minimize(rt.Identical(n, p), d, curvature=1)
+    assert found.verdict == "minimum"
+    assert found.gradient <= 1e-6
+    assert abs(found.trajectory[-1] / found.loss - 1) <= 1e-6
+
+
 def test_as_many_units_as_features_lose_nothing():
     found = rt.minimize(rt.Identical(3, 0.2), 3, seed=0)
     assert found.verdict == "lost"

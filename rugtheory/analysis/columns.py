@@ -48,17 +48,18 @@ def columns_of(model: Model, features: Features) -> tuple[Array, NDArray[np.bool
     if b.size**2 * len(w_in) > _WHOLE:
         loss = _gaussian(a, b + first, spread, features)
         return _scaled([weight * loss, *own], a, [b, spread, first], reading), dead
-    heard, squares, cubes = np.empty((3, b.size))
+    heard, squares, shape = np.empty((3, b.size))
+    typical = float(np.mean(np.abs(a))) or 1.0
     for start in range(0, b.size, _BLOCK):
         block = slice(start, start + _BLOCK)
         w = w_out[block] @ w_in
         rows = np.arange(len(w))
         w[rows, start + rows] = 0.0
-        cubes[block] = np.einsum("ij,ij,ij->i", w, w, w)
+        v = w / typical
+        shape[block] = np.einsum("ij,ij,ij->i", v, v, v)
         w[w < -_SCREENED * np.abs(a[block, None])] = 0.0
         heard[block], squares[block] = w @ means, np.einsum("ij,ij,j->i", w, w, variances)
     loss = _gaussian(a, b + heard, np.sqrt(squares + noise**2), features)
-    shape = cubes / (float(np.mean(np.abs(a))) or 1.0) ** 3
     return _scaled([weight * loss, shape, *own], a, [b, spread, first], reading), dead
 
 
@@ -83,7 +84,9 @@ def _scaled(first: list[Array], a: Array, readings: list[Array], reading: Array)
 def dead_features(diagonal: Array) -> NDArray[np.bool_]:
     """Which features are not represented; see `Statistics`."""
     d = np.maximum(diagonal, 0.0)
-    typical = np.sum(d**3) / np.sum(d**2) if d.any() else 1.0
+    most = float(d.max(initial=0.0)) or 1.0
+    d = d / most  # cubes of what is far from 1 may be no numbers
+    typical = most * np.sum(d**3) / np.sum(d**2) if d.any() else 1.0
     return np.asarray(diagonal < _DEAD * typical)
 
 

@@ -25,8 +25,11 @@ _NOWHERE = 50.0
 _PENALTY, _HARDER, _PENALTIES = 0.1, 10.0, 6
 # Couplings aim at this part of the cap.
 _BELOW = 0.99
-# A round that gains less than this in the log of the loss is the last.
+# A round that gains less than this in the log of the loss is the last but for rounding, at the
+# least tolerance.
 _NO_GAIN = 1e-9
+# What tolerances are multiplied by where no step gains, and the least of them.
+_SHARPER, _FINEST = 1e-2, 1e-8
 # Errors above this part of the loss are what descent would go down on.
 _LOST = 0.05
 
@@ -167,8 +170,8 @@ class Descent:
         Where it is.
     trajectory : list of float
         Losses after each step.
-    slope : float
-        Largest entry of the gradient.
+    stopped : bool
+        Whether `each` said so.
     lost : bool
         Whether it ended where errors of the loss are no longer small against it.
     """
@@ -179,9 +182,11 @@ class Descent:
     each: Callable[[Model, float], None]
     x: Array = field(default_factory=lambda: np.zeros(0))
     trajectory: list[float] = field(default_factory=list)
-    slope: float = np.inf
     lost: bool = False
-    _last: tuple[Any, Array, Any] = field(default=(None, np.zeros(0), None), init=False)
+    stopped: bool = False
+    _last: tuple[Any, Array, tuple[float, Array, ExactGradient] | None] = field(
+        default=(None, np.zeros(0), None), init=False
+    )
 
     def run(self, start: Array) -> bool:
         """From a start to where no gradient is left or steps are used up; False if it has none."""
@@ -192,19 +197,23 @@ class Descent:
         try:
             for _ in range(_PENALTIES):
                 self._settle()
-                if coupling(self._model) <= self.objective.cap or not self._left:
+                if coupling(self._model) <= self.objective.cap or not self.left:
                     break
                 harder = self.objective.penalty * _HARDER
                 self.objective = replace(self.objective, penalty=harder)
         except Stop:
-            pass
-        self.slope = float(np.abs(self._known(self.x)[1]).max())
+            self.stopped = True
         return True
+
+    @property
+    def slope(self) -> float:
+        """Largest entry of the gradient."""
+        return float(np.abs(self._known(self.x)[1]).max())
 
     def _known(self, x: Array) -> tuple[float, Array, ExactGradient]:
         """The objective, once where it is asked for again."""
         objective, at, found = self._last
-        if objective is not self.objective or not np.array_equal(at, x):
+        if found is None or objective is not self.objective or not np.array_equal(at, x):
             found = self.objective(x)
             self._last = self.objective, x.copy(), found
         return found
@@ -214,35 +223,46 @@ class Descent:
         return self.objective.at.model(self.x)
 
     @property
-    def _left(self) -> int:
+    def left(self) -> int:
+        """Steps that there may still be."""
         return self.steps + 1 - len(self.trajectory)
 
     def _settle(self) -> None:
         """L-BFGS, started anew as long as that helps."""
-        while self._left:
+        while self.left:
             before = self._known(self.x)[0]
             found = scipy.optimize.minimize(
                 self._evaluated,
                 self.x,
                 jac=True,
                 method="L-BFGS-B",
-                callback=self._stepped,
+                callback=self.stepped,
                 options={
                     "maxcor": _PAIRS,
-                    "maxiter": min(self._left, _STEPS),
+                    "maxiter": min(self.left, _STEPS),
                     "maxfun": 10**9,
                     "ftol": 0.0,
                     "gtol": self.gtol,
                 },
             )
             done = float(np.abs(found.jac).max()) <= self.gtol
-            if done or before - found.fun < _NO_GAIN:
+            if done or not (before - found.fun > _NO_GAIN or self._sharper() or found.fun < before):
                 break
+
+    def _sharper(self) -> bool:
+        """Whether smaller errors of the loss can be had, as next to a minimum they are needed."""
+        gradient = self.objective.gradient
+        if gradient.rtol <= _FINEST:
+            return False
+        sharper = Gradient(gradient.features, max(_SHARPER * gradient.rtol, _FINEST))
+        self.objective = replace(self.objective, gradient=sharper)
+        return True
 
     def _evaluated(self, x: Array) -> tuple[float, Array]:
         return self._known(x)[:2]
 
-    def _stepped(self, x: Array) -> None:
+    def stepped(self, x: Array) -> None:
+        """Go to the next point."""
         found = self._known(x)[2]
         self.x = x.copy()
         self.trajectory.append(found.loss)

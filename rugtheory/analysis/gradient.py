@@ -95,7 +95,7 @@ class Gradient:
     """
 
     def __init__(self, features: Features, rtol: float) -> None:
-        self.features = features
+        self.features, self.rtol = features, rtol
         self.blocks = Blocks(features, rtol, len(features), again=True)
         if not self.blocks.rungs:
             raise ValueError(

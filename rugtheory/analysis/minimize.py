@@ -10,7 +10,8 @@ What is minimised is the logarithm of the loss, by L-BFGS in W_in, W_out and b, 
   larger weights would drown.
 
 Errors of the loss are watched on the way: each output is taken on contours that serve it, and what
-is reported in the end is `exact_loss`.
+is reported in the end is `exact_loss`.  Where no step gains, the tolerance is tightened, and where
+gains are below rounding, steps of Newton make the gradient small.
 """
 
 from __future__ import annotations
@@ -31,6 +32,7 @@ from .curvature import lowest_curvatures
 from .descent import Coordinates, Descent, Objective, Stop, coupling
 from .exact import exact_loss
 from .gradient import Gradient
+from .newton import settle
 from .statistics import interference_variance
 
 # Couplings are at their cap from this part of it on.
@@ -195,6 +197,7 @@ def minimize(
     descent = Descent(objective, steps, gtol, each)
     if not descent.run(at.vector(model)):
         raise ValueError(f"no contour serves the start, {model!r}: its weights are too large")
+    settle(descent)
     next(bar, None)  # a bar closes when nothing is left
     return _result(descent, features, curvature, generator)
 

@@ -159,10 +159,13 @@ class _Term:
         self.odds = self.sender.odds[self.there][:, None]
 
     def transforms(self, s: Complex, *orders: int) -> list[Complex]:
-        """Odds times E u^k e^{swu}, shape (terms, nodes)."""
-        t = np.multiply.outer(self.w, s)
+        """Odds times E u^k e^{swu}, shape (terms, nodes); NaN where there is none."""
+        t, law = np.multiply.outer(self.w, s), self.sender.amplitude
+        # Formulas may have values where expectations are infinite.
+        outside = (t.real > 0.95 * law.abscissa) | (t.real < 0.95 * law.least_abscissa)
+        t[outside] = np.nan
         with np.errstate(over="ignore", invalid="ignore", divide="ignore"):
-            found = [self.odds * self.sender.amplitude.transform(t, k) for k in orders]
+            found = [self.odds * law.transform(t, k) for k in orders]
         return [np.asarray(x, np.complex128) for x in found]
 
 

@@ -255,7 +255,7 @@ class Spread:
                 slope *= self.x
                 one *= m
                 slope += one
-            by_row = slope.reshape(self.rows, -1)
-            by_row *= odds
+            times = slope.reshape(self.rows, -1)
+            times *= odds
             total += slope
         return total.reshape(self.rows, -1)
