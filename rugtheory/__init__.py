@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from .analysis.exact import ExactLoss, exact_loss
 from .analysis.gradient import ExactGradient, exact_gradient
 from .analysis.minimize import Minimum, minimize
+from .analysis.row_law import SharedLaw, row_law
 from .analysis.spectrum import FrameSpectrum, frame_spectrum
 from .analysis.statistics import Statistics, statistics
 from .analysis.verdict import Verdict, explain
@@ -138,6 +139,7 @@ __all__ = [
     "RowChannel",
     "Rug",
     "Scenario",
+    "SharedLaw",
     "SimulatedLoss",
     "SparseConstants",
     "SparseSource",
@@ -192,6 +194,7 @@ __all__ = [
     "reduced_loss",
     "regime",
     "represented_fraction",
+    "row_law",
     "save_curves",
     "simulate",
     "simulated_curves",

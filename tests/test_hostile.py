@@ -127,6 +127,17 @@ FUNCTIONS = {
     rt.reduced_loss: READING,
     rt.regime: GRID,
     rt.represented_fraction: POINT | QUICK,
+    rt.row_law: {
+        "features": rt.Identical(4, 0.1),
+        "n_dense": 2,
+        "classes": 1,
+        "free": False,
+        "max_coupling": 4.0,
+        "seeds": 0,
+        "steps": 3,
+        "gain": 1e-2,
+    }
+    | ROUND,
     rt.save_curves: {"curves": CURVES, "directory": "curves"},
     rt.simulate: LINE | {"rug": RUG, "source": SOURCE, "n_samples": 2, "batch": 1} | SEED,
     rt.simulated_curves: (
@@ -293,9 +304,9 @@ NOT_CALLED = {
     "Allocation", "AllocationPhases", "AllocationScaling", "Amplitude", "AntipodalOptimum",
     "BestKnown", "Channel", "DecoderOptimum", "ExactGradient", "ExactLoss", "Exponents",
     "Features", "FiniteRug", "FittedFeatures", "FrameSpectrum", "Minimum",
-    "LossGradient", "LossParts", "Optimum", "Regime", "SimulatedLoss", "SparseConstants",
-    "Statistics", "UnevenPairs", "Verdict", "GRAPHS", "GraphCode", "GraphOptimum",
-    "PrecedenceCode",
+    "LossGradient", "LossParts", "Optimum", "Regime", "SharedLaw", "SimulatedLoss",
+    "SparseConstants", "Statistics", "UnevenPairs", "Verdict", "GRAPHS", "GraphCode",
+    "GraphOptimum", "PrecedenceCode",
 }  # fmt: skip
 DARK_NOT_CALLED = {
     "Adjacent", "Alignment", "Bench", "BenchTable", "Decomposition", "ErrorNorms", "FloorFit",

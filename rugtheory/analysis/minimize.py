@@ -194,13 +194,16 @@ def minimize(
         raise ValueError(f"no contour serves the start, {model!r}: its weights are too large")
     descent.run(x)
     next(bar, None)  # a bar closes when nothing is left
-    return _result(descent, features, curvature, generator)
+    return _result(descent, objective, features, curvature, generator)
 
 
 def _result(
-    descent: Descent, features: Features, curvature: int, generator: np.random.Generator
+    descent: Descent,
+    objective: Objective,
+    features: Features,
+    curvature: int,
+    generator: np.random.Generator,
 ) -> Minimum:
-    objective = descent.objective
     model = objective.at.model(descent.x)
     exact = exact_loss(model, features, rtol=_TRUTH)
     largest = coupling(model)

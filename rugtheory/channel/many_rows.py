@@ -26,7 +26,7 @@ from ..source.amplitude import Amplitude, Complex
 from ..source.uniform import expm1
 from ..theory.loss import LossGradient, loss_gradient, reduced_loss
 from .inversion import cut_off, windows
-from .outputs import Losses, Outputs
+from .outputs import Losses, Outputs, heard_power
 from .row_laws import Kind, RowScenario
 from .weight_table import Axis, MomentTable, OddsRange, Spread, WeightTable
 
@@ -109,7 +109,7 @@ class Together:
 
     def __call__(self, outputs: Outputs, *, slopes: bool = False) -> Losses:
         """Losses of these outputs, a few at a time; derivatives with `slopes`."""
-        return _Block(self, outputs).losses(slopes)
+        return OutputBlock(self, outputs).losses(slopes)
 
 
 class _Tables:
@@ -129,52 +129,69 @@ class _Tables:
         return self._own.setdefault(law, MomentTable(law, self.nodes, self.axis))
 
 
-class _Block:
+class OutputBlock:
     """A few outputs, their weights taken apart."""
 
     def __init__(self, of: Together, outputs: Outputs) -> None:
         self.of, self.outputs, self.m = of, outputs, outputs.rows.size
         w, own = outputs.w, np.arange(self.m)
-        # Terms on the side that passes, and the own feature.
-        size = np.zeros(self.m)
-        for k in of.kinds:
-            some = w[:, k.columns]
-            up, down = k.amplitude.end > 0, k.amplitude.start < 0
-            side = np.abs(some) if up and down else np.maximum(some if up else -some, 0.0)
-            size += k.amplitude.second_moment * np.einsum("ij,ij->i", side, side)
-        a = outputs.a
-        self.power = np.empty(self.m)
-        for one, members in outputs.by_law:
-            self.power[members] = one.second_moment
         # The diagonal is among the weights, if it is positive.
-        unit = np.sqrt(
-            size + a**2 * self.power + outputs.noise**2 + np.maximum(outputs.b, 0.0) ** 2
-        )
-        unit = np.where(unit > 0, unit, np.abs(outputs.b))
-        self.unit = unit = np.where(unit > 0, unit, 1.0)
-        self.a, self.b, self.tau = a / unit, outputs.b / unit, outputs.noise / unit
-        scaled = w / unit[:, None]
+        power = [heard_power(w[:, k.columns], k.amplitude) for k in of.kinds]
+        self._measure(np.sum(power, axis=0))
+        scaled = w / self.unit[:, None]
         left_out = np.abs(scaled) < _NEGLIGIBLE
         left_out[own, outputs.rows] = True
         self.left_out = left_out
-        self.spreads, self.log_none = [], np.zeros(self.m)
+        self.spreads, self.ends, self.log_none = [], [], np.zeros(self.m)
         self.scaled = scaled
         for k, odds, within in zip(of.kinds, of.odds, of.ranges, strict=True):
-            gone = left_out[:, k.columns]
+            some, gone = scaled[:, k.columns], left_out[:, k.columns]
             off = -np.log1p(odds)  # log(1 - p)
             self.log_none += (~gone) @ off
-            spread = Spread.of(scaled[:, k.columns], gone, of.axis, odds, within)
-            self.spreads.append(spread)
+            self.ends.append((some.min(axis=1), some.max(axis=1)))
+            self.spreads.append(Spread.of(some, gone, of.axis, odds, within))
         self.sums = [x.sums() for x in self.spreads]
+
+    def _measure(self, heard: Array) -> None:
+        """Units of the rows, with the power of what they hear on the side that passes."""
+        o = self.outputs
+        self.power = np.empty(self.m)
+        for one, members in o.by_law:
+            self.power[members] = one.second_moment
+        unit = np.sqrt(heard + o.a**2 * self.power + o.noise**2 + np.maximum(o.b, 0.0) ** 2)
+        unit = np.where(unit > 0, unit, np.abs(o.b))
+        self.unit = unit = np.where(unit > 0, unit, 1.0)
+        self.a, self.b, self.tau = o.a / unit, o.b / unit, o.noise / unit
+
+    def bins(self, kind: int) -> NDArray[np.int64]:
+        """Those of the weights of the features of a kind."""
+        return self.spreads[kind].bins
+
+    def slopes(self, sensitivity: list[Array], by_a: Array, by_b: Array) -> Array:
+        """Derivatives in all weights, from those in `sums`, in a and in b."""
+        o = self.outputs
+        by_w = np.zeros_like(self.scaled)
+        parts = zip(self.of.kinds, self.of.odds, self.spreads, sensitivity, strict=True)
+        for k, odds, spread, found in parts:
+            # Losses are in units of the square of the row, weights in units of the row.
+            stretch = spread.stretch(self.scaled[:, k.columns], self.of.axis)
+            slopes = spread.slopes(found) * self.unit[:, None] / stretch
+            # A term too small to be seen moves the mean of what is heard.
+            means = odds / (1 + odds) * k.amplitude.mean
+            gone = self.left_out[:, k.columns]
+            by_w[:, k.columns] = np.where(gone, means * by_b[:, None], slopes)
+        by_w[np.arange(self.m), o.rows] = by_a
+        return by_w
 
     def exponent(self, tables: _Tables, rows: NDArray[np.int64]) -> tuple[Complex, Array]:
         """Q of some rows at the nodes of tables, and the error of it."""
         nodes = tables.nodes.size
         both, error = np.zeros((rows.size, 2 * nodes)), np.zeros((rows.size, nodes))
-        for table, spread, sums in zip(tables.heard, self.spreads, self.sums, strict=True):
-            coefficients, errors = table(spread.bins)
+        for kind, (table, sums) in enumerate(zip(tables.heard, self.sums, strict=True)):
+            coefficients, errors = table(self.bins(kind))
             both += sums[rows] @ coefficients
-            error += spread.counts(sums[rows]) @ errors
+            # The first sums are those of the odds themselves.
+            error += sums[rows, : len(errors)] @ errors
         return both[:, :nodes] + 1j * both[:, nodes:], error
 
     def own(
@@ -213,9 +230,8 @@ class _Block:
     def _smooth(self) -> NDArray[np.bool_]:
         """At which probes no logarithm of a row has a branch point nearby, shape (m, probes)."""
         smooth = np.ones((self.m, _PROBES.size), np.bool_)
-        for k, within in zip(self.of.kinds, self.of.ranges, strict=True):
-            w = self.scaled[:, k.columns]
-            for end in (w.max(axis=1), w.min(axis=1)):
+        for k, within, ends in zip(self.of.kinds, self.of.ranges, self.ends, strict=True):
+            for end in ends:
                 t = np.multiply.outer(end, _PROBES)
                 with np.errstate(over="ignore", invalid="ignore", divide="ignore"):
                     growth = within.most * k.amplitude.transform(t.astype(complex), 0).real
@@ -332,7 +348,7 @@ class _Block:
 class _Slopes:
     """Derivatives of the losses of a block, collected over contours."""
 
-    def __init__(self, block: _Block) -> None:
+    def __init__(self, block: OutputBlock) -> None:
         self.block = block
         self.sensitivity = [np.zeros_like(x) for x in block.sums]
         self.by_a, self.by_b, self.by_noise = np.zeros((3, block.m))
@@ -370,22 +386,10 @@ class _Slopes:
         self.by_noise[rows] += 0.5 * ((kernel * value * s * s).real @ weights)
         moved = kernel * full * weights
         both = np.concatenate([moved.real, -moved.imag], axis=1)
-        for table, spread, found in zip(tables.heard, block.spreads, self.sensitivity, strict=True):
-            found[rows] = both @ table(spread.bins)[0].T
+        for kind, (table, found) in enumerate(zip(tables.heard, self.sensitivity, strict=True)):
+            found[rows] = both @ table(block.bins(kind))[0].T
 
     def finished(self) -> tuple[Array, Array, Array]:
         """Slopes in the weights, the bias, and the square of the noise."""
-        block = self.block
-        o = block.outputs
-        by_w = np.zeros_like(block.scaled)
-        parts = zip(block.of.kinds, block.of.odds, block.spreads, self.sensitivity, strict=True)
-        for k, odds, spread, found in parts:
-            # Losses are in units of the square of the row, weights in units of the row.
-            stretch = spread.stretch(block.scaled[:, k.columns], block.of.axis)
-            slopes = spread.slopes(found) * block.unit[:, None] / stretch
-            # A term too small to be seen moves the mean of what is heard.
-            means = odds / (1 + odds) * k.amplitude.mean
-            gone = block.left_out[:, k.columns]
-            by_w[:, k.columns] = np.where(gone, means * self.by_b[:, None], slopes)
-        by_w[np.arange(block.m), o.rows] = self.by_a
+        by_w = self.block.slopes(self.sensitivity, self.by_a, self.by_b)
         return by_w, self.by_b, self.by_noise

@@ -313,10 +313,6 @@ class Spread:
         """dw/dx at the weights that were taken apart, shape (rows, columns)."""
         return axis.stretch(self.bins[self.place % self.bins.size].reshape(w.shape), w)
 
-    def counts(self, sums: Array) -> Array:
-        """Sums of the odds in each bin, shape (rows, bins)."""
-        return sums[:, : self.bins.size]
-
     def slopes(self, sensitivity: Array) -> Array:
         """From sensitivities to `sums` those to x, shape (rows, columns)."""
         by_row = sensitivity.reshape(self.rows, -1, self.bins.size)
