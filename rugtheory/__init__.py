@@ -10,6 +10,7 @@ from .analysis.best_model import BestModel, best_model
 from .analysis.exact import ExactLoss, exact_loss
 from .analysis.gradient import ExactGradient, exact_gradient
 from .analysis.minimize import Minimum, minimize
+from .analysis.row_law import SharedLaw, row_law
 from .analysis.spectrum import FrameSpectrum, frame_spectrum
 from .analysis.statistics import Statistics, statistics
 from .analysis.torch_loss import exact_loss_torch
@@ -146,6 +147,7 @@ __all__ = [
     "Rug",
     "RugCurvature",
     "Scenario",
+    "SharedLaw",
     "SimulatedLoss",
     "SparseConstants",
     "SparseSource",
@@ -203,6 +205,7 @@ __all__ = [
     "reduced_loss",
     "regime",
     "represented_fraction",
+    "row_law",
     "rug_curvature",
     "save_curves",
     "simulate",

@@ -168,7 +168,7 @@ def excess(law, k):
 
 
 # Gradients are of laws with a density.
-_OF_A_DENSITY = {rt.exact_gradient, rt.minimize}
+_OF_A_DENSITY = {rt.exact_gradient, rt.minimize, rt.row_law}
 # They only hold the law.
 _JOINT_LAWS = (
     rt.Identical, rt.Independent, rt.Latent, rt.Together, rt.Exclusive, rt.Parent, rt.Patterned,

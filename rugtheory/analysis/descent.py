@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 import scipy
@@ -19,12 +19,12 @@ from .gradient import ExactGradient, Gradient
 _ROWS = 512
 # L-BFGS: pairs kept, and steps before it starts anew.
 _PAIRS, _STEPS = 30, 1000
-# Of the objective where there is no contour: far above all others.
+# Of the objective where there is no contour: far above all others, penalties too.
 _NOWHERE = 50.0
 # First weight of the penalty on couplings, factor of the next, and how many there are.
-_PENALTY, _HARDER, _PENALTIES = 0.1, 10.0, 6
+PENALTY, HARDER, _PENALTIES = 0.1, 10.0, 6
 # Couplings aim at this part of the cap.
-_BELOW = 0.99
+BELOW = 0.99
 # A round that gains less than this in the log of the loss is the last but for rounding, at the
 # least tolerance.
 _NO_GAIN = 1e-9
@@ -92,21 +92,32 @@ class Objective:
     at: Coordinates
     decay: float = 0.0
     cap: float = np.inf
-    penalty: float = _PENALTY
+    penalty: float = PENALTY
+
+    def harder(self) -> Objective:
+        """With a larger penalty."""
+        return replace(self, penalty=HARDER * self.penalty)
+
+    def sharper(self) -> Objective | None:
+        """With smaller errors of the loss, as next to a minimum they are needed, if there are."""
+        if self.gradient.rtol <= _FINEST:
+            return None
+        rtol = max(_SHARPER * self.gradient.rtol, _FINEST)
+        return replace(self, gradient=Gradient(self.gradient.features, rtol))
 
     def __call__(self, x: Array) -> tuple[float, Array, ExactGradient]:
         """Value, gradient, and the loss itself."""
         model = self.at.model(x)
         found = self.gradient(model)
         if not np.isfinite(found.loss):
-            return _NOWHERE, np.zeros_like(x), found
+            return nowhere_with(self.penalty), np.zeros_like(x), found
         squares = float(np.sum(model.w_in**2) + np.sum(model.w_out**2))
         total = found.loss + self.decay / 2 * squares
         by_in = (found.w_in + self.decay * model.w_in) / total
         by_out = (found.w_out + self.decay * model.w_out) / total
         value = float(np.log(total))
         if np.isfinite(self.cap):
-            above, in_, out = _above(model, _BELOW * self.cap)
+            above, in_, out = _above(model, BELOW * self.cap)
             value += self.penalty * above
             by_in, by_out = by_in + self.penalty * in_, by_out + self.penalty * out
         return value, self.at.slope(x, by_in, by_out, found.b / total), found
@@ -149,6 +160,47 @@ def _above(model: Model, cap: float) -> tuple[float, Array, Array]:
     return total, by_in, by_out
 
 
+def nowhere_with(penalty: float) -> float:
+    """The objective where there is no contour."""
+    return _NOWHERE * (1 + penalty)
+
+
+class Modelled(Protocol):
+    """How a vector stands for a model."""
+
+    def model(self, x: Array) -> Model:
+        """The model at `x`."""
+
+
+class Told(Protocol):
+    """A loss and an estimate of its error."""
+
+    @property
+    def loss(self) -> float: ...
+
+    @property
+    def error(self) -> float: ...
+
+
+class Falling(Protocol):
+    """What a descent goes down on."""
+
+    @property
+    def at(self) -> Modelled: ...
+
+    @property
+    def cap(self) -> float: ...
+
+    def __call__(self, x: Array) -> tuple[float, Array, Told]:
+        """Value, gradient, and the loss itself."""
+
+    def harder(self) -> Falling:
+        """With a larger penalty on couplings."""
+
+    def sharper(self) -> Falling | None:
+        """With smaller errors, if there are any."""
+
+
 class Stop(Exception):
     """Ends a descent where it is."""
 
@@ -159,13 +211,15 @@ class Descent:
 
     Attributes
     ----------
-    objective : Objective
+    objective : Falling
     steps : int
         How many there may be.
     gtol : float
         Largest entry of the gradient to stop at.
     each : callable
         Called with the model and its loss after each step; may raise Stop.
+    pairs : int
+        Kept of steps and changes of the gradient.
     x : ndarray
         Where it is.
     trajectory : list of float
@@ -176,15 +230,16 @@ class Descent:
         Whether it ended where errors of the loss are no longer small against it.
     """
 
-    objective: Objective
+    objective: Falling
     steps: int
     gtol: float
     each: Callable[[Model, float], None]
+    pairs: int = _PAIRS
     x: Array = field(default_factory=lambda: np.zeros(0))
     trajectory: list[float] = field(default_factory=list)
     lost: bool = False
     stopped: bool = False
-    _last: tuple[Any, Array, tuple[float, Array, ExactGradient] | None] = field(
+    _last: tuple[Any, Array, tuple[float, Array, Told] | None] = field(
         default=(None, np.zeros(0), None), init=False
     )
 
@@ -199,8 +254,7 @@ class Descent:
                 self._settle()
                 if coupling(self._model) <= self.objective.cap or not self.left:
                     break
-                harder = self.objective.penalty * _HARDER
-                self.objective = replace(self.objective, penalty=harder)
+                self.objective = self.objective.harder()
         except Stop:
             self.stopped = True
         return True
@@ -210,7 +264,7 @@ class Descent:
         """Largest entry of the gradient."""
         return float(np.abs(self._known(self.x)[1]).max())
 
-    def _known(self, x: Array) -> tuple[float, Array, ExactGradient]:
+    def _known(self, x: Array) -> tuple[float, Array, Told]:
         """The objective, once where it is asked for again."""
         objective, at, found = self._last
         if found is None or objective is not self.objective or not np.array_equal(at, x):
@@ -238,7 +292,7 @@ class Descent:
                 method="L-BFGS-B",
                 callback=self.stepped,
                 options={
-                    "maxcor": _PAIRS,
+                    "maxcor": self.pairs,
                     "maxiter": min(self.left, _STEPS),
                     "maxfun": 10**9,
                     "ftol": 0.0,
@@ -250,13 +304,10 @@ class Descent:
                 break
 
     def _sharper(self) -> bool:
-        """Whether smaller errors of the loss can be had, as next to a minimum they are needed."""
-        gradient = self.objective.gradient
-        if gradient.rtol <= _FINEST:
-            return False
-        sharper = Gradient(gradient.features, max(_SHARPER * gradient.rtol, _FINEST))
-        self.objective = replace(self.objective, gradient=sharper)
-        return True
+        """Whether the loss can be had with smaller errors."""
+        sharper = self.objective.sharper()
+        self.objective = self.objective if sharper is None else sharper
+        return sharper is not None
 
     def _evaluated(self, x: Array) -> tuple[float, Array]:
         return self._known(x)[:2]

@@ -206,6 +206,7 @@ def _result(
     descent: Descent, features: Features, curvature: int, generator: np.random.Generator
 ) -> Minimum:
     objective = descent.objective
+    assert isinstance(objective, Objective)
     model = objective.at.model(descent.x)
     exact = exact_loss(model, features, rtol=_TRUTH)
     largest = coupling(model)

@@ -22,6 +22,7 @@ def settle(descent: Descent) -> None:
         for _ in range(_STEPS):
             if descent.slope <= descent.gtol or not descent.left:
                 break
+            assert isinstance(descent.objective, Objective)
             better = _better(descent.objective, descent.x)
             if better is None:
                 break

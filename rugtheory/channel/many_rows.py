@@ -27,7 +27,7 @@ from ..source.uniform import expm1
 from ..theory.loss import LossGradient, loss_gradient, reduced_loss
 from .heard import Binned, Heard, Listed, Nodes, Senders
 from .inversion import cut_off, windows
-from .outputs import Losses, Outputs
+from .outputs import Losses, Outputs, heard_power
 from .row_laws import Kind, RowScenario
 from .weight_bins import HALF_PHASE, Axis
 
@@ -114,7 +114,7 @@ class Together:
 
     def __call__(self, outputs: Outputs, *, slopes: bool = False) -> Losses:
         """Losses of these outputs, a few at a time; derivatives with `slopes`."""
-        return _Block(self, outputs).losses(slopes)
+        return OutputBlock(self, outputs).losses(slopes)
 
     def heard(self, w: Array, left_out: NDArray[np.bool_]) -> Heard:
         """The terms of some rows."""
@@ -128,7 +128,7 @@ class Together:
         return self.known[contour]
 
 
-class _Block:
+class OutputBlock:
     """A few outputs, their weights taken apart."""
 
     def __init__(self, of: Together, outputs: Outputs) -> None:
@@ -136,28 +136,42 @@ class _Block:
         # Weights of the others.
         w = outputs.w.copy()
         w[np.arange(self.m), outputs.rows] = 0.0
-        a = outputs.a
-        self.power = np.empty(self.m)
-        for one, members in outputs.by_law:
-            self.power[members] = one.second_moment
-        # The unit: terms on the side that passes, and the own feature.
-        size = a**2 * self.power
-        for x in of.senders:
-            some, law = w[:, x.columns], x.amplitude
-            up, down = law.end > 0, law.start < 0
-            side = some if up and down else np.maximum(some if up else -some, 0.0)
-            size += law.second_moment * np.einsum("ij,ij->i", side, side)
-        unit = np.sqrt(size + outputs.noise**2 + np.maximum(outputs.b, 0.0) ** 2)
-        unit = np.where(unit > 0, unit, np.abs(outputs.b))
-        self.unit = unit = np.where(unit > 0, unit, 1.0)
-        self.a, self.b, self.tau = a / unit, outputs.b / unit, outputs.noise / unit
-        w /= unit[:, None]
+        power = [heard_power(w[:, x.columns], x.amplitude) for x in of.senders]
+        self._measure(np.sum(power, axis=0))
+        w /= self.unit[:, None]
         self.scaled, self.left_out = w, np.abs(w) < _NEGLIGIBLE
+        parts = [w[:, x.columns] for x in of.senders]
+        self.ends = [(some.min(axis=1), some.max(axis=1)) for some in parts]
         self.log_none = np.zeros(self.m)
         for x in of.senders:
             off, at = -np.log1p(x.odds), np.nonzero(self.left_out[:, x.columns])  # log(1 - p)
             self.log_none += off.sum() - np.bincount(at[0], off[at[1]], self.m)
         self.heard = of.heard(w, self.left_out)
+
+    def _measure(self, power: Array) -> None:
+        """Units of the rows: terms on the side that passes, and the own feature."""
+        o = self.outputs
+        self.power = np.empty(self.m)
+        for one, members in o.by_law:
+            self.power[members] = one.second_moment
+        size = power + o.a**2 * self.power
+        unit = np.sqrt(size + o.noise**2 + np.maximum(o.b, 0.0) ** 2)
+        unit = np.where(unit > 0, unit, np.abs(o.b))
+        self.unit = unit = np.where(unit > 0, unit, 1.0)
+        self.a, self.b, self.tau = o.a / unit, o.b / unit, o.noise / unit
+
+    def slopes(self, by_a: Array, by_b: Array) -> Array:
+        """Derivatives in all weights, with those in a and b."""
+        by_w = np.zeros_like(self.scaled)
+        for x, slopes in zip(self.of.senders, self.heard.slopes(), strict=True):
+            # Losses are in units of the square of the row, weights in units of the row.
+            slopes *= self.unit[:, None]
+            # A term too small to be seen moves the mean of what is heard.
+            row, at = np.nonzero(self.left_out[:, x.columns])
+            slopes[row, at] = (x.odds / (1 + x.odds) * x.amplitude.mean)[at] * by_b[row]
+            by_w[:, x.columns] = slopes
+        by_w[np.arange(self.m), self.outputs.rows] = by_a
+        return by_w
 
     def own(
         self, nodes: Nodes, rows: NDArray[np.int64], *, slope: bool = False
@@ -195,9 +209,9 @@ class _Block:
     def _smooth(self) -> NDArray[np.bool_]:
         """At which probes no logarithm of a row has a branch point nearby, shape (m, probes)."""
         smooth = np.ones((self.m, _PROBES.size), np.bool_)
-        for x in self.of.senders:
-            w, law = self.scaled[:, x.columns], x.amplitude
-            for end in (w.max(axis=1), w.min(axis=1)):
+        for x, ends in zip(self.of.senders, self.ends, strict=True):
+            law = x.amplitude
+            for end in ends:
                 t = np.multiply.outer(end, _PROBES)
                 smooth &= (t < 0.85 * law.abscissa) & (t > 0.85 * law.least_abscissa)
                 if self.of.listed:
@@ -320,7 +334,7 @@ class _Block:
 class _Slopes:
     """Derivatives of the losses of a block, collected over contours."""
 
-    def __init__(self, block: _Block) -> None:
+    def __init__(self, block: OutputBlock) -> None:
         self.block = block
         self.by_a, self.by_b, self.by_noise = np.zeros((3, block.m))
 
@@ -359,15 +373,4 @@ class _Slopes:
 
     def finished(self) -> tuple[Array, Array, Array]:
         """Slopes in the weights, the bias, and the square of the noise."""
-        block = self.block
-        o = block.outputs
-        by_w = np.zeros_like(block.scaled)
-        for x, slopes in zip(block.of.senders, block.heard.slopes(), strict=True):
-            # Losses are in units of the square of the row, weights in units of the row.
-            slopes *= block.unit[:, None]
-            # A term too small to be seen moves the mean of what is heard.
-            row, at = np.nonzero(block.left_out[:, x.columns])
-            slopes[row, at] = (x.odds / (1 + x.odds) * x.amplitude.mean)[at] * self.by_b[row]
-            by_w[:, x.columns] = slopes
-        by_w[np.arange(block.m), o.rows] = self.by_a
-        return by_w, self.by_b, self.by_noise
+        return self.block.slopes(self.by_a, self.by_b), self.by_b, self.by_noise

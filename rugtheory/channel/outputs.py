@@ -90,3 +90,10 @@ class Losses:
             return None if values[0][1] is None else sum(share * x for share, x in values)
 
         return cls(*(mean(x) for x in ("value", "error", "by_w", "by_b", "by_noise")))
+
+
+def heard_power(w: Array, law: Amplitude) -> Array:
+    """Of the terms of each row on the side that passes the ReLU, if they were always on."""
+    up, down = law.end > 0, law.start < 0
+    side = np.abs(w) if up and down else np.maximum(w if up else -w, 0.0)
+    return np.asarray(law.second_moment * np.einsum("ij,ij->i", side, side))

@@ -1,0 +1,146 @@
+"""Random starts of the row law, and the descents from them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import numpy as np
+import scipy
+from numpy.typing import NDArray
+
+from .._check import Array
+from ..channel.pooled import Pooled, Terms
+from ..channel.row_laws import RowLaws, RowScenario
+from ..model.model import Model
+from ..theory.optimum import optimum
+from .descent import Descent, Stop, coupling
+from .row_descent import Coordinates, Free, LawLoss, PairEnergy, RowObjective, Symmetric
+
+# Steps on the pair energy, and pairs that L-BFGS keeps.
+_START_STEPS, _PAIRS = 800, 12
+# Stated errors on the way, which are 50 times the true ones and more, and in the end.
+_COARSE, _FINE = 1e-2, 1e-4
+# Steps over which a gain is measured.
+_WINDOW = 50
+_PENALTIES = 6
+# Decoders to start from: a against that for Gaussian interference, and b/a.
+_A, _B = (0.85, 0.95, 1.05), (0.0, -0.01, -0.03, -0.06, -0.1, -0.15, -0.22)
+# W_out against W_in of weights that need not stay symmetric.
+_UNLIKE = 0.01
+
+
+class End(NamedTuple):
+    """Where a descent ends: weights, losses of the law, the last gain, whether steps ran out."""
+
+    model: Model
+    told: LawLoss
+    gain: float
+    stopped: bool
+
+
+@dataclass(frozen=True)
+class Search:
+    """Descents from random starts.
+
+    Attributes
+    ----------
+    laws : RowLaws
+        Of the features.
+    scenario : RowScenario
+        The only one of them.
+    labels : ndarray of int, shape (n,)
+        Classes.
+    importance : ndarray, shape (n,)
+    n_dense : int
+    free : bool
+        Whether W is any product although there is one class.
+    cap : float
+        On couplings.
+    steps : int
+        At most.
+    gain : float
+        A descent ends where _WINDOW steps gain less, in the log of the loss.
+    """
+
+    laws: RowLaws
+    scenario: RowScenario
+    labels: NDArray[np.int64]
+    importance: Array
+    n_dense: int
+    free: bool
+    cap: float
+    steps: int
+    gain: float
+
+    def __call__(self, generator: np.random.Generator) -> End:
+        """Where one start leads."""
+        at, x = self._start(generator)
+        losses: list[float] = []
+
+        def gained() -> float:
+            return float(np.log(losses[-min(_WINDOW + 1, len(losses))] / losses[-1]))
+
+        def each(_: Model, loss: float) -> None:
+            losses.append(loss)
+            if len(losses) > _WINDOW and gained() < self.gain:
+                raise Stop
+
+        objective = RowObjective(at, self._pooled(_COARSE), self._shares, self.cap)
+        for _ in range(_PENALTIES):
+            losses[:] = [objective(x)[2].loss]
+            descent = Descent(objective, self.steps, 1e-6, each, pairs=_PAIRS)
+            descent.run(x)
+            x = descent.x
+            if coupling(at.model(x)) <= self.cap:
+                break
+            objective = objective.harder()
+        told = RowObjective(at, self._pooled(_FINE), self._shares)(x)[2]
+        return End(at.model(x), told, gained(), len(losses) > self.steps)
+
+    def _start(self, generator: np.random.Generator) -> tuple[Coordinates, Array]:
+        """Couplings of low pair energy, and decoders that go with them."""
+        n, classes = self.labels.size, self._shares.size
+        symmetric = Symmetric(n, self.n_dense)
+        x = scipy.optimize.minimize(
+            PairEnergy(symmetric),
+            symmetric.start(generator),
+            jac=True,
+            method="L-BFGS-B",
+            options={"maxcor": _PAIRS, "maxiter": _START_STEPS, "ftol": 0.0, "gtol": 1e-9},
+        ).x
+        at: Coordinates = symmetric
+        if self.free or classes > 1:
+            at = Free(n, self.n_dense, self.labels)
+            model = symmetric.model(x)
+            other = generator.normal(size=model.w_out.shape) / np.sqrt(self.n_dense)
+            w_out = model.w_out + _UNLIKE * other
+            x = np.concatenate([model.w_in.ravel(), w_out.ravel(), np.zeros(2 * classes)])
+        x[-2 * classes : -classes] = 1.0
+        readings = at.readings(x)
+        if readings is None:
+            raise ValueError(f"n_dense = {self.n_dense} leaves no start with positive diagonal")
+        ratio = min(1.0, self.n_dense / len(self.labels))
+        for c, (one, terms) in enumerate(zip(self._pooled(_COARSE), readings.terms, strict=True)):
+            x[-2 * classes + c], x[-classes + c] = _decoder(one, terms, ratio)
+        return at, x
+
+    @property
+    def _shares(self) -> Array:
+        return np.bincount(self.labels, self.importance) / len(self.labels)
+
+    def _pooled(self, rtol: float) -> tuple[Pooled, ...]:
+        _, first = np.unique(self.labels, return_index=True)
+        p, amplitudes = self.scenario.p, self.laws.amplitudes
+        return tuple(Pooled(self.scenario, float(p[i]), amplitudes[i], rtol) for i in first)
+
+
+def _decoder(one: Pooled, terms: Terms, ratio: float) -> tuple[float, float]:
+    """The best of a few."""
+    a = float(optimum(one.p, ratio, amplitude=one.amplitude).a)
+    unit = one.amplitude.rms * np.sqrt(3)
+    tried = [(a * y, a * y * b * unit) for y in _A for b in _B]
+    losses = [one(terms, *y).value for y in tried]
+    if not np.isfinite(losses).any():
+        raise ValueError(f"no contour serves a start with p = {one.p}: features are on too often")
+    return tried[int(np.nanargmin(losses))]
