@@ -36,10 +36,10 @@ class TestPooled:
         truth = rt.exact_loss(rt.Model(np.eye(40), 1.2 * m, -0.1), features, rows=[i])
         assert abs(found.value - truth.loss[0]) <= found.error + truth.error[0]
 
-    @pytest.mark.parametrize("features", [rt.Identical(40, 0.05), unequal(40)], ids=type)
+    @pytest.mark.parametrize("features", [rt.Identical(12, 0.05), unequal(12)], ids=type)
     def test_equal_rows_pool_to_one(self, features):
         """Rows of equal couplings, of which the own feature is left out of each."""
-        m, i = couplings(40, 8, 1), 3
+        m, i = couplings(12, 5, 1), 3
         row = m[[i]]
         row[0, i] = 0.0
         # A law remembers which contours have served: each of these has one of its own.
@@ -94,14 +94,16 @@ def test_a_class_for_each_row_is_the_exact_loss():
 
 def test_rare_features_have_the_pair_energy():
     """As p → 0 at a = 1, b = 0 the loss over p² is the energy in closed form, for any couplings."""
-    n, p = 12, 1e-6
-    m = couplings(n, 5, 3)
+    n, p = 12, 1e-3
+    w = np.random.default_rng(3).normal(size=(5, n))
+    w /= np.linalg.norm(w, axis=0)
+    m = w.T @ w
     np.fill_diagonal(m, 0.0)
     found = pooled(rt.Identical(n, p), rtol=1e-3)(Terms(m, n, np.arange(n)), 1.0, 0.0).value
     up, down = np.maximum(m, 0), np.maximum(-m, 0)
     assert down.max() < 1
     energy = (up**2 / (3 * p) + down**2 / 3 - down**3 / 6).sum() / n
-    assert found / p**2 == pytest.approx(energy, rel=2e-3)
+    assert found / p**2 == pytest.approx(energy, rel=3e-3)
 
 
 def test_law_is_that_of_its_own_weights_and_near_the_minimum():
@@ -139,6 +141,7 @@ def test_rows_that_differ_are_told():
     assert found.error >= abs(found.loss - found.exact) > 5e-3 * found.exact
 
 
+@pytest.mark.slow
 def test_unequal_features_have_a_class_each():
     features = rt.Independent(np.repeat([0.05, 0.01], 12), rt.Uniform())
     found = rt.row_law(features, 8, seeds=0, steps=300)
