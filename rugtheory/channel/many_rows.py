@@ -52,8 +52,8 @@ _FAR_OUT = 30.0
 # Errors above this, in units of the row, say that a contour does not serve it.
 _NOTHING = 1e3
 _LOG_NOTHING = -1e4
-# Part of the tolerance that images may take, of a loss of p² E u².
-_IMAGES = 0.1
+# Part of the tolerance that images may take, of a loss of p² E u², and the most it may be.
+_IMAGES, _LAX = 0.1, 1e-2
 
 
 class Contour(NamedTuple):
@@ -225,7 +225,9 @@ class OutputBlock:
         """The contour of each row, -1 if there is none; logs of bounds on its images."""
         best = np.full(self.m, -1)
         images, score = np.full(self.m, np.inf), np.full(self.m, np.inf)
-        floor = np.log(_IMAGES * self.of.rtol * self.outputs.p**2 * self.power / self.unit**2)
+        floor = np.log(
+            _IMAGES * min(self.of.rtol, _LAX) * self.outputs.p**2 * self.power / self.unit**2
+        )
         smooth = self._smooth()
         for c, contour in enumerate(self.of.contours):
             if np.all(score <= floor):
