@@ -3,7 +3,8 @@ r"""Why a trained model has the loss it has: the way down from it to the best st
 Let f be the fraction of features that are alive, L_i the exact loss of output i, L_i* the least of
 all a_i ≥ 0 and all b_i with the interference ν_i it has, G(σ) the least loss with Gaussian
 interference, σ_i² = Var ν_i, σ̄² its mean, L_rug and L_best the losses of the Gaussian rug and of
-the best structure known at the model's ratio r with no larger couplings |W_ij|/W_ii.  Angle brackets are means over features alive.
+the best structure known at the model's ratio r with no larger couplings |W_ij|/W_ii.  Angle
+brackets are means over features alive.
 
 .. math::
     L &= (1-f) L_{dead} + f⟨L_i⟩ \\
