@@ -70,6 +70,7 @@ from .theory.allocation_scaling import (
 from .theory.bounds import cubic_sum, least_skewness, linear_loss, welch_sigma
 from .theory.capacity import capacity_bound
 from .theory.loss import LossGradient, LossParts, loss_gradient, loss_parts, reduced_loss
+from .theory.lower import Bound, lower_bounds
 from .theory.optimum import Optimum, optimum
 from .theory.pairs import AntipodalOptimum, antipodal_loss, antipodal_optimum, antipodal_sigma
 from .theory.scaling import (
@@ -105,6 +106,7 @@ __all__ = [
     "BestKnown",
     "BestModel",
     "Beta",
+    "Bound",
     "Channel",
     "Constant",
     "DecoderOptimum",
@@ -193,6 +195,7 @@ __all__ = [
     "loss_gradient",
     "loss_parts",
     "lower_bound",
+    "lower_bounds",
     "minimize",
     "mixture_loss",
     "optimised_rug",

@@ -107,6 +107,7 @@ FUNCTIONS = {
     rt.loss_gradient: READING,
     rt.loss_parts: READING,
     rt.lower_bound: POINT,
+    rt.lower_bounds: ({"p": 0.1, "ratio": None, "n_sparse": 12, "n_dense": 6, "max_coupling": 2.0}),
     rt.minimize: {
         "features": rt.Identical(3, 0.1),
         "n_dense": 1,
@@ -323,7 +324,7 @@ CALLS["optimum at sigma"] = rt.optimum, {"p": 0.1, "ratio": None, "sigma": 0.3} 
 # Results of functions, not to be made by hand, and bases.
 NOT_CALLED = {
     "Allocation", "AllocationPhases", "AllocationScaling", "Amplitude", "AntipodalOptimum",
-    "BestKnown", "BestModel", "Channel", "DecoderOptimum", "ExactGradient", "ExactLoss",
+    "BestKnown", "BestModel", "Bound", "Channel", "DecoderOptimum", "ExactGradient", "ExactLoss",
     "Exponents", "Features", "FiniteRug", "FittedFeatures", "FrameSpectrum", "Minimum",
     "LossGradient", "LossParts", "OptimisedRug", "Optimum", "Regime", "RugCurvature", "SharedLaw",
     "SimulatedLoss", "SparseConstants", "Statistics", "UnevenPairs", "Verdict", "GRAPHS",

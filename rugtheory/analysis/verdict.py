@@ -3,7 +3,8 @@ r"""Why a trained model has the loss it has: the way down from it to the best st
 Let f be the fraction of features that are alive, L_i the exact loss of output i, L_i* the least of
 all a_i ≥ 0 and all b_i with the interference ν_i it has, G(σ) the least loss with Gaussian
 interference, σ_i² = Var ν_i, σ̄² its mean, L_rug and L_best the losses of the Gaussian rug and of
-the best known structure at the model's ratio r.  Angle brackets are means over features alive.
+the best structure known at the model's ratio r with no larger couplings |W_ij|/W_ii.  Angle
+brackets are means over features alive.
 
 .. math::
     L &= (1-f) L_{dead} + f⟨L_i⟩ \\
@@ -48,12 +49,14 @@ from ..structure.best import best_known
 from ..theory.bounds import welch_sigma
 from ..theory.optimum import optimum
 from .columns import dead_features, each_row
+from .descent import coupling
 from .exact import output_loss
 from .sampling import Sample, some_rows, whole
 from .statistics import interference_variance
 from .unequal import allocation_steps, gaussian_losses
 
 _RTOL = 1e-7
+_NO_COUPLING = 1e-9
 # Of p: outputs that fire with less probability never fire.
 _SILENT = 1e-6
 GAUSSIAN, ALLOCATION = "own Gaussian channels", "allocation"
@@ -84,7 +87,8 @@ class Verdict(Result):
     rug : float or None
         Loss of the Gaussian rug at the model's ratio; None if features are not identical.
     best : float
-        Loss of the best known structure there, of the family `family`; if features are not
+        Loss of the best known structure there whose couplings are not above the model's own, of the
+        family `family`, see `best_known`; if features are not
         identical, of the best allocation to Gaussian rugs, see `allocate`, and if they depend on
         each other of Gaussian interference with the deviations that the model has.
     family : str
@@ -275,7 +279,9 @@ def _steps(
     p, amplitude, n_dense = source.p, source.amplitude, model.n_dense
     f, variance = float(np.mean(alive)), source.variance
     rug = float(optimum(p, model.ratio, amplitude=amplitude).loss)
-    best = best_known(p, model.ratio, amplitude=amplitude)
+    # Of what has no larger couplings; without any, of what has some below rounding.
+    cap = max(coupling(model), _NO_COUPLING)
+    best = best_known(p, model.ratio, max_coupling=cap, amplitude=amplitude)
     terms = dict.fromkeys(("spread between rows", "variance above the Welch bound"), 0.0)
     reached = (1 - f) * variance
     if f:

@@ -15,6 +15,8 @@ from ..analysis.verdict import Verdict, explain
 from ..channel.row import RowChannel
 from ..model.model import Model
 from ..source.features import Features
+from ..source.uniform import Uniform
+from ..theory.lower import lower_bounds
 from ..theory.pairs import antipodal_optimum
 from .shared import add_amplitude, draw_file, features_of, output, settings
 from .weight_files import add_reading, read_model
@@ -100,13 +102,15 @@ def _show_weights(model: Model, options: argparse.Namespace) -> None:
 
 def _show_structures(model: Model, features: Features, verdict: Verdict) -> None:
     """Losses that weights of this ratio reach, down to the best that is known."""
+    p, law = float(features.on_probability[0]), features.amplitudes[0]
     print(f"{'Gaussian rug':32} {verdict.rug:.6g}")
     if model.ratio <= 0.5:
-        p, law = float(features.on_probability[0]), features.amplitudes[0]
         pairs = antipodal_optimum(p, model.ratio, amplitude=law)
         print(f"{'rug of antipodal pairs':32} {float(pairs.loss):.6g}")
-    limit = "  (a limit: its weights grow without bound)" if "precedence" in verdict.family else ""
-    print(f"{'best known, ' + verdict.family:32} {verdict.best:.6g}{limit}")
+    print(f"{'best known, ' + verdict.family:32} {verdict.best:.6g}")
+    if law == Uniform():
+        (proved, *_) = lower_bounds(p, min(model.ratio, 1.0))
+        print(f"{'no weights below, if p is small':32} {proved.value:.6g}")
 
 
 def _draw_weights(
