@@ -39,6 +39,8 @@ _NODES, _WEIGHTS = np.polynomial.legendre.leggauss(4)
 # Halvings, starts of descents, and first cells along each axis.
 _MOST, _STARTS, _CELLS = 24, 10, 12
 _ROUNDING = 1e-12
+# Intervals at which to end with the bound there is.
+_ENOUGH = 2**24
 # Parts of the largest weight, and cosines, below which there is none.
 _SMALL = 0.1
 # Features and hidden units.
@@ -154,7 +156,7 @@ def lower_bound(p: float, importance: float, best: float, tolerance: float) -> t
         looked += cells.b.size
         kept, least = cells.kept(cells.bounds(p), shares, (1 - tolerance) * best)
         bound = max(bound, min(least, (1 - tolerance) * best))
-        if not len(kept.w):
+        if not len(kept.w) or kept.b.size > _ENOUGH // 8:
             break
         cells = kept.halved()
     return bound, looked
