@@ -32,6 +32,7 @@ from rugtheory._files import add_overwrite, replacing, writing
 from rugtheory.cli.running import guarded
 from rugtheory.cli.shared import Parser
 
+from .few_features import open_moments
 from .few_minima import Case, Tied
 
 Array = NDArray[np.float64]
@@ -39,28 +40,26 @@ _NODES, _WEIGHTS = np.polynomial.legendre.leggauss(4)
 # Halvings, starts of descents, and first cells along each axis.
 _MOST, _STARTS, _CELLS = 24, 10, 12
 _ROUNDING = 1e-12
+# Intervals at which to end with the bound there is.
+_ENOUGH = 2**24
 # Parts of the largest weight, and cosines, below which there is none.
 _SMALL = 0.1
 # Features and hidden units.
 _SIZES = ((2, 1), (3, 1), (3, 2))
 
 
-def _alone(a: Array, b: Array) -> tuple[Array, Array, Array]:
-    """Integrals of v², u v and 1 over the u in [0, 1] with v = au + b > 0."""
-    with np.errstate(divide="ignore", invalid="ignore"):
-        root = np.where(a != 0, np.clip(-b / a, 0, 1), 0.0)
-    low = np.where(b > 0, 0.0, np.where(a + b > 0, root, 1.0))
-    high = np.where(a + b > 0, 1.0, np.where(b > 0, root, low))
-    m0, m1, m2 = ((high**k - low**k) / k for k in (1, 2, 3))
-    return b * b * m0 + 2 * a * b * m1 + a * a * m2, b * m1 + a * m2, m0
+def _alone(a: Array, b: Array) -> tuple[Array, Array]:
+    """Integrals of v² and u v over the u in [0, 1] with v = au + b > 0."""
+    m0, m1, m2 = open_moments(a, b)
+    return b * b * m0 + 2 * a * b * m1 + a * a * m2, b * m1 + a * m2
 
 
 def output_loss(a: Array, c: Array, b: Array, p: float) -> Array:
     """E(x - ReLU(ax + cx' + b))² of independent features, each on with probability p, uniform."""
     quiet = np.maximum(b, 0.0) ** 2
-    square, cross, _ = _alone(a, b)
+    square, cross = _alone(a, b)
     on = 1 / 3 - 2 * cross + square
-    other, _, _ = _alone(c, b)
+    other, _ = _alone(c, b)
     # Both on: polynomials between the u' at which the interval of u changes its form.
     with np.errstate(divide="ignore", invalid="ignore"):
         cuts = [np.where(c != 0, np.clip(-x / c, 0, 1), 0.0) for x in (b, a + b)]
@@ -69,7 +68,7 @@ def output_loss(a: Array, c: Array, b: Array, p: float) -> Array:
     for low, high in ((0.0, first), (first, last), (last, 1.0)):
         for node, weight in zip(_NODES, _WEIGHTS, strict=True):
             at = (low + high) / 2 + (high - low) / 2 * node
-            square, cross, _ = _alone(a, b + c * at)
+            square, cross = _alone(a, b + c * at)
             both = both + weight * (high - low) / 2 * (square - 2 * cross)
     return (1 - p) ** 2 * quiet + p * (1 - p) * (on + other) + p * p * both
 
@@ -154,7 +153,7 @@ def lower_bound(p: float, importance: float, best: float, tolerance: float) -> t
         looked += cells.b.size
         kept, least = cells.kept(cells.bounds(p), shares, (1 - tolerance) * best)
         bound = max(bound, min(least, (1 - tolerance) * best))
-        if not len(kept.w):
+        if not len(kept.w) or kept.b.size > _ENOUGH // 8:
             break
         cells = kept.halved()
     return bound, looked

@@ -73,14 +73,19 @@ def losses(sets: Sets, w: Array, b: Array) -> tuple[Array, Array, Array]:
     )
 
 
+def open_moments(a: Array, b: Array) -> tuple[Array, Array, Array]:
+    """Integrals of 1, u and u² over the u in [0, 1] with au + b > 0."""
+    with np.errstate(divide="ignore", invalid="ignore"):
+        root = np.where(a != 0, np.clip(-b / a, 0, 1), 0.0)
+    low = np.where(b > 0, 0.0, np.where(a + b > 0, root, 1.0))
+    high = np.where(a + b > 0, 1.0, np.where(b > 0, root, low))
+    return high - low, (high**2 - low**2) / 2, (high**3 - low**3) / 3
+
+
 def _one_on(sets: Sets, w: Array, b: Array) -> tuple[Array, Array, Array]:
     """The same where one feature is on at a time, integrals over the u that open the ReLU."""
     at = b[:, None]
-    with np.errstate(divide="ignore", invalid="ignore"):
-        root = np.where(w != 0, np.clip(-at / w, 0, 1), 0.0)
-    low = np.where(at > 0, 0.0, np.where(at + w > 0, root, 1.0))
-    high = np.where(at + w > 0, 1.0, np.where(at > 0, root, low))
-    m0, m1, m2 = ((high**k - low**k) / k for k in (1, 2, 3))
+    m0, m1, m2 = open_moments(w, at)
     own, chance = np.eye(sets.n), sets.chance[2 ** np.arange(sets.n)]
     loss = at**2 * m0 + 2 * at * w * m1 + w**2 * m2 + own * (_POWER - 2 * (at * m1 + w * m2))
     by_w, by_b = 2 * (at * m1 + (w - own) * m2), 2 * (at * m0 + (w - own) * m1)

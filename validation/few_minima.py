@@ -33,6 +33,7 @@ _STEP = 3e-6
 _ZERO = 1e-6
 _NEWTON, _GTOL = 12, 1e-11
 # What was not polished to this is no critical point; what agrees to this is the same.
+_DIGITS = 12
 _CRITICAL, _SAME = 1e-9, 1e-10
 
 
@@ -159,9 +160,8 @@ def _described(f: Tied, x: Array) -> dict[str, Any]:
         "index": int((value < -zero).sum()),
         # One is the rotation, unless no weights are left.
         "flat": int((np.abs(value) <= zero).sum()) - int(np.abs(w).max() > _CRITICAL),
-        "lengths": np.linalg.norm(w, axis=0).tolist(),
-        "w": w.tolist(),
-        "b": b.tolist(),
+        "w": w.round(_DIGITS).tolist(),
+        "b": b.round(_DIGITS).tolist(),
     }
 
 
@@ -212,7 +212,7 @@ def _run(options: argparse.Namespace) -> None:
                 }
             )
             with replacing(options.out) as partial:
-                partial.write_text(json.dumps(kept, indent=1) + "\n")
+                partial.write_text(json.dumps(kept) + "\n")
     print(f"wrote {options.out}, {sum(len(x['points']) for x in kept['cases'])} critical points")
 
 

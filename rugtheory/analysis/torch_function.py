@@ -31,7 +31,7 @@ class _Loss(torch.autograd.Function):
         if not np.isfinite(found.loss):
             lost = np.flatnonzero(~np.isfinite(found.losses))[:5]
             raise ValueError(
-                f"no contour serves output(s) {lost} of these weights: take less steps"
+                f"no contour serves output(s) {lost} of these weights: take smaller steps"
             )
         slopes = (found.w_in, found.w_out, found.b if b.ndim else found.b.sum())
         given = (w_in, w_out, b)

@@ -63,14 +63,14 @@ def row_curvature(weights: Array, b: float, source: SparseSource, law: RowLaw) -
     p, power = float(source.p), float(source.amplitude.second_moment)
     side = np.maximum(weights, 0.0)
     unit = float(np.sqrt(power * (side @ side) + max(b, 0.0) ** 2))
-    tried = []
+    off, best = np.inf, None
     for alpha in _ALPHAS:
         for turn in _TURNS:
             of = _Contour(weights, b, source, alpha / unit, turn * unit / alpha, _HEIGHT / unit)
-            off = abs(p * power + of.sum(of.kernel * of.full) - truth)
-            tried.append((off if np.isfinite(off) else np.inf, of))
-    off, best = min(tried, key=lambda x: x[0])
-    if not off <= _AGREES * truth:
+            missed = abs(p * power + of.sum(of.kernel * of.full) - truth)
+            if missed < off:  # not where it overflows
+                off, best = missed, of
+    if best is None or off > _AGREES * truth:
         raise ValueError(
             f"weights must be such that a contour serves the row, got a loss off by {off:.1g}"
         )
