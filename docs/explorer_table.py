@@ -44,7 +44,7 @@ def best_known(sparsity: np.ndarray, logit: np.ndarray) -> np.ndarray:
     """Log of loss over (1 - r) times the variance at `sparsity` (rows) and log r/(1 - r)."""
     p = probability(sparsity)[:, None]
     unit = rt.SparseSource(p).variance * special.expit(-logit)
-    return np.log(rt.best_known(p, special.expit(logit)).loss / unit)
+    return np.log(rt.best_known(p, special.expit(logit), limit=True).loss / unit)
 
 
 def axis(grid: np.ndarray) -> str:

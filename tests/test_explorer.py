@@ -131,7 +131,7 @@ def expected(p, ratio):
     best, table = rt.optimum(p, ratio), rt.decoder_table(p, ratio).squeeze()
     told = {name: (getattr(best, name), tolerance) for name, tolerance in OPTIMUM.items()}
     told["antipodal"] = rt.antipodal_optimum(p, ratio).loss, ANTIPODAL
-    told["best-known"] = rt.best_known(p, ratio).loss, BEST_KNOWN
+    told["best-known"] = rt.best_known(p, ratio, limit=True).loss, BEST_KNOWN
     columns = {"loss": table.loss, "bayes": table.over_bayes, "oracle": table.over_oracle}
     for kind, (name, column) in product(KINDS, columns.items()):
         told[f"{kind}-{name}"] = column.sel(decoder=kind), DECODER
@@ -232,7 +232,7 @@ class TestPort:
                 np.transpose([p, ratio]).tolist(),
             )
         )
-        assert worst(found, rt.best_known(p, ratio).loss) <= BEST_KNOWN
+        assert worst(found, rt.best_known(p, ratio, limit=True).loss) <= BEST_KNOWN
         assert np.all(found <= rt.optimum(p, ratio).loss * (1 + 1e-12))
         assert np.all(found <= rt.antipodal_optimum(p, ratio).loss * (1 + ANTIPODAL))
 
@@ -375,7 +375,7 @@ class TestPage:
             rt.linear_loss(0.045, 0.25),
             rt.optimum(0.045, 0.25).loss,
             rt.antipodal_optimum(0.045, 0.25).loss,
-            rt.best_known(0.045, 0.25).loss,
+            rt.best_known(0.045, 0.25, limit=True).loss,
         ]
         for path, (x, y), loss in zip(plot["paths"], plot["dots"], losses, strict=True):
             assert y == pytest.approx(offset + slope * np.log10(float(loss) / unit), abs=0.5)

@@ -482,6 +482,9 @@ def everything(sweep, phases, gain):
     unequal = rt.Independent(rt.zipf(9, 0.2))
     shares = allocation_numbers.allocation_phase_diagram([0.01, 0.1], [1.0, 1e3])
     zipf = allocation_numbers.zipf_curves([1.5], [2, 4], n_sparse=9)
+    points = xr.Dataset(
+        {"p": ("point", [0.1]), "ratio": ("point", [0.25]), "loss": ("point", [0.012])}
+    ).assign(kind=("point", ["exact minimum"]))
     model, laws = SMALL
     return {
         "draw_allocation": lambda ax: figures.draw_allocation(rt.allocate(unequal, 3), unequal, ax),
@@ -508,6 +511,9 @@ def everything(sweep, phases, gain):
         "draw_pairs": lambda ax: figures.draw_pairs(gain, ax),
         "draw_paths": lambda axes: figures.draw_paths([path()], axes),
         "draw_phases": lambda ax: figures.draw_phases(phases, ax),
+        "draw_reachable": lambda ax: figures.draw_reachable(
+            numbers.reachable([0.1], [0.25, 0.5]), 0.1, ax, points=points
+        ),
         "draw_row_law": lambda ax: figures.draw_row_law(
             numbers.row_law(rt.RowChannel.of(rug.phi[1:], 0.1)), ax
         ),

@@ -9,6 +9,7 @@ import pytest
 import rugtheory as rt
 from rugtheory.analysis.blocks import Blocks
 from rugtheory.analysis.exact import output_loss
+from rugtheory.analysis.gradient import Gradient
 from rugtheory.channel.weight_bins import GROUP, Axis, OddsRange
 from rugtheory.channel.weight_table import WeightTable
 from rugtheory.source.laws import LAWS
@@ -129,7 +130,8 @@ class TestGradient:
     @pytest.mark.parametrize("kind", KINDS)
     def test_by_differences_of_losses(self, kind):
         model, features = models(kind, 24, 6, rt.Uniform(), 0.1, np.random.default_rng(3))
-        found = rt.exact_gradient(model, features, rtol=1e-5)
+        gradient = Gradient(features, 1e-5)
+        found = gradient(model)
         generator, step = np.random.default_rng(4), 1e-3
         base = (model.w_in, model.w_out, model.b)
         for which, mine in enumerate((found.w_in, found.w_out, found.b)):
@@ -138,8 +140,7 @@ class TestGradient:
 
             def loss(t, which=which, way=way):
                 moved = [x + t * way if k == which else x for k, x in enumerate(base)]
-                there = rt.Model(*moved, hidden_noise=model.hidden_noise)
-                return rt.exact_gradient(there, features, rtol=1e-5)
+                return gradient(rt.Model(*moved, hidden_noise=model.hidden_noise))
 
             # Simpson's rule of the slope between two ends is the difference of the losses.
             ends = [loss(t) for t in (-step, step)]

@@ -84,7 +84,7 @@ const CURVES = [
   { name: "linear", loss: theory.linearLoss },
   { name: "rug", loss: (p, ratio) => theory.optimum(p, ratio).loss },
   { name: "antipodal", loss: theory.antipodalLoss },
-  { name: "best-known", label: "best known", loss: theory.bestKnownLoss },
+  { name: "best-known", label: "best known (limit)", loss: theory.bestKnownLoss },
 ];
 
 const labelOf = ({ name, label }) => label || name;

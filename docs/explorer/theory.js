@@ -523,7 +523,7 @@ const theory = (() => {
     return [first, position - first];
   }
 
-  /** Loss of the best structure that `rugtheory.best_known` knows. */
+  /** Loss of the best structure that `rugtheory.best_known(…, limit=True)` knows. */
   function bestKnownLoss(p, ratio) {
     const known = Math.min(optimum(p, ratio).loss, antipodalLoss(p, ratio));
     const [i, u] = linear(Math.log(p) + KNOWN.stretch * p, KNOWN.sparsity);

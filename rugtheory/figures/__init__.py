@@ -2,6 +2,7 @@
 
 from .allocation import draw_allocation, draw_allocation_phases, draw_allocation_scaling
 from .features import draw_capacity, draw_losses, draw_spectrum
+from .reachable import draw_reachable
 from .theory import (
     draw_curves,
     draw_dark_matter,
@@ -40,6 +41,7 @@ __all__ = [
     "draw_pairs",
     "draw_paths",
     "draw_phases",
+    "draw_reachable",
     "draw_row_law",
     "draw_rug",
     "draw_scaling",

@@ -13,10 +13,12 @@ from .. import _check
 from .._check import Array
 from ..channel.row import RowChannel
 from ..darkmatter import rug_dark_matter
+from ..structure.best import best_known
 from ..structure.curves import loss_curves
 from ..structure.mixture import critical_ratio
 from ..structure.rug import hadamard_rug
 from ..theory.bounds import linear_loss
+from ..theory.lower import lower_bounds
 from ..theory.optimum import optimum
 from ..theory.pairs import antipodal_optimum
 from ..theory.scaling import local_exponents, regime
@@ -320,3 +322,49 @@ def theory_beside(p: ArrayLike, ratio: ArrayLike) -> xr.Dataset:
     p, ratio = (_check.axis(name, x) for name, x in (("p", p), ("ratio", ratio)))
     pairs = antipodal_optimum(p[:, None], ratio).loss
     return loss_curves(p, ratio).assign(antipodal=(("p", "ratio"), pairs))
+
+
+def reachable(p: ArrayLike, ratio: ArrayLike, *, max_coupling: float = 10.0) -> xr.Dataset:
+    """What weights can reach: losses over p² of structures, and proved bounds.
+
+    Parameters
+    ----------
+    p, ratio : array_like in (0, 1], at most one-dimensional
+    max_coupling : float > 0
+        Cap on |W_ij|/W_ii of the best known.
+
+    Returns
+    -------
+    xarray.Dataset
+        Dimensions p and ratio; variables rug, antipodal, best_known, limit (the best known without
+        a cap), and bound, that on the pair energy of all weights: for p → 0 at a fixed number of
+        features.
+
+    Raises
+    ------
+    ValueError, TypeError
+        If an argument is outside its range.
+
+    Examples
+    --------
+    >>> from rugtheory.figures.numbers import reachable
+    >>> at = reachable(0.01, 0.25).squeeze()
+    >>> bool(at.bound < at.limit < at.best_known < at.antipodal < at.rug)
+    True
+    """
+    import xarray as xr
+
+    p, ratio = (_check.axis(name, x) for name, x in (("p", p), ("ratio", ratio)))
+    square, r = p[:, None] ** 2, ratio[None]
+    found = {
+        "rug": optimum(p[:, None], r).loss,
+        "antipodal": antipodal_optimum(p[:, None], r).loss,
+        "best_known": best_known(p[:, None], r, max_coupling=max_coupling).loss,
+        "limit": best_known(p[:, None], r, limit=True).loss,
+        "bound": np.array([[lower_bounds(x, y)[0].value for y in ratio] for x in p]),
+    }
+    return xr.Dataset(
+        {name: (("p", "ratio"), loss / square) for name, loss in found.items()},
+        {"p": p, "ratio": ratio},
+        {"unit": "p²", "max_coupling": max_coupling},
+    )

@@ -28,6 +28,8 @@ _PLACES, _DEGREES, _OFFSETS, _SLACK, _FAR = 1001, 10, 12, 1e-7, 1e9
 _GRID = np.concatenate([np.linspace(0, 1, 4001), np.geomspace(1, 10, 200)[1:]])
 _LEAST_DENSE = 6
 _ROOT = float(np.sqrt(2))
+# What is not proved of a bound.
+_NUMERICAL = "; that no larger Σ X² is better, by the linear program"
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -133,8 +135,10 @@ def lower_bounds(
     if _LEAST_DENSE <= d < n:
         moments, triangles = (one_negative(n, d, triangles=x) for x in (False, True))
         found += [
-            Bound(silent, RARE, square * moments, "moments of balanced codes"),
-            Bound("the same, with triangles", RARE, square * triangles, "tr (W - I)³ ≤ 0"),
+            Bound(silent, RARE, square * moments, f"moments of balanced codes{_NUMERICAL}"),
+            Bound(
+                "the same, with triangles", RARE, square * triangles, f"tr (W - I)³ ≤ 0{_NUMERICAL}"
+            ),
             Bound("the same, numerical", RARE, square * gegenbauer(n, d), "linear program"),
         ]
     factor = (1 - p) ** (n - 1) / (1 - p + 9 * p * (n - 1)) if n > 1 else 0.0

@@ -1,0 +1,70 @@
+"""What weights can reach: structures, bounds, minima and trained models in one picture."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from .._style import axes
+
+if TYPE_CHECKING:
+    import xarray as xr
+    from matplotlib.axes import Axes
+
+_LINES = {
+    "rug": ("0.45", "-", "Gaussian rug"),
+    "antipodal": ("#E69F00", "-.", "pairs"),
+    "best_known": ("#0072B2", "-", "best known, couplings to {cap:g}"),
+    "limit": ("#0072B2", ":", "its limit without a cap"),
+    "bound": ("0.0", ":", "bound on all weights, rare features"),
+}
+_LOOKS = [("#D55E00", "o"), ("#009E73", "D"), ("#CC79A7", "s"), ("#56B4E9", "^"), ("0.2", "v")]
+
+
+def draw_reachable(
+    curves: xr.Dataset, p: float, ax: Axes | None = None, *, points: xr.Dataset | None = None
+) -> list[Any]:
+    """Loss over p² against ratio at one p: structures and bounds, lines; models, points.
+
+    Parameters
+    ----------
+    curves : xarray.Dataset
+        From `rugtheory.figures.numbers.reachable`.
+    p : float
+        Which p to draw, one of `curves`.
+    ax : Axes
+    points : xarray.Dataset, optional
+        Along the dimension point: p, ratio, loss and kind, a name for the legend.
+
+    Returns
+    -------
+    list
+        The artists: the lines, points of each kind, and the legend.
+    """
+    ax = axes(ax)
+    row = curves.sel(p=p)
+    artists: list[Any] = []
+    for name, (colour, style, label) in _LINES.items():
+        text = label.format(cap=curves.attrs["max_coupling"])
+        artists += ax.plot(row["ratio"], row[name], style, color=colour, lw=1.3, label=text)
+    if points is not None:
+        kinds = dict(zip(np.unique(points["kind"]), _LOOKS, strict=False))
+        if len(kinds) < len(np.unique(points["kind"])):
+            raise ValueError(f"points must be of {len(_LOOKS)} kinds at most")
+        here = points["p"].values == p
+        for kind, (colour, marker) in kinds.items():
+            some = points.isel(point=here & (points["kind"].values == kind))
+            artists += ax.plot(
+                some["ratio"],
+                some["loss"] / p**2,
+                marker,
+                color=colour,
+                markersize=5,
+                markerfacecolor="none",
+                label=str(kind),
+            )
+    ax.set(yscale="log", xlabel="compression ratio r", ylabel="loss / p²")
+    ax.set_title(f"p = {p:g}", fontsize="medium")
+    artists.append(ax.legend(fontsize="x-small", frameon=False))
+    return artists
