@@ -16,6 +16,7 @@ from scipy.stats import norm
 
 import rugtheory as rt
 from rugtheory import darkmatter as dm
+from rugtheory._check import shown
 
 from .laws.domain import SIGNED
 from .strangers import copied_law
@@ -168,7 +169,7 @@ def excess(law, k):
 
 
 # Gradients are of laws with a density.
-_OF_A_DENSITY = {rt.exact_gradient, rt.minimize, rt.row_law}
+_OF_A_DENSITY = {rt.exact_gradient, rt.exact_loss_torch, rt.minimize, rt.row_law}
 # They only hold the law.
 _JOINT_LAWS = (
     rt.Identical, rt.Independent, rt.Latent, rt.Together, rt.Exclusive, rt.Parent, rt.Patterned,
@@ -236,15 +237,22 @@ def alike(function, one, two):
 _SCREENING = "where a ReLU has to screen interference of one sign"
 _ONE_SIGN = (
     dict.fromkeys(
-        ("antipodal_optimum", "best_known", "graph_optimum", "precedence_loss", "uneven_pairs"),
+        (
+            "antipodal_optimum", "best_known", "best_model", "graph_optimum", "precedence_loss",
+            "uneven_pairs",
+        ),
         _SCREENING,
     )
     | dict.fromkeys(
         ("allocate", "allocation_phases", "allocation_scaling", "sparse_allocation_law"),
         "where hidden units are shared out",
     )
-    | {"explain": "to be explained", "rug_dark_matter": "for the closed form of what a rug leaves"}
-)
+    | {
+        "explain": "to be explained",
+        "row_law": "to share a law",
+        "rug_dark_matter": "for the closed form of what a rug leaves",
+    }
+)  # fmt: skip
 
 
 @pytest.mark.parametrize("law", SIGNED, ids=repr)
@@ -254,7 +262,7 @@ def test_amplitudes_of_either_sign(name, law):
     function, arguments = CALLS[name]
     if name in _ONE_SIGN:
         refused = rf"(amplitude|features) must not be negative {_ONE_SIGN[name]}, got "
-        with pytest.raises(ValueError, match=refused + re.escape(repr(law))):
+        with pytest.raises(ValueError, match=refused + re.escape(shown(law))):
             called(function, arguments, 0.1, law)
     elif function in _OF_A_DENSITY and law.atoms() is not None:
         with pytest.raises(ValueError, match="with a density of amplitudes"):

@@ -75,7 +75,7 @@ FUNCTIONS = {
     rt.antipodal_optimum: GRID,
     rt.antipodal_rug: {"n_sparse": 8, "n_dense": 2} | SEED,
     rt.antipodal_sigma: GRID,
-    rt.best_known: POINT | {"max_coupling": 10.0, "limit": False} | QUICK,
+    rt.best_known: POINT | {"max_coupling": 0.1, "limit": False} | QUICK,
     rt.best_model: {"n_sparse": 5, "n_dense": 2, "p": 0.1, "max_coupling": 4.0} | LAW,
     rt.capacity_bound: {"features": FEATURES, "n_dense": 2},
     rt.critical_ratio: {"p": 0.1} | QUICK,
@@ -331,9 +331,10 @@ NOT_CALLED = {
     "GraphCode", "GraphOptimum", "PrecedenceCode",
 }  # fmt: skip
 DARK_NOT_CALLED = {
-    "Adjacent", "Alignment", "Bench", "BenchTable", "Decomposition", "ErrorNorms", "FloorFit",
-    "MaskedError", "NormProbe", "NormScores", "NormTest", "PerToken", "Regression",
-    "RugDarkMatter", "Scores", "SimulatedDarkMatter",
+    "Adjacent", "Alignment", "Bench", "BenchTable", "Decomposition", "Detection", "ErrorNorms",
+    "FeatureMatch", "FloorFit", "LossRecovered", "MaskedError", "NormProbe", "NormScores",
+    "NormTest", "PerToken", "Regression", "RugDarkMatter", "SaeBench", "Scores",
+    "SimulatedDarkMatter",
 }  # fmt: skip
 
 HOSTILE = {

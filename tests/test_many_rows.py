@@ -127,7 +127,9 @@ class TestGradient:
                     slope = (ends[0] - ends[1]) / (2 * step)
                     assert abs(slope - mine[at]) < 1e-7
 
-    @pytest.mark.parametrize("kind", KINDS)
+    @pytest.mark.parametrize(
+        "kind", [pytest.param(k, marks=[pytest.mark.slow] * (k == "unequal")) for k in KINDS]
+    )
     def test_by_differences_of_losses(self, kind):
         model, features = models(kind, 24, 6, rt.Uniform(), 0.1, np.random.default_rng(3))
         gradient = Gradient(features, 1e-5)

@@ -190,14 +190,16 @@ def row_law(
 
 def _laws(features: Features) -> tuple[RowLaws, RowScenario]:
     laws = RowLaws(features)
+    for law in laws.amplitudes:
+        if law.start < 0:
+            raise ValueError(
+                f"features must not be negative to share a law, got {_check.shown(law)}"
+            )
     if len(laws.scenarios) != 1 or not Together.can(laws.scenarios[0]):
         raise ValueError(
             "features must be independent, each on with a probability below ½ and with a density "
             f"of amplitudes, got {features!r:.80}"
         )
-    for law in laws.amplitudes:
-        if law.start < 0:
-            raise ValueError(f"amplitudes must not be negative, got {law!r:.80}")
     return laws, laws.scenarios[0]
 
 

@@ -171,7 +171,9 @@ def explain(
         raise ValueError(f"activation must be relu to be explained, got {model.activation}")
     for law in features.by_law:
         if law.start < 0:
-            raise ValueError(f"features must not be negative to be explained, got {law!r}")
+            raise ValueError(
+                f"features must not be negative to be explained, got {_check.shown(law)}"
+            )
     dead = dead_features(model.diagonal)
     sample = _chosen(rows, model, features, dead, seed)
     own, least, error = _losses(model, features, sample.rows, dead, progress)

@@ -542,3 +542,36 @@ class TestSAE:
             assert found["saes"][0][name]["value"] == approx(getattr(alone.corrected, name))
         assert dm.save_tables(found, tmp_path).read_text(encoding="utf-8") == dm.tables(found)
         assert all(path.stat().st_size for path in dm.save_figures(found, tmp_path))
+
+
+class TestKnown:
+    """Scores of decoders whose features, or whose losses, are known"""
+
+    @few
+    @given(SEEDS)
+    def test_matches(self, seed):
+        """Latents that are the features, turned round and in any order, match and detect them."""
+        rng = np.random.default_rng(seed)
+        features, order = rng.normal(size=(5, 4)), rng.permutation(5)
+        match = dm.match_features(-2 * features[order], features)
+        assert match.mcc == approx(1) and match.uniqueness == 1
+        np.testing.assert_array_equal(match.nearest, order)
+        weights = on_off(rng, 40, 5)
+        found = dm.detect_features(match, weights[:, order], weights)
+        assert found.precision == found.recall == found.f1 == found.accuracy == 1
+
+    @few
+    @given(SEEDS, SHARE)
+    def test_losses(self, seed, share):
+        """A part that undoes a share of each token's loss recovers that share."""
+        loss, more = np.random.default_rng(seed).random((2, 30))
+        found = dm.loss_recovered(loss, loss + more, loss + (1 - share) * more, bootstrap=3)
+        assert found.recovered == approx(share, abs=1e-9)
+        assert found.increase == approx(more.mean())
+
+    def test_bench(self):
+        """More noise before a decoder or after it is told from the other."""
+        sae = dm.SAE("topk", np.eye(4), np.zeros(4), np.eye(4), np.zeros(4), k=2)
+        x = np.random.default_rng(0).exponential(size=(2000, 4))
+        found = dm.sae_bench(sae, x, dense=[0, 0.2], introduced=[0, 0.3])
+        assert found.correlation[1, 1] > 0.9 and found.correlation[1, 0] < 0.5

@@ -364,7 +364,7 @@ class TestSymmetry:
     def test_verdict(self, seed, p):
         """The terms lead from the exact loss to the best known; none of its own a and b is < 0."""
         w_in, w_out, b = model(seed, 6, 2)
-        law = rt.Constant(0.7)
+        law = rt.Uniform(0, 0.7)
         verdict = rt.explain(*alike(w_in, w_out, b, p, amplitude=law), rows=None)
         exact = rt.exact_loss(*alike(w_in, w_out, b, p, amplitude=law))
         assert verdict.loss == approx(exact.mean, rel=1e-5)
