@@ -89,7 +89,6 @@ _NAMES = {
     "∞": r"\infty ",
     "⟨": r"\langle ",
     "⟩": r"\rangle ",
-    "∞": r"\infty ",
 }
 
 
