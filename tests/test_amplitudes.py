@@ -284,7 +284,7 @@ def copies():
         for law in (rt.Uniform(), rt.Exponential(), rt.Constant()):
             if call.values[0] in _OF_A_DENSITY and law.atoms() is not None:
                 continue
-            slow = call.values[0] in _LONG and law.atoms() is None
+            slow = call.values[0] in _LONG and (law.atoms() is None or call.values[0] is rt.explain)
             marks = [pytest.mark.slow] if slow else []
             yield pytest.param(*call.values, law, id=f"{call.id}-{law}", marks=marks)
 
@@ -297,7 +297,12 @@ def test_copies_of_a_law(function, arguments, law):
 
 
 @pytest.mark.parametrize(
-    ("function", "arguments"), [x for x in taking_amplitude() if x.values[0] not in _OF_A_DENSITY]
+    ("function", "arguments"),
+    [
+        pytest.param(*x.values, id=x.id, marks=[pytest.mark.slow] * (x.values[0] is rt.explain))
+        for x in taking_amplitude()
+        if x.values[0] not in _OF_A_DENSITY
+    ],
 )
 def test_an_atom_at_zero(function, arguments):
     """p = 0.4 with amplitudes that are 0 in three of four cases is p = 0.1 without."""

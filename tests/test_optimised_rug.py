@@ -13,7 +13,7 @@ def best(n, d, p, seed=1, law=rt.Uniform()):
 
 CASES = [
     (64, 16, 0.045, rt.Uniform()),
-    (128, 32, 0.01, rt.Uniform()),
+    pytest.param(128, 32, 0.01, rt.Uniform(), marks=pytest.mark.slow),
     (64, 8, 0.1, rt.HalfNormal()),
 ]
 

@@ -33,8 +33,8 @@ from ..source.sparse import SparseSource
 from ..theory.optimum import optimum
 from .rug import Rug
 
-# Relative error of the loss on the way, and of the one reported.
-_RTOL, _TRUTH = 1e-8, 1e-9
+# Relative errors of the loss on the way, first and then, and of the one reported.
+_RTOLS, _TRUTH = (1e-8, 1e-10), 1e-9
 # Of L-BFGS.  Gradients are good to about 1e-8 of the loss.
 _PAIRS, _STEPS, _GTOL = 30, 5000, 3e-8
 # Of the objective where no contour serves the row: far above all others.
@@ -131,23 +131,20 @@ def optimised_rug(rug: Rug, source: SparseSource) -> OptimisedRug:
     _check.instance("source", source, SparseSource)
     if rug.n_dense == rug.n_sparse:
         raise ValueError(f"rug must have n_dense < n_sparse, got {rug!r:.60}")
-    row = SymmetricRow(rug, source)
+    rows = [SymmetricRow(rug, source, rtol) for rtol in _RTOLS]
     best = optimum(source.p, rug.ratio, amplitude=source.amplitude)
     b = rug.bias(float(best.b), float(best.a), source.p, amplitude=source.amplitude)
-    start = np.append(np.full(rug.n_dense, float(best.a) / rug.ratio), b)
-    found = scipy.optimize.minimize(
-        row,
-        start,
-        jac=True,
-        method="L-BFGS-B",
-        options={
-            "maxcor": _PAIRS,
-            "maxiter": _STEPS,
-            "maxfun": 10**9,
-            "ftol": 0.0,
-            "gtol": _GTOL,
-        },
-    )
+    x = np.append(np.full(rug.n_dense, float(best.a) / rug.ratio), b)
+    options = {
+        "maxcor": _PAIRS,
+        "maxiter": _STEPS,
+        "maxfun": 10**9,
+        "ftol": 0.0,
+        "gtol": _GTOL,
+    }
+    for row in rows:
+        found = scipy.optimize.minimize(row, x, jac=True, method="L-BFGS-B", options=options)
+        x = found.x
     estimate = row_loss(*row.at(found.x), rtol=_TRUTH)
     return OptimisedRug(
         rug=rug,
@@ -170,8 +167,8 @@ def row_of(rug: Rug, eigenvalues: Array) -> Array:
 class SymmetricRow:
     """The log of the loss of the one row there is, and its gradient in λ and b."""
 
-    def __init__(self, rug: Rug, source: SparseSource) -> None:
-        self.rug = rug
+    def __init__(self, rug: Rug, source: SparseSource, rtol: float = _RTOLS[0]) -> None:
+        self.rug, self.rtol = rug, rtol
         self.p = _check.scalar("source.p", source.p)
         self.laws = RowLaws(Identical(rug.n_sparse, self.p, source.amplitude))
         (scenario,) = self.laws.scenarios
@@ -181,7 +178,7 @@ class SymmetricRow:
                 f"got {source!r:.80}"
             )
         self.on = float(scenario.p[0])
-        self.contours = [Together(scenario.kinds, height, _RTOL) for height in HEIGHTS]
+        self.contours = [Together(scenario.kinds, height, rtol) for height in HEIGHTS]
 
     def at(self, x: Array) -> tuple[float, RowLaw, float]:
         """Diagonal, what the reading hears, and bias."""
@@ -205,6 +202,6 @@ class SymmetricRow:
         best = Losses.none(1, w.size, True)
         for together in self.contours:
             best.improve(own, together(row, slopes=True))
-            if best.error[0] <= _RTOL * best.value[0]:
+            if best.error[0] <= self.rtol * best.value[0]:
                 break
         return best
