@@ -882,6 +882,9 @@ def test_nothing_compares_a_transcoder_with_its_input(transcoder, tmp_path):
     makes = {"SAE", "read_sae", "write_sae"}
     calls = {
         "Reconstruction": lambda: darkmatter.Reconstruction(X, transcoder),
+        "sae_bench": lambda: darkmatter.sae_bench(
+            transcoder, X, dense=[0, 0.1], introduced=[0, 0.1]
+        ),
         "write_report": lambda: darkmatter.write_report(X, {"mine": transcoder}, tmp_path / "out"),
     }
     assert takes - makes == set(calls)

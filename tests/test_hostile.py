@@ -75,7 +75,7 @@ FUNCTIONS = {
     rt.antipodal_optimum: GRID,
     rt.antipodal_rug: {"n_sparse": 8, "n_dense": 2} | SEED,
     rt.antipodal_sigma: GRID,
-    rt.best_known: POINT | {"max_coupling": 0.1, "limit": False} | QUICK,
+    rt.best_known: POINT | {"max_coupling": 0.1, "limit": True} | QUICK,
     rt.best_model: {"n_sparse": 5, "n_dense": 2, "p": 0.1, "max_coupling": 4.0} | LAW,
     rt.capacity_bound: {"features": FEATURES, "n_dense": 2},
     rt.critical_ratio: {"p": 0.1} | QUICK,

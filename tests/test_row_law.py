@@ -106,6 +106,7 @@ def test_rare_features_have_the_pair_energy():
     assert found / p**2 == pytest.approx(energy, rel=3e-3)
 
 
+@pytest.mark.slow
 def test_law_is_that_of_its_own_weights_and_near_the_minimum():
     features, p = rt.Identical(64, 0.045), 0.045
     found = rt.row_law(features, 16, seeds=(0, 1))
@@ -127,6 +128,7 @@ def test_minima():
     assert rt.minimize(features, 32, init=found.model, steps=300).loss < found.exact
 
 
+@pytest.mark.slow
 def test_couplings_keep_below_a_cap():
     found = rt.row_law(rt.Identical(24, 0.02), 6, seeds=0, max_coupling=0.4)
     free = rt.row_law(rt.Identical(24, 0.02), 6, seeds=0)

@@ -58,7 +58,7 @@ def test_fwht_leaves_its_argument_alone(n, dtype):
         (np.ones((4, 0)), {}, ValueError, "power of two, got 0"),
         (1.0, {}, ValueError, "at least one axis"),
         (np.ones(4), {"axis": 1}, ValueError, r"axis must be in \[-1, 0\], got 1"),
-        (1j * np.ones(4), {}, TypeError, "x must be real"),
+        (1j * np.ones(4), {}, TypeError, "x must be a real array"),
     ],
 )
 def test_fwht_rejects(x, keywords, error, message):

@@ -266,7 +266,7 @@ class TestVerdict:
         assert verdict.terms["non-Gaussian interference"] < -0.001
         assert verdict.terms["variance above the Welch bound"] > 1e-4
         assert verdict.rug == pytest.approx(float(rt.optimum(P, 0.25).loss))
-        assert verdict.family == "precedence" and verdict.dead == 0
+        assert verdict.family == "Higman-Sims and M22" and verdict.dead == 0
 
     def test_of_an_antipodal_rug_at_its_optimum(self):
         """Finite size apart, all that is left is what pairs gain over the Gaussian."""

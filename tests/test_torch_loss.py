@@ -98,8 +98,8 @@ def test_bad_input():
         loss(w_in, w_out, 0.0)
     with pytest.raises(ValueError, match="w_in must be finite"):
         loss(w_in / 0.0, w_out, b)
-    with pytest.raises(ValueError, match="below ½"):
-        rt.exact_loss_torch(rt.Identical(3, 0.7))
+    with pytest.raises(ValueError, match="a density"):
+        rt.exact_loss_torch(rt.Identical(3, 0.7, rt.Constant()))
     with pytest.raises(ValueError, match="hidden_noise"):
         rt.exact_loss_torch(FEATURES, hidden_noise=-1.0)
 

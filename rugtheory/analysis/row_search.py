@@ -19,8 +19,8 @@ from .row_descent import Coordinates, Free, LawLoss, PairEnergy, RowObjective, S
 
 # Steps on the pair energy, and pairs that L-BFGS keeps.
 _START_STEPS, _PAIRS = 800, 12
-# Stated errors on the way, which are 50 times the true ones and more, and in the end.
-_COARSE, _FINE = 1e-2, 1e-4
+# Stated errors on the way and in the end: a descent goes down on larger ones.
+_COARSE, _FINE = 1e-6, 1e-6
 # Steps over which a gain is measured.
 _WINDOW = 50
 _PENALTIES = 6

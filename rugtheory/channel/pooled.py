@@ -25,6 +25,8 @@ from .outputs import Outputs, heard_power
 from .row_laws import RowScenario
 from .weight_bins import GROUP, Axis, Spread
 
+# Lower contours have losses as good, but not slopes, on which a descent goes down.
+_SMOOTH = HEIGHTS[2:]
 # Weights at a time: so few that they stay in the caches.
 _CHUNK = 2**14
 
@@ -74,7 +76,7 @@ class Pooled:
 
     def __init__(self, scenario: RowScenario, p: float, amplitude: Amplitude, rtol: float) -> None:
         self.kinds, self.p, self.amplitude, self.rtol = scenario.kinds, p, amplitude, rtol
-        self.heights = list(HEIGHTS)
+        self.heights = list(_SMOOTH)
         self._known: dict[float, Together] = {}
 
     def __call__(self, terms: Terms, a: float, b: float, *, slopes: bool = False) -> PooledLoss:

@@ -246,7 +246,8 @@ def _numbers(
     if given == (True, False, False):
         return None
     if given != (False, True, True):
-        names = dict(zip(("ratio", "n_sparse", "n_dense"), (ratio, n_sparse, n_dense), strict=True))
-        raise ValueError(f"ratio, or n_sparse and n_dense, must be given, got {names}")
+        named = zip(("ratio", "n_sparse", "n_dense"), (ratio, n_sparse, n_dense), strict=True)
+        told = ", ".join(f"{name} = {_check.shown(value)}" for name, value in named)
+        raise ValueError(f"ratio, or n_sparse and n_dense, must be given, got {told}")
     n = _check.count("n_sparse", n_sparse, 1)
     return n, _check.integer("n_dense", n_dense, 1, n)
