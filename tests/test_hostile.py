@@ -75,7 +75,7 @@ FUNCTIONS = {
     rt.antipodal_optimum: GRID,
     rt.antipodal_rug: {"n_sparse": 8, "n_dense": 2} | SEED,
     rt.antipodal_sigma: GRID,
-    rt.best_known: POINT | {"max_coupling": 0.1, "limit": True} | QUICK,
+    rt.best_known: POINT | {"max_coupling": 10.0, "limit": True} | QUICK,
     rt.best_model: {"n_sparse": 5, "n_dense": 2, "p": 0.1, "max_coupling": 4.0} | LAW,
     rt.capacity_bound: {"features": FEATURES, "n_dense": 2},
     rt.critical_ratio: {"p": 0.1} | QUICK,
@@ -383,7 +383,11 @@ FUNCTION_ARGUMENTS = {"callback", "decoder", "progress", "checkpoint", "detail"}
 # Nothing hostile for a p or a ratio, and slow where they take a search.
 ORDINARY = {"fraction", "two", "three", "cube"}
 # Documented: where there is no such number.
-MAY_LACK = {"best_known": (".a", ".b"), "exact_loss": (".standard_error",), "least_skewness": ("",)}
+MAY_LACK = {
+    "best_known": (".a", ".b", ".coupling"),
+    "exact_loss": (".standard_error",),
+    "least_skewness": ("",),
+}
 MAY_LACK["allocate"] = (".sigma",)
 MAY_LACK["fit_floor"] = (".floor_interval[0]", ".alpha_interval[1]", ".beta_interval[0]")
 
