@@ -49,9 +49,10 @@ def draw_reachable(
         text = label.format(cap=curves.attrs["max_coupling"])
         artists += ax.plot(row["ratio"], row[name], style, color=colour, lw=1.3, label=text)
     if points is not None:
-        kinds = dict(zip(np.unique(points["kind"]), _LOOKS, strict=False))
-        if len(kinds) < len(np.unique(points["kind"])):
-            raise ValueError(f"points must be of {len(_LOOKS)} kinds at most")
+        names = np.unique(points["kind"])
+        if len(names) > len(_LOOKS):
+            raise ValueError(f"points must be of {len(_LOOKS)} kinds at most, got {len(names)}")
+        kinds = dict(zip(names, _LOOKS, strict=False))
         here = points["p"].values == p
         for kind, (colour, marker) in kinds.items():
             some = points.isel(point=here & (points["kind"].values == kind))
