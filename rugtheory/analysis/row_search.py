@@ -19,8 +19,8 @@ from .row_descent import Coordinates, Free, LawLoss, PairEnergy, RowObjective, S
 
 # Steps on the pair energy, and pairs that L-BFGS keeps.
 _START_STEPS, _PAIRS = 800, 12
-# Stated errors of losses: a descent goes down on larger ones.
-_RTOL = 1e-6
+# Stated errors on the way and in the end: a descent goes down on larger ones.
+_COARSE, _FINE = 1e-6, 1e-6
 # Steps over which a gain is measured.
 _WINDOW = 50
 _PENALTIES = 6
@@ -75,8 +75,7 @@ class Search:
 
     def __call__(self, generator: np.random.Generator) -> End:
         """Where one start leads."""
-        pooled = self._pooled()
-        at, x = self._start(generator, pooled)
+        at, x = self._start(generator)
         losses: list[float] = []
 
         def gained() -> float:
@@ -87,7 +86,7 @@ class Search:
             if len(losses) > _WINDOW and gained() < self.gain:
                 raise Stop
 
-        objective = RowObjective(at, pooled, self._shares, self.cap)
+        objective = RowObjective(at, self._pooled(_COARSE), self._shares, self.cap)
         for _ in range(_PENALTIES):
             losses[:] = [objective(x)[2].loss]
             descent = Descent(objective, self.steps, 1e-6, each, pairs=_PAIRS)
@@ -96,11 +95,10 @@ class Search:
             if coupling(at.model(x)) <= self.cap:
                 break
             objective = objective.harder()
-        return End(at.model(x), objective(x)[2], gained(), len(losses) > self.steps)
+        told = RowObjective(at, self._pooled(_FINE), self._shares)(x)[2]
+        return End(at.model(x), told, gained(), len(losses) > self.steps)
 
-    def _start(
-        self, generator: np.random.Generator, pooled: tuple[Pooled, ...]
-    ) -> tuple[Coordinates, Array]:
+    def _start(self, generator: np.random.Generator) -> tuple[Coordinates, Array]:
         """Couplings of low pair energy, and decoders that go with them."""
         n, classes = self.labels.size, self._shares.size
         symmetric = Symmetric(n, self.n_dense)
@@ -123,7 +121,7 @@ class Search:
         if readings is None:
             raise ValueError(f"n_dense = {self.n_dense} leaves no start with positive diagonal")
         ratio = min(1.0, self.n_dense / len(self.labels))
-        for c, (one, terms) in enumerate(zip(pooled, readings.terms, strict=True)):
+        for c, (one, terms) in enumerate(zip(self._pooled(_COARSE), readings.terms, strict=True)):
             x[-2 * classes + c], x[-classes + c] = _decoder(one, terms, ratio)
         return at, x
 
@@ -131,10 +129,10 @@ class Search:
     def _shares(self) -> Array:
         return np.bincount(self.labels, self.importance) / len(self.labels)
 
-    def _pooled(self) -> tuple[Pooled, ...]:
+    def _pooled(self, rtol: float) -> tuple[Pooled, ...]:
         _, first = np.unique(self.labels, return_index=True)
         p, amplitudes = self.scenario.p, self.laws.amplitudes
-        return tuple(Pooled(self.scenario, float(p[i]), amplitudes[i], _RTOL) for i in first)
+        return tuple(Pooled(self.scenario, float(p[i]), amplitudes[i], rtol) for i in first)
 
 
 def _decoder(one: Pooled, terms: Terms, ratio: float) -> tuple[float, float]:
