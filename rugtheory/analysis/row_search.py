@@ -20,7 +20,7 @@ from .row_descent import Coordinates, Free, LawLoss, PairEnergy, RowObjective, S
 # Steps on the pair energy, and pairs that L-BFGS keeps.
 _START_STEPS, _PAIRS = 800, 12
 # Stated errors on the way and in the end: a descent goes down on larger ones.
-_COARSE, _FINE = 1e-6, 1e-6
+_COARSE, _FINE = 1e-3, 1e-4
 # Steps over which a gain is measured.
 _WINDOW = 50
 _PENALTIES = 6
