@@ -23,7 +23,7 @@ import rugtheory as rt
 from rugtheory import darkmatter as dm
 from rugtheory.cli import main
 from rugtheory.source.laws import LAWS
-from validation.__main__ import main as validation
+from validation.cli import main as validation
 
 RUG, SOURCE, CHANNEL = rt.hadamard_rug(8, 2, seed=0), rt.SparseSource(0.1), rt.GaussianChannel(0.2)
 ROW = rt.RowChannel.of([0.3, -0.2], 0.1)
@@ -592,7 +592,7 @@ def test_hostile_validation(name, tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr("rugtheory.analysis.verdict.best_known", cache(rt.best_known))
     monkeypatch.setattr("validation.report.save", lambda *_: None)
-    monkeypatch.setattr("validation.__main__.Workers", ThreadPoolExecutor)
+    monkeypatch.setattr("validation.cli.sweep.Workers", ThreadPoolExecutor)
     data = xr.load_dataset(Path(__file__).parents[1] / "validation" / "data" / "cpu.nc")
     some = data.isel(point=(data.n_sparse.values == 128) & (data.p.values == 0.1))
     some.to_netcdf("trained.nc", engine="h5netcdf")
