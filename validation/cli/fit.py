@@ -12,7 +12,7 @@ from tqdm import tqdm
 import rugtheory as rt
 
 from ..fit import fit
-from .shared import add_machine, add_point
+from .shared import add_machine, add_point, hidden_units
 
 
 def add(commands: Any) -> None:
@@ -28,7 +28,7 @@ def add(commands: Any) -> None:
 
 def run(options: argparse.Namespace) -> None:
     torch.set_num_threads(options.threads)
-    n_dense = int(options.n_sparse * options.ratio)
+    n_dense = hidden_units(options.n_sparse, options.ratio)
     rug = rt.hadamard_rug(options.n_sparse, n_dense, seed=options.seed)
     with tqdm(total=options.steps, desc="fitting", unit="step") as bar:
         found = fit(

@@ -15,7 +15,7 @@ from rugtheory._files import add_overwrite, replacing, writing
 
 from ..path import follow
 from ..spec import Spec
-from .shared import N_SPARSE, add_machine, add_point
+from .shared import N_SPARSE, add_machine, add_point, hidden_units
 
 
 def add(commands: Any) -> None:
@@ -43,7 +43,7 @@ def run(options: argparse.Namespace) -> None:
     specs = {
         options.out / f"path_{n_sparse}.nc": Spec(
             n_sparse,
-            int(n_sparse * options.ratio),
+            hidden_units(n_sparse, options.ratio),
             options.p,
             seed=options.seed,
             steps=options.steps,

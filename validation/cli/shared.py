@@ -35,6 +35,15 @@ def add_machine(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--threads", type=int, default=1, help="of PyTorch on a CPU (1)")
 
 
+def hidden_units(n_sparse: int, ratio: float) -> int:
+    """As many as the ratio gives, one at least."""
+    if not (n_dense := int(n_sparse * ratio)):
+        raise ValueError(
+            f"--ratio must give {n_sparse} features at least one hidden unit, got {ratio}"
+        )
+    return n_dense
+
+
 def check(options: argparse.Namespace) -> None:
     """Numbers that training would stumble over, and devices that are not there."""
     limits = {

@@ -21,7 +21,7 @@ from rugtheory.source.files import text_of
 from ..spec import PROTOCOLS, Spec, gain
 from ..sweep import evaluate, tensors
 from ..training import train
-from .shared import N_SPARSE, P, add_machine, add_point
+from .shared import N_SPARSE, P, add_machine, add_point, hidden_units
 
 
 def add(commands: Any) -> None:
@@ -59,7 +59,7 @@ def run(options: argparse.Namespace) -> None:
     n_sparse, p, law = _features(options)
     spec = Spec(
         n_sparse,
-        int(n_sparse * options.ratio),
+        hidden_units(n_sparse, options.ratio),
         p,
         seed=options.seed,
         steps=options.steps,
