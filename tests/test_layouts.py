@@ -383,6 +383,22 @@ def test_weights_in_parts(how, saved, tmp_path):
     np.testing.assert_allclose(np.maximum(reading, 0), computed, atol=1e-6)
 
 
+def test_parts_that_are_named():
+    """What is put together can be named, and so can a part of it."""
+    g, v = random(M, 1), random(M, N)
+    state = {"P_g": g, "P_v": v, "Q": random(N, M), "c": random(N)}
+    named = {"W_in": "P", "W_out": "Q", "b": "c"}
+    with pytest.warns(UserWarning, match="P by weight_norm from P_g and P_v"):
+        whole = rt.read_weights(state, names=named)
+    unit = v / v.norm(dim=1, keepdim=True)
+    np.testing.assert_allclose(whole.w_in, g * unit, rtol=1e-14)
+    part = rt.read_weights(state, names=named | {"W_in": "P_v"}, ignore="P_g")
+    np.testing.assert_array_equal(part.w_in, v)
+    pair = {"W_g": random(M, N), "W_v": random(M, N, seed=1)}  # no lengths: two matrices
+    with pytest.raises(ValueError, match=r"got W_g \(3, 7\), W_v \(3, 7\)"):
+        rt.read_weights(pair)
+
+
 def test_a_matrix_in_a_file_of_its_own(tmp_path):
     w = random(M, N)
     np.save(tmp_path / "w.npy", w)

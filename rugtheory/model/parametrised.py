@@ -33,8 +33,10 @@ def whole_tensors(
             shapes = [tuple(getattr(found[x], "shape", ())) for x in (name, other)]
             if not _fit(shapes[0], shapes[1], kind):
                 continue
-            first, second = to_array(name, found.pop(name)), to_array(other, found.pop(other))
             whole = "".join(match.groups())
+            if whole in found:
+                continue
+            first, second = to_array(name, found.pop(name)), to_array(other, found.pop(other))
             found[whole] = _weight_norm(first, second) if kind == "weight_norm" else first * second
             made.append(f"{whole} by {kind} from {name} and {other}")
     return found, tuple(made)
@@ -60,8 +62,10 @@ def module_tensors(module: Any) -> dict[str, Any]:
 def _fit(first: tuple[int, ...], second: tuple[int, ...], kind: str) -> bool:
     if kind == "pruning":
         return first == second
-    return len(first) == len(second) > 1 and all(
-        n in (1, m) for n, m in zip(first, second, strict=True)
+    return (
+        len(first) == len(second) > 1
+        and 1 in first
+        and all(n in (1, m) for n, m in zip(first, second, strict=True))
     )
 
 
@@ -69,4 +73,4 @@ def _weight_norm(g: Array, v: Array) -> Array:
     """Rows, or what has a length of its own in `g`, of that length and of the direction of `v`."""
     axes = tuple(k for k, n in enumerate(g.shape) if n == 1)
     with np.errstate(divide="ignore", invalid="ignore"):
-        return np.asarray(g * v / np.linalg.norm(v, axis=axes, keepdims=True))
+        return np.asarray(g * v / np.sqrt(np.sum(v * v, axis=axes, keepdims=True)))

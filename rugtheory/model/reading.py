@@ -144,16 +144,9 @@ def read_weights(
             raise ValueError(
                 f'instance must be None, an integer or "all", got {_check.shown(instance)}'
             )
-    state = read_state(x)
-    if names is None and not ignore:
-        state = state.whole()
-        if parts := unknown_parts(state.tensors):
-            raise ValueError(
-                f"{state.where}: {', '.join(parts)} are parts of a weight that only the module "
-                "tells; give the module, or save it after "
-                "torch.nn.utils.parametrize.remove_parametrizations"
-            )
-    state = state.without(_ignored(state, ignore))
+    patterns = _patterns(ignore)
+    state = _whole(read_state(x), given, patterns)
+    state = state.without(_ignored(state, patterns))
     for name in (name for choice in given.values() for name in choice.names):
         if name not in state.tensors:
             raise ValueError(
@@ -169,6 +162,20 @@ def read_weights(
         said = f"{state.where} was read as {found.said}{made}{beside}{guessed}"
         warnings.warn(said, stacklevel=2)
     return models
+
+
+def _whole(state: State, given: Mapping[str, Choice], patterns: tuple[str, ...]) -> State:
+    """With tensors in parts put together, unless such a part is named."""
+    whole = state.whole()
+    asked = {name for choice in given.values() for name in choice.names} | set(patterns)
+    if asked & (set(state.tensors) - set(whole.tensors)):
+        return state
+    if (parts := unknown_parts(whole.tensors)) and not asked:
+        raise ValueError(
+            f"{state.where}: {', '.join(parts)} are parts of a weight that only the module tells; "
+            "give the module, or save it after torch.nn.utils.parametrize.remove_parametrizations"
+        )
+    return whole
 
 
 def _choices(names: Names | None) -> dict[str, Choice]:
@@ -201,12 +208,16 @@ def _is_list(value: Any) -> bool:
     return isinstance(value, tuple | list)
 
 
-def _ignored(state: State, ignore: str | Sequence[str]) -> tuple[str, ...]:
+def _patterns(ignore: str | Sequence[str]) -> tuple[str, ...]:
     some = (ignore,) if isinstance(ignore, str) else ignore
     if not _is_list(some) or not all(isinstance(pattern, str) for pattern in some):
         raise TypeError(f"ignore must be a name or a sequence of names, got {_check.shown(ignore)}")
+    return tuple(some)
+
+
+def _ignored(state: State, patterns: tuple[str, ...]) -> tuple[str, ...]:
     passed: list[str] = []
-    for pattern in some:
+    for pattern in patterns:
         fits = [x for x in state.tensors if x == pattern or fnmatch.fnmatchcase(x, pattern)]
         if not fits:
             raise ValueError(
