@@ -9,8 +9,8 @@ from numpy.typing import ArrayLike
 
 from .. import _check
 from ..source.independent import Independent, zipf
-from ..theory.allocation_phases import allocation_phases, capacity_at_price
-from ..theory.allocation_scaling import allocation_scaling, sparse_allocation_law
+from ..structure.allocation_phases import allocation_phases, capacity_at_price
+from ..structure.allocation_scaling import allocation_scaling, sparse_allocation_law
 
 if TYPE_CHECKING:
     import xarray as xr
