@@ -7,10 +7,13 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from matplotlib.figure import Figure
 from scipy.optimize import linprog
 
 import rugtheory as rt
+from rugtheory import figures
 from rugtheory.cli import main
+from rugtheory.figures import allocation_numbers as numbers
 
 # Few, as the hull of each takes seconds: with and without stretches of curves.
 P = (0.3, 0.1, 0.01, 0.001)
@@ -138,6 +141,25 @@ def test_phases_are_the_ends_of_the_hull():
         assert found.least_capacity[k] >= first * (1 - 0.05)
         last = float(rt.best_known(p, 0.999).loss) / (1 - 0.999)
         assert found.alone_below[k] == pytest.approx(last, rel=1e-9)
+
+
+def test_phase_diagram():
+    importance = np.geomspace(1, 1e5, 40)
+    phases = numbers.allocation_phase_diagram(P, importance, family="best")
+    kept = phases["capacity"].values > 0
+    assert np.array_equal(kept, importance > phases["kept_above"].values[:, None])
+    alone = phases["capacity"].values == 1
+    assert np.array_equal(alone, importance > phases["alone_above"].values[:, None])
+    assert np.all(np.diff(phases["capacity"].values, axis=1) >= -1e-9)
+    assert figures.draw_allocation_phases(phases, Figure().add_subplot())
+
+
+def test_figure():
+    features = rt.Independent(P, importance=[0.1, 1, 30, 100])
+    found = rt.allocate(features, 1.5, family="best")
+    ax = Figure().add_subplot()
+    figures.draw_allocation(found, features, ax)
+    assert sum(line.get_xdata().size for line in ax.lines) == len(P)
 
 
 def test_no_features_matter():
