@@ -36,13 +36,12 @@ class Point:
 
     spec: Spec
     model: rt.Model
-    result: dict[str, Any]
 
 
 def points_of(sweep: Path) -> list[Point]:
     """All finished points of independent features, those of one law side by side."""
     found = [
-        Point(Spec(**result["spec"]), rt.read_weights(path.with_suffix(".safetensors")), result)
+        Point(Spec(**result["spec"]), rt.read_weights(path.with_suffix(".safetensors")))
         for path, result in results_of(sweep).items()
     ]
     for point in found:
@@ -63,7 +62,6 @@ def measured(point: Point) -> dict[str, Any]:
         "numerical_error": exact.mean_error,
         "losses": exact.loss,
         "capacity": found.capacity,
-        "gain": point.result["rounds"][-2] / point.result["rounds"][-1] - 1,
         "coupling": float(np.max(np.abs(_couplings(point.model)))),
     }
 

@@ -18,7 +18,8 @@ from ..theory.family import FAMILIES
 from ..theory.many import Shares
 from ..theory.sharing import Classes
 from .best import MAX_COUPLING
-from .hull_shares import HULL, hull_tables, share_hulls
+from .hull_pieces import HULL, hull_tables
+from .hull_shares import share_hulls
 
 # Why amplitudes of either sign are refused.
 ONE_SIGN = "where hidden units are shared out"
@@ -80,8 +81,9 @@ def allocate(
     dropped.  Graphs and codes come in sizes of their own, so this is what many features of each
     class approach, and a class of few, or one, stands for many like it: its capacity may lie
     anywhere on the hull.  There the problem is convex, and `bound` is the loss to rounding.  Of up
-    to 24 p losses are those of `best_known`; of more, hulls are interpolated over p, and ``error``
-    has the error of a sample.  A new p takes seconds.
+    to 24 p losses are those of `best_known`; of more, hulls are interpolated over a grid of p with
+    up to 33, which takes minutes, and ``error`` has the largest error of a sample of four features,
+    4e-4 of the loss where p is from 0.05 to 0.1.  A new p takes two to three seconds.
 
     Examples
     --------

@@ -16,9 +16,7 @@ from ..theory.family import Reading
 from ..theory.many import Shares
 from ..theory.sharing import Classes, Groups, ends, places
 from .best import best_known
-from .hull_pieces import CURVES, HULL, HullTable, hull_tables
-
-__all__ = ["HULL", "hull_tables", "share_hulls"]
+from .hull_pieces import CURVES, HullTable
 
 _FOUND = 1e-14
 _DIFFERENCE = 1e-4
