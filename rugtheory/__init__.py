@@ -47,6 +47,13 @@ from .source.patterned import Patterned
 from .source.sparse import SparseSource
 from .source.truncated_normal import TruncatedNormal
 from .source.uniform import Uniform
+from .structure.allocation import allocate
+from .structure.allocation_phases import AllocationPhases, allocation_phases
+from .structure.allocation_scaling import (
+    AllocationScaling,
+    allocation_scaling,
+    sparse_allocation_law,
+)
 from .structure.antipodal import antipodal_rug
 from .structure.best import BestKnown, best_known
 from .structure.curves import finite_curves, loss_curves, save_curves, simulated_curves
@@ -60,13 +67,7 @@ from .structure.precedence import PrecedenceCode, precedence_code, precedence_lo
 from .structure.rug import Rug, hadamard_rug
 from .structure.rug_curvature import RugCurvature, rug_curvature
 from .structure.simulation import SimulatedLoss, simulate
-from .theory.allocation import Allocation, allocate
-from .theory.allocation_phases import AllocationPhases, allocation_phases
-from .theory.allocation_scaling import (
-    AllocationScaling,
-    allocation_scaling,
-    sparse_allocation_law,
-)
+from .theory.allocation import Allocation
 from .theory.bounds import cubic_sum, least_skewness, linear_loss, welch_sigma
 from .theory.capacity import capacity_bound
 from .theory.loss import LossGradient, LossParts, loss_gradient, loss_parts, reduced_loss

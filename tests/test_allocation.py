@@ -250,7 +250,7 @@ class TestDefinition:
         with pytest.raises(ValueError, match="negative"):
             rt.allocate(rt.Identical(4, 0.1, rt.Uniform(-1, 1)), 1)
         with pytest.raises(ValueError, match="family"):
-            rt.allocate(rt.Identical(4, 0.1), 1, family="best")
+            rt.allocate(rt.Identical(4, 0.1), 1, family="worst")
         with pytest.raises(ValueError, match="n_dense"):
             rt.allocate(rt.Identical(4, 0.1), 0)
 

@@ -41,6 +41,7 @@ WEIGHTS = {"w_in": [[1.0, -1.0, 0.5]], "w_out": [[1.0], [-1.0], [0.5]], "b": [0.
 MODEL = {"model": rt.Model(**WEIGHTS), "features": rt.Identical(3, 0.1, rt.Constant())}
 MODEL |= {"rows": 2} | SEED
 FEATURES = MODEL["features"]
+FAMILY = {"family": "gaussian", "max_coupling": 10.0}
 TREE = rt.OneOf((0.3,), (rt.On(0),))
 LINE = {"a": 1.0, "b": -0.1}
 ROUND = {"progress": iter}
@@ -71,9 +72,9 @@ X = np.random.default_rng(0).exponential(size=(24, 3))
 
 # What is called, with valid arguments.
 FUNCTIONS = {
-    rt.allocate: {"features": FEATURES, "n_dense": 2.0, "family": "gaussian"},
-    rt.allocation_phases: {"p": 0.1, "family": "gaussian"} | LAW,
-    rt.allocation_scaling: {"features": FEATURES, "n_dense": 2.0, "family": "gaussian"},
+    rt.allocate: {"features": FEATURES, "n_dense": 2.0} | FAMILY,
+    rt.allocation_phases: {"p": 0.1} | FAMILY | LAW,
+    rt.allocation_scaling: {"features": FEATURES, "n_dense": 2.0} | FAMILY,
     rt.antipodal_loss: READING,
     rt.antipodal_optimum: GRID,
     rt.antipodal_rug: {"n_sparse": 8, "n_dense": 2} | SEED,
@@ -475,7 +476,7 @@ COMMANDS = {
     "allocate": (
         [],
         {"--zipf": "1", "--largest": "0.1", "--n-sparse": "9", "--n-dense": "2"}
-        | {"--importance": "1", "--amplitude": "constant:1"},
+        | {"--importance": "1", "--amplitude": "constant:1", "--max-coupling": "10"},
     ),
     "minimize": (
         [],

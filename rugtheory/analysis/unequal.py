@@ -10,7 +10,7 @@ from ..model.model import Model
 from ..numerics.search import find_root
 from ..source.features import Features
 from ..source.independent import Independent
-from ..theory.allocation import allocate
+from ..structure.allocation import allocate
 from ..theory.optimum import optimum
 
 # Noise is multiplied by factors with these logarithms to use all hidden units.

@@ -15,8 +15,9 @@ from ..source.features import Features
 from ..source.files import read_features
 from ..source.independent import Independent, geometric, zipf
 from ..source.uniform import Uniform
-from ..theory.allocation import Allocation, allocate
-from ..theory.family import FAMILIES
+from ..structure.allocation import NAMES, allocate
+from ..structure.best import MAX_COUPLING
+from ..theory.allocation import Allocation
 from .shared import add_amplitude, draw_file, output, settings
 
 _ROWS = 12
@@ -37,9 +38,18 @@ def add(commands: Any) -> None:
     parser.add_argument("--n-dense", type=float, required=True, help="number of hidden units")
     parser.add_argument(
         "--family",
-        choices=list(FAMILIES),
+        choices=NAMES,
         default="gaussian",
-        help="how features are stored: rugs (gaussian, the default) or rugs of pairs (pairs)",
+        help=(
+            "how features are stored: rugs (gaussian, the default), rugs of pairs (pairs), "
+            "or the best structure known (best)"
+        ),
+    )
+    parser.add_argument(
+        "--max-coupling",
+        type=float,
+        default=MAX_COUPLING,
+        help=f"cap on couplings, with --family best ({MAX_COUPLING:g})",
     )
     parser.add_argument("--json", action="store_true", help="all features, all digits")
     parser.add_argument("--figure", type=Path, help="picture to write")
@@ -49,10 +59,20 @@ def add(commands: Any) -> None:
 
 def run(options: argparse.Namespace) -> None:
     features = _features(options)
-    names = ("zipf", "features", "largest", "n_sparse", "importance", "n_dense", "family")
+    names = (
+        "zipf",
+        "features",
+        "largest",
+        "n_sparse",
+        "importance",
+        "n_dense",
+        "family",
+        "max_coupling",
+    )
     made = settings("allocate", options, *names, "amplitude")
+    family = {"family": options.family, "max_coupling": options.max_coupling}
     with output(options, {options.figure: made}):
-        found = allocate(features, options.n_dense, family=options.family)
+        found = allocate(features, options.n_dense, **family)
         if options.json:
             print(json.dumps(_report(found, features), indent=1))
         else:
@@ -84,11 +104,12 @@ def _features(options: argparse.Namespace) -> Features:
 def _report(found: Allocation, features: Features) -> dict[str, Any]:
     report = {name: getattr(found, name) for name in ("family", "n_dense", "loss", "bound")}
     report |= {"error": found.error, "multiplier": found.multiplier}
-    # JSON has no infinity: features that are dropped have no deviation.
-    sigma = [x if np.isfinite(x) else None for x in found.sigma.tolist()]
     columns = {"p": features.on_probability, "importance": features.importance}
-    columns |= {name: getattr(found, name) for name in ("capacity", "a", "b", "losses")}
-    return report | {name: x.tolist() for name, x in columns.items()} | {"sigma": sigma}
+    columns |= {name: getattr(found, name) for name in ("capacity", "a", "b", "losses", "sigma")}
+    # JSON has no infinity, of features that are dropped, and no NaN, of those in other structures.
+    return report | {
+        name: [y if np.isfinite(y) else None for y in x.tolist()] for name, x in columns.items()
+    }
 
 
 def _show(found: Allocation, features: Features) -> None:

@@ -9,15 +9,20 @@ from numpy.typing import ArrayLike
 
 from .. import _check
 from ..source.independent import Independent, zipf
-from ..theory.allocation_phases import allocation_phases, capacity_at_price
-from ..theory.allocation_scaling import allocation_scaling, sparse_allocation_law
+from ..structure.allocation_phases import allocation_phases, capacity_at_price
+from ..structure.allocation_scaling import allocation_scaling, sparse_allocation_law
+from ..structure.best import MAX_COUPLING
 
 if TYPE_CHECKING:
     import xarray as xr
 
 
 def allocation_phase_diagram(
-    p: ArrayLike, importance: ArrayLike, *, family: str = "gaussian"
+    p: ArrayLike,
+    importance: ArrayLike,
+    *,
+    family: str = "gaussian",
+    max_coupling: float = MAX_COUPLING,
 ) -> xr.Dataset:
     """Phases of a feature among very many others, by p and by its importance over the price.
 
@@ -26,7 +31,9 @@ def allocation_phase_diagram(
     p : array_like in (0, 1], at most one-dimensional
     importance : array_like > 0, at most one-dimensional
         I/λ, with λ the price of a hidden unit.
-    family : "gaussian" or "pairs"
+    family : "gaussian", "pairs" or "best"
+    max_coupling : float > 0
+        See `allocate`.  For "best" each p takes seconds.
 
     Returns
     -------
@@ -43,10 +50,11 @@ def allocation_phase_diagram(
 
     p = _check.axis("p", p)
     importance = _check.axis("importance", _check.positive("importance", importance))
-    found = allocation_phases(p, family=family)
+    found = allocation_phases(p, family=family, max_coupling=max_coupling)
+    capacity = capacity_at_price(p, 1 / importance, family=family, max_coupling=max_coupling)
     return xr.Dataset(
         {
-            "capacity": (("p", "importance"), capacity_at_price(p, 1 / importance, family=family)),
+            "capacity": (("p", "importance"), capacity),
             "kept_above": ("p", 1 / found.dropped_above),
             "alone_above": ("p", 1 / found.alone_below),
         },

@@ -18,16 +18,16 @@ price.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
 
-from .. import _check
 from .._check import Array
 from .._result import Result
-from ..source.amplitude import Amplitude, check_not_negative
-from ..source.features import Features, check_features
+from ..source.amplitude import Amplitude
+from ..source.features import Features
 from ..source.sparse import on_law
 from ..source.uniform import Uniform
 from .capacity_curves import ALONE, DROPPED, Indices, Table, curves_of
@@ -45,8 +45,6 @@ _ROWS, _SLOW_ROWS = 512, 40
 _STEP, _SLOW_STEP = 0.1, 0.4
 # The ends of a chord are moved so many times.
 _TURNS = 2
-# Why amplitudes of either sign are refused.
-ONE_SIGN = "where hidden units are shared out"
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -68,7 +66,8 @@ class Allocation(Result):
         Standard deviation of the Gaussian interference per unit diagonal; inf of features dropped.
     a, b : ndarray
         Best diagonal and bias, as in `Optimum`, for "pairs" as in `AntipodalOptimum`; (0, mean) of
-        features dropped, and (1, 0) of those alone.
+        features dropped, and (1, 0) of those alone.  For "best", `sigma`, a and b of features in
+        superposition are NaN: see `best_known` at their capacity.
     dropped : ndarray of bool
         Features of capacity 0.
     multiplier : float
@@ -93,75 +92,52 @@ class Allocation(Result):
     error: float
 
 
-def allocate(features: Features, n_dense: float, *, family: str = "gaussian") -> Allocation:
-    """The allocation of hidden units to independent features that loses least.
+def tabulate(
+    family: Family, laws: tuple[Amplitude, ...], law: Indices, p: Array
+) -> tuple[Table | InterpolatedTable, Indices]:
+    """Curves for classes sorted by law and p, and which of them each has."""
+    if not p.size:  # nothing to look up
+        laws, law, p, new = (Uniform(),), np.zeros(1, np.intp), np.ones(1), np.ones(1, bool)
+        family = FAMILIES["gaussian"]
+    new = distinct(law, p)
+    rows, step = (_ROWS, _STEP) if _quick(family, laws) else (_SLOW_ROWS, _SLOW_STEP)
+    if new.sum() > rows:
+        return InterpolatedTable(family, laws, law, p, step), np.arange(p.size)
+    curves = [
+        curve
+        for k, one in enumerate(laws)
+        if np.any(law == k)
+        for curve in curves_of(family, one, tuple(p[new & (law == k)].tolist()))
+    ]
+    return Table(family, curves), (np.cumsum(new) - 1).astype(np.intp)
 
-    Parameters
-    ----------
-    features : Features
-        Independent, of amplitudes that are not negative.
-    n_dense : float > 0
-        Number of hidden units; the theory is for many, and takes fractions.
-    family : "gaussian" or "pairs"
-        What loses L(c): the Gaussian rug, `optimum` at ratio c, or pairs, `antipodal_optimum` at
-        ratio c, that is, features with a partner of their own kind.
 
-    Returns
-    -------
-    Allocation
+def distinct(law: Indices, p: Array) -> NDArray[np.bool_]:
+    """The first of each law and p, sorted by these."""
+    new = np.ones(p.size, bool)
+    new[1:] = (np.diff(law) != 0) | (np.diff(p) != 0)
+    return new
 
-    Raises
-    ------
-    ValueError, TypeError
-        If an argument is outside its range, or features depend on each other.
 
-    Notes
-    -----
-    Up to 1024 classes of equal features, of at most 512 p (40 for "pairs" and laws
-    other than `Uniform`), losses are exact for the capacities given, and these are the best ones to
-    rounding if the right features are dropped; ``error`` is the most that a wrong choice may cost.
-    Against SLSQP from 60 random starts, 85 problems of 2 to 12 features: no loss was above SLSQP's
-    best by more than a part 3e-12; of 20 problems with up to 30 features, one loss was below it by
-    a part 7e-4, and the others were equal.  Of more features curves are interpolated over p.
-    Losses of Gaussian rugs on `Uniform` features are still exact for the capacities given, which
-    have relative errors of some 1e-6; others are interpolated, and ``error`` has the error of a
-    sample of them. A million features take 2 to 8 s of one core and 0.5 GB.
+def classes_of(
+    features: Features,
+    family: Family,
+    *,
+    tables: Callable[..., tuple[Table | InterpolatedTable, Indices]] = tabulate,
+    curves: bool = True,
+) -> tuple[Classes, Indices]:
+    """Features in classes, and the class of each; -1 of those that nothing is lost or won by.
 
-    Examples
-    --------
-    >>> import rugtheory as rt
-    >>> features = rt.Independent(rt.zipf(200, 0.5), importance=rt.geometric(200, 0.99))
-    >>> found = rt.allocate(features, 20)
-    >>> print(f"{found.capacity.sum():.6f} {found.dropped.sum()} {found.loss:.6f}")
-    20.000000 84 0.000466
+    `tables` makes curves as `tabulate` does.
     """
-    n_dense = float(_check.positive("n_dense", _check.scalar("n_dense", n_dense)))
-    classes, member = classes_of(features, family)
-    return _result(features, n_dense, classes, member, shares_of(classes, n_dense))
-
-
-def classes_of(features: Features, family: str, *, curves: bool = True) -> tuple[Classes, Indices]:
-    """Features in classes, and the class of each; -1 of those that nothing is lost or won by."""
-    check_features(features)
-    if not features.independent:
-        raise ValueError(
-            "features must be independent, for capacities to add up to n_dense, "
-            f"got {_check.shown(features)}"
-        )
-    for law in features.by_law:
-        check_not_negative(law, ONE_SIGN)
-    one = FAMILIES[_check.choice("family", family, tuple(FAMILIES))]
-    return _classes(features, one, curves)
+    return _classes(features, family, tables, curves)
 
 
 def shares_of(classes: Classes, n_dense: float) -> Shares:
     """The least loss, and how it comes about."""
-    number, every = int(classes.count.sum()), np.arange(classes.p.size)
-    if n_dense >= number:
-        s, none = np.full(every.size, ALONE), np.zeros(every.size, np.intp)
-        reading = classes.reading(every, s)
-        return Shares(Groups(every, classes.count, none), s, s * s, reading, 0.0, 0.0)
-    if isinstance(classes.table, InterpolatedTable) or every.size > _MANY:
+    if n_dense >= classes.count.sum():
+        return alone(classes)
+    if isinstance(classes.table, InterpolatedTable) or classes.p.size > _MANY:
         return share(classes, n_dense, exact=_quick(classes.family, classes.laws))
     prices = price_of(classes, n_dense)
     choice = choose(classes, n_dense, prices)
@@ -182,6 +158,14 @@ def shares_of(classes: Classes, n_dense: float) -> Shares:
     return Shares(groups, s, capacity, reading, dual, multiplier)
 
 
+def alone(classes: Classes) -> Shares:
+    """A hidden unit for each feature."""
+    every = np.arange(classes.p.size)
+    s, none = np.full(every.size, ALONE), np.zeros(every.size, np.intp)
+    reading = classes.reading(every, s)
+    return Shares(Groups(every, classes.count, none), s, s * s, reading, 0.0, 0.0)
+
+
 def _quick(family: Family, laws: tuple[Amplitude, ...]) -> bool:
     """Whether exact losses of a million features take seconds."""
     return family.name == "gaussian" and set(laws) == {Uniform()}
@@ -200,7 +184,12 @@ def _with_free(shared: Shared, choice: Choice) -> tuple[Groups, Array, Array]:
     return groups, np.append(s, ALONE if c == 1 else own), np.append(capacity, c)
 
 
-def _classes(features: Features, family: Family, curves: bool) -> tuple[Classes, Indices]:
+def _classes(
+    features: Features,
+    family: Family,
+    tables: Callable[..., tuple[Table | InterpolatedTable, Indices]],
+    curves: bool,
+) -> tuple[Classes, Indices]:
     p, importance = features.on_probability, np.asarray(features.importance, float)
     law = np.empty(p.size, np.intp)
     for k, members in enumerate(features.by_law.values()):
@@ -217,31 +206,10 @@ def _classes(features: Features, family: Family, curves: bool) -> tuple[Classes,
     laws = tuple(on_law(1.0, one)[1] for one in given)
     share_on = np.array([float(on_law(1.0, one)[0]) for one in given])
     law, p = law[first], p[first] * share_on[law[first]]
-    table, row = _table(family, laws, law, p if curves else p[:0])
+    table, row = tables(family, laws, law, p if curves else p[:0])
     count = np.bincount(member[matters], minlength=first.size)
     weight, variance, mean = importance[first], features.variance[first], features.mean[first]
     return Classes(family, laws, law, p, weight, variance, mean, count, table, row), member
-
-
-def _table(
-    family: Family, laws: tuple[Amplitude, ...], law: Indices, p: Array
-) -> tuple[Table | InterpolatedTable, Indices]:
-    """Curves for classes sorted by law and p, and which of them each has."""
-    if not p.size:  # nothing to look up
-        laws, law, p, new = (Uniform(),), np.zeros(1, np.intp), np.ones(1), np.ones(1, bool)
-        family = FAMILIES["gaussian"]
-    new = np.ones(p.size, bool)
-    new[1:] = (np.diff(law) != 0) | (np.diff(p) != 0)
-    rows, step = (_ROWS, _STEP) if _quick(family, laws) else (_SLOW_ROWS, _SLOW_STEP)
-    if new.sum() > rows:
-        return InterpolatedTable(family, laws, law, p, step), np.arange(p.size)
-    curves = [
-        curve
-        for k, one in enumerate(laws)
-        if np.any(law == k)
-        for curve in curves_of(family, one, tuple(p[new & (law == k)].tolist()))
-    ]
-    return Table(family, curves), (np.cumsum(new) - 1).astype(np.intp)
 
 
 def _dual(classes: Classes, n_dense: float, prices: Prices) -> tuple[float, float]:
@@ -271,7 +239,7 @@ def _dual(classes: Classes, n_dense: float, prices: Prices) -> tuple[float, floa
     return float(classes.count @ value - np.exp(price) * n_dense), float(np.exp(price))
 
 
-def _result(
+def result_of(
     features: Features, n_dense: float, classes: Classes, member: Indices, shares: Shares
 ) -> Allocation:
     """What is known of groups, feature by feature."""

@@ -40,7 +40,7 @@ ALONE, DROPPED = -1.0, np.inf
 _APART = 4096.0
 
 
-class _Piece(NamedTuple):
+class Piece(NamedTuple):
     """log V, rising, s and losses; of one point: `ALONE` or `DROPPED`."""
 
     key: Array
@@ -58,7 +58,7 @@ class Curve:
         Noise, loss and log V of the samples, s rising; losses are integrals of V.
     level, a, b : ndarray
         Losses, diagonals and biases as they are interpolated themselves.
-    pieces : tuple of _Piece
+    pieces : tuple of Piece
     chords : ndarray
         log of the slope of each chord, rising, one less than pieces.
     """
@@ -69,7 +69,7 @@ class Curve:
     level: Array
     a: Array
     b: Array
-    pieces: tuple[_Piece, ...]
+    pieces: tuple[Piece, ...]
     chords: Array
 
     def losses(self, family: Family, capacity: Array) -> Array:
@@ -149,22 +149,22 @@ def _curve(
             pieces.append(_piece(s, key, loss, start - before, one - before))
             chords.append(np.log(rise(one, two)))
             start = two
-    pieces.append(_Piece(np.zeros(1), np.array([DROPPED]), np.array([variance])))
+    pieces.append(Piece(np.zeros(1), np.array([DROPPED]), np.array([variance])))
     level, a, b = known
     return Curve(s, loss, key, level, a, b, tuple(pieces), np.array(chords))
 
 
-def _piece(s: Array, key: Array, loss: Array, first: int, last: int) -> _Piece:
+def _piece(s: Array, key: Array, loss: Array, first: int, last: int) -> Piece:
     """Samples from `first` to `last`, and as far beyond as V goes on rising."""
     if last < 0:
-        return _Piece(np.zeros(1), np.array([ALONE]), np.zeros(1))
+        return Piece(np.zeros(1), np.array([ALONE]), np.zeros(1))
     first = max(first, 0)
     while last + 1 < s.size and key[last + 1] > key[last]:
         last += 1
     while first > 0 and key[first - 1] < key[first]:
         first -= 1
     some = slice(first, last + 1)
-    return _Piece(np.maximum.accumulate(key[some]), s[some], loss[some])
+    return Piece(np.maximum.accumulate(key[some]), s[some], loss[some])
 
 
 def _lower_hull(size: int, rise: Callable[[int, int], float]) -> list[int]:

@@ -18,9 +18,11 @@ from .._result import Result
 from ..source.amplitude import Amplitude, check_not_negative
 from ..source.sparse import SparseSource, on_law
 from ..source.uniform import Uniform
-from .allocation import ONE_SIGN
-from .capacity_curves import ALONE, DROPPED, Indices, Table, curves_of
-from .family import FAMILIES, Family
+from ..theory.capacity_curves import ALONE, DROPPED, Indices, Table, curves_of
+from ..theory.family import FAMILIES, Family
+from .allocation import NAMES, ONE_SIGN, check_cap
+from .best import MAX_COUPLING
+from .hull_pieces import HULL, curve_of
 
 # d log V/ds is taken from the table over twice this.
 _DIFFERENCE = 1e-3
@@ -49,14 +51,19 @@ class AllocationPhases(Result):
 
 
 def allocation_phases(
-    p: ArrayLike, *, family: str = "gaussian", amplitude: Amplitude = Uniform()
+    p: ArrayLike,
+    *,
+    family: str = "gaussian",
+    max_coupling: float = MAX_COUPLING,
+    amplitude: Amplitude = Uniform(),
 ) -> AllocationPhases:
     """The phases of a feature among very many: dropped, in superposition, alone.
 
     Parameters
     ----------
     p : array_like in (0, 1], at least 1e-140
-    family : "gaussian" or "pairs"
+    family : "gaussian", "pairs" or "best"
+    max_coupling : float > 0
         See `allocate`.
     amplitude : Amplitude
 
@@ -81,7 +88,7 @@ def allocation_phases(
     >>> print(f"{found.dropped_above:.4f} {found.alone_below:.2e} {found.least_capacity:.3f}")
     0.0269 8.34e-05 0.058
     """
-    one = FAMILIES[_check.choice("family", family, tuple(FAMILIES))]
+    cap = check_cap(_check.choice("family", family, NAMES), max_coupling)
     check_not_negative(amplitude, ONE_SIGN)
     given = _check.probability("p", p)
     p, amplitude = on_law(p, amplitude, least=_check.LEAST_P)
@@ -91,6 +98,22 @@ def allocation_phases(
     q, where = np.unique(p, return_inverse=True)
     if not q.size:
         return AllocationPhases(given, p, p, p)
+    if family == HULL.name:
+        found = _of_hulls(amplitude, q, cap)
+    else:
+        found = _of_curves(FAMILIES[family], amplitude, q)
+    return AllocationPhases(given, *(x[where].reshape(p.shape) for x in found))
+
+
+def _of_hulls(amplitude: Amplitude, p: Array, cap: float) -> tuple[Array, Array, Array]:
+    """The first chord, and the last, of hulls that begin and end with one."""
+    curves = [curve_of(x, amplitude, cap) for x in p.tolist()]
+    dropped, alone = (np.exp([x.chords[k] for x in curves]) for k in (-1, 0))
+    s = np.array([x.pieces[-2].s[-1] for x in curves])
+    return dropped, alone, np.where(s == ALONE, 1.0, HULL.capacity(np.maximum(s, 0.0)))
+
+
+def _of_curves(one: Family, amplitude: Amplitude, q: Array) -> tuple[Array, Array, Array]:
     table = Table(one, list(curves_of(one, amplitude, tuple(q.tolist()))))
     last = table.pieces - 2
     s = _tangent(one, amplitude, table, q, last)
@@ -107,8 +130,7 @@ def allocation_phases(
     chord = np.array([curve.pieces[0].key.size == 1 for curve in table.curves])
     alone = np.where(chord, first, still.value)
     alone = np.where(table.pieces == 2, np.where(chord, dropped, alone), alone)
-    found = (x[where].reshape(p.shape) for x in (dropped, np.minimum(alone, dropped), capacity))
-    return AllocationPhases(given, *found)
+    return dropped, np.minimum(alone, dropped), capacity
 
 
 def _tangent(family: Family, amplitude: Amplitude, table: Table, p: Array, last: Indices) -> Array:
@@ -125,11 +147,21 @@ def _tangent(family: Family, amplitude: Amplitude, table: Table, p: Array, last:
 
 
 def capacity_at_price(
-    p: Array, price: Array, *, family: str = "gaussian", amplitude: Amplitude = Uniform()
+    p: Array,
+    price: Array,
+    *,
+    family: str = "gaussian",
+    max_coupling: float = MAX_COUPLING,
+    amplitude: Amplitude = Uniform(),
 ) -> Array:
     """The best capacity of features at prices λ/I, shape (p, prices), to some 1e-6."""
-    one = FAMILIES[family]
-    table = Table(one, list(curves_of(one, amplitude, tuple(p.tolist()))))
+    cap = check_cap(family, max_coupling)
+    if family == HULL.name:
+        one, curves = HULL, [curve_of(x, amplitude, cap) for x in p.tolist()]
+    else:
+        one = FAMILIES[family]
+        curves = list(curves_of(one, amplitude, tuple(p.tolist())))
+    table = Table(one, curves)
     rows, log = np.broadcast_arrays(np.arange(p.size)[:, None], np.log(price))
     s = table.noise(rows, table.piece(rows, log), log)
     inner = np.isfinite(s) & (s != ALONE)

@@ -30,8 +30,11 @@ from .. import _check
 from .._check import Array
 from .._result import Result
 from ..source.features import Features
-from .allocation import classes_of, shares_of
-from .sparse_law import sparse_constants
+from ..theory.allocation import classes_of
+from ..theory.family import FAMILIES
+from ..theory.sparse_law import sparse_constants
+from .allocation import independent, method_of
+from .best import MAX_COUPLING
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -61,7 +64,11 @@ class AllocationScaling(Result):
 
 
 def allocation_scaling(
-    features: Features, n_dense: ArrayLike, *, family: str = "gaussian"
+    features: Features,
+    n_dense: ArrayLike,
+    *,
+    family: str = "gaussian",
+    max_coupling: float = MAX_COUPLING,
 ) -> AllocationScaling:
     """Losses of the best allocation for several numbers of hidden units, with exact exponents.
 
@@ -74,7 +81,8 @@ def allocation_scaling(
         Independent, of amplitudes that are not negative.
     n_dense : array_like > 0
         Numbers of hidden units, less than there are features that matter.
-    family : "gaussian" or "pairs"
+    family : "gaussian", "pairs" or "best"
+    max_coupling : float > 0
         See `allocate`.
 
     Returns
@@ -94,7 +102,8 @@ def allocation_scaling(
     array([-1.87, -2.07])
     """
     units = _check.axis("n_dense", _check.positive("n_dense", n_dense))
-    classes, member = classes_of(features, family)
+    method = method_of(family, max_coupling)
+    classes, member = method.classes(features)
     number, n = int(classes.count.sum()), len(features)
     if np.any(units >= number):
         raise ValueError(
@@ -103,7 +112,7 @@ def allocation_scaling(
         )
     rows = []
     for one in units:
-        shares = shares_of(classes, float(one))
+        shares = method.shares(classes, float(one))
         count, capacity = shares.groups.number, shares.capacity
         weight = classes.importance[shares.groups.kind]
         idle = float(np.sum((features.importance * features.variance)[member < 0]))
@@ -121,8 +130,8 @@ def sparse_allocation_law(features: Features, n_dense: ArrayLike) -> Array:
     """The loss of the best allocation of Gaussian rugs if all features were sparse enough.
 
     It is the mean of I_i p_i Λ_i v_i (1/c_i - 1) with c_i = min(1, w_i/√λ), see
-    `rugtheory.theory.allocation_scaling`.  It holds where no feature is dropped, and features that
-    are not alone are rare and hear little noise; elsewhere it is off to either side.
+    `rugtheory.structure.allocation_scaling`.  It holds where no feature is dropped, and features
+    that are not alone are rare and hear little noise; elsewhere it is off to either side.
 
     Parameters
     ----------
@@ -150,7 +159,7 @@ def sparse_allocation_law(features: Features, n_dense: ArrayLike) -> Array:
     0.994
     """
     units = _check.positive("n_dense", n_dense)
-    classes, _ = classes_of(features, "gaussian", curves=False)
+    classes, _ = classes_of(independent(features), FAMILIES["gaussian"], curves=False)
     number = int(classes.count.sum())
     if np.any(units >= number):
         raise ValueError(
