@@ -22,7 +22,7 @@ from numpy.typing import ArrayLike
 from .. import _check
 from .._check import Array
 from .._result import Result
-from ..numerics.search import bracket_minimum, find_minimum
+from ..numerics.search import local_minimum
 from ..source.amplitude import Amplitude
 from ..source.discrete import FromQuadrature
 from ..source.sparse import SparseSource, on_law
@@ -41,6 +41,8 @@ _RULE = 20
 _FEW_ATOMS = 8
 # So many minima are refined, of those within this factor of the least.
 STARTS, NEAR = 3, 1.1
+# How far from a threshold, in units of the scale of readings, the minimum next to it is looked for.
+_NEXT = 0.05
 
 
 def antipodal_sigma(p: ArrayLike, ratio: ArrayLike, *, amplitude: Amplitude = Uniform()) -> Array:
@@ -160,9 +162,9 @@ def antipodal_optimum(
 
 
 def gauss_rule_of(amplitude: Amplitude) -> Amplitude:
-    """A discrete law for the first scan."""
+    """A law for the first scan: discrete, or one with averages in closed form."""
     atoms = amplitude.atoms()
-    if atoms is not None and atoms[0].size <= _RULE:
+    if isinstance(amplitude, Uniform) or (atoms is not None and atoms[0].size <= _RULE):
         return amplitude
     return FromQuadrature(*(tuple(x.tolist()) for x in amplitude.quadrature(_RULE)))
 
@@ -232,7 +234,7 @@ def _searched(amplitude: Amplitude, sigma: Array, p: Array, coupling: Array) -> 
     if cell.size:
         own = scale[owner]
         start = tuple(grid[cell + k, owner] / own for k in (-1, 0, 1))
-        refined = minimum(loss, start, (own, *(x[owner] for x in problem)), xatol=1e-12)
+        refined = local_minimum(loss, start, (own, *(x[owner] for x in problem)), xatol=1e-12)
         tried, owners = [*tried, refined * own, grid[cell, owner]], [*owners, owner, owner]
     beta, whose = np.concatenate(tried), np.concatenate(owners)
     a, complement, losses = pair_fit(amplitude, beta, *(x[whose] for x in problem))
@@ -257,26 +259,26 @@ def _scan(amplitude: Amplitude, grid: Array, *problem: Array) -> Array:
     )
 
 
+def loss_near(p: float, ratio: Array, beta: Array, amplitude: Amplitude) -> Array:
+    """The local minimum next to thresholds -β of what `antipodal_optimum` minimises, ratio < ½."""
+    sigma = antipodal_sigma(p, ratio, amplitude=amplitude)
+    problem = sigma, np.full_like(sigma, p), np.ones_like(sigma)
+    scale = amplitude.mean + sigma
+
+    def loss(x: Array, scale: Array, *problem: Array) -> Array:
+        return pair_fit(amplitude, x * scale, *problem)[2]
+
+    start = tuple(beta / scale + k for k in (-_NEXT, 0.0, _NEXT))
+    x = local_minimum(loss, start, (scale, *problem), xatol=1e-12)
+    return p * loss(x, scale, *problem)
+
+
 def rough_loss(p: float, ratio: Array, amplitude: Amplitude) -> Array:
     """Least loss of `antipodal_optimum` to a few percent, for ratios in (0, ½)."""
     sigma = antipodal_sigma(p, ratio, amplitude=amplitude)
     problem = sigma, np.full_like(sigma, p), np.ones_like(sigma)
     grid = _thresholds(amplitude, *problem)
     return np.asarray(p * _scan(gauss_rule_of(amplitude), grid, *problem).min(axis=0))
-
-
-def minimum(
-    f: Callable[..., Array], start: tuple[Array, ...], args: tuple[Array, ...], xatol: float
-) -> Array:
-    """Local minima of `f` from left, middle and right; the middle where there is none."""
-    left, middle, right = start
-    found = bracket_minimum(f, middle, xl0=left, xr0=right, args=args)
-    ok = found.success
-    result = middle.copy()
-    if ok.any():
-        bracket = tuple(x[ok] for x in found.bracket)
-        result[ok] = find_minimum(f, bracket, args=tuple(x[ok] for x in args), xatol=xatol).x
-    return result
 
 
 def over_blocks(function: Callable[..., tuple[Array, ...]], *arrays: Array) -> tuple[Array, ...]:
