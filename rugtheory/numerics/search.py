@@ -67,7 +67,7 @@ def local_minimum(
         if not moving.size:
             return result
         y = _sampled(f, centre[moving], half[moving], tuple(x[moving] for x in args))
-        found = _of_polynomial(y)
+        found = polynomial_minimum(y)
         at = centre[moving] + half[moving] * found.at
         done = found.inside & (found.exact | (found.error * half[moving] <= xatol))
         result[moving[done]] = at[done]
@@ -82,8 +82,13 @@ def local_minimum(
 
 def _sampled(f: Callable[..., Array], centre: Array, half: Array, args: tuple[Array, ...]) -> Array:
     """Values at Chebyshev points of an interval, along axis 0."""
-    x = centre + half * _points()[0][:, None]
+    x = centre + half * sample_points()[:, None]
     return f(x.ravel(), *(np.tile(arg, _POINTS) for arg in args)).reshape(x.shape)
+
+
+def sample_points() -> Array:
+    """Where in [-1, 1] `polynomial_minimum` takes values, ascending; 0 is in the middle."""
+    return _points()[0]
 
 
 @cache
@@ -93,7 +98,7 @@ def _points() -> tuple[Array, Array]:
     return z, np.linalg.inv(chebyshev.chebvander(z, _POINTS - 1))
 
 
-class _Found(NamedTuple):
+class PolynomialMinimum(NamedTuple):
     """The minimum of a polynomial through values at the points of [-1, 1], one a column.
 
     Its place and the error of that; whether it is inside, whether the polynomial is the function to
@@ -107,7 +112,7 @@ class _Found(NamedTuple):
     good: NDArray[np.bool_]
 
 
-def _of_polynomial(y: Array) -> _Found:
+def polynomial_minimum(y: Array) -> PolynomialMinimum:
     z, matrix = _points()
     lowest, least = np.argmin(y, axis=0), y.min(axis=0)
     inside = (lowest > 0) & (lowest < _POINTS - 1)
@@ -130,7 +135,7 @@ def _of_polynomial(y: Array) -> _Found:
     error = (_POINTS - 1) ** 2 * tail
     error = np.divide(error, curvature, out=np.ones_like(at), where=curvature > 0)
     exact = tail <= _CONVERGED * np.abs(least)
-    return _Found(np.where(inside, at, z[lowest]), error, inside, exact, tail <= _GOOD * y.max(axis=0))
+    return PolynomialMinimum(np.where(inside, at, z[lowest]), error, inside, exact, tail <= _GOOD * y.max(axis=0))
 
 
 def _bracketed(
