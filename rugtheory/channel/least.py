@@ -51,7 +51,7 @@ _NO_GAIN = 1e-12
 _STEPS = 10
 _NORMAL_NODES = 24
 # Values so unlikely are left out of a list, in units of p², and so many are listed.
-_UNLIKELY, _FEW_VALUES = 1e-9, 2**13
+_UNLIKELY, _FEW_VALUES, _ALL = 1e-9, 2**13, 2**31
 
 
 def least_loss(law: RowLaw, rtol: float) -> Least:
@@ -141,12 +141,23 @@ def rough_least(law: RowLaw) -> Least:
     Values that are too rare to matter are left out; then the a of the answer is 1.
     """
     kept, shift = _kept(law)
+    if law.amplitude.atoms() is None or _many_values(kept):
+        return scanned_least(law)
     rare = _UNLIKELY * law.p**2
     found = _discrete(kept, lambda heard, scale: support(heard, scale, rare, _FEW_VALUES))
     if not found:
         return scanned_least(law)
     loss, threshold = found[0]
     return Least(loss, 1.0, threshold + shift)
+
+
+def _many_values(law: RowLaw) -> bool:
+    """Whether sums of equal weights have too many values within their deviations to be listed."""
+    p, number = law.p, 1.0
+    _, counts = np.unique(law.on.strongest(_ALL), return_counts=True)
+    for count in counts:
+        number *= min(count + 1, 12 * np.sqrt(count * p * (1 - p)) + 8)
+    return number > 2 * _FEW_VALUES
 
 
 def _discrete(

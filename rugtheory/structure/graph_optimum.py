@@ -35,7 +35,7 @@ _MANY = 0.5
 _ROOTS, _FINE_ROOTS = (24, 16), ((24, 40), (16, 24))
 # Lifts that are tried, in units of that of the linear decoder, and how the best is refined.
 _LIFTS = np.append(0.0, np.geomspace(3e-3, 1.2, 5))
-_SHORTER = 8.0
+_SHORTER, _KINKED = 8.0, 4
 
 
 class ScannedGraph(NamedTuple):
@@ -189,23 +189,33 @@ def _searched(
 ) -> tuple[float, float, float]:
     """a, threshold and μ where polynomials through losses have their minimum."""
     roots = _FINE_ROOTS[TABLE[name].degree * float(source.p) > _MANY]
+    # Losses of discrete laws have kinks.
+    kinks = source.amplitude.atoms() is not None
     tried: list[tuple[float, Least]] = []
-    for root in roots:
+    for root in _KINKED * roots if kinks else roots:
         x = (low + high) / 2 + (high - low) / 2 * sample_points()
         losses = _lowest([name] * x.size, x, source, root)
         tried += _each(x, losses)
         found = polynomial_minimum(losses.loss[:, None])
-        at = float(np.interp(found.at[0], [-1, 1], [low, high]))
-        half = (high - low) / 2 / (_SHORTER if found.good[0] else 2)
+        at, half = float(np.interp(found.at[0], [-1, 1], [low, high])), (high - low) / 2
+        if kinks:
+            at, half = min(tried, key=_loss)[0], half / 3
+        else:
+            half /= _SHORTER if found.good[0] else 2
         low, high = max(at - half, 0.0), at + half
-    tried += _each(np.array([at]), _lowest([name], np.array([at]), source, roots[-1]))
-    # Scans of more nodes are not compared with those of fewer, where there is a difference.
-    if source.amplitude.atoms() is None:
-        tried = tried[-x.size - 1 :]
-    lift, near = min(tried, key=lambda one: one[1].loss)
+    if not kinks:
+        # Of the last scan alone: the fewer the nodes, the larger the error.
+        tried = tried[-x.size :] + _each(
+            np.array([at]), _lowest([name], np.array([at]), source, roots[-1])
+        )
+    lift, near = min(tried, key=_loss)
     law = _law(name, lift, source)
     best = _polished(law, near)
     return best.a, best.threshold, lift
+
+
+def _loss(tried: tuple[float, Least]) -> float:
+    return tried[1].loss
 
 
 def _each(lifts: Array, losses: Lowest) -> list[tuple[float, Least]]:

@@ -15,9 +15,10 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
-from numpy.typing import ArrayLike
+from numpy.typing import ArrayLike, NDArray
 
 from .. import _check
 from .._check import Array
@@ -37,6 +38,8 @@ _BLOCK = 64
 _TOGETHER = 512
 # Nodes of the rule that takes the place of a density in the scan.
 _RULE = 20
+# Averages over noise of so many parts of the range of a density take a Gauss rule of so many nodes.
+_WIDE, _FINE_RULE = 0.03, 72
 # Laws of so few atoms have all their kinks among the thresholds.
 _FEW_ATOMS = 8
 # So many minima are refined, of those within this factor of the least.
@@ -205,15 +208,30 @@ def optimise(
 ) -> tuple[Array, Array, Array]:
     """a, b and loss on flat arrays."""
     found = np.empty((3, sigma.size))
-    for quiet in (True, False):
-        part = (sigma == 0) == quiet
+    wide = _wide(amplitude, sigma)
+    for part in (sigma == 0, (sigma > 0) & ~wide, wide):
         if part.any():
-            found[:, part] = _searched(amplitude, sigma[part], p[part], coupling[part])
+            law = _fine_rule(amplitude) if part is wide else amplitude
+            found[:, part] = _searched(amplitude, law, sigma[part], p[part], coupling[part])
     return found[0], found[1], found[2]
 
 
-def _searched(amplitude: Amplitude, sigma: Array, p: Array, coupling: Array) -> tuple[Array, ...]:
-    """The least loss over a grid of thresholds, then refined."""
+def _wide(amplitude: Amplitude, sigma: Array) -> NDArray[np.bool_]:
+    """Where a Gauss rule is as good as the law itself, which takes far longer."""
+    if isinstance(amplitude, Uniform) or amplitude.atoms() is not None:
+        return np.zeros(sigma.shape, bool)
+    return np.asarray(sigma >= _WIDE * (amplitude.end - amplitude.start))
+
+
+@lru_cache(maxsize=64)
+def _fine_rule(amplitude: Amplitude) -> Amplitude:
+    return FromQuadrature(*(tuple(x.tolist()) for x in amplitude.quadrature(_FINE_RULE)))
+
+
+def _searched(
+    amplitude: Amplitude, law: Amplitude, sigma: Array, p: Array, coupling: Array
+) -> tuple[Array, ...]:
+    """The least loss over a grid of thresholds, then refined; `law` is as good for the search."""
     problem = sigma, p, coupling
     grid = _thresholds(amplitude, *problem)
     scanned = _scan(gauss_rule_of(amplitude), grid, *problem)
@@ -227,7 +245,7 @@ def _searched(amplitude: Amplitude, sigma: Array, p: Array, coupling: Array) -> 
     scale = amplitude.mean * np.minimum(coupling, 1) + sigma
 
     def loss(x: Array, scale: Array, *problem: Array) -> Array:
-        return pair_fit(amplitude, x * scale, *problem)[2]
+        return pair_fit(law, x * scale, *problem)[2]
 
     tried = [np.zeros_like(sigma), _linear(amplitude, *problem)]
     owners = [np.arange(sigma.size)] * 2
@@ -237,11 +255,14 @@ def _searched(amplitude: Amplitude, sigma: Array, p: Array, coupling: Array) -> 
         refined = local_minimum(loss, start, (own, *(x[owner] for x in problem)), xatol=1e-12)
         tried, owners = [*tried, refined * own, grid[cell, owner]], [*owners, owner, owner]
     beta, whose = np.concatenate(tried), np.concatenate(owners)
-    a, complement, losses = pair_fit(amplitude, beta, *(x[whose] for x in problem))
+    a, complement, losses = pair_fit(law, beta, *(x[whose] for x in problem))
     order = np.argsort(-losses, kind="stable")
     best = np.empty(sigma.size, int)
     best[whose[order]] = order  # of several with one owner the last, least loss, stays
-    a, b, complement = a[best], (a * beta)[best], complement[best]
+    a, beta, complement = a[best], beta[best], complement[best]
+    if law is not amplitude:
+        a, complement, _ = pair_fit(amplitude, beta, *problem)
+    b = a * beta
     return a, b, pair_loss(amplitude, a, b, sigma, p, complement, coupling)
 
 
@@ -264,9 +285,10 @@ def loss_near(p: float, ratio: Array, beta: Array, amplitude: Amplitude) -> Arra
     sigma = antipodal_sigma(p, ratio, amplitude=amplitude)
     problem = sigma, np.full_like(sigma, p), np.ones_like(sigma)
     scale = amplitude.mean + sigma
+    law = _fine_rule(amplitude) if _wide(amplitude, sigma).all() else amplitude
 
     def loss(x: Array, scale: Array, *problem: Array) -> Array:
-        return pair_fit(amplitude, x * scale, *problem)[2]
+        return pair_fit(law, x * scale, *problem)[2]
 
     start = tuple(beta / scale + k for k in (-_NEXT, 0.0, _NEXT))
     x = local_minimum(loss, start, (scale, *problem), xatol=1e-12)
