@@ -36,6 +36,11 @@ class Lowest(NamedTuple):
     threshold: Array
 
 
+def together(source: SparseSource) -> bool:
+    """Whether scans of rows can be taken together: amplitudes have a density, and may be off."""
+    return source.amplitude.atoms() is None and bool(source.p < 1)
+
+
 def lowest_of(each: list[Least]) -> Lowest:
     """Those of single rows."""
     return Lowest(*np.array([(x.loss, x.a, x.threshold) for x in each]).reshape(-1, 3).T)

@@ -17,7 +17,7 @@ import scipy
 from .._check import Array
 from ..channel.least import least_loss, rough_least
 from ..channel.row_loss import Least, RowLaw
-from ..channel.row_scan import Rows
+from ..channel.row_scan import Rows, together
 from ..model.model import Model
 from ..source.amplitude import Amplitude
 from ..source.sparse import SparseSource
@@ -119,7 +119,7 @@ def _rough(n: int, largest: float, p: float, amplitude: Amplitude) -> Array | No
     if _coupling(n, largest) > _BELIEVED:
         return None
     source, scales = SparseSource(p, amplitude), _scales(largest)
-    if amplitude.atoms() is None:
+    if together(source):
         w = np.array([np.delete(x, i) for s in scales for i, x in enumerate(_weights(n, s))])
         loss = np.zeros(len(w))
         some = (w != 0).any(axis=1)

@@ -17,7 +17,7 @@ from ..source.amplitude import Amplitude
 from ..source.sparse import SparseSource, on_law
 from ..source.uniform import Uniform
 from ..theory.pairs import ONE_SIGN
-from ..channel.row_scan import Lowest, Rows, lowest_of
+from ..channel.row_scan import Lowest, Rows, lowest_of, together
 from .graphs import GRAPHS, TABLE, GraphOptimum
 
 # Of losses compared near the best, and of the loss returned.
@@ -174,7 +174,7 @@ def _lowest(names: list[str], lifts: Array, source: SparseSource, root: int) -> 
     """The least loss over a and b at the lifts of graphs, by scans."""
     if not names:
         return Lowest(*np.empty((3, 0)))
-    if source.amplitude.atoms() is not None:
+    if not together(source):
         pairs = zip(names, lifts, strict=True)
         return lowest_of([rough_least(_law(name, float(x), source)) for name, x in pairs])
     graphs = [TABLE[x] for x in names]
