@@ -60,8 +60,10 @@ class MomentTable:
             at = np.flatnonzero(bins == k)
             if int(k) not in self._known:
                 if at.size < ORDER and not slope:  # a polynomial takes more values
-                    found[:, at] = self._values(float(k), x[at])
-                    error[:, at] = 4 * _EPS * np.abs(found[:, at])
+                    some = self._values(float(k), x[at])
+                    bad = ~np.isfinite(some).all(axis=0)
+                    found[:, at] = np.where(bad, 0.0, some)
+                    error[:, at] = np.where(bad, _NEVER, 4 * _EPS * np.abs(some))
                     continue
                 self._known[int(k)] = self._filled(float(k))
             coefficients, inexact = self._known[int(k)]
