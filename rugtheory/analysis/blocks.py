@@ -27,8 +27,6 @@ _SERVES = 0.3
 _TRIED = 3
 # Contours that serve less than one in so many outputs are not tabulated for one model.
 _PART = 64
-# Outputs start at the height that served them the last time, but once in so many times.
-_ANEW = 20
 
 
 class Blocks:
@@ -58,9 +56,7 @@ class Blocks:
         ]
         self.rungs += [(h, True) for h in _LISTED if listed]
         self._known: dict[tuple[float, bool], list[Together]] = {}
-        # Numbers of rungs: the first, -1 before it is chosen, and the one that served each output.
-        self._first, self._served = -1, np.zeros(self.n, np.int64)
-        self._again, self._times = again, 0
+        self._again, self._first = again, -1  # number of the first rung, once it is chosen
         self._distinct = tuple(dict.fromkeys(self.laws.amplitudes))
         numbers = {law: k for k, law in enumerate(self._distinct)}
         self._law = np.array([numbers[law] for law in self.laws.amplitudes])
@@ -80,21 +76,15 @@ class Blocks:
             return found
         if self._first < 0:
             self._first = self._start(model, rows, w)
-        rung_of = np.maximum(self._served[rows], self._first)
-        for k, rung in enumerate(self.rungs):
-            left = np.flatnonzero(rung_of == k)
+        left, few = np.arange(rows.size), rows.size / 2
+        for k, rung in enumerate(self.rungs[self._first :], self._first):
             if left.size < (1 if self._again else _ENOUGH[k]):
-                continue
+                break
             found.improve(left, self._at(rung, model, rows[left], w[left], slopes))
             missed = ~(found.error[left] <= self.rtol * found.value[left])
-            rung_of[left[missed]] += 1
-            some_left = k + 1 < len(self.rungs)
-            if np.mean(~missed) < _SERVES and some_left and left.size > rows.size / 2:
+            if np.mean(~missed) < _SERVES and rung != self.rungs[-1] and left.size > few:
                 self._first = max(self._first, k + 1)
-        if self._again:
-            self._times += rows.size
-            anew = (rung_of == len(self.rungs)) | (self._times // self.n % _ANEW == 0)
-            self._served[rows] = np.where(anew, 0, rung_of)
+            left = left[missed]
         return found
 
     def _start(self, model: Model, rows: NDArray[np.int64], w: Array) -> int:

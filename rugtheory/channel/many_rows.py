@@ -52,8 +52,8 @@ _NOTHING = 1e3
 _LOG_NOTHING = -1e4
 # What is cut off falls at least as fast as s⁻² from half a contour on.
 _LEFT = np.minimum((np.array(CUTS) / 0.5) ** 2, 1.0)
-# What is cut off of slopes, which weigh terms by s, is more: its bound counts for so much more.
-_STEEP = 4.0
+# Of slopes, which weigh terms by s, more is cut off: so many sums cut off last have a say as well.
+_LATE = 4
 # Outputs for which a contour pays where others have to be tabulated anyway.
 _ENOUGH = 100
 # Part of the tolerance that images may take, of a loss of p² E u², and the most it may be.
@@ -344,10 +344,12 @@ class OutputBlock:
         own, missed = self.own(nodes, rows, slope=slopes is not None)
         m0, m1 = own[:2]
         kernel = 2 * p * (m0 / s - m1 / unit) / s**2 + (1 - p) * 2 / s**3
-        total, error = cut_off(windows(s.size) @ (value * kernel).real.T, _LEFT)
+        sums = windows(s.size) @ (value * kernel).real.T
+        total, error = cut_off(sums, _LEFT)
         heights, sizes = np.abs(value), np.abs(kernel)
-        bound = most_cut_off(heights * sizes, s)
-        error = np.minimum(error, bound if slopes is None else _STEEP * bound)
+        error = np.minimum(error, most_cut_off(heights * sizes, s))
+        if slopes is not None:
+            error = np.maximum(error, cut_off(sums[: _LATE + 1])[1])
         alpha = s[0].real
         turns = np.abs(s) * (np.abs(self.b[rows, None]) + min(1.0, _FAR_OUT / alpha))
         laws = nodes.error * (1 + 2 * heard)

@@ -27,6 +27,8 @@ _CHECKS = np.array([0.0, 3.0, 5.0, 8.0])
 # Values at so many places of a whole group of equal bins are enough for laws of so large values at
 # most: those places have none of them near the ends of the bins, where errors are seen.
 _WIDE, _ENDS = ((26, 1.2), (38, 2.2)), np.array([-1.0, 1.0])
+# Phase at which values in a bin differ by far more than rounding.
+_WIDE_PHASE = 0.2
 # Error of a bin of which there is no polynomial.
 _NEVER = 1e200
 # 1 + o E e^{swu} keeps away from 0 where o E e^{wu Re s} is below this.
@@ -80,7 +82,12 @@ class MomentTable:
     def _filled(self, k: float) -> tuple[Complex, Array]:
         """Coefficients, shape (2, ORDER, nodes), and errors, shape (2, nodes)."""
         x, to_powers = _fit(ORDER)
-        coefficients = np.asarray(to_powers @ self._values(k, x), np.complex128)
+        # Where s is small a bin is so short that slopes would be rounding: values are taken wider.
+        wide = np.ones(self.nodes.size)
+        if self.axis.near(int(k)):
+            wide = np.maximum(_WIDE_PHASE / (self.axis.half * np.abs(self.nodes)), 1.0)
+        coefficients = np.asarray(to_powers @ self._values(k, x, wide), np.complex128)
+        coefficients /= wide ** np.arange(ORDER)[:, None]
         checks = np.cos(np.pi * _CHECKS / ORDER)
         fitted = np.vander(checks, ORDER, increasing=True) @ coefficients
         error = 2 * np.abs(fitted - self._values(k, checks)).max(axis=1)
@@ -88,9 +95,10 @@ class MomentTable:
         coefficients[:, :, bad], error[:, bad] = 0.0, _NEVER
         return coefficients, error
 
-    def _values(self, k: float, x: Array) -> Complex:
-        a = self.axis.weights(np.full(x.size, k), x)
-        t = np.multiply.outer(a, self.nodes)
+    def _values(self, k: float, x: Array, wide: Array | float = 1.0) -> Complex:
+        """At places in a bin, or as many times wider at each node."""
+        x = np.multiply.outer(x, wide * np.ones(self.nodes.size))
+        t = self.axis.weights(np.full(x.shape, k), x) * self.nodes
         outside = (t.real > 0.95 * self.law.abscissa) | (t.real < 0.95 * self.law.least_abscissa)
         with np.errstate(over="ignore", invalid="ignore", divide="ignore"):
             found = np.stack([self.law.transform(t, order) for order in (0, 1)])
