@@ -126,7 +126,7 @@ def test_rug(tmp_path, capsys):
         (["rug", "--n-sparse", "64", "--n-dense", "65"], "n_dense must be in [1, 64], got 65"),
         (["rug", "--n-sparse", "8", "--n-dense", "2", "--out", "/missing/x"], "/missing"),
         (["curves", "--grid", "paper", "--p", "0.1"], "--grid paper fixes p and ratio"),
-        (["curves", "--simulate", "1", "--out", "{tmp}"], "n_samples must be at least 2"),
+        (["curves", "--simulate", "1", "--out", "{tmp}"], "--simulate must be at least 2"),
         (["curves", "--n-sparse", "100", "--simulate", "9", "--out", "{tmp}"], "power of two"),
     ],
 )
