@@ -149,7 +149,8 @@ def _blocks(source: SparseSource, n_dense: int, n_sparse: int, cap: float) -> li
     p, law, variance = float(source.p), source.amplitude, float(source.variance)
     simple = simplest(p, variance, law, cap)
     known = lower_hull(simple)
-    nodes = simple + planar(p, law, cap, simple)
+    # Of codes with more places than there are features a smaller one loses less.
+    nodes = simple + planar(p, law, cap, simple, n_sparse)
     if variance > 0:
         # With fewer features than hidden units a graph is no use.
         names = [name for name, x in TABLE.items() if x.n_dense <= min(n_dense, n_sparse)]

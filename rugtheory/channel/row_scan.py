@@ -1,8 +1,9 @@
 r"""The least loss of many rows at a time, by a scan.
 
-Rows whose interferers are of a few kinds, Z = Σ_k w_k (sum of n_k features), as those of graph codes
-or of small codes, have transforms that make one array.  In units of its own scale each has the same
-paths of integration, see `rugtheory.channel.least`, and along a path of m² nodes of equal distance
+Rows whose interferers are of a few kinds, Z = Σ_k w_k (sum of n_k features), as those of graph
+codes or of small codes, have transforms that make one array.  In units of its own scale each has
+the same paths of integration, see `rugtheory.channel.least`, and along a path of m² nodes of equal
+distance
 
 .. math:: Σ_{i,j} v_{ij} z^{mi + j} = Σ_i z^{mi} Σ_j v_{ij} z^j , \qquad z = e^{-iht} ,
 
@@ -20,7 +21,8 @@ from ..numerics.search import polynomial_minimum, sample_points
 from ..source.amplitude import Complex
 from ..source.sparse import SparseSource
 from .inversion import windows
-from .least import LOG_IMAGES, PATHS, best_multiple
+from .least import LOG_IMAGES, PATHS
+from .multiple import best_multiple
 from .row_loss import Least
 from .terms import log1p
 
@@ -148,7 +150,9 @@ class Rows:
         linear = -p * law.mean * self.variance / float(self.source.variance)
         rare = np.minimum(p * law.mean * self._sum(np.abs(self.weights)), sigma)
         most = np.abs(self.weights).max(axis=1) * law.jump
-        mean, sigma, linear, rare, most = (x[:, None] for x in (self.mean, sigma, linear, rare, most))
+        mean, sigma, linear, rare, most = (
+            x[:, None] for x in (self.mean, sigma, linear, rare, most)
+        )
         pieces = [
             np.zeros_like(mean),
             mean + sigma * np.linspace(-4, 0, 9),
@@ -179,7 +183,10 @@ class Rows:
 
 
 class _Path(NamedTuple):
-    """Values at nodes α + i·step·(k + ½), shape (…, rows, root, root), without e^{-st + log_size}."""
+    """Values at nodes α + i·step·(k + ½) without e^{-st + log_size}.
+
+    They have the shape (…, rows, root, root).
+    """
 
     alpha: Array
     log_size: Array

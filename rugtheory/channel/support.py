@@ -90,9 +90,10 @@ class _Adding:
         if one[0].size * two[0].size < _SURELY * self.most:
             return False
         share = np.sqrt(2 * self.most / (one[0].size * two[0].size))
-        few = [slice(0, int(np.ceil(share * x[0].size))) for x in (one, two)]
-        part = [tuple(y[k] for y in x) for x, k in zip((one, two), few, strict=True)]
-        return _sum(part[0], part[1], self.scale)[0].size > self.most
+        first, second = (int(np.ceil(share * x[0].size)) for x in (one, two))
+        x, p, size_x = (y[:first] for y in one)
+        y, q, size_y = (y[:second] for y in two)
+        return _sum((x, p, size_x), (y, q, size_y), self.scale)[0].size > self.most
 
     def power(self, total: Sums, terms: Sums, count: int) -> Sums | None:
         """`total` and `count` equal terms, by doubling."""

@@ -95,7 +95,7 @@ def sample_points() -> Array:
 def _points() -> tuple[Array, Array]:
     """Points in [-1, 1], and the matrix from values to Chebyshev coefficients."""
     z = np.sin(np.pi / 2 * np.linspace(-1, 1, _POINTS))
-    return z, np.linalg.inv(chebyshev.chebvander(z, _POINTS - 1))
+    return np.asarray(z), np.asarray(np.linalg.inv(chebyshev.chebvander(z, _POINTS - 1)))
 
 
 class PolynomialMinimum(NamedTuple):
@@ -135,7 +135,8 @@ def polynomial_minimum(y: Array) -> PolynomialMinimum:
     error = (_POINTS - 1) ** 2 * tail
     error = np.divide(error, curvature, out=np.ones_like(at), where=curvature > 0)
     exact = tail <= _CONVERGED * np.abs(least)
-    return PolynomialMinimum(np.where(inside, at, z[lowest]), error, inside, exact, tail <= _GOOD * y.max(axis=0))
+    good = tail <= _GOOD * y.max(axis=0)
+    return PolynomialMinimum(np.where(inside, at, z[lowest]), error, inside, exact, good)
 
 
 def _bracketed(

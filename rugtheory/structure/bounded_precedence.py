@@ -33,7 +33,7 @@ _FAR_ABOVE, _ROUGH = 1.2, 0.03
 _ROOT = 24
 # Scans are not believed where a row has couplings above this.
 _BELIEVED = 100.0
-_MOST_SIZE = 40
+MOST_SIZE = 40
 
 
 class BoundedCode(NamedTuple):
@@ -58,14 +58,20 @@ class BoundedCode(NamedTuple):
 
 
 def bounded_codes(
-    p: float, amplitude: Amplitude, cap: float, known: Callable[[float], float]
+    p: float,
+    amplitude: Amplitude,
+    cap: float,
+    known: Callable[[float], float],
+    most: int = MOST_SIZE,
 ) -> Iterator[BoundedCode]:
     """Codes of couplings up to `cap` that lose less, or nearly, than `known` at their ratio.
+
+    They have up to `most` features.
 
     Of two sizes in turn that lose more, larger ones lose more still.
     """
     missed = 0
-    for n in range(LEAST + 1, _MOST_SIZE + 1):
+    for n in range(LEAST + 1, min(most, MOST_SIZE) + 1):
         largest = _largest_scale(n, cap)
         if largest < _LEAST_SCALE or missed == 2:
             return

@@ -12,20 +12,20 @@ from .. import _check
 from .._check import Array
 from ..channel.least import least_at, least_loss, rough_least
 from ..channel.row_loss import Least, Row, RowLaw
+from ..channel.row_scan import Lowest, Rows, lowest_of, together
 from ..numerics.search import polynomial_minimum, sample_points
 from ..source.amplitude import Amplitude
 from ..source.sparse import SparseSource, on_law
 from ..source.uniform import Uniform
 from ..theory.pairs import ONE_SIGN
-from ..channel.row_scan import Lowest, Rows, lowest_of, together
 from .graphs import GRAPHS, TABLE, GraphOptimum
 
 # Of losses compared near the best, and of the loss returned.
 _POLISH, _FINAL = 1e-6, 1e-9
 # Of scans that are believed, the difference from an exact loss.
 _BELIEVED = 5e-3
-# Of scans whose minimum is that of exact losses, which differ from it by the square of this.
-_SURE = 2e-6
+# Of scans whose threshold is not looked at again; with 2e-6 losses were up to 2e-7 above the least.
+_SURE = 1e-7
 # How far from the threshold of a scan the minimum is looked for.
 _NEAR = 0.01
 # Below so many active neighbours, b and μ change the loss by less than 1e-4 of it.
@@ -220,8 +220,7 @@ def _loss(tried: tuple[float, Least]) -> float:
 
 def _each(lifts: Array, losses: Lowest) -> list[tuple[float, Least]]:
     return [
-        (float(x), Least(*(float(y) for y in one)))
-        for x, *one in zip(lifts, *losses, strict=True)
+        (float(x), Least(*(float(y) for y in one))) for x, *one in zip(lifts, *losses, strict=True)
     ]
 
 
@@ -237,6 +236,6 @@ def _polished(law: RowLaw, near: Least) -> Least:
     t = near.threshold + half * sample_points()
     each = [Least(*row.least(start.a, float(x)), float(x)) for x in t]
     at = polynomial_minimum(np.array([[x.loss] for x in each])).at[0]
-    t = near.threshold + half * float(at)
-    each.append(Least(*row.least(start.a, t), t))
+    best = near.threshold + half * float(at)
+    each.append(Least(*row.least(start.a, best), best))
     return min((start, *each), key=lambda x: x.loss)

@@ -17,7 +17,13 @@ from ..source.amplitude import Amplitude
 from ..source.sparse import SparseSource
 from ..theory.bounds import welch_sigma
 from ..theory.optimum import Optimum, optimum
-from ..theory.pairs import AntipodalOptimum, antipodal_optimum, antipodal_sigma, loss_near, rough_loss
+from ..theory.pairs import (
+    AntipodalOptimum,
+    antipodal_optimum,
+    antipodal_sigma,
+    loss_near,
+    rough_loss,
+)
 from . import precedence
 from .members import Node, code, corners_of, points, sizes
 
@@ -120,9 +126,9 @@ def _even_curve(
     sigma = antipodal_sigma(p, ratio[:-1], amplitude=amplitude)
     near = optimum(p, sigma=sigma, amplitude=amplitude).loss < known
     if near.any():
-        some, below = rough_loss(p, ratio[:-1][near], amplitude), known[near]
-        near[near] = (some < (1 + _NEAR) * below) & (
-            variance - some > (1 - _NEAR) * (variance - below)
+        some, rest = rough_loss(p, ratio[:-1][near], amplitude), known[near]
+        near[near] = (some < (1 + _NEAR) * rest) & (
+            variance - some > (1 - _NEAR) * (variance - rest)
         )
     if not near.any():
         return None
@@ -263,11 +269,10 @@ def _missed(chain: tuple[Segment, ...], curves: _Curves, p: float, amplitude: Am
         under = best.loss / on_hull(chain, p, more, amplitude)[0] - 1 < -_SURELY
         if under.any():
             order = np.argsort(np.append(curve.ratio, more[under]))
-            old = curve.ratio, curve.loss, curve.beta, curve.below
-            new = more, best.loss, _beta(best), under
-            found[family] = _Curve(
-                *(np.append(x, y[under])[order] for x, y in zip(old, new, strict=True))
-            )
+            old, new = (curve.ratio, curve.loss, curve.beta), (more, best.loss, _beta(best))
+            arrays = [np.append(x, y[under])[order] for x, y in zip(old, new, strict=True)]
+            below = np.append(curve.below, under[under])[order]
+            found[family] = _Curve(arrays[0], arrays[1], arrays[2], below)
     return found
 
 

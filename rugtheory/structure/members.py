@@ -15,7 +15,7 @@ import numpy as np
 from ..source.amplitude import Amplitude
 from ..theory.uneven import UnevenPairs, uneven_pairs
 from . import precedence
-from .bounded_precedence import BoundedCode, bounded_codes
+from .bounded_precedence import MOST_SIZE, BoundedCode, bounded_codes
 from .graph_optimum import ScannedGraph, best_of_scanned, graph_coupling, scanned_graphs
 from .graphs import TABLE
 
@@ -62,9 +62,14 @@ def simplest(p: float, variance: float, amplitude: Amplitude, cap: float | None)
     return nodes
 
 
-def planar(p: float, amplitude: Amplitude, cap: float, others: list[Node]) -> list[Node]:
-    """Precedence codes of couplings up to the cap that lose less than the others side by side."""
-    codes = bounded_codes(p, amplitude, cap, lower_hull(others)) if cap > 1 else ()
+def planar(
+    p: float, amplitude: Amplitude, cap: float, others: list[Node], most: int = MOST_SIZE
+) -> list[Node]:
+    """Precedence codes of couplings up to the cap that lose less than the others side by side.
+
+    They have up to `most` features each.
+    """
+    codes = bounded_codes(p, amplitude, cap, lower_hull(others), most) if cap > 1 else ()
     return [Node(x.ratio, x.loss, "precedence", coupling=x.coupling, made=x) for x in codes]
 
 

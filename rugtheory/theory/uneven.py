@@ -12,10 +12,10 @@ from .. import _check
 from .._check import Array
 from .._result import Result
 from ..model.model import Model
+from ..numerics.search import local_minimum
 from ..source.amplitude import Amplitude
 from ..source.sparse import on_law
 from ..source.uniform import Uniform
-from ..numerics.search import local_minimum
 from .pairs import NEAR, ONE_SIGN, STARTS, gauss_rule_of, optimise, over_blocks
 
 # The least coupling that is tried is one over this.
