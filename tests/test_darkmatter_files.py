@@ -141,6 +141,22 @@ class TestNames:
         assert len(found) == len(before) + 2 and "other" in found
         assert set(before) - set(found) == {"width_16k_average_l0_20"}
 
+    def test_depths_that_differ(self, tmp_path):
+        """Names begin below the folder given, whatever the depths."""
+        places = ["layer_1/width_4/l0_2", "layer_1/width_8/l0_2", "transcoder", "b/layer_1/l0_2"]
+        for place in places:
+            scope(tmp_path / "suite" / place, 32, 1.0)
+        named = {
+            name: str(path.relative_to(tmp_path / "suite"))
+            for name, path in decoders_in([tmp_path / "suite"]).items()
+        }
+        assert named == {
+            "layer_1_width_4_l0_2": places[0],
+            "layer_1_width_8_l0_2": places[1],
+            "transcoder": places[2],
+            "b_layer_1_l0_2": places[3],
+        }
+
     def test_given_names(self, given):
         one, two = (f"{given}/scope/{place}" for place in SUITE[:2])
         found = decoders_in([f"mine={one}", f"yours={two}/params.npz"])

@@ -20,7 +20,7 @@ from markdown_it import MarkdownIt
 
 import rugtheory as rt
 from rugtheory import cli, figures
-from validation import __main__ as validation
+from validation import cli as validation
 
 ROOT = Path(rt.__file__).parents[1]
 PAGES = [
@@ -99,7 +99,7 @@ def run_shell(words, where, monkeypatch):
             assert cli.main(rest) == 0, where
     elif rest[:2] == ["-m", "validation"]:
         with monkeypatch.context() as patch:
-            patch.setattr(validation, f"_{rest[2]}", lambda options: None)
+            patch.setattr(getattr(validation, rest[2]), "run", lambda options: None)
             patch.setattr(sys, "argv", ["validation", *rest[2:]])
             validation.main()
     elif rest[:1] == ["-m"]:

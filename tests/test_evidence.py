@@ -1,5 +1,6 @@
 """Trained models kept as evidence, held against the theory (docs/validation.md)."""
 
+import re
 from functools import cache
 from pathlib import Path
 
@@ -37,6 +38,27 @@ def test_theory_has_not_drifted(sweep):
     assert sweep.best_known.values == pytest.approx(
         rt.best_known(p, ratio, limit=True).loss, rel=1e-6
     )
+
+
+@pytest.mark.slow
+def test_gaps_to_bounded_couplings(sweep):
+    """The page's table against what is known with couplings up to 10, for every point it has."""
+    text = (DATA.parents[1] / "docs" / "validation.md").read_text()
+    (rows,) = re.findall(r"couplings up to 10 \|\n\|[- |]+\n((?:\|.*\n)+)", text)
+    stated = [[x.strip() for x in row.split("|")[1:-1]] for row in rows.splitlines()]
+    assert len(stated) == 6
+    frame, sizes = converged(sweep), (128, 256, 512, 1024)
+    for p, ratio, *gaps, family in stated:
+        for n, gap in zip(sizes, gaps, strict=True):
+            near = frame.ratio > 0.2 if ratio == "0.25" else frame.ratio < 0.2
+            some = frame[(frame.n_sparse == n) & (frame.p == float(p)) & near & (frame.ratio < 0.3)]
+            assert bool(len(some)) == bool(gap)
+            if gap:
+                best = rt.best_known(float(p), float(some.ratio.iloc[0]))
+                assert 100 * (some.loss.mean() / best.loss - 1) == pytest.approx(
+                    float(gap), abs=0.06
+                )
+                assert str(best.family) == family
 
 
 def test_exact_losses_are_those_of_the_last_batches(sweep):

@@ -7,6 +7,7 @@ TypeError that names the argument and what it got; numpy's warnings count as fai
 import dataclasses
 import inspect
 import json
+import re
 import warnings
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
@@ -23,7 +24,9 @@ import rugtheory as rt
 from rugtheory import darkmatter as dm
 from rugtheory.cli import main
 from rugtheory.source.laws import LAWS
-from validation.__main__ import main as validation
+from validation.cli import main as validation
+
+from .test_overwriting import parsers
 
 RUG, SOURCE, CHANNEL = rt.hadamard_rug(8, 2, seed=0), rt.SparseSource(0.1), rt.GaussianChannel(0.2)
 ROW = rt.RowChannel.of([0.3, -0.2], 0.1)
@@ -519,6 +522,13 @@ VALIDATION = {
     "collect": (["points"], {"--out": "points.nc"}),
     "sweep": (["sweep.toml"], {"--out": "points", "--workers": "1", "--group": "1"}),
 }
+# The options of each command that are numbers.
+NUMBERS = {
+    command.split()[1]: {
+        action.option_strings[0] for action in parser._actions if action.type in (int, float)
+    }
+    for command, parser in parsers()
+}
 WORDS = ("nan", "inf", "-1", "0", "1e308", "1e-320", "1" + "0" * 400, "x", "", "0.5;", "1j", "True")
 BROKEN = ("empty", "cut", "text", "folder", "missing")
 
@@ -555,8 +565,11 @@ def test_hostile_commands(name, tmp_path, monkeypatch, capsys):
 
 
 def unclear(program, name, files, options, attempts, flags, capsys):
-    """The attempts that end in anything but a result, or one line and exit code 2, as JSON."""
-    wrong = {}
+    """The attempts that end in anything but a result, or one line and exit code 2, as JSON.
+
+    The line names the option if that is a number, and nan gives no result.
+    """
+    wrong, numbers = {}, NUMBERS[name]
     for given, chosen in [(files, options), *attempts]:
         arguments = [
             name,
@@ -582,9 +595,18 @@ def unclear(program, name, files, options, attempts, flags, capsys):
             or (code == 2 and len(lines) != 1)
             or "nan " in said.out
             or left
+            or any(chosen[key] == "nan" and code == 0 for key in numbers & set(chosen))
+            or (code == 2 and not names_option(said.err, options, chosen, numbers))
         ):
             wrong[" ".join(arguments)[:200]] = f"{code} {said.err[-200:]} {left or ''}"
     return json.dumps(wrong, indent=1) if wrong else ""
+
+
+def names_option(said, options, chosen, numbers):
+    """If a complaint about the one option that is changed, a number, calls it by its name."""
+    changed = {key for key in numbers & set(chosen) if chosen[key] != options[key]}
+    words = {word.strip("_") for word in re.findall(r"\w+", said.replace("-", "_"))}
+    return all(key.strip("-").replace("-", "_") in words for key in changed)
 
 
 @pytest.mark.parametrize("name", VALIDATION)
@@ -593,7 +615,7 @@ def test_hostile_validation(name, tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr("rugtheory.analysis.verdict.best_known", cache(rt.best_known))
     monkeypatch.setattr("validation.report.save", lambda *_: None)
-    monkeypatch.setattr("validation.__main__.Workers", ThreadPoolExecutor)
+    monkeypatch.setattr("validation.cli.sweep.Workers", ThreadPoolExecutor)
     data = xr.load_dataset(Path(__file__).parents[1] / "validation" / "data" / "cpu.nc")
     some = data.isel(point=(data.n_sparse.values == 128) & (data.p.values == 0.1))
     some.to_netcdf("trained.nc", engine="h5netcdf")

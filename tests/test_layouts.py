@@ -9,6 +9,7 @@ import pytest
 import torch
 from safetensors.torch import save_file
 from torch import nn
+from torch.nn.utils import parametrizations, prune
 
 import rugtheory as rt
 
@@ -328,6 +329,91 @@ def test_short_floats(dtype, how, tmp_path):
     model = read(x, how == "parameter")
     assert np.array_equal(model.w_in, module.W.detach().double().numpy())
     assert model.w_in.dtype == np.float64
+
+
+def normed(how):
+    """Two layers, of which torch makes the first from parts."""
+    module = Two(bias=(False, True))
+    with torch.no_grad():
+        how(module.encoder)
+        module(torch.ones(N))
+    return module
+
+
+def pruned(layer):
+    prune.random_unstructured(layer, "weight", 5)
+
+
+def weight_norm_of_old(layer):
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", FutureWarning)
+        torch.nn.utils.weight_norm(layer)
+    layer.weight_g *= 1.7
+
+
+def weight_norm_of_columns(layer):
+    parametrizations.weight_norm(layer, dim=1)
+    layer.parametrizations.weight.original0 *= 0.3
+
+
+PARTS = (weight_norm_of_old, weight_norm_of_columns, parametrizations.weight_norm, pruned)
+
+
+@pytest.mark.parametrize("how", [*PARTS, parametrizations.orthogonal])
+@pytest.mark.parametrize("saved", [False, True])
+def test_weights_in_parts(how, saved, tmp_path):
+    """They are what the module computes with, or an error that says what to save."""
+    module = normed(how).eval()
+    x = torch.rand(7, N)
+    with torch.no_grad():
+        computed = module(x).double().numpy()
+    given = module
+    if saved:
+        given = tmp_path / "w.pth.tar"
+        torch.save({"state_dict": module.state_dict()}, given)
+    if saved and how is parametrizations.orthogonal:
+        with pytest.raises(ValueError, match="remove_parametrizations"):
+            rt.read_weights(given)
+        return
+    with warnings.catch_warnings(record=True) as said:
+        warnings.simplefilter("always")
+        model = rt.read_weights(given)
+    assert not saved or "encoder.weight by" in str(said[0].message)
+    reading = x.double().numpy() @ (model.w_out @ model.w_in).T + model.b
+    np.testing.assert_allclose(np.maximum(reading, 0), computed, atol=1e-6)
+
+
+def test_parts_that_are_named():
+    """What is put together can be named, and so can a part of it."""
+    g, v = random(M, 1), random(M, N)
+    state = {"P_g": g, "P_v": v, "Q": random(N, M), "c": random(N)}
+    named = {"W_in": "P", "W_out": "Q", "b": "c"}
+    with pytest.warns(UserWarning, match="P by weight_norm from P_g and P_v"):
+        whole = rt.read_weights(state, names=named)
+    unit = v / v.norm(dim=1, keepdim=True)
+    np.testing.assert_allclose(whole.w_in, g * unit, rtol=1e-14)
+    part = rt.read_weights(state, names=named | {"W_in": "P_v"}, ignore="P_g")
+    np.testing.assert_array_equal(part.w_in, v)
+    pair = {"W_g": random(M, N), "W_v": random(M, N, seed=1)}  # no lengths: two matrices
+    with pytest.raises(ValueError, match=r"got W_g \(3, 7\), W_v \(3, 7\)"):
+        rt.read_weights(pair)
+
+
+def test_a_matrix_in_a_file_of_its_own(tmp_path):
+    w = random(M, N)
+    np.save(tmp_path / "w.npy", w)
+    with pytest.warns(UserWarning, match="W_out = W transposed"):
+        model = rt.read_weights(tmp_path / "w.npy")
+    np.testing.assert_array_equal(model.w_in, w)
+    (tmp_path / "x.npy").write_bytes(b"\x93NUMPY")
+    with pytest.raises(ValueError, match=r"x\.npy cannot be read as npy"):
+        rt.read_weights(tmp_path / "x.npy")
+
+
+def test_a_mask_is_not_dropped():
+    masked = np.ma.masked_array(random(M, N), mask=np.eye(M, N))
+    with pytest.raises(ValueError, match="W must not be masked"):
+        rt.read_weights({"W": masked, "b": np.zeros(N)})
 
 
 def test_all_instances():

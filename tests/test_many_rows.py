@@ -10,6 +10,9 @@ import rugtheory as rt
 from rugtheory.analysis.blocks import Blocks
 from rugtheory.analysis.exact import output_loss
 from rugtheory.analysis.gradient import Gradient
+from rugtheory.channel.many_rows import HEIGHTS, Together
+from rugtheory.channel.outputs import Outputs
+from rugtheory.channel.row_laws import RowLaws
 from rugtheory.channel.weight_bins import GROUP, Axis, OddsRange
 from rugtheory.channel.weight_table import WeightTable
 from rugtheory.source.laws import LAWS
@@ -83,6 +86,31 @@ class TestErrors:
     @pytest.mark.parametrize("law", DENSE, ids=repr)
     def test_laws(self, law):
         assert worst("trained", law, 0.02, 2, 3) <= 1
+
+    @pytest.mark.parametrize("p", [1e-8, 1e-3])
+    @pytest.mark.parametrize("law", [rt.Uniform(0.5, 1.0), rt.Uniform()], ids=repr)
+    def test_each_height_alone(self, law, p):
+        """Best decoders of random weights at small p, where few terms are on and each has a kink.
+
+        Sums cut off at several lengths within an octave may agree there and be wrong.
+        """
+        n, d, rows = 64, 16, np.arange(7, 10)
+        w_in = np.random.default_rng(0).normal(size=(d, n)) / np.sqrt(d)
+        best = rt.optimum(p, d / n, amplitude=law)
+        model = rt.Model(w_in, float(best.a) * w_in.T, float(best.b))
+        laws, w = RowLaws(rt.Identical(n, p, law)), (model.w_out @ model.w_in)[rows]
+        truth = [
+            output_loss(model, int(i), float(row[i]), laws(int(i), row, 0.0), 1e-7)
+            for i, row in zip(rows, w, strict=True)
+        ]
+        value, error = np.transpose(truth)
+        own = model.b[rows], np.zeros(rows.size), np.full(rows.size, p)
+        outputs = Outputs(rows, w, *own, (law,), np.zeros(rows.size, np.int64))
+        for height in HEIGHTS:
+            found = Together(laws.scenarios[0].kinds, height, 1e-6)(outputs)
+            served = np.isfinite(found.error)
+            assert np.all((np.abs(found.value - value) <= found.error + error)[served])
+            assert served.any()
 
     @pytest.mark.slow
     @pytest.mark.parametrize("kind", KINDS)

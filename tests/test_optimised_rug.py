@@ -1,5 +1,7 @@
 """Rugs with eigenvalues of their own."""
 
+from functools import cache
+
 import numpy as np
 import pytest
 
@@ -7,6 +9,7 @@ import rugtheory as rt
 from rugtheory.structure.optimised_rug import OptimisedRug
 
 
+@cache
 def best(n, d, p, seed=1, law=rt.Uniform()):
     return rt.optimised_rug(rt.hadamard_rug(n, d, seed=seed), rt.SparseSource(p, law))
 

@@ -22,7 +22,7 @@ import xarray as xr
 import rugtheory as rt
 from rugtheory import _files, cli, darkmatter
 from rugtheory._files import RECORD, replacing, writing
-from validation import __main__ as validation
+from validation import cli as validation
 
 ROOT = Path(rt.__file__).parents[1]
 X = np.random.default_rng(0).exponential(size=(40, 3))
@@ -65,7 +65,7 @@ def parsers():
     """All commands of both programs, with their parsers."""
     for program, parser in {
         "rugtheory": cli.make_parser(),
-        "validation": validation._parser(),
+        "validation": validation.make_parser(),
     }.items():
         for action in parser._actions:
             if isinstance(action, argparse._SubParsersAction):
@@ -124,10 +124,10 @@ def place(inputs, tmp_path, monkeypatch):
     )
     numbers = importlib.import_module("rugtheory.figures.numbers")
     monkeypatch.setattr(numbers, "scaling_curves", remembered(numbers.scaling_curves))
-    monkeypatch.setattr(validation, "evaluate", lambda *_: {"loss": 1.0})
-    monkeypatch.setattr(validation.rt, "best_known", cache(best_known))
-    monkeypatch.setattr(validation, "collect", lambda folder: data)
-    monkeypatch.setattr(validation, "digests", lambda folder: {"point": "of the folder"})
+    monkeypatch.setattr(validation.train, "evaluate", lambda *_: {"loss": 1.0})
+    monkeypatch.setattr(validation.train.rt, "best_known", cache(best_known))
+    monkeypatch.setattr(validation.collect, "collect", lambda folder: data)
+    monkeypatch.setattr(validation.collect, "digests", lambda folder: {"point": "of the folder"})
     known = {}
 
     def opened(path):
@@ -136,10 +136,10 @@ def place(inputs, tmp_path, monkeypatch):
             known[content] = xr.load_dataset(path)
         return contextlib.nullcontext(known[content])
 
-    monkeypatch.setattr(validation, "xr", argparse.Namespace(open_dataset=opened))
+    monkeypatch.setattr(validation.report, "xr", argparse.Namespace(open_dataset=opened))
     monkeypatch.setattr("validation.report.save", lambda path, *_: path.write_bytes(b"picture"))
     path = xr.Dataset({"loss": ("step", [1.0])}, attrs=dict.fromkeys(PATH, 1.0))
-    monkeypatch.setattr(validation, "follow", lambda *_, **__: path)
+    monkeypatch.setattr(validation.path, "follow", lambda *_, **__: path)
     monkeypatch.setattr("validation.darkmatter.run", run_darkmatter)
     return tmp_path
 
@@ -267,7 +267,9 @@ def test_results_of_other_inputs_are_kept(name, place, capsys, monkeypatch):
     assert code == 0
     assert all(f"wrote {path}" in out + err for path in RUNS[name][1].values())
     if name == "validation collect":
-        monkeypatch.setattr(validation, "digests", lambda folder: {"other": "of the folder"})
+        monkeypatch.setattr(
+            validation.collect, "digests", lambda folder: {"other": "of the folder"}
+        )
     elif name in BY_INPUT:
         shutil.copy("fewer.nc", "trained.nc")
     kept = contents(place)

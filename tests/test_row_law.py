@@ -5,6 +5,7 @@ import pytest
 
 import rugtheory as rt
 from rugtheory.analysis.row_descent import Free, PairEnergy, RowObjective, Symmetric
+from rugtheory.channel.many_rows import HEIGHTS
 from rugtheory.channel.pooled import Pooled, Terms
 from rugtheory.channel.row_laws import RowLaws
 
@@ -14,7 +15,7 @@ def unequal(n):
     return rt.Independent(0.1 * np.geomspace(1, 0.1, n), laws)
 
 
-def pooled(features, i=0, rtol=1e-6):
+def pooled(features, i=0, rtol=1e-4):
     laws = RowLaws(features)
     (scenario,) = laws.scenarios
     return Pooled(scenario, float(scenario.p[i]), laws.amplitudes[i], rtol)
@@ -42,7 +43,6 @@ class TestPooled:
         m, i = couplings(12, 5, 1), 3
         row = m[[i]]
         row[0, i] = 0.0
-        # A law remembers which contours have served: each of these has one of its own.
         one, many = (
             pooled(features, i)(Terms(w, len(w), np.full(len(w), i)), 1.2, -0.1, slopes=True)
             for w in (row, np.repeat(row, 5, axis=0))
@@ -50,6 +50,53 @@ class TestPooled:
         assert many.value == pytest.approx(one.value, rel=1e-9)
         assert many.by_a == pytest.approx(one.by_a, rel=1e-9)
         assert np.allclose(5 * many.by_w, one.by_w, rtol=1e-7, atol=1e-12)
+
+    @pytest.mark.parametrize("seed", range(6))
+    def test_parts_of_features_are_taken_in_series(self, seed):
+        """Weights of which a row has a twelfth each: terms up to the second order in p."""
+        generator, n, p = np.random.default_rng(seed), 12, 2e-3
+        w = np.append(generator.uniform(0.2, 1.5, 3), -generator.uniform(0, 3.5, 9))
+        a, b = generator.uniform(0.8, 1.3), -generator.uniform(0, 0.3)
+        found = pooled(rt.Identical(n, p), rtol=1e-5)(Terms(w[None], n), a, b)
+        truth = second_order(w, np.full(n, 1 / n), p, a, b)
+        assert found.error < 1e-4 * found.value
+        assert found.value == pytest.approx(truth, rel=p)
+
+    @pytest.mark.parametrize("p", [1e-3, 1e-6, 1e-12])
+    def test_stated_errors_hold_for_rare_features_on_each_contour(self, p):
+        m = couplings(12, 5, 3)
+        np.fill_diagonal(m, 0.0)
+        features, one = rt.Identical(12, p), pooled(rt.Identical(12, p))
+        for w in (m, np.minimum(m, 0.0)):
+            model = rt.Model(np.eye(12), w + np.eye(12), 0.0)
+            # The mean of rows and that of what they hear are alike to the first order in p.
+            rows = rt.exact_loss(model, features, rtol=1e-10).mean
+            for height in HEIGHTS[:3]:
+                one.heights = [height]
+                found = one(Terms(w, 12, np.arange(12)), 1.0, 0.0)
+                assert abs(found.value - rows) <= found.error + 2 * p * rows
+
+
+def second_order(w, k, p, a, b):
+    """Loss where k of each weight is heard, k(k - 1)/2 of them twice; all amplitudes uniform."""
+    u, g = np.polynomial.legendre.leggauss(48)
+    u, g = (u + 1) / 2, g / 2
+
+    def on(z):
+        return ((u - np.maximum(a * (u + z[..., None]) + b, 0)) ** 2) @ g
+
+    def off(z):
+        return np.maximum(a * z + b, 0) ** 2
+
+    odds, heard = p / (1 - p), np.multiply.outer(w, u)
+    total = p * on(np.zeros(1))[0] + (1 - p) * off(0.0)
+    total += odds * k @ (p * on(heard) + (1 - p) * off(heard)) @ g
+    for i in range(w.size):
+        for j in range(i + 1):
+            twice = k[i] * k[j] if i > j else k[i] * (k[i] - 1) / 2
+            both = off(np.add.outer(heard[i], heard[j]))
+            total += odds**2 * twice * (1 - p) * (g @ both @ g)
+    return (1 - p) ** k.sum() * total
 
 
 def objectives():
@@ -106,7 +153,6 @@ def test_rare_features_have_the_pair_energy():
     assert found / p**2 == pytest.approx(energy, rel=3e-3)
 
 
-@pytest.mark.slow
 def test_law_is_that_of_its_own_weights_and_near_the_minimum():
     features, p = rt.Identical(64, 0.045), 0.045
     found = rt.row_law(features, 16, seeds=(0, 1))
@@ -130,9 +176,9 @@ def test_minima():
 
 @pytest.mark.slow
 def test_couplings_keep_below_a_cap():
-    found = rt.row_law(rt.Identical(24, 0.02), 6, seeds=0, max_coupling=0.4)
+    found = rt.row_law(rt.Identical(24, 0.02), 6, seeds=0, max_coupling=1)
     free = rt.row_law(rt.Identical(24, 0.02), 6, seeds=0)
-    assert found.coupling <= 0.4 < free.coupling
+    assert found.coupling <= 1 < free.coupling
     assert found.loss > free.loss
 
 
@@ -145,10 +191,10 @@ def test_rows_that_differ_are_told():
 
 @pytest.mark.slow
 def test_unequal_features_have_a_class_each():
-    features = rt.Independent(np.repeat([0.05, 0.01], 12), rt.Uniform())
-    found = rt.row_law(features, 8, seeds=0, steps=300)
-    assert found.labels.tolist() == [0] * 12 + [1] * 12
-    assert found.class_losses[0] > found.class_losses[1] > 0
+    features = rt.Independent(np.repeat([0.05, 0.01], 6), rt.Uniform())
+    found = rt.row_law(features, 4, seeds=0, steps=30)
+    assert found.labels.tolist() == [0] * 6 + [1] * 6
+    assert found.loss < features.second_moment.mean()
     assert found.loss == pytest.approx(found.class_losses.mean())
 
 

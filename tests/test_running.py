@@ -17,7 +17,7 @@ import pytest
 import rugtheory as rt
 from rugtheory import cli
 from rugtheory._extras import EXTRAS
-from validation import __main__ as validation
+from validation import cli as validation
 
 from .test_overwriting import RUNS, commands, parsers
 
@@ -52,11 +52,8 @@ def failing(monkeypatch):
         def fail(options):
             raise error
 
-        for command in cli.COMMANDS:
+        for command in (*cli.COMMANDS, *validation.COMMANDS):
             monkeypatch.setattr(command, "run", fail)
-        for name in vars(validation):
-            if re.fullmatch("_(train|sweep|collect|path|fit|report|darkmatter)", name):
-                monkeypatch.setattr(validation, name, fail)
 
     return make
 

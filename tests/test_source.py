@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 from scipy.special import ndtr
 
 import rugtheory as rt
+from rugtheory.source import uniform
 from rugtheory.source.laws import LAWS as NAMED
 
 EPS = np.finfo(float).eps
@@ -216,3 +217,18 @@ def test_bad_values(make, message):
 def test_bad_types(make, message):
     with pytest.raises(TypeError, match=message):
         make()
+
+
+def test_exponential_less_one_of_a_complex_number():
+    """Also where its real or imaginary part cancels, and at any size of the argument."""
+    rng = np.random.default_rng(0)
+    size = 10 ** rng.uniform(-12, 6, 2000)
+    near = np.pi * rng.integers(1, 2000, 2000) * (1 + 10 ** rng.uniform(-15, -1, 2000))
+    imag = rng.choice([-1, 1], 2000) * np.where(rng.random(2000) < 0.5, size, near)
+    real = rng.choice([-1, 0, 1], 2000) * 10 ** rng.uniform(-12, 2, 2000)
+    z = real + 1j * imag
+    with mp.workdps(40):
+        exact = [mp.expm1(mp.mpc(x)) for x in z]
+        pairs = zip(uniform.expm1(z), exact, strict=True)
+        error = [float(abs((mp.mpc(value) - true) / true)) for value, true in pairs]
+    assert max(error) < 8e-16

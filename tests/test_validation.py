@@ -19,8 +19,8 @@ import torch
 
 import rugtheory as rt
 from rugtheory.source.files import text_of
-from validation.__main__ import main
 from validation.batches import BATCH, Batch, Data, sample
+from validation.cli import main
 from validation.collect import collect, results_of
 from validation.fit import fit
 from validation.path import follow
@@ -502,7 +502,7 @@ class TestSweep:
     )
     def test_nothing_to_work_on(self, tmp_path, arguments, message, monkeypatch, capsys):
         monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
-        monkeypatch.setattr("validation.__main__._PATIENCE", 1)
+        monkeypatch.setattr("validation.cli.sweep._PATIENCE", 1)
         (tmp_path / "s.toml").write_text("n_sparse = 16\nratio = 0.5\np = 0.1\nsteps = 1")
         out = tmp_path / "out"
         command = ["validation", "sweep", str(tmp_path / "s.toml"), "--out", str(out), *arguments]

@@ -26,16 +26,14 @@ from ..source.identical import Identical
 from ..source.sparse import SparseSource, on_law
 from ..source.uniform import Uniform
 from ..structure.best import MAX_COUPLING
-from ..structure.graph_optimum import graph_optimum, rough_graph_loss
+from ..structure.graph_optimum import graph_optimum
 from ..structure.graphs import TABLE, graph_code
-from ..structure.members import Node, graph_node, lower_hull, planar, simplest
+from ..structure.members import Node, graph_node, lower_hull, planar, promising_graphs, simplest
 from ..theory.pairs import ONE_SIGN
 from ..theory.uneven import UnevenPairs
 from .descent import coupling
 from .exact import exact_loss
 
-# By this part at most a scan is above the loss of a graph.
-_ROUGH = 0.15
 # Relative error of the loss of a block that is not full.
 _RTOL = 1e-7
 
@@ -152,12 +150,11 @@ def _blocks(source: SparseSource, n_dense: int, n_sparse: int, cap: float) -> li
     simple = simplest(p, variance, law, cap)
     known = lower_hull(simple)
     nodes = simple + planar(p, law, cap, simple)
-    for name, graph in TABLE.items():
-        # With fewer features than hidden units it is no use.
-        if graph.n_dense > min(n_dense, n_sparse) or 1 / graph.theta > cap or not variance > 0:
-            continue
-        if (1 - _ROUGH) * rough_graph_loss(name, p, law) < known(graph.ratio):
-            nodes.append(graph_node(name, p, law))
+    if variance > 0:
+        # With fewer features than hidden units a graph is no use.
+        names = [name for name, x in TABLE.items() if x.n_dense <= min(n_dense, n_sparse)]
+        some = promising_graphs(names, p, law, cap, known)
+        nodes += [graph_node(x, p, law) for x in some]
     return [_block(x, source) for x in nodes if x.family != "dropped" and x.coupling <= cap]
 
 

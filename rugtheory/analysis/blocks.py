@@ -23,6 +23,10 @@ _ENOUGH = (16, 20, 24, 48, 96)
 _LISTED, _FEW_TERMS = (800.0, 6400.0), 144
 # A height that serves fewer of the outputs of a block is not tried again.
 _SERVES = 0.3
+# Outputs by which the first height is chosen.
+_TRIED = 3
+# Contours that serve less than one in so many outputs are not tabulated for one model.
+_PART = 64
 
 
 class Blocks:
@@ -52,6 +56,7 @@ class Blocks:
         ]
         self.rungs += [(h, True) for h in _LISTED if listed]
         self._known: dict[tuple[float, bool], list[Together]] = {}
+        self._again, self._first = again, -1  # number of the first rung, once it is chosen
         self._distinct = tuple(dict.fromkeys(self.laws.amplitudes))
         numbers = {law: k for k, law in enumerate(self._distinct)}
         self._law = np.array([numbers[law] for law in self.laws.amplitudes])
@@ -69,17 +74,33 @@ class Blocks:
         found = Losses.none(rows.size, w.shape[1], slopes)
         if model.activation != "relu":
             return found
-        left = np.arange(rows.size)
-        for rung in tuple(self.rungs):
-            some = self._at(rung, model, rows[left], w[left], slopes)
-            found.improve(left, some)
-            missed = ~(found.error[left] <= self.rtol * found.value[left])
-            if np.mean(~missed) < _SERVES and rung != self.rungs[-1] and left.size > rows.size / 2:
-                self.rungs.remove(rung)
-            left = left[missed]
-            if not left.size:
+        if self._first < 0:
+            self._first = self._start(model, rows, w)
+        left, few = np.arange(rows.size), rows.size / 2
+        for k, rung in enumerate(self.rungs[self._first :], self._first):
+            if left.size < (1 if self._again else _ENOUGH[k]):
                 break
+            found.improve(left, self._at(rung, model, rows[left], w[left], slopes))
+            missed = ~(found.error[left] <= self.rtol * found.value[left])
+            if np.mean(~missed) < _SERVES and rung != self.rungs[-1] and left.size > few:
+                self._first = max(self._first, k + 1)
+            left = left[missed]
         return found
+
+    def _start(self, model: Model, rows: NDArray[np.int64], w: Array) -> int:
+        """The first rung that serves most of a few outputs, where tables take longer than those."""
+        unlike = any(np.ndim(kind.p) for x in self.laws.scenarios for kind in x.kinds)
+        some = np.unique(np.linspace(0, rows.size - 1, _TRIED).astype(np.int64))
+        for k, (height, listed) in enumerate(self.rungs):
+            if listed or not unlike:
+                break
+            contours = [
+                Together(x.kinds, height, self.rtol, listed=True) for x in self.laws.scenarios
+            ]
+            found = self._losses(contours, model, rows[some], w[some], False)
+            if np.mean(found.error <= self.rtol * found.value) > 0.5:
+                return k
+        return 0
 
     def _at(
         self,
@@ -92,12 +113,23 @@ class Blocks:
         """Those on contours of one height, from tables or term by term."""
         if rung not in self._known:
             height, listed = rung
+            fewest = 1 if self._again else 1 + self.rows // _PART
             self._known[rung] = [
-                Together(x.kinds, height, self.rtol, listed=listed) for x in self.laws.scenarios
+                Together(x.kinds, height, self.rtol, listed=listed, fewest=fewest)
+                for x in self.laws.scenarios
             ]
-        noise = model.output_noise[rows]
-        found = []
-        for scenario, together in zip(self.laws.scenarios, self._known[rung], strict=True):
+        return self._losses(self._known[rung], model, rows, w, slopes)
+
+    def _losses(
+        self,
+        contours: list[Together],
+        model: Model,
+        rows: NDArray[np.int64],
+        w: Array,
+        slopes: bool,
+    ) -> Losses:
+        noise, found = model.output_noise[rows], []
+        for scenario, together in zip(self.laws.scenarios, contours, strict=True):
             own = scenario.p[rows], self._distinct, self._law[rows]
             outputs = Outputs(rows, w, model.b[rows], noise, *own)
             found.append((scenario.probability, together(outputs, slopes=slopes)))

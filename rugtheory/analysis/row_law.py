@@ -107,7 +107,7 @@ def row_law(
     max_coupling: float | None = None,
     seeds: int | ArrayLike = (0, 1, 2),
     steps: int = 3000,
-    gain: float = 1e-4,
+    gain: float = 3e-5,
     progress: Callable[[Iterable[int]], Iterable[int]] = iter,
 ) -> SharedLaw:
     """The least loss of weights of which all rows of a class hear the same law.

@@ -123,9 +123,11 @@ class Binned(Heard):
         nodes = at.nodes.size
         both, error = np.zeros((rows.size, 2 * nodes)), np.zeros((rows.size, nodes))
         for table, spread, sums in zip(at.tables, self.spreads, self.sums, strict=True):
-            coefficients, errors = table(spread.bins)
-            both += sums[rows] @ coefficients
-            error += spread.counts(sums[rows]) @ errors
+            by_bin = spread.by_bin(sums[rows])
+            for some, coefficients, errors in table.groups(spread.bins):
+                part = np.ascontiguousarray(by_bin[..., some])
+                both += part.reshape(rows.size, -1) @ coefficients.reshape(-1, 2 * nodes)
+                error += part[:, 0] @ errors
         q = np.empty((rows.size, nodes), np.complex128)
         q.real, q.imag = both[:, :nodes], both[:, nodes:]
         return q, error
@@ -137,7 +139,11 @@ class Binned(Heard):
     def add(self, at: Nodes, rows: NDArray[np.int64], moved: Complex) -> None:
         both = np.concatenate([moved.real, -moved.imag], axis=1)
         for table, spread, found in zip(at.tables, self.spreads, self._sensitivity, strict=True):
-            found[rows] = both @ table(spread.bins)[0].T
+            by_bin = spread.by_bin(np.empty((rows.size, found.shape[1])))
+            for some, coefficients, _ in table.groups(spread.bins):
+                part = both @ coefficients.reshape(-1, both.shape[1]).T
+                by_bin[..., some] = part.reshape(rows.size, -1, some.stop - some.start)
+            found[rows] = by_bin.reshape(rows.size, -1)
 
     def slopes(self) -> list[Array]:
         return [

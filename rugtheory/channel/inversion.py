@@ -56,7 +56,7 @@ _LEAST_LATTICE, _LATTICE_ROUNDING = 64, 8 * _EPS
 _NOTHING = 1e-30
 _LOG_NOTHING = -640.0
 # Where sums are cut off to be compared with the whole, and the factor on their largest difference.
-_CUTS, _SAFETY = (0.85, 0.7, 0.6, 0.5, 0.4, 0.3), 4.0
+CUTS, _SAFETY = (0.85, 0.7, 0.6, 0.5, 0.4, 0.3), 4.0
 
 
 class Estimate(NamedTuple):
@@ -182,17 +182,29 @@ class Integral:
         return float(np.mean(np.abs(value * self.kernel(s)) * y) * np.log(_FAR) * density)
 
 
-def cut_off(sums: Array) -> tuple[Array, Array]:
+def cut_off(sums: Array, shares: Array | float = 1.0) -> tuple[Array, Array]:
     """The first of sums cut off at different lengths, see `windows`, and an estimate of its error.
 
     An error that decays with the number of terms changes with it: sums cut off earlier tell by how
-    much, and more than two of them that no coincidence hides it.
+    much, and more than two of them that no coincidence hides it.  Of what they are off by, `shares`
+    are left at full length.
     """
-    return sums[0], _SAFETY * np.max(np.abs(sums[1:] - sums[0]), axis=0)
+    return sums[0], _SAFETY * np.max((np.abs(sums[1:] - sums[0]).T * shares).T, axis=0)
+
+
+def most_cut_off(sizes: Array, nodes: Complex) -> Array:
+    """What the window of full length may cut off sums, from the moduli of their terms.
+
+    Terms at nodes beyond fall at least as fast as s⁻³, from the largest of the upper half on.
+    """
+    y, half = nodes.imag, nodes.size // 2
+    inside = sizes @ (1 - windows(nodes.size)[0])
+    beyond = np.max(sizes[..., half:] * y[half:] ** 3, axis=-1) / y[-1] ** 2 / 2
+    return np.asarray(inside + beyond / (y[1] - y[0]))
 
 
 @lru_cache(maxsize=64)
-def windows(size: int, cuts: tuple[float, ...] = _CUTS) -> Array:
+def windows(size: int, cuts: tuple[float, ...] = CUTS) -> Array:
     """Factors that cut off sums of `size` terms smoothly, the first of them at the end."""
     return np.stack([_window(size, x) for x in (1.0, *cuts)])
 

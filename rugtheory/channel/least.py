@@ -15,8 +15,10 @@ Cov(x, x̂) ≤ 0, and loses no less than the mean of x does.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import cache
+from typing import Any
 
 import numpy as np
 import scipy
@@ -24,17 +26,19 @@ from numpy.polynomial import hermite_e
 
 from .._check import Array
 from ..source.amplitude import Amplitude, Complex
+from ..source.sparse import SparseSource
 from .interference import Interference
+from .inversion import windows
 from .row_loss import Least, Row, RowLaw
 from .support import support
 
 # Paths of integration, in units of the inverse scale of the interference.
-_PATHS = (0.7, 4.0)
+PATHS = (0.7, 4.0)
 # Nodes of each path: more, where scan and exact losses differ by more than this part of them.
 _NODES, _BELIEVED = (128, 512, 2048, 8192), 5e-3
 _SCAN_NODES = 256
 # Images of a midpoint rule are below exp of this.
-_LOG_IMAGES = 24.0
+LOG_IMAGES = 24.0
 # Minima of the scan that are compared by exact losses, if they are not above the least by more.
 _CANDIDATES, _FAR_ABOVE = 4, 1.2
 # Of losses that are compared only.
@@ -46,6 +50,8 @@ _ROUNDING = 1e-14
 _NO_GAIN = 1e-12
 _STEPS = 10
 _NORMAL_NODES = 24
+# Values so unlikely are left out of a list, in units of p², and so many are listed.
+_UNLIKELY, _FEW_VALUES, _ALL = 1e-9, 2**13, 2**31
 
 
 def least_loss(law: RowLaw, rtol: float) -> Least:
@@ -62,16 +68,16 @@ def least_loss(law: RowLaw, rtol: float) -> Least:
     if not law.noise > 0 and law.amplitude.start >= 0:
         return Least(0.0, 1.0, law.on.mean)
     kept, shift = _kept(law)
-    found = _discrete(kept)
+    found = _discrete(kept, support)
     if found:
-        best = min((_at(law, t + shift, 1.0, rtol)[0] for t in found), key=lambda x: x.loss)
+        best = min((least_at(law, t + shift, 1.0, rtol)[0] for _, t in found), key=lambda x: x.loss)
     else:
         threshold, a, width = _scanned(kept)
         best = _polished(law, threshold + shift, a, width, rtol)
     linear = law.linear
     if linear.a > 0 and best.loss > linear.loss:
         # At this threshold a ReLU is no worse than the best linear decoder.
-        best = min(best, _at(law, linear.threshold, linear.a, rtol)[0], key=lambda x: x.loss)
+        best = min(best, least_at(law, linear.threshold, linear.a, rtol)[0], key=lambda x: x.loss)
     # The limit of low thresholds is a constant.
     return best if best.loss <= floor.loss else floor
 
@@ -89,11 +95,6 @@ def scanned_least(law: RowLaw) -> Least:
     return replace(best, threshold=best.threshold + shift)
 
 
-def least_near(law: RowLaw, near: Least, rtol: float) -> Least:
-    """The least loss over a at the threshold of a scan, to `rtol`."""
-    return _at(law, near.threshold, near.a, rtol)[0]
-
-
 def _kept(law: RowLaw) -> tuple[RowLaw, float]:
     """The law without interferers that are not seen, and what they add to thresholds."""
     if law.off is not law.on:
@@ -102,7 +103,7 @@ def _kept(law: RowLaw) -> tuple[RowLaw, float]:
     return replace(law, on=on, off=on), shift
 
 
-def _at(law: RowLaw, threshold: float, a: float, rtol: float) -> tuple[Least, Row]:
+def least_at(law: RowLaw, threshold: float, a: float, rtol: float) -> tuple[Least, Row]:
     """The least loss over a at a threshold, and the row that says so; `a` is where to start."""
     for _ in range(3):  # a quadratic; again where the step was too long to be exact
         row = Row(a, law.scaled(a), -a * threshold, rtol)
@@ -117,7 +118,7 @@ def _at(law: RowLaw, threshold: float, a: float, rtol: float) -> tuple[Least, Ro
 
 def _polished(law: RowLaw, threshold: float, a: float, width: float, rtol: float) -> Least:
     """The minimum next to the threshold, by one inversion and what it says nearby."""
-    start, row = _at(law, threshold, a, rtol)
+    start, row = least_at(law, threshold, a, rtol)
     if not start.a > 0:
         return start
     tried = [start]
@@ -134,8 +135,35 @@ def _polished(law: RowLaw, threshold: float, a: float, width: float, rtol: float
     return min((x for x in tried if x.a > _NO_GAIN * start.a), key=lambda x: x.loss)
 
 
-def _discrete(law: RowLaw) -> list[float]:
-    """Thresholds at which the loss may be least, best ones first; none unless values are few."""
+def rough_least(law: RowLaw) -> Least:
+    """The least loss to a few 1e-3, of discrete laws from their values if they are few.
+
+    Values that are too rare to matter are left out; then the a of the answer is 1.
+    """
+    kept, shift = _kept(law)
+    if law.amplitude.atoms() is None or _many_values(kept):
+        return scanned_least(law)
+    rare = _UNLIKELY * law.p**2
+    found = _discrete(kept, lambda heard, scale: support(heard, scale, rare, _FEW_VALUES))
+    if not found:
+        return scanned_least(law)
+    loss, threshold = found[0]
+    return Least(loss, 1.0, threshold + shift)
+
+
+def _many_values(law: RowLaw) -> bool:
+    """Whether sums of equal weights have too many values within their deviations to be listed."""
+    p, number = law.p, 1.0
+    _, counts = np.unique(law.on.strongest(_ALL), return_counts=True)
+    for count in counts:
+        number *= min(count + 1, 12 * np.sqrt(count * p * (1 - p)) + 8)
+    return number > 2 * _FEW_VALUES
+
+
+def _discrete(
+    law: RowLaw, support: Callable[[Interference, float], tuple[Array, Array] | None]
+) -> list[tuple[float, float]]:
+    """Losses and thresholds where it may be least, best ones first; none unless values are few."""
     atoms = law.amplitude.atoms()
     if atoms is None or not (law.on.discrete and law.off.discrete) or law.on.noise:
         return []
@@ -172,7 +200,8 @@ def _discrete(law: RowLaw) -> list[float]:
         )
     loss = np.where(np.isfinite(thresholds) & np.isfinite(loss), loss, np.inf)
     few = np.argsort(loss, kind="stable")[: 2 * _CANDIDATES]
-    return [float(thresholds[k]) for k in few if np.isfinite(loss[k])] or [float(v[-1])]
+    best = [(float(loss[k]), float(thresholds[k])) for k in few if np.isfinite(loss[k])]
+    return best or [(np.inf, float(v[-1]))]
 
 
 def _through(
@@ -199,7 +228,7 @@ def _scanned(law: RowLaw) -> tuple[float, float, float]:
             if known and loss[k] > _FAR_ABOVE * min(known.values())[0]:
                 continue
             at, width = _zoomed(profile, grid[max(k - 1, 0)], grid[min(k + 1, grid.size - 1)])
-            truth = _at(law, at.threshold, at.a, _COARSE)[0]
+            truth = least_at(law, at.threshold, at.a, _COARSE)[0]
             known[at.threshold] = truth.loss, truth.a, width
             believed &= abs(at.loss - truth.loss) <= _BELIEVED * truth.loss
         if believed:
@@ -248,6 +277,41 @@ def thresholds(law: RowLaw) -> Array:
     return np.unique(np.concatenate(pieces))
 
 
+def best_multiple(
+    source: RowLaw | SparseSource,
+    heard: tuple[Any, Array, Array],
+    screened: tuple[Array, Array],
+    off: Array,
+    none: tuple[Array, Array, Array],
+) -> tuple[Array, Array]:
+    """The least loss over a of a·ReLU(u + Z - t), and that a, which is positive.
+
+    Parameters
+    ----------
+    source : RowLaw or SparseSource
+        p and the amplitudes of the feature.
+    heard : tuple of array_like
+        P(some on), E[Z - t; some on] and E[(Z - t)²; some on].
+    screened : tuple of ndarray
+        E[(t - u - Z)₊²; some on] and E[u (t - u - Z)₊; some on].
+    off : ndarray
+        (1 - p) E(Z - t)₊².
+    none : tuple of ndarray
+        E e², E e h and E h² of h = (u - t)₊ and e = u - h, times the probability that none is on.
+    """
+    p, m1, m2 = source.p, source.amplitude.mean, source.amplitude.second_moment
+    (some, first, second), (missed, crossed), (ee, eh, hh) = heard, screened, none
+    # The loss of a = 1 - d is q0 + q1 d + q2 d².
+    left = second - missed
+    q0 = p * (left - 2 * crossed + ee) + off
+    q1 = p * (-2 * m1 * first - 2 * left + 2 * crossed + 2 * eh) - 2 * off
+    q2 = p * (m2 * some + 2 * m1 * first + left + hh) + off
+    d = np.minimum(np.divide(-q1, 2 * q2, out=np.ones_like(q1), where=q2 > 0), 1.0)
+    # Rounding must not look like a minimum.
+    loss = np.maximum(q0 + d * (q1 + d * q2), _ROUNDING * (p * second + off))
+    return np.clip(loss, 0.0, p * m2), np.maximum(1 - d, 1e-6)
+
+
 class Profile:
     """The least loss over a at many thresholds at once, for a scan.
 
@@ -270,13 +334,12 @@ class Profile:
         scale = max(heard.spread, heard.jump / 2)
         if not scale > 0:
             return []
-        alphas = (side * min(x / scale, x / (1 + x) * bound) for x in _PATHS)
+        alphas = (side * min(x / scale, x / (1 + x) * bound) for x in PATHS)
         return [_path(heard, self.law.amplitude, x, nodes) for x in alphas]
 
     def __call__(self, t: Array) -> tuple[Array, Array]:
         """The losses and the best a, which is positive."""
         law, p, amplitude = self.law, self.law.p, self.law.amplitude
-        m1, m2 = amplitude.mean, amplitude.second_moment
         on, some = law.on, law.on.some
         square = on.variance + some * on.noise**2 + on.mean**2
         first, second = on.mean - t * some, square - 2 * t * on.mean + t * t * some
@@ -292,15 +355,8 @@ class Profile:
         ee, eh, hh = (none * np.sum(share * (y @ chance), axis=0) for y in (e * e, e * h, h * h))
         quiet = np.exp(law.off.log_none) * (np.maximum(noise - t[:, None], 0.0) ** 2 @ chance)
         off = (1 - p) * (np.maximum(off, 0.0) + quiet)
-        # The loss of a = 1 - d is q0 + q1 d + q2 d².
-        left = second - missed
-        q0 = p * (left - 2 * crossed + ee) + off
-        q1 = p * (-2 * m1 * first - 2 * left + 2 * crossed + 2 * eh) - 2 * off
-        q2 = p * (m2 * some + 2 * m1 * first + left + hh) + off
-        d = np.minimum(np.divide(-q1, 2 * q2, out=np.ones_like(t), where=q2 > 0), 1.0)
-        # Rounding must not look like a minimum.
-        loss = np.maximum(q0 + d * (q1 + d * q2), _ROUNDING * (p * second + off))
-        return np.clip(loss, 0.0, law.second_moment), np.maximum(1 - d, 1e-6)
+        heard, screened = (some, first, second), (missed, crossed)
+        return best_multiple(law, heard, screened, off, (ee, eh, hh))
 
     def _moments(self, side: int, t: Array) -> Array:
         """Each by the path whose integrand is least."""
@@ -337,17 +393,14 @@ class _Path:
 
 
 def _path(law: Interference, amplitude: Amplitude, alpha: float, nodes: int) -> _Path:
-    step = 2 * np.pi * abs(alpha) / _LOG_IMAGES
+    step = 2 * np.pi * abs(alpha) / LOG_IMAGES
     x = (np.arange(nodes) + 0.5) / nodes
     s = np.asarray(alpha + 1j * nodes * x * step, np.complex128)
     log_size = float(law.log_mgf(np.array([alpha]))[0])
     if not np.isfinite(log_size):
         return _Path(alpha, np.inf, step, s, np.zeros((1 if alpha > 0 else 2, nodes), complex))
     transform, _ = law.mgf(s, np.full_like(s, -log_size))
-    # Flat over the first half, then smoothly down to zero.
-    x = np.clip(2 * x - 1, 1e-9, 1 - 1e-9)
-    with np.errstate(over="ignore"):
-        transform = transform / (1 + np.exp(1 / (1 - x) - 1 / x))
+    transform = transform * windows(nodes)[0]
     if alpha > 0:
         return _Path(alpha, log_size, step, s, (2 * transform / s**3)[None])
     on, cross = (amplitude.transform(s, k) for k in (0, 1))

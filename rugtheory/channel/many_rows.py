@@ -10,8 +10,10 @@ is measured in units of what it hears on the side that passes the ReLU, so that 
 different size share nodes, and :math:`\log E e^{sZ}` is a product with a `WeightTable`.  Its
 derivative in a weight is the adjoint of the same product.
 
-Errors are those of the inversion of one row: images are bounded, what is cut off is judged by sums
-cut off earlier, and that of the table is measured where it is largest.
+Errors are those of the inversion of one row: images are bounded, and that of the table is measured
+where it is largest.  What is cut off is bounded by the moduli of the terms, which for rows of many
+terms is far less than what sums cut off earlier say; for rows of few it is the other way round, and
+the smaller one is stated.
 """
 
 from __future__ import annotations
@@ -26,10 +28,10 @@ from ..source.amplitude import Complex
 from ..source.uniform import expm1
 from ..theory.loss import LossGradient, loss_gradient, reduced_loss
 from .heard import Binned, Heard, Listed, Nodes, Senders
-from .inversion import cut_off, windows
+from .inversion import CUTS, cut_off, most_cut_off, windows
 from .outputs import Losses, Outputs, heard_power
 from .row_laws import Kind, RowScenario
-from .weight_bins import HALF_PHASE, Axis
+from .weight_bins import HALF_PHASE, LOUD, REGULAR, Axis
 
 _EPS = float(np.finfo(float).eps)
 # Real s at which the transform of a row is looked at, in inverse units of the row; at _ALPHAS of
@@ -39,19 +41,21 @@ _ALPHAS, _TURNS = (4, 5, 6, 8, 10, 12), (20.0, 28.0, 36.0, 48.0, 64.0, 96.0)
 # Heights of contours, in inverse units of the row.
 HEIGHTS = (100.0, 150.0, 240.0, 400.0, 800.0)
 _MOST_NODES, _MOST_LISTED = 2**11, 2**14
-# Where sums are cut off to be compared: of rows of many terms the shorter ones say little.
-_CUTS = (0.85, 0.7, 0.6, 0.5)
 # Terms below this part of a row are left out; weights are numbers above.
 _NEGLIGIBLE = 1e-14
 _ROUNDING = 4e-15
 # Error of a logarithm that a bound may have.
 _ROUGH = 1e-3
-# A row has no branch points nearby below this, see `WeightTable`.
-_SMOOTH = 0.8
 _FAR_OUT = 30.0
 # Errors above this, in units of the row, say that a contour does not serve it.
 _NOTHING = 1e3
 _LOG_NOTHING = -1e4
+# What is cut off falls at least as fast as s⁻² from half a contour on.
+_LEFT = np.minimum((np.array(CUTS) / 0.5) ** 2, 1.0)
+# Of slopes, which weigh terms by s, more is cut off: so many sums cut off last have a say as well.
+_LATE = 4
+# Outputs for which a contour pays where others have to be tabulated anyway.
+_ENOUGH = 100
 # Part of the tolerance that images may take, of a loss of p² E u², and the most it may be.
 _IMAGES, _LAX = 0.1, 1e-2
 
@@ -91,12 +95,21 @@ class Together:
     listed : bool
         Whether without tables, term by term; tables are of features that are on with less than an
         even chance.
+    fewest : int
+        Outputs for which a contour is tabulated.
     """
 
     def __init__(
-        self, kinds: tuple[Kind, ...], height: float, rtol: float, *, listed: bool = False
+        self,
+        kinds: tuple[Kind, ...],
+        height: float,
+        rtol: float,
+        *,
+        listed: bool = False,
+        fewest: int = 1,
     ) -> None:
         self.axis, self.rtol, self.listed = Axis(HALF_PHASE / height), rtol, listed
+        self.fewest = fewest
         self.senders = [Senders.of(k.columns, k.p, k.amplitude) for k in kinds]
         self.contours = Contour.every(height, _MOST_LISTED if listed else _MOST_NODES)
         self.probes = Nodes(self.senders, _PROBES.astype(complex), self.axis)
@@ -217,8 +230,11 @@ class OutputBlock:
                 if self.of.listed:
                     continue
                 with np.errstate(over="ignore", invalid="ignore", divide="ignore"):
-                    growth = x.range.most * law.transform(t.astype(complex), 0).real
-                smooth &= np.isfinite(growth) & (growth < _SMOOTH)
+                    growth = law.transform(t.astype(complex), 0).real
+                most = REGULAR / x.range.most
+                if len(x.range.orders) > 1:
+                    most = min(most, LOUD)
+                smooth &= np.isfinite(growth) & (growth < most)
         return smooth
 
     def chosen(self, bounds: Array) -> tuple[NDArray[np.int64], Array]:
@@ -228,7 +244,7 @@ class OutputBlock:
         floor = np.log(
             _IMAGES * min(self.of.rtol, _LAX) * self.outputs.p**2 * self.power / self.unit**2
         )
-        smooth = self._smooth()
+        smooth, known = self._smooth(), []
         for c, contour in enumerate(self.of.contours):
             if np.all(score <= floor):
                 break  # others have more nodes
@@ -240,8 +256,17 @@ class OutputBlock:
             image = np.logaddexp(left, right) + np.log(4)
             rounding = bounds[:, at] + np.log(4 * _EPS)
             worse = np.maximum(np.logaddexp(image, rounding), floor)
-            take = smooth[:, at] & (worse < score - 1e-9)
+            known.append((image, np.where(smooth[:, at], worse, np.inf)))
+            take = known[-1][1] < score - 1e-9
             best[take], images[take], score[take] = c, image[take], worse[take]
+        counts = np.bincount(best[best >= 0], minlength=len(self.of.contours))
+        for often in np.flatnonzero(counts >= _ENOUGH):
+            # Others take more to tabulate than longer contours take here.
+            image, worse = known[often]
+            take = (best >= 0) & (counts[best] < _ENOUGH) & (worse <= score)
+            best[take], images[take] = often, image[take]
+        counts = np.bincount(best[best >= 0], minlength=len(self.of.contours))
+        best[(best >= 0) & (counts[best] < self.of.fewest)] = -1
         return best, images
 
     def losses(self, slopes: bool) -> Losses:
@@ -319,15 +344,19 @@ class OutputBlock:
         own, missed = self.own(nodes, rows, slope=slopes is not None)
         m0, m1 = own[:2]
         kernel = 2 * p * (m0 / s - m1 / unit) / s**2 + (1 - p) * 2 / s**3
-        terms = (value * kernel).real
-        total, error = cut_off(windows(s.size, _CUTS) @ terms.T)
+        sums = windows(s.size) @ (value * kernel).real.T
+        total, error = cut_off(sums, _LEFT)
+        heights, sizes = np.abs(value), np.abs(kernel)
+        error = np.minimum(error, most_cut_off(heights * sizes, s))
+        if slopes is not None:
+            error = np.maximum(error, cut_off(sums[: _LATE + 1])[1])
         alpha = s[0].real
         turns = np.abs(s) * (np.abs(self.b[rows, None]) + min(1.0, _FAR_OUT / alpha))
         laws = nodes.error * (1 + 2 * heard)
-        size = np.abs(full) * (inexact + laws) + _EPS * (4 + turns) * np.abs(value)
-        error = error + np.einsum("ik,ik->i", size, np.abs(kernel))
+        inexact = np.abs(full) * (inexact + laws) + _EPS * (4 + turns) * heights
+        error += np.einsum("ik,ik->i", inexact, sizes)
         missed = 2 * p * (missed[0] / np.abs(s) + missed[1] / unit) / np.abs(s) ** 2
-        error += np.einsum("ik,ik->i", np.abs(value), missed)
+        error += np.einsum("ik,ik->i", heights, missed)
         if slopes is not None:
             slopes.add(contour, nodes, rows, full, value, kernel, own)
         return factor * total, factor * error
@@ -365,7 +394,7 @@ class _Slopes:
         """Those of the integrals of some rows."""
         block, s = self.block, contour.nodes
         unit, p = block.unit[rows], block.outputs.p[rows, None]
-        weights = windows(s.size, _CUTS)[0] * 2 / contour.period
+        weights = windows(s.size)[0] * 2 / contour.period
         # d/da of (E e^{asu}/s - E u e^{asu}) at a s in units of the row.
         by_a = 2 * p * (own[1] - own[2] * s / unit[:, None]) / s**2
         self.by_a[rows] += unit * ((by_a * value).real @ weights)

@@ -132,6 +132,15 @@ class PooledBlock(OutputBlock):
         self.log_none = np.array([sum(pool.log_none for pool in self.pools)])
         self.heard = _Pools(self.pools)
 
+    def log_bounds(self) -> tuple[Array, Array]:
+        """As for rows, where a part of a term is still the transform of a measure.
+
+        Powers (1 + o E e^{swu})^k that are no integers have branch points, of which those on the
+        real axis are of the measure's tails: past them there is no bound on images.
+        """
+        bounds, heard = super().log_bounds()
+        return np.where(self._smooth(), bounds, np.inf), heard
+
     def slopes(self, by_a: Array, by_b: Array) -> Array:
         """Derivatives in all weights, flat, and in a."""
         w, scale = self.terms.w, self.scale

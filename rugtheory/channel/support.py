@@ -15,19 +15,25 @@ from .terms import Terms
 _MOST_VALUES, _MOST_WORK = 2**16, 2**22
 # Sums that differ by less than this part of their size, or of their scale, are the same.
 _SAME = 1e-14
+# Of so many times as many sums as there may be values, a part is looked at first.
+_SURELY = 4
 
 
-def support(law: Interference, resolution: float = np.inf) -> tuple[Array, Array] | None:
+def support(
+    law: Interference, resolution: float = np.inf, rare: float = 0.0, most: int = _MOST_VALUES
+) -> tuple[Array, Array] | None:
     """The values of Z, ascending, and their probabilities, if they are few: few terms, a lattice.
 
     Sums that differ only by rounding are merged, unless the difference matters at `resolution`.
-    The noise is left out.
+    The noise is left out, and so are values of a probability up to `rare`.
     """
-    found = support_with_sizes(law, resolution)
+    found = support_with_sizes(law, resolution, rare, most)
     return None if found is None else found[:2]
 
 
-def support_with_sizes(law: Interference, resolution: float) -> Sums | None:
+def support_with_sizes(
+    law: Interference, resolution: float, rare: float = 0.0, most: int = _MOST_VALUES
+) -> Sums | None:
     """The same, with the mean of Σ|terms| in each value."""
     total: Sums = np.zeros(1), np.ones(1), np.zeros(1)
     if not law.parts:
@@ -37,14 +43,14 @@ def support_with_sizes(law: Interference, resolution: float) -> Sums | None:
     whole = sum(
         one.extent * float(np.abs(w).sum()) for part in law.parts for one, w in part.by_law()
     )
-    adding = _Adding(min(whole, resolution))
+    adding = _Adding(min(whole, resolution), rare, most)
     for part in law.parts:
         for one, count in _equal_terms(part, adding):
             found = None if one is None else adding.power(total, one, count)
             if found is None:
                 return None
             total = found
-            if total[0].size > _MOST_VALUES:
+            if total[0].size > most:
                 return None
     return total
 
@@ -66,12 +72,27 @@ def _equal_terms(part: object, adding: _Adding) -> Iterator[tuple[Sums | None, i
 class _Adding:
     """Adds independent sums, as long as they are few; `scale` is that of all values."""
 
-    def __init__(self, scale: float) -> None:
-        self.scale, self.work = scale, 0
+    def __init__(self, scale: float, rare: float, most: int) -> None:
+        self.scale, self.rare, self.most, self.work = scale, rare, most, 0
 
     def __call__(self, one: Sums, two: Sums) -> Sums | None:
         self.work += one[0].size * two[0].size
-        return None if self.work > _MOST_WORK else _sum(one, two, self.scale)
+        if self.work > _MOST_WORK or (not self.rare and self._many(one, two)):
+            return None
+        x, p, sizes = _sum(one, two, self.scale)
+        if not self.rare:
+            return x, p, sizes
+        kept = p > self.rare
+        return x[kept], p[kept], sizes[kept]
+
+    def _many(self, one: Sums, two: Sums) -> bool:
+        """Whether a part of the sums shows that there are too many, which takes less than all."""
+        if one[0].size * two[0].size < _SURELY * self.most:
+            return False
+        share = np.sqrt(2 * self.most / (one[0].size * two[0].size))
+        few = [slice(0, int(np.ceil(share * x[0].size))) for x in (one, two)]
+        part = [tuple(y[k] for y in x) for x, k in zip((one, two), few, strict=True)]
+        return _sum(part[0], part[1], self.scale)[0].size > self.most
 
     def power(self, total: Sums, terms: Sums, count: int) -> Sums | None:
         """`total` and `count` equal terms, by doubling."""
@@ -84,6 +105,8 @@ class _Adding:
             count >>= 1
             if not count:
                 return total
+            if self.work > _MOST_WORK:
+                return None
             doubled = self(terms, terms)
             if doubled is None:
                 return None

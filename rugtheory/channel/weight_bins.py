@@ -8,14 +8,18 @@ from functools import lru_cache
 import numpy as np
 from numpy.polynomial import chebyshev
 from numpy.typing import NDArray
-from scipy import special
+from scipy import sparse, special
 
 from .._check import Array
 
 # Half a bin near zero, in phase at the highest node, and coefficients of polynomials in w there.
 HALF_PHASE, ORDER = 0.9, 8
 # At most so many coefficients of polynomials in the odds, and the error aimed at.
-_MOST_IN_ODDS, _IN_ODDS = 12, 1e-8
+_MOST_IN_ODDS, _IN_ODDS = 12, 1e-7
+# Contours keep the odds times E e^{swu} below this; and E e^{swu} where odds differ.
+REGULAR, LOUD = 0.8, 2.5
+# From this part of a height on integrands fall.
+_FALLS = 0.1
 # From here on bins are in the logarithm of w, so long each.
 _FAR, _LOG_BIN = 10.0, 0.6
 _MOST_GROWTH = 200.0
@@ -77,6 +81,18 @@ def _chebyshev(order: int) -> tuple[Array, Array]:
     return np.asarray(fit, float), powers
 
 
+@lru_cache(maxsize=64)
+def taken_apart(bins: int, size: int) -> Array:
+    """Polynomials in each of some equal bins, from values at Chebyshev's nodes of all.
+
+    Coefficients of powers of the place in a bin, shape (ORDER, bins, size).
+    """
+    (whole, _), (fit, powers) = _chebyshev(size), _chebyshev(ORDER)
+    place = (2 * np.arange(bins)[:, None] + 1 + chebyshev.chebpts1(ORDER)) / bins - 1
+    found = powers @ fit @ chebyshev.chebvander(place, size - 1) @ whole
+    return np.ascontiguousarray(found.swapaxes(0, 1))
+
+
 @dataclass(frozen=True)
 class OddsRange:
     """Polynomials in the odds between the least and the most, and in the place in a bin.
@@ -97,22 +113,22 @@ class OddsRange:
         least, most = float(odds.min()), float(odds.max())
         if most - least <= 1e-15 * most:
             return cls(most, most, (ORDER,))
-        # log(1 + z o)/o with |z| ≤ 2 has its branch point at -½ at least.
-        half = (most - least) / 2
-        distance = (0.5 + least + half) / half
+        # log(1 + z o)/o has its branch point beyond -1/|z|.
+        half, edge = (most - least) / 2, 1 / min(LOUD, REGULAR / most)
+        distance = (edge + least + half) / half
         rate = distance + np.sqrt(distance**2 - 1)
-        # In a bin e^{swu} has a term of order m in the place of about φ^m/(2^m m!).
-        m = np.arange(ORDER)
-        terms = 2 * (HALF_PHASE / 2) ** m / special.factorial(m)
+        # With a power of the odds goes one of E e^{swu} of one more.  In a bin that of order c has
+        # a term of order m in the place of about (cφ)^m/(2^m m!), φ in proportion to s, and what is
+        # integrated falls like s⁻³.
+        m, y = np.arange(ORDER), np.linspace(0.02, 1, 50)[:, None]
+        falls = 2 * np.minimum((_FALLS / y) ** 3, 1)
         orders = [ORDER]
         while len(orders) < _MOST_IN_ODDS and rate ** -len(orders) > _IN_ODDS:
-            orders.append(max(int(np.sum(terms * rate ** -len(orders) > _IN_ODDS)), 1))
+            phase = HALF_PHASE / 2 * (len(orders) + 1) * y
+            terms = np.max(falls * phase**m / special.factorial(m), axis=0)
+            some = int(np.sum(terms * rate ** -len(orders) > _IN_ODDS))
+            orders.append(min(max(some, 1), orders[-1]))
         return cls(least, most, tuple(orders))
-
-    @property
-    def places(self) -> Array:
-        """Where in a bin to fit, ORDER of them."""
-        return np.asarray(chebyshev.chebpts1(ORDER))
 
     @property
     def nodes(self) -> Array:
@@ -144,22 +160,13 @@ class OddsRange:
     def products(self, odds: Array, x: Array) -> Array:
         """Of those powers, shape (odds · places, columns)."""
         both = np.kron(self.powers(odds), np.vander(x, ORDER, increasing=True))
-        return np.asarray(both[:, self._selected])
-
-    @property
-    def _selected(self) -> list[int]:
-        return [c * ORDER + m for c, m in self.columns]
+        return np.asarray(both[:, [c * ORDER + m for c, m in self.columns]])
 
     @property
     def fit(self) -> Array:
-        """What makes coefficients of values at `nodes` and `places`, shape (columns, both)."""
-        some, (in_odds, by_odds), (in_place, by_place) = (
-            self._selected,
-            _chebyshev(len(self.orders)),
-            _chebyshev(ORDER),
-        )
-        to_powers = np.kron(by_odds, by_place)[np.ix_(some, some)]
-        return np.asarray(to_powers @ np.kron(in_odds, in_place)[some])
+        """What makes coefficients of powers of the odds of values at `nodes`."""
+        fit, powers = _chebyshev(len(self.orders))
+        return powers @ fit
 
 
 @dataclass(frozen=True)
@@ -214,17 +221,28 @@ class Spread:
 
     def sums(self) -> Array:
         """Of powers in each bin, shape (rows, columns of `within` · bins)."""
-        size = self.rows * self.bins.size
-        found = np.empty((self.rows, len(self.within.columns), self.bins.size))
-        at, alike = 0, len(self.within.orders) == 1
-        for odds, order in zip(self.odds, self.within.orders, strict=True):
-            power = None if alike else np.tile(odds, self.rows)
-            for m in range(order):
+        size, bins = self.rows * self.bins.size, self.bins.size
+        found = np.empty((self.rows, len(self.within.columns), bins))
+        if len(self.within.orders) == 1:
+            power = None
+            for m in range(ORDER):
                 if m:
                     power = self.x.copy() if power is None else np.multiply(power, self.x, power)
-                one = np.bincount(self.place, power, size + 1)[:size].reshape(self.rows, -1)
-                np.multiply(one, odds[0] if alike else 1.0, out=found[:, at])
-                at += 1
+                one = np.bincount(self.place, power, size + 1)[:size].reshape(self.rows, bins)
+                np.multiply(one, self.odds[0, 0], out=found[:, m])
+            return found.reshape(self.rows, -1)
+        # Products with a sparse matrix of one entry for each weight take all powers of the odds.
+        columns = self.odds.shape[1]
+        place, x = (z.reshape(self.rows, columns).T.ravel() for z in (self.place, self.x))
+        ends = np.arange(0, place.size + 1, self.rows)
+        power = np.ones(place.size)
+        for m in range(ORDER):
+            powers = [c for c, order in enumerate(self.within.orders) if order > m]
+            entries = sparse.csc_array((power, place, ends), shape=(size + 1, columns))
+            one = entries @ np.ascontiguousarray(self.odds[powers].T)
+            at = [self.within.columns.index((c, m)) for c in powers]
+            found[:, at] = one[:size].reshape(self.rows, bins, -1).swapaxes(1, 2)
+            power *= x
         return found.reshape(self.rows, -1)
 
     def stretch(self, w: Array, axis: Axis) -> Array | float:
@@ -233,9 +251,9 @@ class Spread:
             return axis.half
         return axis.stretch(axis.place(w)[0], w)
 
-    def counts(self, sums: Array) -> Array:
-        """Sums of the odds in each bin, shape (rows, bins)."""
-        return sums[:, : self.bins.size]
+    def by_bin(self, sums: Array) -> Array:
+        """Shape (rows, columns of `within`, bins); the first column is of the odds themselves."""
+        return sums.reshape(len(sums), -1, self.bins.size)
 
     def slopes(self, sensitivity: Array) -> Array:
         """From sensitivities to `sums` those to x, shape (rows, columns)."""

@@ -9,6 +9,7 @@ matrices.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from functools import lru_cache
 
 import numpy as np
@@ -18,10 +19,16 @@ from numpy.typing import NDArray
 from .._check import Array
 from ..source.amplitude import Amplitude, Complex
 from .terms import log1p
-from .weight_bins import GROUP, ORDER, Axis, OddsRange
+from .weight_bins import GROUP, ORDER, Axis, OddsRange, taken_apart
 
+_EPS = float(np.finfo(float).eps)
 # The error of a fit at Chebyshev's nodes is largest about cos(πk/ORDER) at these k.
 _CHECKS = np.array([0.0, 3.0, 5.0, 8.0])
+# Values at so many places of a whole group of equal bins are enough for laws of so large values at
+# most: those places have none of them near the ends of the bins, where errors are seen.
+_WIDE, _ENDS = ((26, 1.2), (38, 2.2)), np.array([-1.0, 1.0])
+# Phase at which values in a bin differ by far more than rounding.
+_WIDE_PHASE = 0.2
 # Error of a bin of which there is no polynomial.
 _NEVER = 1e200
 # 1 + o E e^{swu} keeps away from 0 where o E e^{wu Re s} is below this.
@@ -54,6 +61,12 @@ class MomentTable:
         for k in np.unique(bins):
             at = np.flatnonzero(bins == k)
             if int(k) not in self._known:
+                if at.size < ORDER and not slope:  # a polynomial takes more values
+                    some = self._values(float(k), x[at])
+                    bad = ~np.isfinite(some).all(axis=0)
+                    found[:, at] = np.where(bad, 0.0, some)
+                    error[:, at] = np.where(bad, _NEVER, 4 * _EPS * np.abs(some))
+                    continue
                 self._known[int(k)] = self._filled(float(k))
             coefficients, inexact = self._known[int(k)]
             powers = np.vander(x[at], ORDER, increasing=True)
@@ -69,7 +82,12 @@ class MomentTable:
     def _filled(self, k: float) -> tuple[Complex, Array]:
         """Coefficients, shape (2, ORDER, nodes), and errors, shape (2, nodes)."""
         x, to_powers = _fit(ORDER)
-        coefficients = np.asarray(to_powers @ self._values(k, x), np.complex128)
+        # Where s is small a bin is so short that slopes would be rounding: values are taken wider.
+        wide = np.ones(self.nodes.size)
+        if self.axis.near(int(k)):
+            wide = np.maximum(_WIDE_PHASE / (self.axis.half * np.abs(self.nodes)), 1.0)
+        coefficients = np.asarray(to_powers @ self._values(k, x, wide), np.complex128)
+        coefficients /= wide ** np.arange(ORDER)[:, None]
         checks = np.cos(np.pi * _CHECKS / ORDER)
         fitted = np.vander(checks, ORDER, increasing=True) @ coefficients
         error = 2 * np.abs(fitted - self._values(k, checks)).max(axis=1)
@@ -77,9 +95,10 @@ class MomentTable:
         coefficients[:, :, bad], error[:, bad] = 0.0, _NEVER
         return coefficients, error
 
-    def _values(self, k: float, x: Array) -> Complex:
-        a = self.axis.weights(np.full(x.size, k), x)
-        t = np.multiply.outer(a, self.nodes)
+    def _values(self, k: float, x: Array, wide: Array | float = 1.0) -> Complex:
+        """At places in a bin, or as many times wider at each node."""
+        x = np.multiply.outer(x, wide * np.ones(self.nodes.size))
+        t = self.axis.weights(np.full(x.shape, k), x) * self.nodes
         outside = (t.real > 0.95 * self.law.abscissa) | (t.real < 0.95 * self.law.least_abscissa)
         with np.errstate(over="ignore", invalid="ignore", divide="ignore"):
             found = np.stack([self.law.transform(t, order) for order in (0, 1)])
@@ -114,39 +133,60 @@ class WeightTable:
         """
         key = bins.tobytes()
         if key != self._asked[0]:
-            groups = (bins[::GROUP] // GROUP).tolist()
-            for k in groups:
-                if k not in self._known:
-                    self._known[k] = self._filled(k * GROUP + np.arange(GROUP, dtype=float))
-            coefficients = np.concatenate([self._known[k][0] for k in groups], axis=1)
-            errors = np.concatenate([self._known[k][1] for k in groups])
+            parts = [(found, error) for _, found, error in self.groups(bins)]
+            coefficients = np.concatenate([found for found, _ in parts], axis=1)
+            errors = np.concatenate([error for _, error in parts])
             self._asked = key, coefficients.reshape(-1, 2 * self.nodes.size), errors
         return self._asked[1], self._asked[2]
 
+    def groups(self, bins: NDArray[np.int64]) -> Iterator[tuple[slice, Array, Array]]:
+        """The same for each group of bins: which, shape (columns, GROUP, 2 nodes), and errors."""
+        for start in range(0, bins.size, GROUP):
+            k = int(bins[start]) // GROUP
+            if k not in self._known:
+                self._known[k] = self._filled(k * GROUP + np.arange(GROUP, dtype=float))
+            yield slice(start, start + GROUP), *self._known[k]
+
     def _filled(self, k: Array) -> tuple[Array, Array]:
         """Coefficients, shape (columns, bins, 2 nodes), and errors, shape (bins, nodes)."""
-        within = self.range
-        x, odds = np.cos(np.pi * _CHECKS / ORDER), within.checks
+        if self.axis.near(int(k[0])) and self.axis.near(int(k[-1])):
+            for size, most in _WIDE:
+                if max(abs(self.law.start), abs(self.law.end)) <= most:
+                    return self._fitted(k, size, _ENDS)
+        parts = [self._fitted(one, ORDER, np.cos(np.pi * _CHECKS / ORDER)) for one in k[:, None]]
+        coefficients, errors = zip(*parts, strict=True)
+        return np.concatenate(coefficients, axis=1), np.concatenate(errors)
+
+    def _fitted(self, k: Array, size: int, checks: Array) -> tuple[Array, Array]:
+        """Of neighbouring bins from values at `size` places in all; errors are seen at `checks`."""
+        within, apart = self.range, taken_apart(k.size, size)
+        place = (chebyshev.chebpts1(size) + 1) * k.size - 1
+        found = np.empty((len(within.columns), k.size, 2 * self.nodes.size))
         with np.errstate(over="ignore", invalid="ignore", divide="ignore"):
-            found = np.tensordot(within.fit, self._values(k, within.places, within.nodes), (1, 0))
-            fitted = np.tensordot(within.products(odds, x), found, (1, 0))
-            gap = (fitted - self._values(k, x, odds)).view(np.complex128)
-        error = 2 * np.abs(gap).max(axis=0)
+            values = self._log(self.axis.weights(k[:1], place), within.nodes)
+            in_odds = np.tensordot(within.fit, values, (1, 0))
+            at = 0
+            for order, one in zip(within.orders, in_odds, strict=True):
+                np.matmul(apart[:order], one, out=found[at : at + order])
+                at += order
+            fitted = np.tensordot(within.products(within.checks, checks), found, (1, 0))
+            truth = self._log(self.axis.weights(k, checks[:, None]), within.checks)
+            gap = np.abs(fitted.reshape(truth.shape) - truth).max(axis=(0, 1))
+        error = 2 * np.hypot(*np.split(gap, 2, axis=1))
         bad = ~np.isfinite(error) | ~self._regular(k[:, None])
         error[bad] = _NEVER
-        both = np.concatenate([found[..., ::2], found[..., 1::2]], axis=2)
-        both[:, np.concatenate([bad, bad], axis=1)] = 0.0
-        return both, error
+        found[:, np.concatenate([bad, bad], axis=1)] = 0.0
+        return found, error
 
-    def _values(self, k: Array, x: Array, odds: Array) -> Array:
-        """Shape (odds · places, bins, 2 nodes): complex numbers as pairs of real ones."""
-        values = self._log(self.axis.weights(k, x[:, None]), odds).view(float)
-        return values.reshape(-1, *values.shape[2:])
-
-    def _log(self, w: Array, odds: Array) -> Complex:
-        """Shape (odds, *w.shape, nodes)."""
-        mgf = self.law.transform(np.multiply.outer(w, self.nodes), 0)
-        return np.stack([log1p(np.asarray(o * mgf, np.complex128)) / o for o in odds])
+    def _log(self, w: Array, odds: Array) -> Array:
+        """Shape (odds, *w.shape, 2 nodes), real parts first."""
+        mgf = np.asarray(self.law.transform(np.multiply.outer(w, self.nodes), 0), np.complex128)
+        found = np.empty((odds.size, *w.shape, 2 * self.nodes.size))
+        for o, one in zip(odds, found, strict=True):
+            logs = log1p(o * mgf)
+            one[..., : self.nodes.size], one[..., self.nodes.size :] = logs.real, logs.imag
+            one /= o
+        return found
 
     def _regular(self, k: Array) -> NDArray[np.bool_]:
         """Where the logarithm has no branch points; shape (bins, nodes).

@@ -96,8 +96,9 @@ def _features(options: argparse.Namespace) -> Features:
     if options.n_sparse is None:
         raise ValueError("--n-sparse must be given with --zipf")
     n = _check.count("--n-sparse", options.n_sparse, 1)
-    p = zipf(n, options.largest, alpha=options.zipf)
-    return Independent(p, options.amplitude, geometric(n, options.importance))
+    p = zipf(n, options.largest, alpha=_check.scalar("--zipf", options.zipf))
+    importance = geometric(n, _check.tolerance("--importance", options.importance))
+    return Independent(p, options.amplitude, importance)
 
 
 def _report(found: Allocation, features: Features) -> dict[str, Any]:

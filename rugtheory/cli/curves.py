@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from .. import __version__
+from .. import __version__, _check
 from .._files import add_overwrite
 from ..structure.curves import (
     FIGURE_2_P,
@@ -22,6 +22,8 @@ from ..structure.curves import (
 from .shared import add_amplitude, draw_file, output, settings
 
 _LINE = 60
+# What a file of curves can hold.
+_MOST_SEED = 2**63 - 1
 
 
 def add(commands: Any) -> None:
@@ -50,6 +52,10 @@ def run(options: argparse.Namespace) -> None:
 
     if options.grid and (options.p or options.ratio):
         raise ValueError("--grid paper fixes p and ratio; give it without --p and --ratio")
+    _check.integer("--seed", options.seed, 0, _MOST_SEED)
+    for name in ("simulate", "finite"):
+        if getattr(options, name) is not None:
+            _check.count(f"--{name}", getattr(options, name), 2)
     p = PAPER_GRID if options.grid else np.unique(options.p or FIGURE_2_P)
     ratio = np.unique(options.ratio) if options.ratio else PAPER_GRID
     curves = loss_curves(p, ratio, amplitude=options.amplitude)

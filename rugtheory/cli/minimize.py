@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from .. import _check
 from .._files import add_overwrite, replacing
 from ..analysis.minimize import Minimum, minimize
 from ..model.model import Model
@@ -120,6 +121,8 @@ def _features(options: argparse.Namespace, start: Model | None) -> Features:
     n_sparse = options.n_sparse if start is None else start.n_sparse
     if n_sparse is None and options.features is None:
         raise ValueError("--n-sparse is needed with --p")
+    if n_sparse is not None:
+        _check.count("--n-sparse", n_sparse, 1)
     return features_of(options, n_sparse)
 
 
@@ -157,7 +160,7 @@ class _Descent:
                 self.features,
                 n_dense,
                 init="random" if start is None else start,
-                max_coupling=o.max_coupling if o.max_coupling < np.inf else None,
+                max_coupling=None if o.max_coupling == np.inf else o.max_coupling,
                 hidden_noise=o.hidden_noise,
                 tied=o.tied,
                 weight_decay=o.weight_decay,

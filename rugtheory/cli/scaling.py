@@ -39,9 +39,14 @@ def _show_scaling(options: argparse.Namespace) -> None:
     points = _check.count("points", options.points, 2)
     _check.probability("p", options.p)
     p = np.geomspace(1e-8, 0.3, points)
+    with np.errstate(over="ignore", under="ignore"):
+        ratio = p**power
+    if not np.all((ratio >= _check.LEAST) & (ratio < 1)):
+        valid = f"leave p^power in [{_check.LEAST:g}, 1) from p = {p[0]:g} to {p[-1]:g}"
+        raise ValueError(f"--power must {valid}, got {power}")
     r = np.geomspace(options.p / 100, 0.95, points)
     curves = {
-        f"r = p^{power:g}": (scaling_curves(p, p**power), "p"),
+        f"r = p^{power:g}": (scaling_curves(p, ratio), "p"),
         f"p = {options.p:g}": (scaling_curves(options.p, r), "ratio"),
     }
     if options.json:

@@ -13,7 +13,7 @@ from ..source.amplitude import Amplitude
 from ..source.features import Features
 from ..source.files import read_features
 from ..source.identical import Identical
-from ..source.laws import read_law
+from ..source.laws import LAWS, read_law
 from ..source.uniform import Uniform
 
 # What options of several commands mean.
@@ -32,7 +32,7 @@ def add_amplitude(parser: argparse.ArgumentParser) -> None:
         type=_amplitude,
         default=Uniform(),
         metavar="LAW",
-        help="uniform:0,1 (default), constant:1, exponential:1, halfnormal:1 or beta:2,3",
+        help=f"{', '.join(LAWS)}, with parameters as in beta:2,3; uniform:0,1 by default",
     )
 
 

@@ -64,18 +64,27 @@ def _show_weights(model: Model, options: argparse.Namespace) -> None:
     features = features_of(options, model.n_sparse)
     n = model.n_sparse
     compared = min(options.rows, _DISTANCES, n) if options.rows else n
-    with tqdm(total=compared + min(options.rows or n, n), unit="row", leave=False) as bar:
+    inverted = min(options.rows or n, n)
+    with tqdm(total=compared + inverted + 1, unit="step", leave=False) as bar:
 
-        def counted(rows: Iterable[int]) -> Iterable[int]:
+        def counted(rows: Iterable[int], then: str = "") -> Iterable[int]:
             for row in rows:
                 yield row
                 bar.update()
+            bar.set_description(then)
 
-        asked = {"seed": options.seed, "progress": counted}
         bar.set_description("laws of rows")
-        found = statistics(model, features, rows=compared, **asked)
-        bar.set_description("inverting")
-        verdict = explain(model, features, rows=options.rows or None, **asked)
+        found = statistics(model, features, rows=compared, seed=options.seed, progress=counted)
+        bar.set_description("losses of rows")
+        # What comes after the rows takes about as long as they do in small models.
+        verdict = explain(
+            model,
+            features,
+            rows=options.rows or None,
+            seed=options.seed,
+            progress=lambda rows: counted(rows, "what is best known"),
+        )
+        bar.update(bar.total - bar.n)
     if options.json:
         print(json.dumps({"statistics": found.summary(), "verdict": vars(verdict)}, indent=1))
     else:

@@ -13,6 +13,7 @@ from .. import _check
 from .._check import Array
 from .layout import Layout, Names, lay_out, proposals
 from .model import Model
+from .parametrised import unknown_parts
 from .roles import ROLES, Choice, Unclear
 from .state import State, read_state
 
@@ -69,10 +70,10 @@ def read_weights(
     Parameters
     ----------
     x : path, mapping, torch.nn.Module or matrix
-        A file that ends in `.safetensors`, `.npz`, or `.pt`, `.pth`, `.bin`, `.ckpt`; the last are
-        read with ``torch.load(weights_only=True)``, which runs no code from the file.  A mapping of
-        names to arrays or tensors; a module of PyTorch; or one matrix, such as an `nn.Parameter`,
-        for tied weights.
+        A file that ends in `.safetensors`, `.npz`, `.npy`, or `.pt`, `.pth`, `.bin`, `.ckpt`,
+        `.tar`; the last five are read with ``torch.load(weights_only=True)``, which runs no code
+        from the file.  A mapping of names to arrays or tensors; a module of PyTorch; or one matrix,
+        such as an `nn.Parameter`, for tied weights.
     names : mapping, optional
         Names in `x` of "W_in", "W_out", "W" (for tied weights), "b" or "b_in", as many as names and
         shapes do not tell.  A sequence of names for W_in or W_out is a product of linear layers, in
@@ -102,8 +103,8 @@ def read_weights(
     Warns
     -----
     UserWarning
-        What was taken for what, if shapes decided or there is no bias, and what was passed over
-        beside a state dict.
+        What was taken for what, if shapes decided or there is no bias, what was passed over
+        beside a state dict, and what was made from the parts of PyTorch's weight_norm or pruning.
 
     Notes
     -----
@@ -143,8 +144,9 @@ def read_weights(
             raise ValueError(
                 f'instance must be None, an integer or "all", got {_check.shown(instance)}'
             )
-    state = read_state(x)
-    state = state.without(_ignored(state, ignore))
+    patterns = _patterns(ignore)
+    state = _whole(read_state(x), given, patterns)
+    state = state.without(_ignored(state, patterns))
     for name in (name for choice in given.values() for name in choice.names):
         if name not in state.tensors:
             raise ValueError(
@@ -155,9 +157,25 @@ def read_weights(
     found, activation, guessed = _laid_out(state, given, module)
     models = _models(state, found, instance, activation)
     beside = f"; beside it, passed over: {', '.join(state.beside)}" if state.beside else ""
-    if found.guessed or guessed or beside:
-        warnings.warn(f"{state.where} was read as {found.said}{beside}{guessed}", stacklevel=2)
+    made = f"; {'; '.join(state.made)}" if state.made else ""
+    if found.guessed or guessed or beside or made:
+        said = f"{state.where} was read as {found.said}{made}{beside}{guessed}"
+        warnings.warn(said, stacklevel=2)
     return models
+
+
+def _whole(state: State, given: Mapping[str, Choice], patterns: tuple[str, ...]) -> State:
+    """With tensors in parts put together, unless such a part is named."""
+    whole = state.whole()
+    asked = {name for choice in given.values() for name in choice.names} | set(patterns)
+    if asked & (set(state.tensors) - set(whole.tensors)):
+        return state
+    if (parts := unknown_parts(whole.tensors)) and not asked:
+        raise ValueError(
+            f"{state.where}: {', '.join(parts)} are parts of a weight that only the module tells; "
+            "give the module, or save it after torch.nn.utils.parametrize.remove_parametrizations"
+        )
+    return whole
 
 
 def _choices(names: Names | None) -> dict[str, Choice]:
@@ -190,12 +208,16 @@ def _is_list(value: Any) -> bool:
     return isinstance(value, tuple | list)
 
 
-def _ignored(state: State, ignore: str | Sequence[str]) -> tuple[str, ...]:
+def _patterns(ignore: str | Sequence[str]) -> tuple[str, ...]:
     some = (ignore,) if isinstance(ignore, str) else ignore
     if not _is_list(some) or not all(isinstance(pattern, str) for pattern in some):
         raise TypeError(f"ignore must be a name or a sequence of names, got {_check.shown(ignore)}")
+    return tuple(some)
+
+
+def _ignored(state: State, patterns: tuple[str, ...]) -> tuple[str, ...]:
     passed: list[str] = []
-    for pattern in some:
+    for pattern in patterns:
         fits = [x for x in state.tensors if x == pattern or fnmatch.fnmatchcase(x, pattern)]
         if not fits:
             raise ValueError(

@@ -6,7 +6,7 @@ import os
 import re
 import warnings
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -15,8 +15,9 @@ import numpy as np
 from .. import _check
 from .._check import Array
 from .._files import read_metadata, read_tensors
+from .parametrised import module_tensors, whole_tensors
 
-TORCH = (".pt", ".pth", ".bin", ".ckpt")
+TORCH = (".pt", ".pth", ".bin", ".ckpt", ".tar")
 # Keys that hold the state dict of the model, the likeliest first.
 _WRAPPERS = ("state_dict", "model_state_dict", "model", "params")
 # What is put before names by wrappers of modules.
@@ -42,12 +43,15 @@ class State:
         Texts of a safetensors file.
     beside : tuple of str
         What lies beside the state dict.
+    made : tuple of str
+        What was made from parts.
     """
 
     where: str
     tensors: Mapping[str, Any]
     metadata: Mapping[str, str] = field(default_factory=dict)
     beside: tuple[str, ...] = ()
+    made: tuple[str, ...] = ()
 
     @property
     def short(self) -> dict[str, str]:
@@ -70,7 +74,12 @@ class State:
 
     def without(self, names: tuple[str, ...]) -> State:
         kept = {name: x for name, x in self.tensors.items() if name not in names}
-        return State(self.where, kept, self.metadata, self.beside)
+        return replace(self, tensors=kept)
+
+    def whole(self) -> State:
+        """With tensors that are held in parts put together."""
+        tensors, made = whole_tensors(self.tensors, to_array)
+        return replace(self, tensors=tensors, made=made)
 
 
 def described(name: str, value: Any) -> str:
@@ -84,7 +93,7 @@ def read_state(x: Any) -> State:
     if isinstance(x, str | os.PathLike):
         return _of_file(Path(x))
     if callable(getattr(x, "state_dict", None)) and not isinstance(x, type):
-        return State("x", dict(x.state_dict()))
+        return State("x", module_tensors(x))
     if isinstance(x, Mapping):
         inner, beside = _unwrapped(x, "x")
         return State("x", _flat(inner), beside=beside)
@@ -113,6 +122,8 @@ def to_array(name: str, value: Any) -> Array:
         if value.is_complex():
             raise ValueError(f"{name} must be real, got dtype {value.dtype}")
         return np.asarray(value.to_dense().double().numpy())
+    if np.ma.is_masked(value):
+        raise ValueError(f"{name} must not be masked, got {_check.shown(value)}")
     x = np.asarray(value)
     # NumPy knows bfloat16 and float8 by extensions only.
     if x.dtype.kind not in "iuf" and not re.match(r"bfloat16|float8", x.dtype.name):
@@ -126,9 +137,14 @@ def _of_file(path: Path) -> State:
         return State(str(path), tensors, read_metadata(path))
     if not path.is_file():
         raise FileNotFoundError(f"no such file: {path}")
+    if path.suffix == ".npy":
+        try:
+            return State(str(path), {"W": np.load(path, allow_pickle=False)})
+        except (ValueError, EOFError) as error:
+            raise ValueError(f"{path} cannot be read as npy: {error}") from None
     if path.suffix not in TORCH:
         raise ValueError(
-            f"a file x of weights must end in .safetensors, .npz or {', '.join(TORCH)}, "
+            f"a file x of weights must end in .safetensors, .npz, .npy or {', '.join(TORCH)}, "
             f"got {_check.shown(path.name)}"
         )
     import torch
@@ -184,7 +200,7 @@ def _unwrapped(whole: Mapping[Any, Any], where: str) -> tuple[Mapping[Any, Any],
                 )
         beside += [described(str(k), v) for k, v in whole.items() if str(k) != key]
         inner = inside[key]
-        whole = dict(inner.state_dict()) if hasattr(inner, "state_dict") else inner
+        whole = module_tensors(inner) if hasattr(inner, "state_dict") else inner
 
 
 def _holds_tensors(value: Any) -> bool:

@@ -1,17 +1,29 @@
 """Roots and minima of many functions at a time.
 
-They are scipy's; scipy.optimize takes longer to import than this package and all else that it
-needs, so it is imported by the first search.
+Those that take a bracket are scipy's; scipy.optimize takes longer to import than this package and
+all else that it needs, so it is imported by the first search.  A function whose cost is mostly that
+of a call has its minima by polynomials, see `local_minimum`.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from functools import cache
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.polynomial import chebyshev
+from numpy.typing import NDArray
 
 from .._check import Array
 
 _BRACKETING = 30
+# A polynomial goes through so many points, and its minimum is first looked for at so many.
+_POINTS, _LOOKED_AT = 7, 25
+# Intervals become shorter by this where the polynomial is good, and there are so many at most.
+_SHORTER, _ROUNDS = 8.0, 12
+# Of the last coefficients, relative to the first: what is left where the others have converged.
+_CONVERGED, _GOOD = 2e-15, 1e-2
 
 
 def find_root(f: Callable[..., Array], bracket: tuple[Any, ...], args: tuple[Array, ...]) -> Any:
@@ -37,3 +49,104 @@ def bracket_minimum(
     from scipy.optimize import elementwise
 
     return elementwise.bracket_minimum(f, middle, xl0=xl0, xr0=xr0, args=args, maxiter=_BRACKETING)
+
+
+def local_minimum(
+    f: Callable[..., Array], start: tuple[Array, ...], args: tuple[Array, ...], *, xatol: float
+) -> Array:
+    """Local minima of `f` from left, middle and right; the middle where there is none.
+
+    Polynomials through a few points at a time say where the minimum of a smooth function is, and
+    whether they do.  Where they do not, as at a kink, the minimum is bracketed.
+    """
+    left, middle, right = start
+    result = middle.copy()
+    centre, half = (left + right) / 2, (right - left) / 2
+    moving = np.arange(middle.size)
+    for _ in range(_ROUNDS):
+        if not moving.size:
+            return result
+        y = _sampled(f, centre[moving], half[moving], tuple(x[moving] for x in args))
+        found = polynomial_minimum(y)
+        at = centre[moving] + half[moving] * found.at
+        done = found.inside & (found.exact | (found.error * half[moving] <= xatol))
+        result[moving[done]] = at[done]
+        # A minimum at an end is beyond it.
+        factor = np.where(found.inside, np.where(found.good, 1 / _SHORTER, 0.5), 1.5)
+        centre[moving], half[moving] = at, half[moving] * factor
+        moving = moving[~done]
+    args = tuple(x[moving] for x in args)
+    result[moving] = _bracketed(f, tuple(x[moving] for x in start), args, xatol)
+    return result
+
+
+def _sampled(f: Callable[..., Array], centre: Array, half: Array, args: tuple[Array, ...]) -> Array:
+    """Values at Chebyshev points of an interval, along axis 0."""
+    x = centre + half * sample_points()[:, None]
+    return f(x.ravel(), *(np.tile(arg, _POINTS) for arg in args)).reshape(x.shape)
+
+
+def sample_points() -> Array:
+    """Where in [-1, 1] `polynomial_minimum` takes values, ascending; 0 is in the middle."""
+    return _points()[0]
+
+
+@cache
+def _points() -> tuple[Array, Array]:
+    """Points in [-1, 1], and the matrix from values to Chebyshev coefficients."""
+    z = np.sin(np.pi / 2 * np.linspace(-1, 1, _POINTS))
+    return z, np.linalg.inv(chebyshev.chebvander(z, _POINTS - 1))
+
+
+class PolynomialMinimum(NamedTuple):
+    """The minimum of a polynomial through values at the points of [-1, 1], one a column.
+
+    Its place and the error of that; whether it is inside, whether the polynomial is the function to
+    rounding, and whether it is like it.
+    """
+
+    at: Array
+    error: Array
+    inside: NDArray[np.bool_]
+    exact: NDArray[np.bool_]
+    good: NDArray[np.bool_]
+
+
+def polynomial_minimum(y: Array) -> PolynomialMinimum:
+    z, matrix = _points()
+    lowest, least = np.argmin(y, axis=0), y.min(axis=0)
+    inside = (lowest > 0) & (lowest < _POINTS - 1)
+    low, high = (z[np.clip(lowest + k, 0, _POINTS - 1)] for k in (-1, 1))
+    # The least value is taken off for its digits; sums have one order whatever the number of them.
+    y = y - least
+    c = np.stack([sum(w * x for w, x in zip(row, y, strict=True)) for row in matrix])
+    near = low + (high - low) * np.linspace(0, 1, _LOOKED_AT)[:, None]
+    place = np.argmin(chebyshev.chebval(near, c, tensor=False), axis=0)
+    at = near[place, np.arange(low.size)]
+    slope, bend = (chebyshev.chebder(c, k) for k in (1, 2))
+    for _ in range(4):
+        curvature = chebyshev.chebval(at, bend, tensor=False)
+        ahead = chebyshev.chebval(at, slope, tensor=False)
+        step = np.divide(ahead, curvature, out=np.zeros_like(at), where=curvature > 0)
+        at = np.clip(at - step, low, high)
+    curvature = chebyshev.chebval(at, bend, tensor=False)
+    # The derivative of the last polynomials is the square of their degree at most.
+    tail = np.abs(c[-2:]).sum(axis=0)
+    error = (_POINTS - 1) ** 2 * tail
+    error = np.divide(error, curvature, out=np.ones_like(at), where=curvature > 0)
+    exact = tail <= _CONVERGED * np.abs(least)
+    return PolynomialMinimum(np.where(inside, at, z[lowest]), error, inside, exact, tail <= _GOOD * y.max(axis=0))
+
+
+def _bracketed(
+    f: Callable[..., Array], start: tuple[Array, ...], args: tuple[Array, ...], xatol: float
+) -> Array:
+    """The same one value at a time."""
+    left, middle, right = start
+    found = bracket_minimum(f, middle, xl0=left, xr0=right, args=args)
+    ok = found.success
+    result = middle.copy()
+    if ok.any():
+        bracket = tuple(x[ok] for x in found.bracket)
+        result[ok] = find_minimum(f, bracket, args=tuple(x[ok] for x in args), xatol=xatol).x
+    return result

@@ -15,8 +15,9 @@ import numpy as np
 import scipy
 
 from .._check import Array
-from ..channel.least import least_loss, scanned_least
+from ..channel.least import least_loss, rough_least
 from ..channel.row_loss import Least, RowLaw
+from ..channel.row_scan import Rows, together
 from ..model.model import Model
 from ..source.amplitude import Amplitude
 from ..source.sparse import SparseSource
@@ -26,8 +27,10 @@ _RTOL = 1e-7
 # Scales are tried downwards from the largest in steps of this, and refined in so many.
 _STEP, _REFINED = 1.25, 8
 _LEAST_SCALE = 1.02
-# A scale is given up, or a size, where its loss, or a scan of it, is above the best by this.
-_FAR_ABOVE = 1.2
+# A scale is given up where its loss is above the best by this, and where a scan of it is by this.
+_FAR_ABOVE, _ROUGH = 1.2, 0.03
+# Root of the number of nodes of a scan.
+_ROOT = 24
 # Scans are not believed where a row has couplings above this.
 _BELIEVED = 100.0
 _MOST_SIZE = 40
@@ -67,7 +70,8 @@ def bounded_codes(
         if largest < _LEAST_SCALE or missed == 2:
             return
         found = None
-        if _promising(n, largest, p, amplitude, _FAR_ABOVE * known(2 / n)):
+        rough = _rough(n, largest, p, amplitude)
+        if rough is None or rough.min() <= (1 + _ROUGH) * known(2 / n):
             found = _best_scale(n, largest, p, amplitude)
         if found is None or found.loss > known(2 / n):
             missed += 1
@@ -103,24 +107,28 @@ def _laws(n: int, scale: float, p: float, amplitude: Amplitude) -> list[RowLaw]:
     return [RowLaw.identical(np.delete(w[i], i), source) for i in range(n)]
 
 
-def _scales(largest: float) -> Iterator[float]:
-    while largest > _LEAST_SCALE:
-        yield largest
-        largest /= _STEP
+def _scales(largest: float) -> Array:
+    """From the largest down."""
+    steps = int(np.ceil(np.log(largest / _LEAST_SCALE) / np.log(_STEP)))
+    return np.asarray(largest / _STEP ** np.arange(max(steps, 1)))
 
 
-def _promising(n: int, largest: float, p: float, amplitude: Amplitude, goal: float) -> bool:
-    """Whether a scan of some scale comes to the goal, or scans do not tell."""
-    for scale in _scales(largest):
-        if _coupling(n, scale) > _BELIEVED:
-            return True
-        laws = [x for x in _laws(n, scale, p, amplitude) if x.noise > 0]
-        loss = sum(scanned_least(x).loss for x in laws) / n
-        if loss <= goal:
-            return True
-        if loss > _FAR_ABOVE * goal:
-            return False
-    return False
+@lru_cache(maxsize=1024)
+def _rough(n: int, largest: float, p: float, amplitude: Amplitude) -> Array | None:
+    """Losses at these scales by scans; None if they do not tell."""
+    if _coupling(n, largest) > _BELIEVED:
+        return None
+    source, scales = SparseSource(p, amplitude), _scales(largest)
+    if together(source):
+        w = np.array([np.delete(x, i) for s in scales for i, x in enumerate(_weights(n, s))])
+        loss = np.zeros(len(w))
+        some = (w != 0).any(axis=1)
+        rows = Rows(w[some], np.ones_like(w[some]), source, _ROOT)
+        loss[some] = rows.lowest(rows.thresholds()).loss
+    else:
+        laws = [x for s in scales for x in _laws(n, float(s), p, amplitude)]
+        loss = np.array([rough_least(x).loss if x.noise > 0 else 0.0 for x in laws])
+    return np.asarray(loss.reshape(scales.size, n).mean(axis=1))
 
 
 @lru_cache(maxsize=1024)
@@ -133,9 +141,11 @@ def _best_scale(n: int, largest: float, p: float, amplitude: Amplitude) -> Bound
         tried[scale] = BoundedCode(n, scale, mean, _coupling(n, scale), rows)
         return mean
 
-    best = np.inf
-    for scale in _scales(largest):
-        here = loss(scale)
+    rough, best = _rough(n, largest, p, amplitude), np.inf
+    for k, scale in enumerate(_scales(largest)):
+        if rough is not None and rough[k] > (1 + _ROUGH) * rough.min():
+            continue
+        here = loss(float(scale))
         best = min(best, here)
         if here > _FAR_ABOVE * best:
             break

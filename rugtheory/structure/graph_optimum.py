@@ -3,32 +3,51 @@
 from __future__ import annotations
 
 from functools import lru_cache
+from typing import NamedTuple
 
 import numpy as np
-import scipy
 from numpy.typing import ArrayLike
 
 from .. import _check
 from .._check import Array
-from ..channel.least import least_loss, least_near, scanned_least
+from ..channel.least import least_at, least_loss, rough_least
 from ..channel.row_loss import Least, Row, RowLaw
+from ..numerics.search import polynomial_minimum, sample_points
 from ..source.amplitude import Amplitude
 from ..source.sparse import SparseSource, on_law
 from ..source.uniform import Uniform
 from ..theory.pairs import ONE_SIGN
+from ..channel.row_scan import Lowest, Rows, lowest_of, together
 from .graphs import GRAPHS, TABLE, GraphOptimum
 
 # Of losses compared near the best, and of the loss returned.
 _POLISH, _FINAL = 1e-6, 1e-9
-# Of those of discrete laws, whose inversions take long.
-_COARSE = 1e-3
+# Of scans that are believed, the difference from an exact loss.
+_BELIEVED = 5e-3
+# Of scans whose minimum is that of exact losses, which differ from it by the square of this.
+_SURE = 2e-6
+# How far from the threshold of a scan the minimum is looked for.
+_NEAR = 0.01
 # Below so many active neighbours, b and μ change the loss by less than 1e-4 of it.
 _RARE = 1e-3
-# Below so many, scans are too rough to tell how μ changes the loss.
-_FEW = 0.25
-# Lifts that are tried, in units of that of the linear decoder, and how far the best is refined.
-_LIFTS = np.append(0.0, np.geomspace(3e-3, 1.2, 7))
-_REFINED = 6
+# From so many on, transforms decay fast: roots of the numbers of nodes, of fewer and of more.
+_MANY = 0.5
+_ROOTS, _FINE_ROOTS = (24, 16), ((24, 40), (16, 24))
+# Lifts that are tried, in units of that of the linear decoder, and how the best is refined.
+_LIFTS = np.append(0.0, np.geomspace(3e-3, 1.2, 5))
+_SHORTER, _KINKED = 8.0, 4
+
+
+class ScannedGraph(NamedTuple):
+    """The least loss of a scan over lifts, and the lifts on both sides, 0 where there is no need.
+
+    Where so few neighbours are on a = 1 and b = μ = 0 are best.
+    """
+
+    name: str
+    loss: float
+    low: float
+    high: float
 
 
 def graph_optimum(p: ArrayLike, name: str, *, amplitude: Amplitude = Uniform()) -> GraphOptimum:
@@ -85,18 +104,47 @@ def graph_coupling(name: str, lift: float) -> float:
     return max(abs(lift - 1 / TABLE[name].theta), abs(lift)) / (1 + lift)
 
 
-def rough_graph_loss(name: str, p: float, amplitude: Amplitude) -> float:
-    """Least loss over a and b at μ = 0, by a scan."""
-    return scanned_least(_law(name, 0.0, SparseSource(p, amplitude))).loss
-
-
 def _law(name: str, lift: float, source: SparseSource) -> RowLaw:
     return RowLaw.identical(interferers(name, lift), source)
 
 
-@lru_cache(maxsize=2048)
+@lru_cache(maxsize=256)
+def scanned_graphs(names: tuple[str, ...], p: float, amplitude: Amplitude) -> list[ScannedGraph]:
+    """The least losses of graphs over a, b and a grid of lifts."""
+    source = SparseSource(p, amplitude)
+    rare = [x for x in names if TABLE[x].degree * p <= _RARE or not source.variance > 0]
+    found = [ScannedGraph(x, _best(x, p, amplitude, 0.0, 0.0)[3], 0.0, 0.0) for x in rare]
+    rest = [x for x in names if x not in rare]
+    for many in (False, True):
+        some = [x for x in rest if (TABLE[x].degree * p > _MANY) == many]
+        lifts = np.array([_even(x) * _LIFTS for x in some]).ravel()
+        rows = [x for x in some for _ in _LIFTS]
+        losses = _lowest(rows, lifts, source, _ROOTS[many]).loss.reshape(-1, _LIFTS.size)
+        for name, loss in zip(some, losses, strict=True):
+            k = int(np.argmin(loss))
+            ends = max(k - 1, 0), min(k + 1, _LIFTS.size - 1)
+            low, high = (float(_even(name) * _LIFTS[x]) for x in ends)
+            found.append(ScannedGraph(name, float(loss[k]), low, high))
+    return sorted(found, key=lambda x: names.index(x.name))
+
+
 def best_graph(name: str, p: float, amplitude: Amplitude) -> tuple[float, float, float, float]:
     """a, b, μ and the loss."""
+    return best_of_scanned(scanned_graphs((name,), p, amplitude)[0], p, amplitude)
+
+
+def best_of_scanned(
+    scanned: ScannedGraph, p: float, amplitude: Amplitude
+) -> tuple[float, float, float, float]:
+    """The same from its scan."""
+    return _best(scanned.name, p, amplitude, scanned.low, scanned.high)
+
+
+@lru_cache(maxsize=2048)
+def _best(
+    name: str, p: float, amplitude: Amplitude, low: float, high: float
+) -> tuple[float, float, float, float]:
+    """The same, with μ between two lifts, or 0 if they are."""
     source, graph = SparseSource(p, amplitude), TABLE[name]
     if not source.variance > 0:
         return 0.0, source.mean, 0.0, 0.0
@@ -104,8 +152,7 @@ def best_graph(name: str, p: float, amplitude: Amplitude) -> tuple[float, float,
     def loss(a: float, threshold: float, lift: float) -> float:
         return Row(a, _law(name, lift, source).scaled(a), -a * threshold, _FINAL).estimate.value
 
-    rare = graph.degree * p <= _RARE
-    found = [(1.0, 0.0, 0.0) if rare else _searched(name, source)]
+    found = [_searched(name, source, low, high) if high > 0 else (1.0, 0.0, 0.0)]
     losses = [loss(*found[0])]
     # W is a projector over r, and no decoder is better than a linear one at less, where the
     # eigenvalues of -s and of the vector of ones are the same; 1ᵀW = 1ᵀ/r leaves no bias.
@@ -123,32 +170,73 @@ def _even(name: str) -> float:
     return (graph.smallest + graph.degree) / (graph.theta * graph.n)
 
 
-def _searched(name: str, source: SparseSource) -> tuple[float, float, float]:
-    """a, threshold and μ at the lowest of what scans find, checked where they are rough."""
+def _lowest(names: list[str], lifts: Array, source: SparseSource, root: int) -> Lowest:
+    """The least loss over a and b at the lifts of graphs, by scans."""
+    if not names:
+        return Lowest(*np.empty((3, 0)))
+    if not together(source):
+        pairs = zip(names, lifts, strict=True)
+        return lowest_of([rough_least(_law(name, float(x), source)) for name, x in pairs])
+    graphs = [TABLE[x] for x in names]
+    theta, degree, n = np.array([(x.theta, x.degree, x.n) for x in graphs], float).T
+    weights = np.stack([lifts - 1 / theta, lifts], axis=1) / (1 + lifts[:, None])
+    rows = Rows(weights, np.stack([degree, n - 1 - degree], axis=1), source, root)
+    return rows.lowest(rows.thresholds())
 
-    def scanned(lift: float) -> Least:
-        return scanned_least(_law(name, float(lift), source))
 
-    def checked(lift: float) -> Least:
-        return least_near(_law(name, float(lift), source), scanned(lift), rtol)
-
-    def exact(lift: float) -> Least:
-        return least_loss(_law(name, float(lift), source), _POLISH)
-
-    first, then, rtol = scanned, scanned, _POLISH
-    if source.amplitude.atoms() is not None:
-        first, then, rtol = checked, checked, _COARSE
-    elif TABLE[name].degree * source.p < _FEW:
-        then = checked
-    lifts = _even(name) * _LIFTS
-    k = int(np.argmin([first(x).loss for x in lifts]))
-    inside = float(lifts[max(k - 1, 0)]), float(lifts[min(k + 1, lifts.size - 1)])
-    refined = scipy.optimize.minimize_scalar(
-        lambda x: then(x).loss,
-        bounds=inside,
-        method="bounded",
-        options={"maxiter": _REFINED, "xatol": 1e-3 * _even(name)},
-    )
-    lift = float(refined.x)
-    best = exact(lift)
+def _searched(
+    name: str, source: SparseSource, low: float, high: float
+) -> tuple[float, float, float]:
+    """a, threshold and μ where polynomials through losses have their minimum."""
+    roots = _FINE_ROOTS[TABLE[name].degree * float(source.p) > _MANY]
+    # Losses of discrete laws have kinks.
+    kinks = source.amplitude.atoms() is not None
+    tried: list[tuple[float, Least]] = []
+    for root in _KINKED * roots if kinks else roots:
+        x = (low + high) / 2 + (high - low) / 2 * sample_points()
+        losses = _lowest([name] * x.size, x, source, root)
+        tried += _each(x, losses)
+        found = polynomial_minimum(losses.loss[:, None])
+        at, half = float(np.interp(found.at[0], [-1, 1], [low, high])), (high - low) / 2
+        if kinks:
+            at, half = min(tried, key=_loss)[0], half / 3
+        else:
+            half /= _SHORTER if found.good[0] else 2
+        low, high = max(at - half, 0.0), at + half
+    if not kinks:
+        # Of the last scan alone: the fewer the nodes, the larger the error.
+        tried = tried[-x.size :] + _each(
+            np.array([at]), _lowest([name], np.array([at]), source, roots[-1])
+        )
+    lift, near = min(tried, key=_loss)
+    law = _law(name, lift, source)
+    best = _polished(law, near)
     return best.a, best.threshold, lift
+
+
+def _loss(tried: tuple[float, Least]) -> float:
+    return tried[1].loss
+
+
+def _each(lifts: Array, losses: Lowest) -> list[tuple[float, Least]]:
+    return [
+        (float(x), Least(*(float(y) for y in one)))
+        for x, *one in zip(lifts, *losses, strict=True)
+    ]
+
+
+def _polished(law: RowLaw, near: Least) -> Least:
+    """The minimum next to what a scan found, or over all where exact losses differ from it."""
+    start, row = least_at(law, near.threshold, near.a, _POLISH)
+    off = abs(start.loss - near.loss)
+    if not off <= _BELIEVED * start.loss:
+        return least_loss(law, _POLISH)
+    if row.inversion is None or not start.a > 0 or off <= _SURE * start.loss:
+        return start
+    half = _NEAR * float(np.hypot(near.threshold, np.sqrt(law.noise)))
+    t = near.threshold + half * sample_points()
+    each = [Least(*row.least(start.a, float(x)), float(x)) for x in t]
+    at = polynomial_minimum(np.array([[x.loss] for x in each])).at[0]
+    t = near.threshold + half * float(at)
+    each.append(Least(*row.least(start.a, t), t))
+    return min((start, *each), key=lambda x: x.loss)

@@ -12,12 +12,12 @@ from numpy.typing import NDArray
 from scipy.special import expit, logit
 
 from .._check import Array
-from ..numerics.search import find_minimum
+from ..numerics.search import local_minimum
 from ..source.amplitude import Amplitude
 from ..source.sparse import SparseSource
 from ..theory.bounds import welch_sigma
 from ..theory.optimum import Optimum, optimum
-from ..theory.pairs import AntipodalOptimum, antipodal_optimum, antipodal_sigma, rough_loss
+from ..theory.pairs import AntipodalOptimum, antipodal_optimum, antipodal_sigma, loss_near, rough_loss
 from . import precedence
 from .members import Node, code, corners_of, points, sizes
 
@@ -45,7 +45,15 @@ class _Curve(NamedTuple):
 
     ratio: Array
     loss: Array
+    beta: Array  # b/a
     below: NDArray[np.bool_]
+
+    def near(self, family: str, p: float, ratio: Array, amplitude: Amplitude) -> Array:
+        """The losses of a family between these samples; of pairs, next to their thresholds."""
+        if family == "antipodal":
+            beta = np.interp(ratio, self.ratio, self.beta)
+            return loss_near(p, ratio, beta, amplitude)
+        return optimum(p, ratio, amplitude=amplitude).loss
 
 
 class Segment(NamedTuple):
@@ -93,8 +101,13 @@ def _rug_curve(p: float, chain: tuple[Segment, ...], amplitude: Amplitude) -> _C
     ratio = np.unique(ratio)
     # Below such a σ there is no telling the optimum of discrete laws.
     ratio = ratio[welch_sigma(p, ratio, amplitude=amplitude) > _LEAST_SIGMA * amplitude.mean]
-    loss = optimum(p, ratio, amplitude=amplitude).loss
-    return _Curve(ratio, loss, loss < on_hull(chain, p, ratio, amplitude)[0])
+    best = optimum(p, ratio, amplitude=amplitude)
+    below = best.loss < on_hull(chain, p, ratio, amplitude)[0]
+    return _Curve(ratio, best.loss, _beta(best), below)
+
+
+def _beta(best: Optimum | AntipodalOptimum) -> Array:
+    return np.divide(best.b, best.a, out=np.zeros_like(best.a), where=best.a > 0)
 
 
 def _even_curve(
@@ -115,9 +128,10 @@ def _even_curve(
         return None
     first, last = np.flatnonzero(near)[[0, -1]]
     ratio = ratio[max(first - 1, 0) : last + 2]
-    loss = antipodal_optimum(p, ratio, amplitude=amplitude).loss
+    best = antipodal_optimum(p, ratio, amplitude=amplitude)
     # At ½ there are uneven pairs, which are no worse.
-    return _Curve(ratio, loss, (loss < on_hull(chain, p, ratio, amplitude)[0]) & (ratio < 0.5))
+    below = (best.loss < on_hull(chain, p, ratio, amplitude)[0]) & (ratio < 0.5)
+    return _Curve(ratio, best.loss, _beta(best), below)
 
 
 def _chain(
@@ -193,14 +207,14 @@ def _lowest(node: Node, other: Node, curves: _Curves, p: float, amplitude: Ampli
 
         def at(place: Array) -> Array:
             ratio = expit(place)
-            return rise(ratio, family(p, ratio, amplitude=amplitude).loss)
+            return rise(ratio, curve.near(node.family, p, ratio, amplitude))
 
-        found = find_minimum(
-            at, tuple(logit(curve.ratio[k + d : k + d + 1]) for d in (-1, 0, 1)), (), xatol=_PLACED
-        )
-        if found.success[0] and found.f_x[0] <= rises[k]:
-            x = float(expit(found.x[0]))
+        start = tuple(logit(curve.ratio[k + d : k + d + 1]) for d in (-1, 0, 1))
+        x = float(expit(local_minimum(at, start, (), xatol=_PLACED)[0]))
     best = family(p, x, amplitude=amplitude)
+    if rise(np.array(x), best.loss) > rises[k]:
+        x = float(curve.ratio[k])
+        best = family(p, x, amplitude=amplitude)
     coupling = _COUPLINGS[node.family]
     return Node(x, float(best.loss), node.family, float(best.a), float(best.b), coupling, sample=k)
 
@@ -238,22 +252,22 @@ def _missed(chain: tuple[Segment, ...], curves: _Curves, p: float, amplitude: Am
         if not cells.size:
             continue
 
-        def over(place: Array, family: str = family) -> Array:
+        def over(place: Array, family: str = family, curve: _Curve = curve) -> Array:
             ratio = expit(place)
-            loss = FAMILIES[family](p, ratio, amplitude=amplitude).loss
+            loss = curve.near(family, p, ratio, amplitude)
             return np.asarray(loss / on_hull(chain, p, ratio, amplitude)[0] - 1)
 
-        low = find_minimum(
-            over, tuple(logit(curve.ratio[cells + d]) for d in (-1, 0, 1)), (), xatol=_PLACED
-        )
-        under = low.success & (low.f_x < -_SURELY)
+        start = tuple(logit(curve.ratio[cells + d]) for d in (-1, 0, 1))
+        more = expit(local_minimum(over, start, (), xatol=_PLACED))
+        best = FAMILIES[family](p, more, amplitude=amplitude)
+        under = best.loss / on_hull(chain, p, more, amplitude)[0] - 1 < -_SURELY
         if under.any():
-            more = expit(low.x[under])
-            ratio = np.append(curve.ratio, more)
-            loss = np.append(curve.loss, FAMILIES[family](p, more, amplitude=amplitude).loss)
-            below = np.append(curve.below, np.ones(more.size, bool))
-            order = np.argsort(ratio)
-            found[family] = _Curve(ratio[order], loss[order], below[order])
+            order = np.argsort(np.append(curve.ratio, more[under]))
+            old = curve.ratio, curve.loss, curve.beta, curve.below
+            new = more, best.loss, _beta(best), under
+            found[family] = _Curve(
+                *(np.append(x, y[under])[order] for x, y in zip(old, new, strict=True))
+            )
     return found
 
 

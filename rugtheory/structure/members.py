@@ -7,7 +7,7 @@ little less of graphs, scale^(n-2) and more of precedence codes.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import NamedTuple
 
 import numpy as np
@@ -16,17 +16,15 @@ from ..source.amplitude import Amplitude
 from ..theory.uneven import UnevenPairs, uneven_pairs
 from . import precedence
 from .bounded_precedence import BoundedCode, bounded_codes
-from .graph_optimum import best_graph, graph_coupling, rough_graph_loss
+from .graph_optimum import ScannedGraph, best_of_scanned, graph_coupling, scanned_graphs
 from .graphs import TABLE
 
 # Couplings of uneven pairs that are tried at most.
 _MOST = 1e8
 # Pairs that are even to this part are called so.
 _EVEN = 1e-6
-# By this part, and this one for each active neighbour, the lift lowers the loss of a graph at most.
-_LIFTED, _LIFTED_EACH, _MOST_LIFTED = 0.004, 0.06, 0.15
-# In so rare neighbours the optimum of a graph takes less than a scan.
-_RARE = 1e-3
+# By this part at most a graph loses less than the scan says.
+_ROUGH = 0.03
 
 
 class Node(NamedTuple):
@@ -124,28 +122,40 @@ def _pair(p: float, amplitude: Amplitude, cap: float) -> Node:
 
 def _graphs(p: float, amplitude: Amplitude, cap: float, others: list[Node]) -> list[Node]:
     """Graphs that are on the hull, or may be: optima of those only whose scans say so."""
-    known = lower_hull(others)
-    rough = {}
-    for name, graph in TABLE.items():
-        if 1 / graph.theta > cap:
-            continue
-        if graph.degree * p <= _RARE:
-            rough[name] = graph_node(name, p, amplitude)
-            continue
-        lifted = min(_LIFTED + _LIFTED_EACH * graph.degree * p, _MOST_LIFTED)
-        least = (1 - lifted) * rough_graph_loss(name, p, amplitude)
-        if least < known(graph.ratio):
-            rough[name] = Node(graph.ratio, least, "rough")
-    found = {name: x for name, x in rough.items() if x.family != "rough"}
+    rough = {
+        x.name: (x, Node(TABLE[x.name].ratio, least_of_scan(x), "rough"))
+        for x in promising_graphs(TABLE, p, amplitude, cap, lower_hull(others))
+    }
+    found: dict[str, Node] = {}
     while True:
-        corners = corners_of([*others, *rough.values()])
-        open_ = [name for name, x in rough.items() if x.family == "rough" and x in corners]
+        corners = corners_of([*others, *found.values(), *(node for _, node in rough.values())])
+        open_ = [name for name, (_, node) in rough.items() if node in corners]
         if not open_:
             return list(found.values())
         for name in open_:
-            rough[name] = found[name] = graph_node(name, p, amplitude)
+            found[name] = graph_node(rough.pop(name)[0], p, amplitude)
 
 
-def graph_node(name: str, p: float, amplitude: Amplitude) -> Node:
-    lift, loss = best_graph(name, p, amplitude)[2:]
+def promising_graphs(
+    names: Iterable[str],
+    p: float,
+    amplitude: Amplitude,
+    cap: float,
+    known: Callable[[float], float],
+) -> list[ScannedGraph]:
+    """Those of couplings up to a cap that may lose less than what is known at their ratio."""
+    allowed = tuple(x for x in names if 1 / TABLE[x].theta <= cap)
+    scanned = scanned_graphs(allowed, p, amplitude)
+    return [x for x in scanned if least_of_scan(x) < known(TABLE[x.name].ratio)]
+
+
+def least_of_scan(scanned: ScannedGraph) -> float:
+    """What a graph loses at least."""
+    return (1 - _ROUGH) * scanned.loss
+
+
+def graph_node(scanned: ScannedGraph, p: float, amplitude: Amplitude) -> Node:
+    """A graph at its best lift."""
+    lift, loss = best_of_scanned(scanned, p, amplitude)[2:]
+    name = scanned.name
     return Node(TABLE[name].ratio, loss, name, coupling=graph_coupling(name, lift))

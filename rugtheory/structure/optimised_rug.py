@@ -35,6 +35,9 @@ from .rug import Rug
 
 # Relative errors of the loss on the way, first and then, and of the one reported.
 _RTOLS, _TRUTH = (1e-8, 1e-10), 1e-9
+# A contour whose error is that much above the least at the start is not changed on the way, as the
+# values of others differ; up to the second number.
+_AS_GOOD, _NO_MORE = 10.0, 1e-5
 # Of L-BFGS.  Gradients are good to about 1e-8 of the loss.
 _PAIRS, _STEPS, _GTOL = 30, 5000, 3e-8
 # Of the objective where no contour serves the row: far above all others.
@@ -143,6 +146,7 @@ def optimised_rug(rug: Rug, source: SparseSource) -> OptimisedRug:
         "gtol": _GTOL,
     }
     for row in rows:
+        row.sorted_at(x)
         found = scipy.optimize.minimize(row, x, jac=True, method="L-BFGS-B", options=options)
         x = found.x
     estimate = row_loss(*row.at(found.x), rtol=_TRUTH)
@@ -179,6 +183,18 @@ class SymmetricRow:
             )
         self.on = float(scenario.p[0])
         self.contours = [Together(scenario.kinds, height, rtol) for height in HEIGHTS]
+        self.enough = rtol
+
+    def sorted_at(self, x: Array) -> None:
+        """Take the contours in the order of their errors at x, and no more than are as good."""
+        w, b = row_of(self.rug, x[:-1]), float(x[-1])
+        errors = []
+        for together in self.contours:
+            found = together(self._row(w, b), slopes=False)
+            errors.append(float(found.error[0] / found.value[0]))
+        order = np.argsort(np.where(np.isfinite(errors), errors, np.inf), kind="stable")
+        self.contours = [self.contours[k] for k in order]
+        self.enough = max(self.rtol, min(_AS_GOOD * errors[order[0]], _NO_MORE))
 
     def at(self, x: Array) -> tuple[float, RowLaw, float]:
         """Diagonal, what the reading hears, and bias."""
@@ -196,12 +212,14 @@ class SymmetricRow:
         return float(np.log(loss)), np.append(slope, found.by_b) / loss
 
     def _loss(self, w: Array, b: float) -> Losses:
-        own, none = np.zeros(1, np.int64), np.zeros(1)
-        law = tuple(self.laws.amplitudes[:1])
-        row = Outputs(own, w[None], np.array([b]), none, np.array([self.on]), law, own)
         best = Losses.none(1, w.size, True)
         for together in self.contours:
-            best.improve(own, together(row, slopes=True))
-            if best.error[0] <= self.rtol * best.value[0]:
+            best.improve(np.zeros(1, np.int64), together(self._row(w, b), slopes=True))
+            if best.error[0] <= self.enough * best.value[0]:
                 break
         return best
+
+    def _row(self, w: Array, b: float) -> Outputs:
+        own, none = np.zeros(1, np.int64), np.zeros(1)
+        law = tuple(self.laws.amplitudes[:1])
+        return Outputs(own, w[None], np.array([b]), none, np.array([self.on]), law, own)

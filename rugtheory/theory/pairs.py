@@ -15,14 +15,15 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
-from numpy.typing import ArrayLike
+from numpy.typing import ArrayLike, NDArray
 
 from .. import _check
 from .._check import Array
 from .._result import Result
-from ..numerics.search import bracket_minimum, find_minimum
+from ..numerics.search import local_minimum
 from ..source.amplitude import Amplitude
 from ..source.discrete import FromQuadrature
 from ..source.sparse import SparseSource, on_law
@@ -37,10 +38,14 @@ _BLOCK = 64
 _TOGETHER = 512
 # Nodes of the rule that takes the place of a density in the scan.
 _RULE = 20
+# Averages over noise of so many parts of the range of a density take a Gauss rule of so many nodes.
+_WIDE, _FINE_RULE = 0.03, 72
 # Laws of so few atoms have all their kinks among the thresholds.
 _FEW_ATOMS = 8
 # So many minima are refined, of those within this factor of the least.
 STARTS, NEAR = 3, 1.1
+# How far from a threshold, in units of the scale of readings, the minimum next to it is looked for.
+_NEXT = 0.05
 
 
 def antipodal_sigma(p: ArrayLike, ratio: ArrayLike, *, amplitude: Amplitude = Uniform()) -> Array:
@@ -160,9 +165,9 @@ def antipodal_optimum(
 
 
 def gauss_rule_of(amplitude: Amplitude) -> Amplitude:
-    """A discrete law for the first scan."""
+    """A law for the first scan: discrete, or one with averages in closed form."""
     atoms = amplitude.atoms()
-    if atoms is not None and atoms[0].size <= _RULE:
+    if isinstance(amplitude, Uniform) or (atoms is not None and atoms[0].size <= _RULE):
         return amplitude
     return FromQuadrature(*(tuple(x.tolist()) for x in amplitude.quadrature(_RULE)))
 
@@ -203,15 +208,30 @@ def optimise(
 ) -> tuple[Array, Array, Array]:
     """a, b and loss on flat arrays."""
     found = np.empty((3, sigma.size))
-    for quiet in (True, False):
-        part = (sigma == 0) == quiet
+    wide = _wide(amplitude, sigma)
+    for part in (sigma == 0, (sigma > 0) & ~wide, wide):
         if part.any():
-            found[:, part] = _searched(amplitude, sigma[part], p[part], coupling[part])
+            law = _fine_rule(amplitude) if part is wide else amplitude
+            found[:, part] = _searched(amplitude, law, sigma[part], p[part], coupling[part])
     return found[0], found[1], found[2]
 
 
-def _searched(amplitude: Amplitude, sigma: Array, p: Array, coupling: Array) -> tuple[Array, ...]:
-    """The least loss over a grid of thresholds, then refined."""
+def _wide(amplitude: Amplitude, sigma: Array) -> NDArray[np.bool_]:
+    """Where a Gauss rule is as good as the law itself, which takes far longer."""
+    if isinstance(amplitude, Uniform) or amplitude.atoms() is not None:
+        return np.zeros(sigma.shape, bool)
+    return np.asarray(sigma >= _WIDE * (amplitude.end - amplitude.start))
+
+
+@lru_cache(maxsize=64)
+def _fine_rule(amplitude: Amplitude) -> Amplitude:
+    return FromQuadrature(*(tuple(x.tolist()) for x in amplitude.quadrature(_FINE_RULE)))
+
+
+def _searched(
+    amplitude: Amplitude, law: Amplitude, sigma: Array, p: Array, coupling: Array
+) -> tuple[Array, ...]:
+    """The least loss over a grid of thresholds, then refined; `law` is as good for the search."""
     problem = sigma, p, coupling
     grid = _thresholds(amplitude, *problem)
     scanned = _scan(gauss_rule_of(amplitude), grid, *problem)
@@ -225,21 +245,24 @@ def _searched(amplitude: Amplitude, sigma: Array, p: Array, coupling: Array) -> 
     scale = amplitude.mean * np.minimum(coupling, 1) + sigma
 
     def loss(x: Array, scale: Array, *problem: Array) -> Array:
-        return pair_fit(amplitude, x * scale, *problem)[2]
+        return pair_fit(law, x * scale, *problem)[2]
 
     tried = [np.zeros_like(sigma), _linear(amplitude, *problem)]
     owners = [np.arange(sigma.size)] * 2
     if cell.size:
         own = scale[owner]
         start = tuple(grid[cell + k, owner] / own for k in (-1, 0, 1))
-        refined = minimum(loss, start, (own, *(x[owner] for x in problem)), xatol=1e-12)
+        refined = local_minimum(loss, start, (own, *(x[owner] for x in problem)), xatol=1e-12)
         tried, owners = [*tried, refined * own, grid[cell, owner]], [*owners, owner, owner]
     beta, whose = np.concatenate(tried), np.concatenate(owners)
-    a, complement, losses = pair_fit(amplitude, beta, *(x[whose] for x in problem))
+    a, complement, losses = pair_fit(law, beta, *(x[whose] for x in problem))
     order = np.argsort(-losses, kind="stable")
     best = np.empty(sigma.size, int)
     best[whose[order]] = order  # of several with one owner the last, least loss, stays
-    a, b, complement = a[best], (a * beta)[best], complement[best]
+    a, beta, complement = a[best], beta[best], complement[best]
+    if law is not amplitude:
+        a, complement, _ = pair_fit(amplitude, beta, *problem)
+    b = a * beta
     return a, b, pair_loss(amplitude, a, b, sigma, p, complement, coupling)
 
 
@@ -257,26 +280,27 @@ def _scan(amplitude: Amplitude, grid: Array, *problem: Array) -> Array:
     )
 
 
+def loss_near(p: float, ratio: Array, beta: Array, amplitude: Amplitude) -> Array:
+    """The local minimum next to thresholds -β of what `antipodal_optimum` minimises, ratio < ½."""
+    sigma = antipodal_sigma(p, ratio, amplitude=amplitude)
+    problem = sigma, np.full_like(sigma, p), np.ones_like(sigma)
+    scale = amplitude.mean + sigma
+    law = _fine_rule(amplitude) if _wide(amplitude, sigma).all() else amplitude
+
+    def loss(x: Array, scale: Array, *problem: Array) -> Array:
+        return pair_fit(law, x * scale, *problem)[2]
+
+    start = tuple(beta / scale + k for k in (-_NEXT, 0.0, _NEXT))
+    x = local_minimum(loss, start, (scale, *problem), xatol=1e-12)
+    return p * loss(x, scale, *problem)
+
+
 def rough_loss(p: float, ratio: Array, amplitude: Amplitude) -> Array:
     """Least loss of `antipodal_optimum` to a few percent, for ratios in (0, ½)."""
     sigma = antipodal_sigma(p, ratio, amplitude=amplitude)
     problem = sigma, np.full_like(sigma, p), np.ones_like(sigma)
     grid = _thresholds(amplitude, *problem)
     return np.asarray(p * _scan(gauss_rule_of(amplitude), grid, *problem).min(axis=0))
-
-
-def minimum(
-    f: Callable[..., Array], start: tuple[Array, ...], args: tuple[Array, ...], xatol: float
-) -> Array:
-    """Local minima of `f` from left, middle and right; the middle where there is none."""
-    left, middle, right = start
-    found = bracket_minimum(f, middle, xl0=left, xr0=right, args=args)
-    ok = found.success
-    result = middle.copy()
-    if ok.any():
-        bracket = tuple(x[ok] for x in found.bracket)
-        result[ok] = find_minimum(f, bracket, args=tuple(x[ok] for x in args), xatol=xatol).x
-    return result
 
 
 def over_blocks(function: Callable[..., tuple[Array, ...]], *arrays: Array) -> tuple[Array, ...]:

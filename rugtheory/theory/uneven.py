@@ -15,7 +15,8 @@ from ..model.model import Model
 from ..source.amplitude import Amplitude
 from ..source.sparse import on_law
 from ..source.uniform import Uniform
-from .pairs import NEAR, ONE_SIGN, STARTS, gauss_rule_of, minimum, optimise, over_blocks
+from ..numerics.search import local_minimum
+from .pairs import NEAR, ONE_SIGN, STARTS, gauss_rule_of, optimise, over_blocks
 
 # The least coupling that is tried is one over this.
 _MOST = 1e8
@@ -133,7 +134,7 @@ def _uneven(p: float, amplitude: Amplitude, least: float) -> tuple[float, ...]:
     tried = np.append(grid[[0, -2]], grid[cells])
     if cells.size and least < 0:
         start = tuple(grid[cells + k] for k in (-1, 0, 1))
-        tried = np.append(tried, minimum(loss, start, (), xatol=1e-9))
+        tried = np.append(tried, local_minimum(loss, start, (), xatol=1e-9))
     losses = loss(tried)
     # Of equals the most even pair.
     log_c = np.maximum(-np.abs(tried), least)

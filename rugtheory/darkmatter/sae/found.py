@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import glob
+import os
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from pathlib import Path
@@ -109,8 +110,13 @@ def _names(paths: Sequence[Path]) -> dict[Path, str]:
 
 
 def _differing(paths: Sequence[Path]) -> dict[Path, list[str]]:
-    """The parts of paths above the last that are not the same in all, aligned at the end."""
-    depth = max(len(path.parts) for path in paths)
-    padded = {path: [""] * (depth - len(path.parts)) + [*path.parts] for path in paths}
+    """The parts of paths above the last that are not the same in all, aligned at the end.
+
+    The folder that all are in is left out first, since paths need not be of one length.
+    """
+    folder = Path(os.path.commonpath([path.parent for path in paths]))
+    below = {path: path.relative_to(folder).parts for path in paths}
+    depth = max(map(len, below.values()))
+    padded = {path: [""] * (depth - len(parts)) + [*parts] for path, parts in below.items()}
     differ = [k for k in range(depth - 1) if len({parts[k] for parts in padded.values()}) > 1]
     return {path: [parts[k] for k in differ if parts[k]] for path, parts in padded.items()}

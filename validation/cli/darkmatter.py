@@ -1,0 +1,56 @@
+"""The command `python -m validation darkmatter`."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import torch
+from tqdm import tqdm
+
+from rugtheory._files import add_overwrite, writing
+
+
+def add(commands: Any) -> None:
+    """The command darkmatter."""
+    parser = commands.add_parser("darkmatter", help="activations of a transformer, SAEs, report")
+    parser.set_defaults(run=run)
+    parser.add_argument(
+        "--out", type=Path, required=True, help="folder; a killed run goes on there"
+    )
+    parser.add_argument("--training", type=int, default=200_000, help="tokens to train on")
+    parser.add_argument("--held-out", type=int, default=100_000, help="tokens to report on")
+    parser.add_argument("--steps", type=int, default=600, help="of the training of each SAE")
+    parser.add_argument("--seed", type=int, default=0, help="of the SAEs' weights and rows (0)")
+    parser.add_argument("--threads", type=int, default=1, help="of the transformer")
+    parser.add_argument("--workers", type=int, default=os.cpu_count(), help="processes of the SAEs")
+    parser.add_argument(
+        "--parts", action="store_true", help="instead, what the parts of errors are and do"
+    )
+    add_overwrite(parser)
+
+
+def run(options: argparse.Namespace) -> None:
+    from ..darkmatter import Plan
+    from ..darkmatter import run as run_plan
+    from ..parts import run_parts
+
+    torch.set_num_threads(options.threads)
+    plan = Plan(options.out, options.training, options.held_out, options.steps, options.seed)
+    made = {k: v for k, v in asdict(plan).items() if k != "out"}
+    made["command"] = "validation darkmatter" + (" --parts" if options.parts else "")
+    if options.parts:
+        file = options.out / "parts.json"
+        with writing({file: made}, overwrite=options.overwrite, folders=[options.out]):
+            run_parts(plan, tqdm)
+        print(f"wrote {file}")
+        return
+    file = options.out / "darkmatter.json"
+    with writing({file: made}, overwrite=options.overwrite, folders=[options.out]):
+        kept = run_plan(plan, workers=options.workers, bar=tqdm)
+    print(json.dumps(kept["seconds"], indent=1))
+    print(f"wrote {file} and {options.out / 'report'}")

@@ -1,0 +1,89 @@
+"""The command `python -m validation path`."""
+
+from __future__ import annotations
+
+import argparse
+import json
+from pathlib import Path
+from typing import Any
+
+import torch
+import xarray as xr
+from tqdm import tqdm
+
+from rugtheory._files import add_overwrite, replacing, writing
+
+from ..path import follow
+from ..spec import Spec
+from .shared import N_SPARSE, add_machine, add_point, hidden_units
+
+
+def add(commands: Any) -> None:
+    """The command path."""
+    parser = commands.add_parser("path", help="loss and statistics against the number of steps")
+    parser.set_defaults(run=run)
+    parser.add_argument(
+        "--n-sparse",
+        type=int,
+        nargs="+",
+        default=[N_SPARSE],
+        help=f"features; a file for each number ({N_SPARSE})",
+    )
+    add_point(parser)
+    parser.add_argument("--steps", type=int, default=20_000, help="of one size (20000)")
+    add_machine(parser)
+    parser.add_argument("--out", type=Path, required=True, help="folder for netCDF files")
+    parser.add_argument("--json", action="store_true", help="a list of objects, all digits")
+    add_overwrite(parser)
+
+
+def run(options: argparse.Namespace) -> None:
+    torch.set_num_threads(options.threads)
+    device = options.device
+    specs = {
+        options.out / f"path_{n_sparse}.nc": Spec(
+            n_sparse,
+            hidden_units(n_sparse, options.ratio),
+            options.p,
+            seed=options.seed,
+            steps=options.steps,
+            rounds=1,
+            protocol="constant",
+        )
+        for n_sparse in options.n_sparse
+    }
+    followed: list[xr.Dataset] = []
+    made = {file: {"command": "validation path"} | spec.settings() for file, spec in specs.items()}
+    with writing(made, overwrite=options.overwrite, folders=[options.out]):
+        for file, spec in specs.items():
+            with tqdm(total=spec.steps, desc=f"n_sparse {spec.n_sparse}", unit="step") as bar:
+                data = follow(spec, device=device, progress=lambda step, bar=bar: bar.update())
+            with replacing(file) as partial:
+                data.to_netcdf(partial, engine="h5netcdf")
+            followed.append(data)
+            if not options.json:
+                print(data.to_dataframe().to_string())
+                print(
+                    f"rug {data.rug:.6g}, antipodal {data.antipodal:.6g}, "
+                    f"paper stops {data.paper_stop}"
+                )
+                print(f"wrote {file}")
+    if options.json:
+        rows = [data.to_dataframe().reset_index().to_dict("records") for data in followed]
+        print(
+            json.dumps(
+                _finite(
+                    [
+                        r | {"n_sparse": d.n_sparse}
+                        for d, some in zip(followed, rows, strict=True)
+                        for r in some
+                    ]
+                ),
+                indent=1,
+            )
+        )
+
+
+def _finite(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Rows without the numbers that are none."""
+    return [{k: None if x != x else x for k, x in row.items()} for row in rows]
