@@ -203,16 +203,13 @@ def test_command(capsys):
 
 @pytest.mark.slow
 def test_many_p():
-    """Hulls between those of a grid; the error stated is above that of losses not compared."""
-    features = rt.Independent(rt.zipf(60, 0.2, alpha=0.5))
-    for n_dense in (4, 15, 30):
-        found = rt.allocate(features, n_dense, family="best")
-        some = np.array([0, 7, 31, 58])
-        some = some[found.capacity[some] > 0]
-        exact = rt.best_known(features.p[some], found.capacity[some]).loss
-        wrong = found.losses[some] / exact - 1
-        assert np.max(np.abs(wrong)) < 0.01
-        assert found.error < 0.01 * found.loss
-        assert found.capacity.sum() == pytest.approx(n_dense, rel=1e-12)
-        for family in ("gaussian", "pairs"):
-            assert found.bound < rt.allocate(features, n_dense, family=family).loss
+    """Hulls between those of a grid of p, beside hulls of their own."""
+    features = rt.Independent(np.geomspace(0.05, 0.1, 30))
+    found = rt.allocate(features, 8, family="best")
+    some = [13, 24]
+    exact = rt.best_known(features.p[some], found.capacity[some]).loss
+    assert found.losses[some] == pytest.approx(exact, rel=2e-3)
+    assert 0 <= found.error < 2e-3 * found.loss
+    assert found.capacity.sum() == pytest.approx(8, rel=1e-12)
+    for family in ("gaussian", "pairs"):
+        assert found.bound < rt.allocate(features, 8, family=family).loss

@@ -33,7 +33,7 @@ def allocation_phase_diagram(
         I/λ, with λ the price of a hidden unit.
     family : "gaussian", "pairs" or "best"
     max_coupling : float > 0
-        See `allocate`.  For "best" each p takes seconds.
+        See `allocate`.  For "best" each p takes about a second.
 
     Returns
     -------

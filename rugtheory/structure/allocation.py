@@ -82,8 +82,8 @@ def allocate(
     class approach, and a class of few, or one, stands for many like it: its capacity may lie
     anywhere on the hull.  There the problem is convex, and `bound` is the loss to rounding.  Of up
     to 24 p losses are those of `best_known`; of more, hulls are interpolated over a grid of p with
-    up to 33, which takes minutes, and ``error`` has the largest error of a sample of four features,
-    4e-4 of the loss where p is from 0.05 to 0.1.  A new p takes two to three seconds.
+    up to 33, which takes up to a minute, and ``error`` has the largest error of a sample of four
+    features, 4e-4 of the loss where p is from 0.05 to 0.1.  A new p takes about a second.
 
     Examples
     --------
