@@ -87,8 +87,9 @@ class MomentTable:
         entire = np.isinf(self.law.abscissa) and np.isinf(self.law.least_abscissa)
         if entire and self.axis.near(int(k)):
             wide = np.maximum(_WIDE_PHASE / (self.axis.half * np.abs(self.nodes)), 1.0)
-        coefficients = np.asarray(to_powers @ self._values(k, x, wide), np.complex128)
-        coefficients /= wide ** np.arange(ORDER)[:, None]
+        with np.errstate(over="ignore", invalid="ignore"):
+            coefficients = np.asarray(to_powers @ self._values(k, x, wide), np.complex128)
+            coefficients /= wide ** np.arange(ORDER)[:, None]
         checks = np.cos(np.pi * _CHECKS / ORDER)
         fitted = np.vander(checks, ORDER, increasing=True) @ coefficients
         error = 2 * np.abs(fitted - self._values(k, checks)).max(axis=1)
