@@ -11,9 +11,8 @@ different size share nodes, and :math:`\log E e^{sZ}` is a product with a `Weigh
 derivative in a weight is the adjoint of the same product.
 
 Errors are those of the inversion of one row: images are bounded, and that of the table is measured
-where it is largest.  What is cut off is bounded by the moduli of the terms, which for rows of many
-terms is far less than what sums cut off earlier say; for rows of few it is the other way round, and
-the smaller one is stated.
+where it is largest.  What is cut off is bounded by the moduli of the terms, or judged by sums cut
+off earlier: for rows of many terms the first is far less, and the smaller one is stated.
 """
 
 from __future__ import annotations
@@ -95,21 +94,15 @@ class Together:
     listed : bool
         Whether without tables, term by term; tables are of features that are on with less than an
         even chance.
-    fewest : int
-        Outputs for which a contour is tabulated.
     """
 
+    # Outputs for which a contour is tabulated.
+    fewest = 1
+
     def __init__(
-        self,
-        kinds: tuple[Kind, ...],
-        height: float,
-        rtol: float,
-        *,
-        listed: bool = False,
-        fewest: int = 1,
+        self, kinds: tuple[Kind, ...], height: float, rtol: float, *, listed: bool = False
     ) -> None:
         self.axis, self.rtol, self.listed = Axis(HALF_PHASE / height), rtol, listed
-        self.fewest = fewest
         self.senders = [Senders.of(k.columns, k.p, k.amplitude) for k in kinds]
         self.contours = Contour.every(height, _MOST_LISTED if listed else _MOST_NODES)
         self.probes = Nodes(self.senders, _PROBES.astype(complex), self.axis)

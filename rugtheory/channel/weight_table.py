@@ -84,10 +84,12 @@ class MomentTable:
         x, to_powers = _fit(ORDER)
         # Where s is small a bin is so short that slopes would be rounding: values are taken wider.
         wide = np.ones(self.nodes.size)
-        if self.axis.near(int(k)):
+        entire = np.isinf(self.law.abscissa) and np.isinf(self.law.least_abscissa)
+        if entire and self.axis.near(int(k)):
             wide = np.maximum(_WIDE_PHASE / (self.axis.half * np.abs(self.nodes)), 1.0)
-        coefficients = np.asarray(to_powers @ self._values(k, x, wide), np.complex128)
-        coefficients /= wide ** np.arange(ORDER)[:, None]
+        with np.errstate(over="ignore", invalid="ignore"):
+            coefficients = np.asarray(to_powers @ self._values(k, x, wide), np.complex128)
+            coefficients /= wide ** np.arange(ORDER)[:, None]
         checks = np.cos(np.pi * _CHECKS / ORDER)
         fitted = np.vander(checks, ORDER, increasing=True) @ coefficients
         error = 2 * np.abs(fitted - self._values(k, checks)).max(axis=1)
@@ -149,7 +151,8 @@ class WeightTable:
 
     def _filled(self, k: Array) -> tuple[Array, Array]:
         """Coefficients, shape (columns, bins, 2 nodes), and errors, shape (bins, nodes)."""
-        if self.axis.near(int(k[0])) and self.axis.near(int(k[-1])):
+        ends = [self.axis.near(int(end)) for end in k[[0, -1]]]
+        if all(ends) and self._regular(k[:, None]).all():
             for size, most in _WIDE:
                 if max(abs(self.law.start), abs(self.law.end)) <= most:
                     return self._fitted(k, size, _ENDS)
