@@ -270,6 +270,15 @@ class TestTraining:
         )
         assert steps == list(range(1, 61 + went_on.descent.descended))
 
+    def test_a_descent_from_a_law_starts_at_its_weights(self):
+        spec = replace(SMALL, protocol="law", steps=20, p=0.02)
+        (model,) = train([spec])
+        law = rt.row_law(spec.features, spec.n_dense, seeds=spec.seed, max_coupling=10)
+        assert model.descent.start == pytest.approx(law.exact, rel=1e-3)
+        assert end_of(model) < law.exact
+        with pytest.raises(ValueError, match="tied must be false"):
+            replace(spec, tied=True)
+
     def test_a_cap_is_that_of_descents(self):
         with pytest.raises(ValueError, match=r"max_coupling .* got 3"):
             replace(SMALL, max_coupling=3.0)

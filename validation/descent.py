@@ -1,12 +1,16 @@
-"""Descent on the exact loss, from weights that training has too: how far training had to go."""
+"""Descent on the exact loss, from weights that training has too, or from those of a row law."""
 
 from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import rugtheory as rt
+
+if TYPE_CHECKING:
+    from .spec import Spec
 
 
 @dataclass(frozen=True)
@@ -70,3 +74,9 @@ def descend(
         seconds=time.process_time() - began,
     )
     return found.model, found.loss, about
+
+
+def of_law(spec: Spec) -> rt.Model:
+    """Weights whose rows share a law."""
+    features, d, cap = spec.features, spec.n_dense, spec.max_coupling
+    return rt.row_law(features, d, max_coupling=cap, seeds=spec.seed).model

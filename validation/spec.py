@@ -15,9 +15,9 @@ from rugtheory.source.files import features_of
 
 from .descent import Descent
 
-PROTOCOLS = ("converged", "paper", "constant", "descent", "continued")
-# Those that descend on the exact loss, from the start or from where "converged" ends.
-DESCENTS = ("descent", "continued")
+PROTOCOLS = ("converged", "paper", "constant", "descent", "continued", "law")
+# Those that descend on the exact loss: from the start, from where "converged" ends, from a law.
+DESCENTS = ("descent", "continued", "law")
 WARM_UP = 100
 
 
@@ -48,7 +48,8 @@ class Spec:
         of the last 100 batches is not below that of the 100 before (arXiv:2410.12101, appendix B).
         "constant": the same without stopping.  These end after the steps of all rounds.
         "descent": `rugtheory.minimize` from the same initial weights, no more steps than those of
-        all rounds.  "continued": the same from where "converged" ends.
+        all rounds.  "continued": the same from where "converged" ends.  "law": the same from the
+        weights of `rugtheory.row_law` with this seed, which are not tied.
     tied : bool
         Whether W_out is W_in transposed.
     rate : float
@@ -87,6 +88,8 @@ class Spec:
                 raise ValueError(f"{name} must be positive, got {getattr(self, name)}")
         if self.protocol not in PROTOCOLS:
             raise ValueError(f"protocol must be one of {PROTOCOLS}, got {self.protocol!r}")
+        if self.tied and self.protocol == "law":
+            raise ValueError("tied must be false with the protocol 'law', got true")
         if not 0 < self.max_coupling < np.inf:
             raise ValueError(f"max_coupling must be positive and finite, got {self.max_coupling}")
         if self.max_coupling != Spec.max_coupling and self.protocol not in DESCENTS:

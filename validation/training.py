@@ -20,7 +20,7 @@ import torch
 import rugtheory as rt
 
 from .batches import Batch, Data, LawData
-from .descent import descend
+from .descent import descend, of_law
 from .spec import Spec, Trained, gain, initial
 
 # The paper stops when the mean over one window is not below that over the window before.
@@ -172,7 +172,7 @@ def train(
     if len({replace(s, n_dense=1, p=1.0, seed=0) for s in specs}) != 1:
         raise ValueError(f"specs may differ in n_dense, p and seed only, got {specs}")
     models = list(starts or map(initial, specs))
-    if first.protocol == "descent":
+    if first.protocol in ("descent", "law"):
         return [_descended(model, progress) for model in models]
     if first.protocol in ("paper", "constant"):
         return _round(models, 0, first.most_steps, device, progress, watch, watched)
@@ -199,7 +199,7 @@ def _descended(start: Trained, progress: Callable[[int], object]) -> Trained:
     """The model after exact descent from where it is."""
     spec, done = start.spec, start.losses.size
     model, loss, found = descend(
-        start.model,
+        of_law(spec) if spec.protocol == "law" else start.model,
         spec.features,
         tied=spec.tied,
         max_coupling=spec.max_coupling,

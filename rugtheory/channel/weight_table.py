@@ -34,6 +34,8 @@ _NEVER = 1e200
 # 1 + o E e^{swu} keeps away from 0 where o E e^{wu Re s} is below this.
 _REGULAR = 0.9
 _MOST_GROWTH = 200.0
+# What a table may hold beyond the groups that were asked for last.
+_MOST_BYTES = 2**28
 
 
 @lru_cache(maxsize=64)
@@ -145,9 +147,19 @@ class WeightTable:
         """The same for each group of bins: which, shape (columns, GROUP, 2 nodes), and errors."""
         for start in range(0, bins.size, GROUP):
             k = int(bins[start]) // GROUP
-            if k not in self._known:
-                self._known[k] = self._filled(k * GROUP + np.arange(GROUP, dtype=float))
-            yield slice(start, start + GROUP), *self._known[k]
+            # Last asked for, last in order.
+            found = self._known.pop(k, None)
+            if found is None:
+                found = self._filled(k * GROUP + np.arange(GROUP, dtype=float))
+            self._known[k] = found
+            yield slice(start, start + GROUP), *found
+        self._forget(bins.size // GROUP)
+
+    def _forget(self, asked: int) -> None:
+        """Groups that were not asked for last, oldest first: weights of a descent move on."""
+        size = 8 * self.nodes.size * GROUP * (2 * len(self.range.columns) + 1)
+        for k in list(self._known)[: -max(asked, _MOST_BYTES // size)]:
+            del self._known[k]
 
     def _filled(self, k: Array) -> tuple[Array, Array]:
         """Coefficients, shape (columns, bins, 2 nodes), and errors, shape (bins, nodes)."""

@@ -10,6 +10,8 @@ from typing import Any
 
 from .. import _check
 from .._files import add_overwrite
+from ..analysis.descent import coupling
+from ..analysis.row_law import SharedLaw, row_law
 from ..analysis.statistics import Statistics, statistics
 from ..analysis.verdict import Verdict, explain
 from ..channel.row import RowChannel
@@ -40,6 +42,12 @@ def add(commands: Any) -> None:
         help=f"rows to invert (32), {_DISTANCES} of which are also compared with a Gaussian; "
         "0 for all, with all compared",
     )
+    parser.add_argument(
+        "--row-law",
+        action="store_true",
+        help="also the loss where all rows hear one law, from a descent of seconds to a minute; "
+        "couplings are at most 1, or the largest of the file",
+    )
     parser.add_argument("--seed", type=int, default=0, help="for the choice of rows (0)")
     parser.add_argument("--json", action="store_true", help="an object, all digits")
     parser.add_argument("--figure", type=Path, help="picture to write")
@@ -52,7 +60,8 @@ def run(options: argparse.Namespace) -> None:
     _check.integer("rows", options.rows, 0)
     _check.integer("seed", options.seed, 0)
     model = read_model(options.file, options)
-    names = ("file", "p", "features", "rows", "seed", "amplitude", "names", "ignore", "instance")
+    reading = ("names", "ignore", "instance")
+    names = ("file", "p", "features", "rows", "row_law", "seed", "amplitude", *reading)
     made = settings("weights", options, *(x for x in names if getattr(options, x) is not None))
     with output(options, {options.figure: made}):
         _show_weights(model, options)
@@ -85,8 +94,12 @@ def _show_weights(model: Model, options: argparse.Namespace) -> None:
             progress=lambda rows: counted(rows, "what is best known"),
         )
         bar.update(bar.total - bar.n)
+    law = _law(model, features, options)
     if options.json:
-        print(json.dumps({"statistics": found.summary(), "verdict": vars(verdict)}, indent=1))
+        told: dict[str, Any] = {"statistics": found.summary(), "verdict": vars(verdict)}
+        if law is not None:
+            told["row_law"] = {x: getattr(law, x) for x in ("loss", "error", "exact", "verdict")}
+        print(json.dumps(told, indent=1))
     else:
         for name, value in found.summary().items():
             print(f"{name:32} {value:.6g}")
@@ -103,10 +116,20 @@ def _show_weights(model: Model, options: argparse.Namespace) -> None:
                 print(f"{'of them alive in the model':32} {verdict.dropped_alive}")
         else:
             _show_structures(model, features, verdict)
+        if law is not None:
+            told_of = f"{law.loss:.6g} (its weights lose {law.exact:.6g}: {law.verdict})"
+            print(f"{'row law':32} {told_of}")
     if options.figure is not None:
         _draw_weights(model, features, found, verdict, options)
         if not options.json:
             print(f"wrote {options.figure}")
+
+
+def _law(model: Model, features: Features, options: argparse.Namespace) -> SharedLaw | None:
+    if not options.row_law:
+        return None
+    cap = max(coupling(model), 1.0)
+    return row_law(features, model.n_dense, max_coupling=cap, seeds=options.seed)
 
 
 def _show_structures(model: Model, features: Features, verdict: Verdict) -> None:
@@ -130,14 +153,14 @@ def _draw_weights(
     options: argparse.Namespace,
 ) -> None:
     from ..figures import draw_corner, draw_diagonal, draw_row_law, draw_waterfall
-    from ..figures.numbers import row_law
+    from ..figures.numbers import row_law as numbers_of_row
 
     def draw(axes: Any) -> None:
         draw_corner(model.w_out[:30] @ model.w_in[:, :30], model.b[:30], axes[0, 0])
         draw_diagonal(found, axes[0, 1])
         if found.rows.size:
             channel = RowChannel(model, features, int(found.rows[0]))
-            draw_row_law(row_law(channel), axes[1, 0])
+            draw_row_law(numbers_of_row(channel), axes[1, 0])
         draw_waterfall(verdict, axes[1, 1])
 
     draw_file(options.figure, draw, panels=(2, 2))
