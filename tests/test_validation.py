@@ -783,7 +783,8 @@ class TestReport:
 
     def test_what_has_not_converged_is_marked(self, tmp_path):
         """One round is not seen to converge; a descent has where its gradient is gone."""
-        some = replace(SWEEP, seed=(0,), ratio=(0.5,), protocol=("converged", "descent"), steps=400)
+        protocols = ("converged", "descent")
+        some = replace(SWEEP, seed=(0,), n_sparse=(8,), ratio=(0.25,), protocol=protocols, steps=60)
         swept(tmp_path, some)
         data = collect(tmp_path)
         ended = dict(zip(data.protocol.values, converged(data), strict=True))

@@ -28,6 +28,8 @@ BELOW = 0.99
 # A round that gains less than this in the log of the loss is the last but for rounding, at the
 # least tolerance.
 _NO_GAIN = 1e-9
+# Of the log of a loss: by less, a line search does not tell one point from another.
+_ROUNDING = 1e-12
 # What tolerances are multiplied by where no step gains, and the least of them.
 _SHARPER, _FINEST = 1e-2, 1e-8
 # Errors above this part of the loss are what descent would go down on.
@@ -242,6 +244,8 @@ class Descent:
     _last: tuple[Any, Array, tuple[float, Array, Told] | None] = field(
         default=(None, np.zeros(0), None), init=False
     )
+    # Where there was no gradient, which a line search may have passed over.
+    _level: Array = field(default_factory=lambda: np.zeros(0), init=False)
 
     def run(self, start: Array) -> bool:
         """From a start to where no gradient is left or steps are used up; False if it has none."""
@@ -299,8 +303,13 @@ class Descent:
                     "gtol": self.gtol,
                 },
             )
-            done = float(np.abs(found.jac).max()) <= self.gtol
-            if done or not (before - found.fun > _NO_GAIN or self._sharper() or found.fun < before):
+            if float(np.abs(found.jac).max()) <= self.gtol:
+                break
+            if self._level.size and self._known(self._level)[0] <= found.fun + _ROUNDING:
+                self.stepped(self._level)
+                break
+            gained = before - found.fun
+            if not (gained > _NO_GAIN or self._sharper() or gained > _ROUNDING):
                 break
 
     def _sharper(self) -> bool:
@@ -310,7 +319,10 @@ class Descent:
         return sharper is not None
 
     def _evaluated(self, x: Array) -> tuple[float, Array]:
-        return self._known(x)[:2]
+        value, slope, _ = self._known(x)
+        if np.abs(slope).max() <= self.gtol and value < _NOWHERE:
+            self._level = x.copy()
+        return value, slope
 
     def stepped(self, x: Array) -> None:
         """Go to the next point."""
