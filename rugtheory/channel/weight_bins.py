@@ -6,9 +6,10 @@ from dataclasses import dataclass
 from functools import lru_cache
 
 import numpy as np
+import scipy
 from numpy.polynomial import chebyshev
 from numpy.typing import NDArray
-from scipy import sparse, special
+from scipy import special
 
 from .._check import Array
 
@@ -238,7 +239,7 @@ class Spread:
         power = np.ones(place.size)
         for m in range(ORDER):
             powers = [c for c, order in enumerate(self.within.orders) if order > m]
-            entries = sparse.csc_array((power, place, ends), shape=(size + 1, columns))
+            entries = scipy.sparse.csc_array((power, place, ends), shape=(size + 1, columns))
             one = entries @ np.ascontiguousarray(self.odds[powers].T)
             at = [self.within.columns.index((c, m)) for c in powers]
             found[:, at] = one[:size].reshape(self.rows, bins, -1).swapaxes(1, 2)
