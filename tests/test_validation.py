@@ -271,7 +271,7 @@ class TestTraining:
         assert steps == list(range(1, 61 + went_on.descent.descended))
 
     def test_a_descent_from_a_law_starts_at_its_weights(self):
-        spec = replace(SMALL, protocol="law", steps=20, p=0.02)
+        spec = replace(SMALL, n_sparse=8, n_dense=2, protocol="law", steps=20, p=0.02)
         (model,) = train([spec])
         law = rt.row_law(spec.features, spec.n_dense, seeds=spec.seed, max_coupling=10)
         assert model.descent.start == pytest.approx(law.exact, rel=1e-3)
