@@ -288,7 +288,7 @@ class Descent:
     def _settle(self) -> None:
         """L-BFGS, started anew as long as that helps."""
         while self.left:
-            before = self._known(self.x)[0]
+            before, self._level = self._known(self.x)[0], np.zeros(0)
             found = scipy.optimize.minimize(
                 self._evaluated,
                 self.x,
