@@ -85,6 +85,7 @@ _NAMES = {
     "≈": r"\approx ",
     "½": r"\tfrac{1}{2}",
     "¼": r"\tfrac{1}{4}",
+    "∝": r"\propto ",
     "∂": r"\partial ",
     "∞": r"\infty ",
     "⟨": r"\langle ",
