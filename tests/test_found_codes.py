@@ -7,9 +7,11 @@ import pytest
 
 import rugtheory as rt
 from rugtheory.source.sparse import SparseSource
+from rugtheory.structure import found_codes
 from rugtheory.structure.best import MAX_COUPLING
 from rugtheory.structure.found_codes import directions_of, table
 from rugtheory.structure.small_code import SmallCode, rough_losses
+from validation import found_codes as search
 
 CODES = sorted(table())
 
@@ -99,3 +101,24 @@ def test_directions_of_weights():
     code = directions_of(w_in, w_out)
     np.testing.assert_allclose(code.w_out @ code.w_in, w / np.diag(w)[:, None], atol=1e-12)
     np.testing.assert_allclose(code.w_in @ code.w_in.T, code.w_out.T @ code.w_out, atol=1e-11)
+
+
+def test_a_descent_of_few_features():
+    """Ends below the cap, as a code of the features that it keeps."""
+    code = search.found(3, 1, 0.1, 0, 4.0)
+    n_dense, n = code.w_in.shape
+    assert n_dense == 1 and 2 <= n <= 3 and code.coupling <= 4 * (1 + 1e-12)
+    np.testing.assert_allclose(np.diag(code.w_out @ code.w_in), 1.0, rtol=1e-12)
+    assert not search.better(code, 0.1)
+
+
+def test_what_is_kept_is_read(tmp_path, monkeypatch):
+    path = tmp_path / "codes.npz"
+    some = {name: table()[name] for name in CODES[:2]}
+    with monkeypatch.context() as patch:
+        for module in (found_codes, search):
+            patch.setattr(module, "DATA", path)
+        search.keep(some)
+        assert table() == some
+    table.cache_clear()
+    assert sorted(table()) == CODES
