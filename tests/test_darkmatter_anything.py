@@ -305,6 +305,27 @@ class TestTargets:
         assert "y the targets" in darkmatter.tables(found)
         assert darkmatter.save_figures(found, tmp_path)
 
+    def test_components(self, tmp_path):
+        """They are regressed on what is left of the targets, of rows that are not left out."""
+        some, drop = self.y**2, np.zeros(ROWS, bool)
+        drop[::7] = True
+        x, y = (np.where(drop[:, None], 30 * part, part) for part in (X, self.y))
+        given = {"targets": y, "components": {"some": some}, "drop": drop}
+        found = report(x, {"one": self.transcoder(0.7)}, tmp_path, **given)
+        held = np.load(tmp_path / "saes" / "one.npz")["held_out"]
+        fitted, held = ~held & ~drop, held & ~drop
+        error = y.astype(float) - 0.7 * x @ self.a
+        # The linear error is a function of x that these rows have told, and of no others.
+        columns = np.column_stack([x, np.ones(ROWS)]).astype(float)
+        linear = columns @ np.linalg.lstsq(columns[fitted], error[fitted])[0]
+        columns = np.column_stack([some, np.ones(ROWS)]).astype(float)
+        for part, of in {"error": error, "linear": linear, "nonlinear": error - linear}.items():
+            left = of - columns @ np.linalg.lstsq(columns[fitted], of[fitted])[0]
+            r2 = 1 - (left[held] ** 2).sum() / ((of[held] - of[held].mean(axis=0)) ** 2).sum()
+            assert found["saes"][0]["components"]["some"][part]["held_out"] == pytest.approx(
+                r2, abs=1e-5
+            )
+
     def test_null(self, tmp_path):
         """Of Gaussian x and y = x A, the R² of ‖y‖² on x is that of ‖y‖² on y."""
         x = np.random.default_rng(2).normal(size=(40_000, D)) + 0.3
