@@ -297,10 +297,17 @@ def _warnings(known: Known, fitted: int, records: Iterable[Record]) -> list[str]
     scores = [r["fvu_nl"] for r in records]
     price = max((s["held_out"] / s["value"] - 1 for s in scores if "held_out" in s), default=0.0)
     if price > _PRICE:
+        columns = known.given.x.columns
+        why = ", for most of the variance is that of few rows" if known.heavy else ""
+        doubt = (
+            ""
+            if known.heavy
+            else "; with fewer than 4 rows a coordinate the correction itself may be off by a "
+            "tenth, with 10 by a hundredth"
+        )
         said.append(
-            f"Linear maps of {known.given.x.columns} coordinates are fitted on {fitted} rows: on "
-            f"rows held out they leave up to {100 * price:.0f} % more than the best maps do. "
-            "Scores are corrected for it; with fewer than 4 rows a coordinate the correction "
-            "itself may be off by a tenth, with 10 by a hundredth."
+            f"Linear maps of {columns} coordinates are fitted on {fitted} rows: on rows held out "
+            f"they leave up to {100 * price:.0f} % more than the best maps do{why}. Scores are "
+            f"corrected for it{doubt}."
         )
     return said
