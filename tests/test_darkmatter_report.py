@@ -104,6 +104,9 @@ class TestCommand:
         assert all((out / name).stat().st_size > 5000 for name in pictures)
         text = (out / "report.md").read_text()
         assert all(f"| {name} |" in text for name in saes_of(given))
+        assert all(
+            f"| decoders: {name} | {path} |" in text for name, path in saes_of(given).items()
+        )
         assert not re.search(r"\bnan\b|\binf\b", text)
         assert not [p for p in (out / "saes").iterdir() if "unfinished" in p.name]
 
