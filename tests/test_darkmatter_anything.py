@@ -1,5 +1,7 @@
 """Reports on what is no file: objects, functions, reconstructions, blocks, and targets."""
 
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 import torch
@@ -136,6 +138,46 @@ class TestDecoders:
         with pytest.raises((ValueError, TypeError), match=message):
             report(X, {"one": made}, tmp_path)
         assert not list(tmp_path.rglob("*unfinished*"))
+
+    def test_more_than_encode_and_decode(self, tmp_path):
+        """A skip connection is added; what is not known is refused, and not left out."""
+        skip = torch.tensor(0.1 * np.random.default_rng(1).normal(size=(D, D)).astype(np.float32))
+
+        class Skips(Sparse):
+            W_skip = skip
+
+            def forward(self, x):
+                found = self.encode(x)
+                out = self.decode(found.top_acts, found.top_indices) + x @ skip.T
+                return SimpleNamespace(sae_out=out)
+
+        class Scales(Plain):
+            def forward(self, x):
+                return 0.9 * super().forward(x)
+
+        given = {"one": Skips(), "two": lambda x: OURS.reconstruct(x) + x @ skip.numpy().T}
+        one, two = report(X, given, tmp_path / "a")["saes"]
+        assert one["fvu"]["value"] == pytest.approx(two["fvu"]["value"], rel=1e-5)
+        with pytest.raises(ValueError, match=r"must give decode\(encode\(x\)\) .* of Scales"):
+            report(X, {"one": Scales()}, tmp_path / "b")
+
+    @pytest.mark.parametrize(
+        "settings",
+        [
+            {"transcode": True},
+            {"metadata": SimpleNamespace(hook_name="in", hook_name_out="out")},
+            None,
+        ],
+    )
+    def test_transcoders(self, settings, tmp_path):
+        class Transcoder(Plain):
+            pass
+
+        made = Transcoder() if settings is None else Plain()
+        made.cfg = SimpleNamespace(**(settings or {}))
+        with pytest.raises(ValueError, match="one must be an autoencoder, got a transcoder"):
+            report(X, {"one": made}, tmp_path)
+        assert report(X, {"one": made}, tmp_path, targets=X)["failures"] == []
 
     def test_no_weights_no_pursuit(self, tmp_path):
         found = report(X, {"one": half}, tmp_path, pursuit=["one"], align=["one"])
