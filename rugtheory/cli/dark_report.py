@@ -28,6 +28,9 @@ _USUAL: dict[str, Any] = {
     "bootstrap": 200,
 }
 
+# Options that name files like the activations.
+_FILES = ("targets", "contexts", "tokens", "drop", "features", "weights")
+
 
 def report(options: argparse.Namespace) -> None:
     """Write the report that the options ask for; the error of what failed comes last."""
@@ -71,10 +74,7 @@ def report(options: argparse.Namespace) -> None:
             pursuit=saes if options.pursuit else (),
             align=saes if options.align else (),
             l0=options.l0,
-            about={
-                "activations": options.acts,
-                "decoders": {name: str(path) for name, path in saes.items()},
-            },
+            about=_about(options, saes),
             input_scale=options.input_scale,
             convention=options.convention,
             test_fraction=options.test_fraction,
@@ -93,6 +93,19 @@ def report(options: argparse.Namespace) -> None:
     if found["failures"]:
         failed = "; ".join(f"{one['name']}: {one['error']}" for one in found["failures"])
         raise RuntimeError(f"the report is written, but lacks what failed: {failed}")
+
+
+def _about(options: argparse.Namespace, saes: Mapping[str, Path]) -> dict[str, Any]:
+    """Where everything comes from, as it was given."""
+    given = {name: getattr(options, name) for name in _FILES}
+    pairs = {name: dict(_named(name, getattr(options, name))) for name in ("component", "baseline")}
+    return {
+        "activations": options.acts,
+        **{f"{name} from": place for name, place in given.items() if place is not None},
+        **{f"{name} from": places for name, places in pairs.items() if places},
+        "input_scale": options.input_scale,
+        "decoders": {name: str(path) for name, path in saes.items()},
+    }
 
 
 def _show(found: Mapping[str, Any]) -> None:
@@ -160,9 +173,7 @@ def _dark_outputs(
     made = settings("darkmatter", options, "seed")
     made |= {name: content(getattr(options, name)) for name in ("acts", "contexts", "tokens")}
     # What is not asked for leaves no trace: results of before there was the option go on.
-    more = {
-        name: content(getattr(options, name)) for name in ("targets", "drop", "features", "weights")
-    }
+    more = {name: content(getattr(options, name)) for name in _FILES if name not in made}
     more |= {f"baseline {k}": content(file) for k, file in _named("baseline", options.baseline)}
     made |= {name: value for name, value in more.items() if value is not None}
     made |= {k: getattr(options, k) for k, v in _USUAL.items() if getattr(options, k) != v}
