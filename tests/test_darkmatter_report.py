@@ -3,6 +3,7 @@
 import dataclasses
 import json
 import re
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -488,6 +489,15 @@ class TestFailures:
             assert "lacks what failed: bad: ValueError" in err.splitlines()[-1]
             assert "topk_6" in out and "report.json" in out
         assert (tmp_path / "out" / "norm_test.png").exists()
+
+    def test_tables_are_there_without_matplotlib(self, given, tmp_path, capsys, monkeypatch):
+        monkeypatch.setitem(sys.modules, "matplotlib", None)
+        out = tmp_path / "out"
+        sae = str(given / "saes" / "topk_6")
+        with pytest.raises(SystemExit):
+            main(["darkmatter", f"{given}/x.npy", "--sae", sae, "--out", str(out)])
+        assert "pip install 'rugtheory[plot]'" in capsys.readouterr().err.splitlines()[-1]
+        assert "| topk_6 |" in (out / "report.md").read_text()
 
     @pytest.mark.parametrize("part", ["alignment", "components", "pursuit"])
     def test_a_part_that_fails(self, part, tmp_path, monkeypatch):

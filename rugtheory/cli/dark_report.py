@@ -83,8 +83,10 @@ def report(options: argparse.Namespace) -> None:
             progress=lambda names: tqdm(names, desc="decoders", unit="SAE"),
             detail=lambda blocks, name: tqdm(blocks, desc=name, unit="block", leave=False),
         )
-        written = darkmatter.save_figures(found, options.out)
-        written.insert(0, darkmatter.save_tables(found, options.out, written))
+        # Tables first: pictures need matplotlib, and much may be wrong with it.
+        darkmatter.save_tables(found, options.out)
+        pictures = darkmatter.save_figures(found, options.out)
+        written = [darkmatter.save_tables(found, options.out, pictures), *pictures]
     if options.json:
         print((options.out / "report.json").read_text())
     else:
