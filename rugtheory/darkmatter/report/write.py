@@ -142,8 +142,10 @@ def write_report(
     Notes
     -----
     A decoder that fails is listed in `failures`, and the others go on.  It fails if it cannot be
-    read, does not fit the activations, or is a transcoder and there are no targets.  Pursuit,
-    alignment, components and pairs may fail alone; pursuit does for what is no SAE, or normalizes.
+    read, does not fit the activations, or is a transcoder and there are no targets.  An object with
+    ``encode`` and ``decode`` fails if it gives anything but decode(encode(x)) when it is called; a
+    skip connection `W_skip` is added, as SAELens and sparsify add it.  Pursuit, alignment,
+    components and pairs may fail alone; pursuit does for what is no SAE, or normalizes.
 
     Of matrix products with d columns the report computes xᵀx once, and for each decoder what it
     takes to encode and decode, xᵀE and EᵀE on the rows fitted, and the linear error of all rows
