@@ -5,13 +5,14 @@ from __future__ import annotations
 import argparse
 import glob
 from collections.abc import Iterable, Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from .. import darkmatter
 from .._files import digest
 from ..darkmatter._rows import to_numpy
-from ..darkmatter.report.activations import split_name
+from ..darkmatter.report.activations import contexts_of, split_name
 from ..darkmatter.report.pictures import PICTURES
 from ..darkmatter.sae.found import decoders_in
 from .shared import output, settings
@@ -37,22 +38,22 @@ def report(options: argparse.Namespace) -> None:
     from tqdm import tqdm
 
     saes = decoders_in(options.sae)
+    acts = darkmatter.read_activations(options.acts)
+    own_contexts = contexts_of(acts)
+    labels = partial(_labels, rows=None if own_contexts is None else own_contexts.size)
     components = {}
     for name, place in _named("component", options.component, "NAME=FILE or NAME=FILE,SAE"):
         file, comma, sae = place.partition(",")
-        acts = darkmatter.read_activations(file)
-        components[name] = (
-            darkmatter.Reconstruction(acts, darkmatter.read_sae(sae)) if comma else acts
-        )
-    baselines = {name: _labels(file) for name, file in _named("baseline", options.baseline)}
+        of = darkmatter.read_activations(file)
+        components[name] = darkmatter.Reconstruction(of, darkmatter.read_sae(sae)) if comma else of
+    baselines = {name: labels(file) for name, file in _named("baseline", options.baseline)}
     contexts, tokens, drop = (
-        None if file is None else _labels(file)
+        None if file is None else labels(file)
         for file in (options.contexts, options.tokens, options.drop)
     )
     dropped: list[Any] = options.drop_token
     if tokens is not None and tokens.dtype.kind in "iu":
         dropped = [_token(text) for text in dropped]
-    acts = darkmatter.read_activations(options.acts)
     targets = None if options.targets is None else darkmatter.read_activations(options.targets)
     weights = None if options.weights is None else darkmatter.read_activations(options.weights)
     with output(options, _dark_outputs(options, saes), [options.out, options.out / "saes"]):
@@ -61,7 +62,7 @@ def report(options: argparse.Namespace) -> None:
             saes,
             options.out,
             targets=targets,
-            contexts=contexts,
+            contexts=own_contexts if contexts is None else contexts,
             tokens=tokens,
             drop_first=options.drop_first,
             drop_norm=options.drop_norm,
@@ -132,9 +133,11 @@ def _line(record: Mapping[str, Any]) -> str:
     )
 
 
-def _labels(file: str) -> Any:
+def _labels(file: str, rows: int | None) -> Any:
+    """A value for each row; of `rows` that come as contexts and positions, these axes as well."""
     found = to_numpy(darkmatter.read_activations(file)[:])
-    return found[:, 0] if found.ndim == 2 and found.shape[1] == 1 else found
+    column = found.ndim == 2 and found.shape[1] == 1
+    return found.ravel() if column or found.size == rows else found
 
 
 def _matrix(file: str) -> Any:
