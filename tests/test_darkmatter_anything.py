@@ -1,5 +1,6 @@
 """Reports on what is no file: objects, functions, reconstructions, blocks, and targets."""
 
+import tracemalloc
 from types import SimpleNamespace
 
 import numpy as np
@@ -394,3 +395,16 @@ class TestTargets:
         y[7, 2] += 1
         again = report(X, {"one": self.transcoder()}, tmp_path, targets=y)["saes"]
         assert first[0]["fvu_nl"] != again[0]["fvu_nl"]
+
+
+def test_memory_does_not_grow_with_the_number_of_decoders(tmp_path):
+    """Norms of every row and decoder are on disk: of ten decoders they would be 14 MB here."""
+    x = np.random.default_rng(0).normal(size=(60_000, 2))
+    most = {}
+    for count in (1, 2, 10):  # the first loads modules
+        saes = {f"{k}": lambda block, k=k: (0.5 + 0.01 * k) * np.tanh(block) for k in range(count)}
+        tracemalloc.start()
+        report(x, saes, tmp_path / f"{count}")
+        most[count] = tracemalloc.get_traced_memory()[1]
+        tracemalloc.stop()
+    assert most[10] < most[2] + 2**21

@@ -23,7 +23,7 @@ from .dropped import Dropped, some
 from .entries import Record, failure
 from .given import Given, names_in
 from .groups import groups
-from .keeping import Found, survey, write_json
+from .keeping import KeptNorms, survey, write_json
 from .known import FEW, Known
 from .pairs import pairs
 from .tokens import shown_tokens
@@ -194,7 +194,7 @@ def write_report(
         surveyed = survey(given)
         known = Known(given, surveyed)
         decoders, errors = _decoders(known, surveyed.digest, out / "saes", progress, detail)
-        found = _found(known, decoders, errors)
+        found = _found(known, decoders, errors, out / "saes")
     found["about"] |= about
     found["about"]["seconds_of_saes"] = round(sum(r["seconds"] for r in found["saes"]), 1)
     found["about"]["seconds_of_last_run"] = round(time.perf_counter() - start, 1)
@@ -204,10 +204,10 @@ def write_report(
 
 def _decoders(
     known: Known, settings: str, folder: Path, progress: Progress, detail: Progress
-) -> tuple[dict[str, Found], dict[str, Exception]]:
+) -> tuple[dict[str, Record], dict[str, Exception]]:
     """What is found about each decoder, and why there is nothing about others; raise if of all."""
     folder.mkdir(parents=True, exist_ok=True)
-    found: dict[str, Found] = {}
+    found: dict[str, Record] = {}
     errors: dict[str, Exception] = {}
     for name in progress(known.given.saes):
         try:
@@ -239,12 +239,14 @@ def _detail(detail: Progress, name: str, blocks: Any) -> Any:
 
 
 def _found(
-    known: Known, decoders: Mapping[str, Found], errors: Mapping[str, Exception]
+    known: Known,
+    decoders: Mapping[str, Record],
+    errors: Mapping[str, Exception],
+    folder: Path,
 ) -> dict[str, Any]:
     """The report without the origin of its inputs and the time it took."""
     given = known.given
-    records = [record for record, _ in decoders.values()]
-    norms = {name: found for name, (_, found) in decoders.items()}
+    records, norms = list(decoders.values()), KeptNorms(folder, decoders)
     held_out = known.parts.held_out & known.used
     grouped = groups(records, given.l0)
     group_of = {name: group["name"] for group in grouped for name in group["members"]}
