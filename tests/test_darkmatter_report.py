@@ -193,7 +193,7 @@ class TestCommand:
             ({"acts": "float8.safetensors"}, "must be real numbers, got F8_E4M3"),
             ({"acts": "nan.npy"}, "finite, got nan in row 7"),
             ({"acts": "narrow.npy"}, "topk_6 is of 12 columns, the activations of 5"),
-            ({"acts": "cube.npy"}, "shape"),
+            ({"acts": "axes.npy"}, r"x must have shape .* got \(10, 2, 150, 12\)"),
             ({"--sae": "nothing"}, "no such file or folder"),
             ({"--sae": "empty"}, "must be an .npz|no decoder"),
             ({"--sae": "x.npy"}, "must be an .npz file or a folder"),
@@ -218,7 +218,7 @@ class TestCommand:
         bad[7, 3] = np.nan
         np.save(tmp_path / "nan.npy", bad)
         np.save(tmp_path / "narrow.npy", x[:, :5])
-        np.save(tmp_path / "cube.npy", x.reshape(10, -1, D))
+        np.save(tmp_path / "axes.npy", x.reshape(10, 2, -1, D))
         np.save(tmp_path / "short.npy", np.arange(5))
         (tmp_path / "empty").mkdir()
         options = {"acts": "x.npy", "--sae": str(given / "saes" / "topk_6"), **change}
