@@ -1,5 +1,8 @@
 """Reports on what is no file: objects, functions, reconstructions, blocks, and targets."""
 
+import tracemalloc
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 import torch
@@ -136,6 +139,46 @@ class TestDecoders:
         with pytest.raises((ValueError, TypeError), match=message):
             report(X, {"one": made}, tmp_path)
         assert not list(tmp_path.rglob("*unfinished*"))
+
+    def test_more_than_encode_and_decode(self, tmp_path):
+        """A skip connection is added; what is not known is refused, and not left out."""
+        skip = torch.tensor(0.1 * np.random.default_rng(1).normal(size=(D, D)).astype(np.float32))
+
+        class Skips(Sparse):
+            W_skip = skip
+
+            def forward(self, x):
+                found = self.encode(x)
+                out = self.decode(found.top_acts, found.top_indices) + x @ skip.T
+                return SimpleNamespace(sae_out=out)
+
+        class Scales(Plain):
+            def forward(self, x):
+                return 0.9 * super().forward(x)
+
+        given = {"one": Skips(), "two": lambda x: OURS.reconstruct(x) + x @ skip.numpy().T}
+        one, two = report(X, given, tmp_path / "a")["saes"]
+        assert one["fvu"]["value"] == pytest.approx(two["fvu"]["value"], rel=1e-5)
+        with pytest.raises(ValueError, match=r"must give decode\(encode\(x\)\) .* of Scales"):
+            report(X, {"one": Scales()}, tmp_path / "b")
+
+    @pytest.mark.parametrize(
+        "settings",
+        [
+            {"transcode": True},
+            {"metadata": SimpleNamespace(hook_name="in", hook_name_out="out")},
+            None,
+        ],
+    )
+    def test_transcoders(self, settings, tmp_path):
+        class Transcoder(Plain):
+            pass
+
+        made = Transcoder() if settings is None else Plain()
+        made.cfg = SimpleNamespace(**(settings or {}))
+        with pytest.raises(ValueError, match="one must be an autoencoder, got a transcoder"):
+            report(X, {"one": made}, tmp_path)
+        assert report(X, {"one": made}, tmp_path, targets=X)["failures"] == []
 
     def test_no_weights_no_pursuit(self, tmp_path):
         found = report(X, {"one": half}, tmp_path, pursuit=["one"], align=["one"])
@@ -305,6 +348,27 @@ class TestTargets:
         assert "y the targets" in darkmatter.tables(found)
         assert darkmatter.save_figures(found, tmp_path)
 
+    def test_components(self, tmp_path):
+        """They are regressed on what is left of the targets, of rows that are not left out."""
+        some, drop = self.y**2, np.zeros(ROWS, bool)
+        drop[::7] = True
+        x, y = (np.where(drop[:, None], 30 * part, part) for part in (X, self.y))
+        given = {"targets": y, "components": {"some": some}, "drop": drop}
+        found = report(x, {"one": self.transcoder(0.7)}, tmp_path, **given)
+        held = np.load(tmp_path / "saes" / "one.npz")["held_out"]
+        fitted, held = ~held & ~drop, held & ~drop
+        error = y.astype(float) - 0.7 * x @ self.a
+        # The linear error is a function of x that these rows have told, and of no others.
+        columns = np.column_stack([x, np.ones(ROWS)]).astype(float)
+        linear = columns @ np.linalg.lstsq(columns[fitted], error[fitted])[0]
+        columns = np.column_stack([some, np.ones(ROWS)]).astype(float)
+        for part, of in {"error": error, "linear": linear, "nonlinear": error - linear}.items():
+            left = of - columns @ np.linalg.lstsq(columns[fitted], of[fitted])[0]
+            r2 = 1 - (left[held] ** 2).sum() / ((of[held] - of[held].mean(axis=0)) ** 2).sum()
+            assert found["saes"][0]["components"]["some"][part]["held_out"] == pytest.approx(
+                r2, abs=1e-5
+            )
+
     def test_null(self, tmp_path):
         """Of Gaussian x and y = x A, the R² of ‖y‖² on x is that of ‖y‖² on y."""
         x = np.random.default_rng(2).normal(size=(40_000, D)) + 0.3
@@ -331,3 +395,16 @@ class TestTargets:
         y[7, 2] += 1
         again = report(X, {"one": self.transcoder()}, tmp_path, targets=y)["saes"]
         assert first[0]["fvu_nl"] != again[0]["fvu_nl"]
+
+
+def test_memory_does_not_grow_with_the_number_of_decoders(tmp_path):
+    """Norms of every row and decoder are on disk: of ten decoders they would be 14 MB here."""
+    x = np.random.default_rng(0).normal(size=(60_000, 2))
+    most = {}
+    for count in (1, 2, 10):  # the first loads modules
+        saes = {f"{k}": lambda block, k=k: (0.5 + 0.01 * k) * np.tanh(block) for k in range(count)}
+        tracemalloc.start()
+        report(x, saes, tmp_path / f"{count}")
+        most[count] = tracemalloc.get_traced_memory()[1]
+        tracemalloc.stop()
+    assert most[10] < most[2] + 2**21

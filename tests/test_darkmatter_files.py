@@ -18,6 +18,7 @@ from scipy import stats
 from rugtheory import darkmatter
 from rugtheory.cli import main
 from rugtheory.darkmatter._rows import Rows, to_numpy
+from rugtheory.darkmatter.report.activations import contexts_of
 from rugtheory.darkmatter.sae.found import decoders_in
 
 ROOT = Path(__file__).parents[1]
@@ -93,6 +94,47 @@ class TestActivations:
     def test_labels(self, given, name):
         found = to_numpy(darkmatter.read_activations(f"{given}/{name}")[:])
         assert np.array_equal(found, np.arange(ROWS) // CONTEXT) and found.dtype == np.int64
+
+    @pytest.mark.parametrize("kind", ["safetensors", "pt", "npy", "shards"])
+    def test_axis_of_contexts(self, given, kind, tmp_path):
+        """(contexts, positions, columns) are rows, whatever the pieces, and contexts with them."""
+        half = X.to(torch.bfloat16).reshape(-1, CONTEXT, X.shape[1])
+        file = tmp_path / f"acts.{kind}"
+        if kind == "pt":
+            torch.save(half, file)
+        elif kind == "npy":
+            np.save(file, half.float().numpy())
+        else:
+            save_file({"x": half[:7].clone() if kind == "shards" else half}, file)
+        if kind == "shards":
+            file = tmp_path / "part_*.safetensors"
+            for k, part in enumerate((half[:7], half[7:])):
+                save_file({"x": part.clone()}, tmp_path / f"part_{k}.safetensors")
+        found = darkmatter.read_activations(file)
+        expected = X.to(torch.bfloat16).float().numpy()
+        rows = Rows("x", found)
+        assert np.array_equal(rows.all(), expected)
+        for some in (np.arange(7, 31), np.arange(CONTEXT, 2 * CONTEXT), np.arange(ROWS - 5, ROWS)):
+            assert np.array_equal(rows.read(some), expected[some])
+        assert np.array_equal(contexts_of(found), np.arange(ROWS) // CONTEXT)
+        assert contexts_of(darkmatter.read_activations(f"{given}/acts.npy")) is None
+
+    def test_report_on_an_axis_of_contexts(self, given, tmp_path):
+        """The same as on rows with their contexts; labels come in the shape of the activations."""
+        shape = -1, CONTEXT
+        np.save(tmp_path / "acts.npy", np.load(given / "acts.npy").reshape(*shape, X.shape[1]))
+        np.save(tmp_path / "tokens.npy", (np.arange(ROWS) % 7).reshape(shape))
+        np.save(tmp_path / "flat.npy", np.arange(ROWS) % 7)
+        place = ["--sae", f"{given}/scope/{SUITE[0]}", "--bootstrap", "20", "--drop-first", "1"]
+        rows = [*("--tokens", f"{tmp_path}/flat.npy"),
+                *("--contexts", f"{given}/acts.safetensors:position")]  # fmt: skip
+        found = []
+        for acts, more in ((tmp_path, ["--tokens", f"{tmp_path}/tokens.npy"]), (given, rows)):
+            out = tmp_path / f"out{len(found)}"
+            main(["darkmatter", f"{acts}/acts.npy", *place, *more, "--out", str(out)])
+            found.append(json.loads((out / "report.json").read_text())["saes"])
+            del found[-1][0]["seconds"]
+        assert found[0] == found[1]
 
     def test_tensors_in_memory(self):
         half = X.to(torch.bfloat16).requires_grad_()

@@ -3,6 +3,7 @@
 import dataclasses
 import json
 import re
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -104,6 +105,9 @@ class TestCommand:
         assert all((out / name).stat().st_size > 5000 for name in pictures)
         text = (out / "report.md").read_text()
         assert all(f"| {name} |" in text for name in saes_of(given))
+        assert all(
+            f"| decoders: {name} | {path} |" in text for name, path in saes_of(given).items()
+        )
         assert not re.search(r"\bnan\b|\binf\b", text)
         assert not [p for p in (out / "saes").iterdir() if "unfinished" in p.name]
 
@@ -189,7 +193,7 @@ class TestCommand:
             ({"acts": "float8.safetensors"}, "must be real numbers, got F8_E4M3"),
             ({"acts": "nan.npy"}, "finite, got nan in row 7"),
             ({"acts": "narrow.npy"}, "topk_6 is of 12 columns, the activations of 5"),
-            ({"acts": "cube.npy"}, "shape"),
+            ({"acts": "axes.npy"}, r"x must have shape .* got \(10, 2, 150, 12\)"),
             ({"--sae": "nothing"}, "no such file or folder"),
             ({"--sae": "empty"}, "must be an .npz|no decoder"),
             ({"--sae": "x.npy"}, "must be an .npz file or a folder"),
@@ -214,7 +218,7 @@ class TestCommand:
         bad[7, 3] = np.nan
         np.save(tmp_path / "nan.npy", bad)
         np.save(tmp_path / "narrow.npy", x[:, :5])
-        np.save(tmp_path / "cube.npy", x.reshape(10, -1, D))
+        np.save(tmp_path / "axes.npy", x.reshape(10, 2, -1, D))
         np.save(tmp_path / "short.npy", np.arange(5))
         (tmp_path / "empty").mkdir()
         options = {"acts": "x.npy", "--sae": str(given / "saes" / "topk_6"), **change}
@@ -485,6 +489,15 @@ class TestFailures:
             assert "lacks what failed: bad: ValueError" in err.splitlines()[-1]
             assert "topk_6" in out and "report.json" in out
         assert (tmp_path / "out" / "norm_test.png").exists()
+
+    def test_tables_are_there_without_matplotlib(self, given, tmp_path, capsys, monkeypatch):
+        monkeypatch.setitem(sys.modules, "matplotlib", None)
+        out = tmp_path / "out"
+        sae = str(given / "saes" / "topk_6")
+        with pytest.raises(SystemExit):
+            main(["darkmatter", f"{given}/x.npy", "--sae", sae, "--out", str(out)])
+        assert "pip install 'rugtheory[plot]'" in capsys.readouterr().err.splitlines()[-1]
+        assert "| topk_6 |" in (out / "report.md").read_text()
 
     @pytest.mark.parametrize("part", ["alignment", "components", "pursuit"])
     def test_a_part_that_fails(self, part, tmp_path, monkeypatch):

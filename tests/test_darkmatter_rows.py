@@ -170,6 +170,24 @@ class TestFewRows:
         entry = found["saes"][0]["fvu_nl"]
         assert "10 coordinates are fitted on 45 rows" in text
         assert f"{100 * (entry['held_out'] / entry['value'] - 1):.0f} % more" in text
+        assert "fewer than 4 rows a coordinate" in text
+
+    def test_not_the_number_of_rows_is_blamed_where_few_have_the_variance(self, tmp_path):
+        """And the correction holds: the truth is that of a map fitted on many times the rows."""
+
+        def long(rows, seed):
+            return planted(rows, seed) * np.where(np.arange(rows) % 100, 1, 60)[:, None]
+
+        found = [report(long(ROWS, seed), {"a": coder()}, tmp_path / str(seed)) for seed in (2, 3)]
+        for one in found:
+            assert len(one["warnings"]) == 2
+            assert "for most of the variance is that of few rows" in one["warnings"][1]
+            assert "rows a coordinate" not in one["warnings"][1]
+        x = long(40 * ROWS, 4)
+        truth = darkmatter.decompose(x, coder().reconstruct(x), bootstrap=0).corrected.fvu_nl
+        entries = [one["saes"][0]["fvu_nl"] for one in found]
+        assert min(entry["held_out"] for entry in entries) > 1.06 * truth
+        assert all(abs(entry["value"] - truth) < 4 * entry["se"] for entry in entries)
 
 
 class TestConvention:

@@ -18,6 +18,7 @@ from scipy import sparse
 
 from rugtheory import darkmatter
 from rugtheory.darkmatter.sae import sae as sae_module
+from rugtheory.darkmatter.sae.found import decoders_in
 
 CASES = sorted((Path(__file__).parent / "data" / "saes").glob("*/*/c*f*g.json"))
 D_IN, D_SAE, K = 6, 20, 4
@@ -446,6 +447,19 @@ def test_shards(tmp_path):
         darkmatter.read_sae(folder)
 
 
+def test_shards_are_found_in_a_suite(tmp_path):
+    """Without settings nothing but the index says that a folder is a decoder."""
+    (tmp_path / "layer").mkdir()
+    folder = scope_2(tmp_path / "layer" / "one")
+    whole = darkmatter.read_sae(folder)
+    file = folder / "params.safetensors"
+    part = file.rename(folder / "params-00001-of-00001.safetensors")
+    index = {"weight_map": dict.fromkeys(load_file(part), part.name)}
+    (folder / f"{file.name}.index.json").write_text(json.dumps(index))
+    (path,) = decoders_in([tmp_path]).values()
+    assert np.array_equal(darkmatter.read_sae(path).reconstruct(X), whole.reconstruct(X))
+
+
 @pytest.mark.parametrize(
     ("name", "advice"),
     [
@@ -456,10 +470,20 @@ def test_shards(tmp_path):
     ],
 )
 def test_other_formats_are_told_how_to_convert(tmp_path, name, advice):
-    (tmp_path / name).parent.mkdir(exist_ok=True)
+    tmp_path = tmp_path / "suite" / "one"
+    (tmp_path / name).parent.mkdir(parents=True)
     (tmp_path / name).write_bytes(b"")
-    with pytest.raises(ValueError, match=f"{advice}.*write_sae or SAELens' save_inference_model"):
-        darkmatter.read_sae(tmp_path)
+    # A folder or one above it, read or given to the command; or the file.
+    calls = [(darkmatter.read_sae, tmp_path), (places_of, tmp_path), (places_of, tmp_path.parent)]
+    if not name.endswith(".json"):
+        calls.append((darkmatter.read_sae, tmp_path / name))
+    for call, path in calls:
+        with pytest.raises(ValueError, match=f"{advice}.*write_sae or SAELens' save_inference"):
+            call(path)
+
+
+def places_of(folder):
+    return decoders_in([folder])
 
 
 def test_what_is_advised_for_openai_is_right(tmp_path):

@@ -5,13 +5,14 @@ from __future__ import annotations
 import argparse
 import glob
 from collections.abc import Iterable, Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from .. import darkmatter
 from .._files import digest
 from ..darkmatter._rows import to_numpy
-from ..darkmatter.report.activations import split_name
+from ..darkmatter.report.activations import contexts_of, split_name
 from ..darkmatter.report.pictures import PICTURES
 from ..darkmatter.sae.found import decoders_in
 from .shared import output, settings
@@ -28,28 +29,31 @@ _USUAL: dict[str, Any] = {
     "bootstrap": 200,
 }
 
+# Options that name files like the activations.
+_FILES = ("targets", "contexts", "tokens", "drop", "features", "weights")
+
 
 def report(options: argparse.Namespace) -> None:
     """Write the report that the options ask for; the error of what failed comes last."""
     from tqdm import tqdm
 
     saes = decoders_in(options.sae)
+    acts = darkmatter.read_activations(options.acts)
+    own_contexts = contexts_of(acts)
+    labels = partial(_labels, rows=None if own_contexts is None else own_contexts.size)
     components = {}
     for name, place in _named("component", options.component, "NAME=FILE or NAME=FILE,SAE"):
         file, comma, sae = place.partition(",")
-        acts = darkmatter.read_activations(file)
-        components[name] = (
-            darkmatter.Reconstruction(acts, darkmatter.read_sae(sae)) if comma else acts
-        )
-    baselines = {name: _labels(file) for name, file in _named("baseline", options.baseline)}
+        of = darkmatter.read_activations(file)
+        components[name] = darkmatter.Reconstruction(of, darkmatter.read_sae(sae)) if comma else of
+    baselines = {name: labels(file) for name, file in _named("baseline", options.baseline)}
     contexts, tokens, drop = (
-        None if file is None else _labels(file)
+        None if file is None else labels(file)
         for file in (options.contexts, options.tokens, options.drop)
     )
     dropped: list[Any] = options.drop_token
     if tokens is not None and tokens.dtype.kind in "iu":
         dropped = [_token(text) for text in dropped]
-    acts = darkmatter.read_activations(options.acts)
     targets = None if options.targets is None else darkmatter.read_activations(options.targets)
     weights = None if options.weights is None else darkmatter.read_activations(options.weights)
     with output(options, _dark_outputs(options, saes), [options.out, options.out / "saes"]):
@@ -58,7 +62,7 @@ def report(options: argparse.Namespace) -> None:
             saes,
             options.out,
             targets=targets,
-            contexts=contexts,
+            contexts=own_contexts if contexts is None else contexts,
             tokens=tokens,
             drop_first=options.drop_first,
             drop_norm=options.drop_norm,
@@ -71,10 +75,7 @@ def report(options: argparse.Namespace) -> None:
             pursuit=saes if options.pursuit else (),
             align=saes if options.align else (),
             l0=options.l0,
-            about={
-                "activations": options.acts,
-                "decoders": {name: str(path) for name, path in saes.items()},
-            },
+            about=_about(options, saes),
             input_scale=options.input_scale,
             convention=options.convention,
             test_fraction=options.test_fraction,
@@ -83,8 +84,10 @@ def report(options: argparse.Namespace) -> None:
             progress=lambda names: tqdm(names, desc="decoders", unit="SAE"),
             detail=lambda blocks, name: tqdm(blocks, desc=name, unit="block", leave=False),
         )
-        written = darkmatter.save_figures(found, options.out)
-        written.insert(0, darkmatter.save_tables(found, options.out, written))
+        # Tables first: pictures need matplotlib, and much may be wrong with it.
+        darkmatter.save_tables(found, options.out)
+        pictures = darkmatter.save_figures(found, options.out)
+        written = [darkmatter.save_tables(found, options.out, pictures), *pictures]
     if options.json:
         print((options.out / "report.json").read_text())
     else:
@@ -93,6 +96,19 @@ def report(options: argparse.Namespace) -> None:
     if found["failures"]:
         failed = "; ".join(f"{one['name']}: {one['error']}" for one in found["failures"])
         raise RuntimeError(f"the report is written, but lacks what failed: {failed}")
+
+
+def _about(options: argparse.Namespace, saes: Mapping[str, Path]) -> dict[str, Any]:
+    """Where everything comes from, as it was given."""
+    given = {name: getattr(options, name) for name in _FILES}
+    pairs = {name: dict(_named(name, getattr(options, name))) for name in ("component", "baseline")}
+    return {
+        "activations": options.acts,
+        **{f"{name} from": place for name, place in given.items() if place is not None},
+        **{f"{name} from": places for name, places in pairs.items() if places},
+        "input_scale": options.input_scale,
+        "decoders": {name: str(path) for name, path in saes.items()},
+    }
 
 
 def _show(found: Mapping[str, Any]) -> None:
@@ -117,9 +133,11 @@ def _line(record: Mapping[str, Any]) -> str:
     )
 
 
-def _labels(file: str) -> Any:
+def _labels(file: str, rows: int | None) -> Any:
+    """A value for each row; of `rows` that come as contexts and positions, these axes as well."""
     found = to_numpy(darkmatter.read_activations(file)[:])
-    return found[:, 0] if found.ndim == 2 and found.shape[1] == 1 else found
+    column = found.ndim == 2 and found.shape[1] == 1
+    return found.ravel() if column or found.size == rows else found
 
 
 def _matrix(file: str) -> Any:
@@ -160,9 +178,7 @@ def _dark_outputs(
     made = settings("darkmatter", options, "seed")
     made |= {name: content(getattr(options, name)) for name in ("acts", "contexts", "tokens")}
     # What is not asked for leaves no trace: results of before there was the option go on.
-    more = {
-        name: content(getattr(options, name)) for name in ("targets", "drop", "features", "weights")
-    }
+    more = {name: content(getattr(options, name)) for name in _FILES if name not in made}
     more |= {f"baseline {k}": content(file) for k, file in _named("baseline", options.baseline)}
     made |= {name: value for name, value in more.items() if value is not None}
     made |= {k: getattr(options, k) for k, v in _USUAL.items() if getattr(options, k) != v}

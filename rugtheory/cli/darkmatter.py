@@ -29,7 +29,11 @@ def add(commands: Any) -> None:
     parser.add_argument("--contexts", help="label of each row's context, in a file like ACTS")
     parser.add_argument("--tokens", help="label of each row's token, in a file like ACTS")
     parser.add_argument(
-        "--drop-first", type=int, default=0, metavar="N", help="leave out N rows of each context"
+        "--drop-first",
+        type=int,
+        default=0,
+        metavar="N",
+        help="leave out the first N rows of each context (0)",
     )
     parser.add_argument(
         "--drop-norm", type=float, metavar="X", help="leave out rows longer than X median norms"

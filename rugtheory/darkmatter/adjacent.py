@@ -17,8 +17,9 @@ from numpy.typing import ArrayLike, NDArray
 from .. import _check
 from .._check import Array
 from .._result import Result
+from ._moments import Whole
 from ._rows import Rows, same_count
-from ._split import split
+from ._split import Split, split
 from .decomposition import Decomposition
 from .regression import Regression, regressions
 
@@ -106,13 +107,31 @@ def adjacent(
         linear = block @ decomposition.slope + decomposition.intercept
         return np.hstack([error, linear, error - linear])
 
-    def read(component: Rows, some: NDArray[np.intp]) -> tuple[NDArray[Any], Array]:
+    return of_components(components, targets, d, parts, bootstrap, seed, block_rows)
+
+
+def of_components(
+    components: Mapping[str, Any],
+    targets: Whole,
+    d: int,
+    parts: Split,
+    bootstrap: int,
+    seed: int,
+    block_rows: int | None = None,
+) -> dict[str, Adjacent]:
+    """The same of any errors: `targets` gives those of rows, beside both parts, d columns each."""
+
+    def read(component: Rows, some: NDArray[np.intp]) -> tuple[NDArray[Any], NDArray[Any]]:
         return component.read(some), targets(some)
 
     found = {}
     for name, source in components.items():
         component = Rows(f"components: {name}", source)
-        same_count(rows, component)
+        if component.count != parts.unit.size:
+            raise ValueError(
+                f"numbers of rows must agree, got x {parts.unit.size}, "
+                f"{component.name} {component.count}"
+            )
         found[name] = Adjacent(
             *regressions(
                 partial(read, component),

@@ -205,7 +205,9 @@ def decompose(
     where rows far from the mean have larger errors.  `corrected` has the root of the product of
     what is left on both.  With 2, 4, 10 and 30 rows a dimension, of sparse features under a TopK
     decoder, FVU_nl on rows held out was 183, 66, 25 and 8 % too large, corrected 10, 4, 0 and 0 %
-    too small (Gaussian x with 2 rows: 100 % too large, corrected within 2 %).
+    too small (Gaussian x with 2 rows: 100 % too large, corrected within 2 %).  With 470 rows a
+    dimension, of which every 128th is 60 times as long, it was 32 to 87 % too large, corrected from
+    10 % too small to 6 % too large in eight samples.
 
     Standard errors hold the map fixed.  Those of corrected scores, which use the rows fitted too,
     are smaller: 0.6 times those on the rows held out, of R² with a quarter of the rows held out.

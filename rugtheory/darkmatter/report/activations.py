@@ -35,7 +35,8 @@ def read_activations(path: str | Path) -> Any:
     ``.npy``, or ``.safetensors`` or ``.pt`` (PyTorch) with one tensor; ``file.safetensors:name``
     and ``file.pt:name`` name one tensor of several.  bfloat16 is read as float32, which holds it
     exactly.  A pattern such as ``acts/part_*.safetensors`` puts files one after another, in the
-    order of their names.
+    order of their names.  Of three axes, as in (contexts, positions, columns), the first two become
+    that of the rows.
 
     Raises
     ------
@@ -49,8 +50,8 @@ def read_activations(path: str | Path) -> Any:
         parts = sorted(glob.glob(file))
         if not parts:
             raise FileNotFoundError(f"no file like {file}")
-        return Stacked([_read(Path(part), name) for part in parts], file)
-    return _read(Path(file), name)
+        return Stacked([_rows_of(_read(Path(part), name)) for part in parts], file)
+    return _rows_of(_read(Path(file), name))
 
 
 def split_name(text: str) -> tuple[str, str | None]:
@@ -82,6 +83,24 @@ def _read(file: Path, name: str | None) -> Any:
     if found.get_dtype() not in _READABLE:
         raise ValueError(f"{name} of {file} must be real numbers, got {found.get_dtype()}")
     return BrainFloats(file, name) if found.get_dtype() == "BF16" else found
+
+
+def _rows_of(source: Any) -> Any:
+    shape = source.get_shape() if hasattr(source, "get_shape") else source.shape
+    return Flattened(source, shape) if len(shape) == 3 else source
+
+
+def contexts_of(source: Any) -> NDArray[np.intp] | None:
+    """The number of the context of each row, if activations came with an axis of contexts."""
+    if isinstance(source, Flattened):
+        return np.arange(source.shape[0]) // source.length
+    if isinstance(source, Stacked):
+        parts = [contexts_of(part.source) for part in source.parts]
+        known = [part for part in parts if part is not None]
+        if len(known) == len(parts):
+            starts = np.cumsum([0, *(part[-1] + 1 for part in known)])
+            return np.concatenate([a + b for a, b in zip(known, starts, strict=False)])
+    return None
 
 
 def _one_of(file: Path, names: list[str], name: str | None) -> str:
@@ -125,6 +144,20 @@ class BrainFloats:
     def __getitem__(self, rows: slice) -> NDArray[np.float32]:
         # bfloat16 is the upper half of float32.
         return (self.halves[rows].astype("<u4") << 16).view("<f4")
+
+
+class Flattened:
+    """Contexts of equal length, one after another."""
+
+    def __init__(self, source: Any, shape: Sequence[int]) -> None:
+        contexts, self.length, columns = shape
+        self.source, self.shape = source, (contexts * self.length, columns)
+
+    def __getitem__(self, rows: slice) -> NDArray[Any]:
+        start, stop, _ = rows.indices(self.shape[0])
+        first = start // self.length
+        found = to_numpy(self.source[first : -(-stop // self.length)]).reshape(-1, self.shape[1])
+        return found[start - first * self.length : stop - first * self.length]
 
 
 class Stacked:

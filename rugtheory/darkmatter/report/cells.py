@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any
 
 
 def table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> list[str]:
@@ -39,9 +38,3 @@ def percent(found: Mapping[str, float | None]) -> str:
         return "from 0"
     entry = {"value": found["relative"], "se": found["se"]}
     return f"{with_error(entry, 100)} %"
-
-
-def text(value: Any) -> str:
-    if isinstance(value, Mapping):
-        return "; ".join(f"{k}: {v}" for k, v in value.items())
-    return str(value)

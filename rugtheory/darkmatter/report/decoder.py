@@ -20,14 +20,14 @@ from .coded import PARTS, Reconstructed, code, latents, squared_norms
 from .entries import Record, check_finite, failure, r2, scores
 from .extras import extras
 from .features import Features, features_of
-from .keeping import Found, digest_of, digest_of_rows, keep, kept
+from .keeping import Norms, digest_of, digest_of_rows, keep, kept
 from .known import Known, gaussian_r2
 from .parts import decomposed, rounding
 from .predictors import OfSAE, Predictor, predictor
 
 
-def examined(name: str, known: Known, settings: str, folder: Path, detail: Any) -> Found:
-    """The record of one decoder and the norms of its errors, kept in the folder.
+def examined(name: str, known: Known, settings: str, folder: Path, detail: Any) -> Record:
+    """The record of one decoder, kept in the folder with the norms of its errors.
 
     Nothing else stays in the folder.
     """
@@ -53,7 +53,7 @@ def examined(name: str, known: Known, settings: str, folder: Path, detail: Any) 
             record["failed"] = record.get("failed", {}) | failed
         check_finite("", record)
         record["seconds"] = round(time.perf_counter() - start, 1)
-        return keep(stem, digest, (record, norms))
+        return keep(stem, digest, record, norms)
     finally:
         file.unlink(missing_ok=True)
 
@@ -67,8 +67,10 @@ def _features(made: Predictor | Rows, known: Known) -> tuple[Features | None, di
         return None, {"features": failure("features", error)["error"]}
 
 
-def _tested(name: str, kind: str, sae: SAE | None, coded: Reconstructed, known: Known) -> Found:
-    """The same without checks and seconds."""
+def _tested(
+    name: str, kind: str, sae: SAE | None, coded: Reconstructed, known: Known
+) -> tuple[Record, Norms]:
+    """The record without checks and seconds, and the norms of errors."""
     given, main = known.given, known.main
     parts = decomposed(known, coded.x_hat, main)
     squares, cosines = squared_norms(given, coded.x_hat, parts, known.of_targets)

@@ -6,9 +6,11 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
-from .._rows import Rows
-from ..adjacent import adjacent
+from ..._check import Array
+from .._rows import Rows, block_length, blocks
+from ..adjacent import of_components
 from ..alignment import alignment
 from ..decomposition import Decomposition
 from ..pursuit import gradient_pursuit
@@ -18,7 +20,7 @@ from .activations import Beside
 from .coded import Reconstructed, slices
 from .entries import Record, change, check_finite, failure, r2, scores
 from .known import Known
-from .parts import decomposed
+from .parts import decomposed, errors
 
 _SHOWN_LATENTS = 300
 # What the regression on all components at once is called.
@@ -61,7 +63,10 @@ def _alignment(known: Known, sae: SAE | None, coded: Reconstructed, parts: Decom
         raise ValueError("alignment needs an SAE whose weights are known")
     given = known.given
     rows = np.flatnonzero(known.used)[:_ALIGNED_ROWS]
-    block = given.x.read(np.arange(rows[-1] + 1))[rows]
+    chosen = np.zeros(given.x.count, bool)
+    chosen[rows] = True
+    length = block_length(None, given.x.columns)
+    block = np.concatenate([given.x.read(some) for some in blocks(chosen, length)])
     # A latent that decodes to nothing has no direction.
     has = np.linalg.norm(sae.w_dec, axis=1) > 0
     if not has.any():
@@ -107,8 +112,18 @@ def _together(known: Known, sae: SAE | None, coded: Reconstructed, parts: Decomp
 def _regressed(
     components: Mapping[str, Any], known: Known, coded: Reconstructed, parts: Decomposition
 ) -> Record:
+    """R² on each of some components, of the rows that all tests fit and evaluate."""
     given = known.given
-    found = adjacent(components, given.x.source, coded.x_hat.source, parts, **given.options())
+    read = errors(given, coded.x_hat)
+
+    def targets(rows: NDArray[np.intp]) -> Array:
+        block, error = read(rows)
+        linear = block @ parts.slope + parts.intercept
+        return np.hstack([error, linear, error - linear])
+
+    found = of_components(
+        components, targets, given.whole.columns, known.main.parts, given.bootstrap, given.seed
+    )
     return {
         label: {part: r2(getattr(one, part)) for part in ("error", "linear", "nonlinear")}
         for label, one in found.items()

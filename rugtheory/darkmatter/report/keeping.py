@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import zipfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, fields
 from importlib.metadata import version
 from pathlib import Path
@@ -24,7 +24,6 @@ from .given import Given
 
 # Norms of the error and of its parts, and which rows were held out.
 Norms = dict[str, NDArray[Any]]
-Found = tuple[Record, Norms]
 Visit = Callable[[NDArray[np.intp], NDArray[Any]], None]
 
 
@@ -121,28 +120,45 @@ def digest_of(sae: SAE, settings: str, more: set[str]) -> str:
     return digest.hexdigest()
 
 
-def kept(stem: Path, digest: str) -> Found | None:
+def kept(stem: Path, digest: str) -> Record | None:
     """What an earlier run found, if it is whole and of the same inputs."""
     try:
-        kept = json.loads(stem.with_name(f"{stem.name}.json").read_text(encoding="utf-8"))
-        if kept.pop("digest") != digest:
-            return None
-        # NumPy leaves a broken file open if it opened it.
-        with stem.with_name(f"{stem.name}.npz").open("rb") as file, np.load(file) as found:
-            norms = dict(found)
+        record: Record = json.loads(stem.with_name(f"{stem.name}.json").read_text(encoding="utf-8"))
         # A run that was killed between the two files leaves them of different inputs.
-        return (kept, norms) if str(norms.pop("digest")) == digest else None
+        same = record.pop("digest") == digest == str(_norms(stem).pop("digest"))
+        return record if same else None
     except (OSError, ValueError, KeyError, zipfile.BadZipFile):
         return None
 
 
-def keep(stem: Path, digest: str, found: Found) -> Found:
-    """Write what was found to two files, and give it back."""
-    record, norms = found
+def keep(stem: Path, digest: str, record: Record, norms: Norms) -> Record:
+    """Write what was found to two files; the record is given back."""
     with replacing(stem.with_name(f"{stem.name}.npz")) as partial:
         np.savez(partial, digest=np.array(digest), **norms)  # type: ignore[arg-type]
     write_json(stem.with_name(f"{stem.name}.json"), {"digest": digest, **record})
-    return found
+    return record
+
+
+def _norms(stem: Path) -> Norms:
+    # NumPy leaves a broken file open if it opened it.
+    with stem.with_name(f"{stem.name}.npz").open("rb") as file, np.load(file) as found:
+        return dict(found)
+
+
+class KeptNorms(Mapping[str, Norms]):
+    """Norms of decoders by name, read when they are asked for: of many they would fill memory."""
+
+    def __init__(self, folder: Path, names: Iterable[str]) -> None:
+        self.folder, self.names = folder, list(names)
+
+    def __getitem__(self, name: str) -> Norms:
+        return _norms(self.folder / name)
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self.names)
+
+    def __len__(self) -> int:
+        return len(self.names)
 
 
 def write_json(path: Path, values: Any) -> None:

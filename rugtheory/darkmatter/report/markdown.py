@@ -8,7 +8,7 @@ from typing import Any
 
 from ... import _check
 from ..._files import replacing
-from .cells import number, percent, table, text, with_error
+from .cells import number, percent, table, with_error
 from .coded import PARTS
 from .entries import check_report
 from .pictures import CAPTIONS
@@ -365,7 +365,12 @@ def _failures(found: Report) -> list[str]:
 def _source(found: Report) -> list[str]:
     about = found["about"]
     shown = {k: v for k, v in about.items() if k not in _TOLD and v not in (None, [], "")}
-    rows = ((key.replace("_", " "), text(value)) for key, value in shown.items())
+    rows: list[tuple[str, str]] = []
+    for key, value in shown.items():
+        label = key.replace("_", " ")
+        # Decoders and where they are, a row each.
+        several = value.items() if isinstance(value, Mapping) else ()
+        rows += [(f"{label}: {name}", str(one)) for name, one in several] or [(label, str(value))]
     return ["## Where it comes from", "", *table(("", ""), rows)]
 
 

@@ -8,9 +8,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..._check import Array
-from .._moments import cross_moments
+from .._moments import Read, cross_moments
 from .._rows import Rows, block_length
 from ..decomposition import Decomposition, split_error
+from .given import Given
 from .known import Known, Selection
 
 
@@ -19,12 +20,7 @@ def decomposed(known: Known, x_hat: Rows, selection: Selection) -> Decomposition
     given = known.given
     x, whole = given.x, given.whole
     length = block_length(None, max(x.columns, whole.columns))
-
-    def read(rows: NDArray[np.intp]) -> tuple[NDArray[Any], Array]:
-        block = x.read(rows)
-        of = block if whole is x else whole.read(rows)
-        return block, np.subtract(of, x_hat.read(rows), dtype=np.float64)
-
+    read = errors(given, x_hat)
     parts, solver = selection.parts, selection.solver
     return split_error(
         read,
@@ -37,6 +33,18 @@ def decomposed(known: Known, x_hat: Rows, selection: Selection) -> Decomposition
         whole=None if whole is x else whole.read,
         eps=rounding(x_hat, whole),
     )
+
+
+def errors(given: Given, x_hat: Rows) -> Read:
+    """What reads rows of x, and of what x̂ leaves of x or of the targets."""
+    x, whole = given.x, given.whole
+
+    def read(rows: NDArray[np.intp]) -> tuple[NDArray[Any], Array]:
+        block = x.read(rows)
+        of = block if whole is x else whole.read(rows)
+        return block, np.subtract(of, x_hat.read(rows), dtype=np.float64)
+
+    return read
 
 
 def rounding(x_hat: Rows, whole: Rows) -> float:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import sys
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -21,6 +21,9 @@ from .given import Given
 
 # So many latents are decoded at a time.
 _LATENTS = 512
+# On so many rows an object is compared with what it gives when it is called, up to this part of
+# the norm: of bfloat16 a few roundings.
+_TRIED, _APART = 64, 0.02
 
 
 @dataclass(frozen=True, eq=False)
@@ -76,8 +79,19 @@ class OfObject:
 
     def __init__(self, made: Any) -> None:
         self.made, self.kind = made, type(made).__name__
+        self.skip = getattr(made, "W_skip", None)
+        self.tried = False
 
     def code(self, block: NDArray[Any]) -> Coded:
+        if not self.tried:
+            self._try(block[:_TRIED])
+        found = self._coded(block)
+        if self.skip is None:
+            return found
+        # The packages add it only when the whole is called.
+        return replace(found, x_hat=found.x_hat + block @ to_numpy(self.skip).T)
+
+    def _coded(self, block: NDArray[Any]) -> Coded:
         with _without_gradients(self.made):
             found = self.made.encode(_for(self.made, block))
             if _greatest(found):
@@ -90,6 +104,24 @@ class OfObject:
             codes = found.toarray() if hasattr(found, "toarray") else to_numpy(found)
         on = codes != 0
         return Coded(x_hat, on.sum(axis=1), np.nonzero(on)[1], codes.shape[1])
+
+    def _try(self, block: NDArray[Any]) -> None:
+        """Raise if it gives something else when it is called: more than encode and decode do."""
+        self.tried = True
+        x_hat = self.code(block).x_hat
+        try:
+            with _without_gradients(self.made):
+                found = self.made(_for(self.made, block))
+            called = to_numpy(getattr(found, "sae_out", found))
+            apart = np.linalg.norm(called - x_hat) > _APART * np.linalg.norm(x_hat)
+        except Exception:
+            # What cannot be called with activations alone, or gives more than one thing.
+            return
+        if apart:
+            raise ValueError(
+                f"an object with encode and decode must give decode(encode(x)) when it is called, "
+                f"got something else of {self.kind}; give a function in its place"
+            )
 
     def directions(self, block: NDArray[Any]) -> NDArray[Any] | None:
         """What single latents decode to, less what none of them does."""
@@ -136,6 +168,7 @@ def predictor(name: str, given: Given) -> Predictor | Rows:
         _check_sae(name, made, given)
         return OfSAE(made)
     if callable(getattr(made, "encode", None)) and callable(getattr(made, "decode", None)):
+        _check_targets(name, _transcodes(made), given)
         return OfObject(made)
     if callable(made):
         return OfFunction(made)
@@ -154,12 +187,28 @@ def predictor(name: str, given: Given) -> Predictor | Rows:
     return rows
 
 
-def _check_sae(name: str, sae: SAE, given: Given) -> None:
-    if sae.transcoder and given.targets is None:
+def _check_targets(name: str, transcoder: bool, given: Given) -> None:
+    if transcoder and given.targets is None:
         raise ValueError(
             f"{name} must be an autoencoder, got a transcoder: it predicts other activations than "
             "it encodes; give those as targets"
         )
+
+
+def _transcodes(made: Any) -> bool:
+    """Whether an object is a transcoder, by what SAELens and sparsify say of theirs."""
+    settings = getattr(made, "cfg", None)
+    about = getattr(settings, "metadata", None)
+    into = getattr(about, "hook_name_out", None)
+    return (
+        "transcoder" in type(made).__name__.lower()
+        or getattr(settings, "transcode", False) is True
+        or bool(into and into != getattr(about, "hook_name", None))
+    )
+
+
+def _check_sae(name: str, sae: SAE, given: Given) -> None:
+    _check_targets(name, sae.transcoder, given)
     if sae.d_in != given.x.columns:
         raise ValueError(f"{name} is of {sae.d_in} columns, the activations of {given.x.columns}")
     if sae.d_out != given.whole.columns:

@@ -23,7 +23,7 @@ from .dropped import Dropped, some
 from .entries import Record, failure
 from .given import Given, names_in
 from .groups import groups
-from .keeping import Found, survey, write_json
+from .keeping import KeptNorms, survey, write_json
 from .known import FEW, Known
 from .pairs import pairs
 from .tokens import shown_tokens
@@ -142,8 +142,10 @@ def write_report(
     Notes
     -----
     A decoder that fails is listed in `failures`, and the others go on.  It fails if it cannot be
-    read, does not fit the activations, or is a transcoder and there are no targets.  Pursuit,
-    alignment, components and pairs may fail alone; pursuit does for what is no SAE, or normalizes.
+    read, does not fit the activations, or is a transcoder and there are no targets.  An object with
+    ``encode`` and ``decode`` fails if it gives anything but decode(encode(x)) when it is called; a
+    skip connection `W_skip` is added, as SAELens and sparsify add it.  Pursuit, alignment,
+    components and pairs may fail alone; pursuit does for what is no SAE, or normalizes.
 
     Of matrix products with d columns the report computes xᵀx once, and for each decoder what it
     takes to encode and decode, xᵀE and EᵀE on the rows fitted, and the linear error of all rows
@@ -192,7 +194,7 @@ def write_report(
         surveyed = survey(given)
         known = Known(given, surveyed)
         decoders, errors = _decoders(known, surveyed.digest, out / "saes", progress, detail)
-        found = _found(known, decoders, errors)
+        found = _found(known, decoders, errors, out / "saes")
     found["about"] |= about
     found["about"]["seconds_of_saes"] = round(sum(r["seconds"] for r in found["saes"]), 1)
     found["about"]["seconds_of_last_run"] = round(time.perf_counter() - start, 1)
@@ -202,10 +204,10 @@ def write_report(
 
 def _decoders(
     known: Known, settings: str, folder: Path, progress: Progress, detail: Progress
-) -> tuple[dict[str, Found], dict[str, Exception]]:
+) -> tuple[dict[str, Record], dict[str, Exception]]:
     """What is found about each decoder, and why there is nothing about others; raise if of all."""
     folder.mkdir(parents=True, exist_ok=True)
-    found: dict[str, Found] = {}
+    found: dict[str, Record] = {}
     errors: dict[str, Exception] = {}
     for name in progress(known.given.saes):
         try:
@@ -237,12 +239,14 @@ def _detail(detail: Progress, name: str, blocks: Any) -> Any:
 
 
 def _found(
-    known: Known, decoders: Mapping[str, Found], errors: Mapping[str, Exception]
+    known: Known,
+    decoders: Mapping[str, Record],
+    errors: Mapping[str, Exception],
+    folder: Path,
 ) -> dict[str, Any]:
     """The report without the origin of its inputs and the time it took."""
     given = known.given
-    records = [record for record, _ in decoders.values()]
-    norms = {name: found for name, (_, found) in decoders.items()}
+    records, norms = list(decoders.values()), KeptNorms(folder, decoders)
     held_out = known.parts.held_out & known.used
     grouped = groups(records, given.l0)
     group_of = {name: group["name"] for group in grouped for name in group["members"]}
@@ -297,10 +301,17 @@ def _warnings(known: Known, fitted: int, records: Iterable[Record]) -> list[str]
     scores = [r["fvu_nl"] for r in records]
     price = max((s["held_out"] / s["value"] - 1 for s in scores if "held_out" in s), default=0.0)
     if price > _PRICE:
+        columns = known.given.x.columns
+        why = ", for most of the variance is that of few rows" if known.heavy else ""
+        doubt = (
+            ""
+            if known.heavy
+            else "; with fewer than 4 rows a coordinate the correction itself may be off by a "
+            "tenth, with 10 by a hundredth"
+        )
         said.append(
-            f"Linear maps of {known.given.x.columns} coordinates are fitted on {fitted} rows: on "
-            f"rows held out they leave up to {100 * price:.0f} % more than the best maps do. "
-            "Scores are corrected for it; with fewer than 4 rows a coordinate the correction "
-            "itself may be off by a tenth, with 10 by a hundredth."
+            f"Linear maps of {columns} coordinates are fitted on {fitted} rows: on rows held out "
+            f"they leave up to {100 * price:.0f} % more than the best maps do{why}. Scores are "
+            f"corrected for it{doubt}."
         )
     return said

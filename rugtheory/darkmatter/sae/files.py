@@ -46,17 +46,18 @@ def weights_file(path: Path, names: Collection[str]) -> Path:
         raise FileNotFoundError(f"no such file or folder: {path}")
     if path.is_file() and (path.suffix == ".npz" or path.name in names):
         return path
-    found = [path / name for name in names if _is_there(path / name)]
+    found = [path / name for name in names if is_there(path / name)]
     if len(found) != 1:
         raise ValueError(
             f"path must be an .npz file or a folder with one of {', '.join(names)}, got {path}"
             + "".join(f" with {file.name}" for file in found)
-            + ("" if found else _advice(path))
+            + ("" if found else advice(path))
         )
     return found[0]
 
 
-def _is_there(file: Path) -> bool:
+def is_there(file: Path) -> bool:
+    """Whether there is a file, whole or in shards."""
     return file.is_file() or index_of(file).is_file()
 
 
@@ -65,12 +66,12 @@ def index_of(file: Path) -> Path:
     return file.with_name(f"{file.name}.index.json")
 
 
-def _advice(path: Path) -> str:
-    """What to do with a folder of another format."""
-    for pattern, advice in _OTHERS.items():
-        if path.is_dir() and any(path.rglob(pattern)):
+def advice(path: Path) -> str:
+    """What to do with a file or folder of another format; nothing if it is of none."""
+    for pattern, said in _OTHERS.items():
+        if path.match(pattern) if path.is_file() else any(path.rglob(pattern)):
             return (
-                f", which looks like {advice}; then darkmatter.write_sae or SAELens' "
+                f", which looks like {said}; then darkmatter.write_sae or SAELens' "
                 "save_inference_model makes a folder that can be read, and write_report takes the "
                 "object as it is"
             )

@@ -8,6 +8,7 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
+from .files import advice, is_there
 from .read import FORMATS
 
 
@@ -74,7 +75,7 @@ def _at(place: str) -> list[Path]:
     if not inside:
         raise ValueError(
             f"{path} holds no decoder: no .npz file, and no folder with one of "
-            f"{', '.join(FORMATS)} at any depth"
+            f"{', '.join(FORMATS)} at any depth{advice(path)}"
         )
     return inside
 
@@ -93,7 +94,7 @@ def _inside(path: Path) -> list[Path]:
 
 def is_decoder(folder: Path) -> bool:
     """Whether a folder looks like a decoder, whole or not: what is broken is to be named."""
-    return (folder / "cfg.json").is_file() or any((folder / name).is_file() for name in FORMATS)
+    return (folder / "cfg.json").is_file() or any(is_there(folder / name) for name in FORMATS)
 
 
 def _folder_of(path: Path) -> Path:

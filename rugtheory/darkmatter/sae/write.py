@@ -35,6 +35,12 @@ def write_sae(sae: SAE, folder: str | Path) -> None:
         If `folder` holds anything.
     ImportError
         Without safetensors.
+
+    Notes
+    -----
+    The files say ``sae_lens_version`` 6.0.0, whatever `sae.metadata` has: the first version of
+    SAELens with this layout.  SAELens takes files of less, or of none, for those of its older
+    layout, and asks for nothing else of it.  What wrote them is in ``written_by``.
     """
     from safetensors.numpy import save_file
 
