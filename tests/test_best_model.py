@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 import rugtheory as rt
+from rugtheory.structure.found_codes import code_at, table
 
 
 @pytest.mark.parametrize(
@@ -40,6 +41,9 @@ def test_no_mixture_of_blocks_is_better():
     five = rt.best_model(5, 2, p)
     kinds = {"none": (0, 0, 0.0), "single": (1, 1, 0.0), "pair": (1, 2, 2 * pair)}
     kinds["five"] = (2, 5, 5 * five.loss)
+    for name, found in table().items():
+        code = code_at(name, p, rt.Uniform())
+        kinds[name] = (code.n_dense, code.n, code.n * code.loss)
     least = np.inf
     for some in combinations_with_replacement(kinds.values(), n_dense):
         units, size, loss = np.sum(some, axis=0)

@@ -21,13 +21,13 @@ def found_at(name):
 
 
 def of(name, p=None, amplitude=rt.Uniform()):
-    return SmallCode.of(table()[name], SparseSource(p or found_at(name), amplitude))
+    return SmallCode.of(table()[name].directions, SparseSource(p or found_at(name), amplitude))
 
 
 @pytest.mark.parametrize("name", CODES)
 def test_weights(name):
     """W has a diagonal of 1, and the rank and the couplings that it says."""
-    code = table()[name]
+    code = table()[name].directions
     w = code.w_out @ code.w_in
     n_dense, n = code.w_in.shape
     assert name.startswith(f"{n} in {n_dense}, p ") and n_dense < n
@@ -74,13 +74,13 @@ def test_nothing_else_is_as_good_where_it_was_found(name):
     code, p = of(name), found_at(name)
     best = rt.best_known(p, code.ratio)
     assert best.loss <= code.loss * (1 + 1e-9)
-    below = min(x.coupling for x in table().values()) * (1 - 1e-9)
+    below = min(x.directions.coupling for x in table().values()) * (1 - 1e-9)
     assert rt.best_known(p, code.ratio, max_coupling=below).loss > 1.001 * code.loss
 
 
 def test_scans_are_near():
     for name in CODES:
-        (rough,) = rough_losses([table()[name]], SparseSource(found_at(name)))
+        (rough,) = rough_losses([table()[name].directions], SparseSource(found_at(name)))
         assert rough == pytest.approx(of(name).loss, rel=0.03)
 
 
@@ -90,7 +90,7 @@ def test_far_below_what_was_known():
     exact = rt.exact_loss(best.model, rt.Identical(128, 0.1))
     assert exact.mean <= 1.05 * 0.1**2 and best.coupling <= MAX_COUPLING
     assert best.loss == pytest.approx(exact.mean, rel=1e-6)
-    graphs = rt.best_known(0.1, 0.25, max_coupling=5.0)
+    graphs = rt.best_known(0.1, 0.25, max_coupling=1.0)
     assert graphs.loss == pytest.approx(1.25 * 0.1**2, rel=0.005)
 
 

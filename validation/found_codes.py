@@ -3,6 +3,7 @@
 From random weights, with a cap on couplings; features that the descent drops are left out, as
 `best_known` drops features by itself.  A code is kept if it loses less than all that is known at
 its ratio at the p it was found at, those kept before included, and named by its size and that p.
+In the end those go that no p has on the hull of all structures.
 """
 
 from __future__ import annotations
@@ -20,13 +21,18 @@ from rugtheory.analysis.columns import dead_features
 from rugtheory.cli.running import guarded
 from rugtheory.cli.shared import Parser
 from rugtheory.source.sparse import SparseSource
-from rugtheory.structure.found_codes import DATA, directions_of, table
+from rugtheory.structure.best import MAX_COUPLING
+from rugtheory.structure.found_codes import DATA, Found, code_at, directions_of, rough_loss, table
+from rugtheory.structure.hull import hull
+from rugtheory.structure.members import corners_of, points
 from rugtheory.structure.small_code import Directions, SmallCode
 
 # Estimated error of losses on the way.
 _RTOL, _STEPS = 1e-3, 1500
 # A code has to lose that much less than what is known.
 _GAIN = 0.002
+# Where hulls are looked at, and what a code may be of use for beyond.
+_P, _WIDER = np.geomspace(0.01, 0.5, 24), 1.5
 
 
 def found(n: int, n_dense: int, p: float, seed: int, cap: float) -> Directions | None:
@@ -47,6 +53,26 @@ def better(code: Directions, p: float) -> bool:
     return SmallCode.of(code, SparseSource(p)).loss < (1 - _GAIN) * float(known)
 
 
+def of_use() -> dict[str, Found]:
+    """The codes that are a corner of the hull at some p, with the cap of some code.
+
+    With the p between which they are, and a factor more on both sides.
+    """
+    codes, at = table(), dict[str, list[float]]()
+    for p in _P.tolist():
+        source = SparseSource(p)
+        for cap in sorted({float(np.ceil(code.directions.coupling)) for code in codes.values()}):
+            corners = corners_of(points(p, float(source.variance), source.amplitude, cap))
+            used = [x.made.directions for x in corners if isinstance(x.made, SmallCode)]
+            for name, code in codes.items():
+                if any(code.directions is x for x in used):
+                    at.setdefault(name, []).append(p)
+    return {
+        name: codes[name]._replace(least=min(p) / _WIDER, most=min(max(p) * _WIDER, 1.0))
+        for name, p in at.items()
+    }
+
+
 def cases(arguments: argparse.Namespace) -> Iterator[tuple[int, int, float, int]]:
     """n, n_dense, p and seed."""
     for p in arguments.p:
@@ -62,7 +88,7 @@ def parser() -> Parser:
     made.add_argument("--p", type=float, nargs="+", required=True, help="probabilities")
     made.add_argument("--sizes", nargs="+", required=True, help="features and units: 16x4")
     made.add_argument("--seeds", type=int, default=3, help="descents of each size and p")
-    made.add_argument("--max-coupling", type=float, default=10.0, help="cap on couplings")
+    made.add_argument("--max-coupling", type=float, default=MAX_COUPLING, help="cap on couplings")
     return made
 
 
@@ -73,21 +99,22 @@ def run(arguments: argparse.Namespace) -> None:
         code = found(n, n_dense, p, seed, cap)
         if code is None or not better(code, p):
             continue
-        size = code.w_in.shape
-        name = f"{size[1]} in {size[0]}, p {p:g}" + ("" if cap == 10 else f", cap {cap:g}")
-        keep(table() | {name: code})
+        kept = Found(code, 0.0, 1.0)
+        name = f"{kept.size}, p {p:g}" + ("" if cap == MAX_COUPLING else f", cap {cap:g}")
+        keep(table() | {name: kept})
+    keep(of_use())
 
 
-def keep(codes: dict[str, Directions]) -> None:
+def keep(codes: dict[str, Found]) -> None:
     """Write all codes to the file of the package, and forget those read."""
-    arrays = {
-        f"{name}.{key}": getattr(code, key)
-        for name, code in sorted(codes.items())
-        for key in ("w_in", "w_out")
-    }
+    arrays = {}
+    for name, code in sorted(codes.items()):
+        arrays |= {f"{name}.w_in": code.directions.w_in, f"{name}.w_out": code.directions.w_out}
+        arrays[f"{name}.range"] = np.array([code.least, code.most])
     with replacing(DATA) as temporary:
         np.savez_compressed(temporary, **arrays)
-    table.cache_clear()
+    for kept in (table, rough_loss, code_at, hull):
+        kept.cache_clear()
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -30,10 +30,11 @@ from ..structure.graph_optimum import graph_optimum
 from ..structure.graphs import TABLE, graph_code
 from ..structure.members import (
     Node,
-    found,
+    found_node,
     graph_node,
     lower_hull,
     planar,
+    promising_codes,
     promising_graphs,
     simplest,
 )
@@ -160,7 +161,8 @@ def _blocks(source: SparseSource, n_dense: int, n_sparse: int, cap: float) -> li
     known = lower_hull(simple)
     # Of codes with more places than there are features a smaller one loses less.
     nodes = simple + planar(p, law, cap, simple, n_sparse)
-    nodes += found(p, law, cap, nodes, n_sparse)
+    codes = promising_codes(p, law, cap, lower_hull(nodes), n_sparse)
+    nodes += [found_node(name, p, law) for name in codes]
     if variance > 0:
         # With fewer features than hidden units a graph is no use.
         names = [name for name, x in TABLE.items() if x.n_dense <= min(n_dense, n_sparse)]

@@ -9,53 +9,68 @@ computed at each p, with the best diagonals and biases there.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
 from functools import cache, lru_cache
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 
 from .._check import Array
 from ..source.amplitude import Amplitude
 from ..source.sparse import SparseSource
-from .small_code import ROUGH, Directions, SmallCode, rough_losses
+from .small_code import Directions, SmallCode, rough_losses
 
 DATA = Path(__file__).with_name("found_codes.npz")
 
 
+class Found(NamedTuple):
+    """A code, and the p between which it is looked at.
+
+    With amplitudes uniform on [0, 1] it is on the hull of all structures well within these.
+    """
+
+    directions: Directions
+    least: float
+    most: float
+
+    @property
+    def n(self) -> int:
+        """Number of features."""
+        return self.directions.w_in.shape[1]
+
+    @property
+    def size(self) -> str:
+        """In words, such as "15 in 4"."""
+        return f"{self.n} in {len(self.directions.w_in)}"
+
+    @property
+    def ratio(self) -> float:
+        return len(self.directions.w_in) / self.n
+
+
 @cache
-def table() -> dict[str, Directions]:
+def table() -> dict[str, Found]:
     """All codes by name, such as "15 in 4, p 0.1": p is where it was found."""
     with np.load(DATA) as kept:
         names = sorted({key.rpartition(".")[0] for key in kept})
-        return {x: Directions(kept[f"{x}.w_in"], kept[f"{x}.w_out"]) for x in names}
-
-
-def found_codes(
-    p: float, amplitude: Amplitude, cap: float, known: Callable[[float], float], most: int
-) -> Iterator[tuple[str, SmallCode]]:
-    """Codes of couplings up to `cap` that lose less than `known` at their ratio, by their size.
-
-    They have up to `most` features.
-    """
-    for name, directions in table().items():
-        n_dense, n = directions.w_in.shape
-        bar = known(n_dense / n)
-        if n > most or directions.coupling > cap or _rough(name, p, amplitude) > (1 + ROUGH) * bar:
-            continue
-        code = _code(name, p, amplitude)
-        if code.loss < bar:
-            yield f"{n} in {n_dense}", code
+        return {
+            x: Found(
+                Directions(kept[f"{x}.w_in"], kept[f"{x}.w_out"]), *kept[f"{x}.range"].tolist()
+            )
+            for x in names
+        }
 
 
 @lru_cache(maxsize=4096)
-def _rough(name: str, p: float, amplitude: Amplitude) -> float:
-    return float(rough_losses([table()[name]], SparseSource(p, amplitude))[0])
+def rough_loss(name: str, p: float, amplitude: Amplitude) -> float:
+    """Its loss by scans, good to a few per cent."""
+    return float(rough_losses([table()[name].directions], SparseSource(p, amplitude))[0])
 
 
 @lru_cache(maxsize=1024)
-def _code(name: str, p: float, amplitude: Amplitude) -> SmallCode:
-    return SmallCode.of(table()[name], SparseSource(p, amplitude))
+def code_at(name: str, p: float, amplitude: Amplitude) -> SmallCode:
+    """A code with its best diagonals and biases."""
+    return SmallCode.of(table()[name].directions, SparseSource(p, amplitude))
 
 
 def directions_of(w_in: Array, w_out: Array) -> Directions:

@@ -15,19 +15,16 @@ import numpy as np
 
 from ..source.amplitude import Amplitude
 from ..theory.uneven import UnevenPairs, uneven_pairs
-from . import precedence
+from . import found_codes, precedence
 from .bounded_precedence import MOST_SIZE, bounded_codes
-from .found_codes import found_codes
 from .graph_optimum import ScannedGraph, best_of_scanned, graph_coupling, scanned_graphs
 from .graphs import TABLE
-from .small_code import SmallCode
+from .small_code import ROUGH, SmallCode
 
 # Couplings of uneven pairs that are tried at most.
 _MOST = 1e8
 # Pairs that are even to this part are called so.
 _EVEN = 1e-6
-# By this part at most a graph loses less than the scan says.
-_ROUGH = 0.03
 
 
 class Node(NamedTuple):
@@ -55,7 +52,8 @@ def points(p: float, variance: float, amplitude: Amplitude, cap: float | None) -
         return nodes + _limit_codes(p, amplitude)
     nodes += _graphs(p, amplitude, cap, nodes)
     nodes += planar(p, amplitude, cap, nodes)
-    return nodes + found(p, amplitude, cap, nodes)
+    codes = promising_codes(p, amplitude, cap, lower_hull(nodes), MOST_SIZE)
+    return nodes + _settled(codes, nodes, lambda name: found_node(name, p, amplitude))
 
 
 def simplest(p: float, variance: float, amplitude: Amplitude, cap: float | None) -> list[Node]:
@@ -77,15 +75,31 @@ def planar(
     return [Node(x.ratio, x.loss, "precedence", coupling=x.coupling, made=x) for x in codes]
 
 
-def found(
-    p: float, amplitude: Amplitude, cap: float, others: list[Node], most: int = MOST_SIZE
-) -> list[Node]:
-    """Codes that descents found, of couplings up to the cap, that lose less than the others.
+def promising_codes(
+    p: float, amplitude: Amplitude, cap: float, known: Callable[[float], float], most: int
+) -> dict[str, Node]:
+    """Codes that descents found, which may lose less than what is known at their ratio.
 
-    They have up to `most` features each.
+    Their couplings are at most `cap`, and they have up to `most` features.  The losses are what
+    they lose at least.
     """
-    codes = found_codes(p, amplitude, cap, lower_hull(others), most)
-    return [Node(x.ratio, x.loss, name, coupling=x.coupling, made=x) for name, x in codes]
+    allowed = {
+        name: code
+        for name, code in found_codes.table().items()
+        if code.directions.coupling <= cap and code.n <= most and code.least <= p <= code.most
+    }
+    rough = {
+        name: Node(code.ratio, (1 - ROUGH) * found_codes.rough_loss(name, p, amplitude), "rough")
+        for name, code in allowed.items()
+    }
+    return {name: node for name, node in rough.items() if node.loss < known(node.ratio)}
+
+
+def found_node(name: str, p: float, amplitude: Amplitude) -> Node:
+    """A code that a descent found."""
+    code = found_codes.code_at(name, p, amplitude)
+    family = found_codes.table()[name].size
+    return Node(code.ratio, code.loss, family, coupling=code.coupling, made=code)
 
 
 def lower_hull(nodes: list[Node]) -> Callable[[float], float]:
@@ -142,18 +156,26 @@ def _pair(p: float, amplitude: Amplitude, cap: float) -> Node:
 
 def _graphs(p: float, amplitude: Amplitude, cap: float, others: list[Node]) -> list[Node]:
     """Graphs that are on the hull, or may be: optima of those only whose scans say so."""
+    scanned = {x.name: x for x in promising_graphs(TABLE, p, amplitude, cap, lower_hull(others))}
     rough = {
-        x.name: (x, Node(TABLE[x.name].ratio, least_of_scan(x), "rough"))
-        for x in promising_graphs(TABLE, p, amplitude, cap, lower_hull(others))
+        name: Node(TABLE[name].ratio, least_of_scan(x), "rough") for name, x in scanned.items()
     }
-    found: dict[str, Node] = {}
+    return _settled(rough, others, lambda name: graph_node(scanned[name], p, amplitude))
+
+
+def _settled(
+    rough: dict[str, Node], others: list[Node], exact: Callable[[str], Node]
+) -> list[Node]:
+    """Nodes that are on the hull, or may be: exact ones in place of those only that say so."""
+    left, found = dict(rough), list[Node]()
     while True:
-        corners = corners_of([*others, *found.values(), *(node for _, node in rough.values())])
-        open_ = [name for name, (_, node) in rough.items() if node in corners]
+        corners = corners_of([*others, *found, *left.values()])
+        open_ = [name for name, node in left.items() if node in corners]
         if not open_:
-            return list(found.values())
+            return found
         for name in open_:
-            found[name] = graph_node(rough.pop(name)[0], p, amplitude)
+            del left[name]
+            found.append(exact(name))
 
 
 def promising_graphs(
@@ -171,7 +193,7 @@ def promising_graphs(
 
 def least_of_scan(scanned: ScannedGraph) -> float:
     """What a graph loses at least."""
-    return (1 - _ROUGH) * scanned.loss
+    return (1 - ROUGH) * scanned.loss
 
 
 def graph_node(scanned: ScannedGraph, p: float, amplitude: Amplitude) -> Node:

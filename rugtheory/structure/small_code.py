@@ -22,7 +22,7 @@ from ..source.sparse import SparseSource
 _RTOL = 1e-7
 # Root of the number of nodes of a scan.
 _ROOT = 24
-# A code is worth its exact loss where a scan of it is not above what is known by this.
+# By this part at most a code loses less than a scan says.
 ROUGH = 0.03
 
 
