@@ -65,6 +65,7 @@ _VALID: dict[str, tuple[Callable[[Any], bool], str]] = {
     "tolerance": (lambda x: _number(x) and 0 < x < 1, "in (0, 1)"),
     "rounds": (lambda x: _integer(x) and x >= 1, "a positive integer"),
     "max_coupling": (lambda x: _number(x) and 0 < x < float("inf"), "positive numbers"),
+    "descent_steps": (lambda x: _integer(x) and x >= 1, "a positive integer"),
 }
 
 
@@ -78,7 +79,7 @@ class Sweep:
         The axes; n_dense is ratio · n_sparse rounded down.  Only descents have a max_coupling.
     features : tuple of str
         TOML of laws of features, an axis in the place of n_sparse and p.
-    steps, tied, rate, tolerance, rounds
+    steps, tied, rate, tolerance, rounds, descent_steps
         See `Spec`.
     """
 
@@ -94,6 +95,7 @@ class Sweep:
     tolerance: float = 0.01
     rounds: int = 4
     max_coupling: tuple[float, ...] = (10.0,)
+    descent_steps: int = 0
 
     def specs(self) -> list[Spec]:
         """All models, the small ones first, those that see the same batches side by side."""
@@ -115,6 +117,7 @@ class Sweep:
                 rounds=self.rounds,
                 law=text,
                 max_coupling=cap,
+                descent_steps=self.descent_steps if protocol in DESCENTS else 0,
             )
             for text, n, frequencies in kinds
             for protocol in self.protocol

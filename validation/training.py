@@ -203,7 +203,7 @@ def _descended(start: Trained, progress: Callable[[int], object]) -> Trained:
         spec.features,
         tied=spec.tied,
         max_coupling=spec.max_coupling,
-        steps=spec.most_steps,
+        steps=spec.descent_steps or spec.most_steps,
         progress=lambda step: progress(done + step),
     )
     return replace(

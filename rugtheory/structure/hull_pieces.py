@@ -51,25 +51,33 @@ class HullTable(Table):
             self.next[some], self.share[some] = len(curves) + first, at - first
             curves += found
         super().__init__(HULL, curves)
+        # Part of a unit that is missing, and of the variance that is lost: both 0 of one alone.
         self.corners = [
-            np.array([[_capacity(x.s[0]), x.loss[0] / curve.pieces[-1].loss[0]] for x in pieces]).T
-            for curve in curves
-            for pieces in [curve.pieces[::-1]]
+            np.array(
+                [[1 - _capacity(x.s[0]), x.loss[0] / one.pieces[-1].loss[0]] for x in one.pieces]
+            ).T
+            for one in curves
         ]
 
     def losses(self, kind: Indices, capacity: Array) -> Array:
         """Of classes `kind`, between the rows on both sides."""
+        found = np.zeros(kind.size)
+        # Alone they lose nothing, of which there is no logarithm.
+        some = np.flatnonzero(capacity < 1)
+        kind, capacity = kind[some], capacity[some]
         share, low = self.share[kind], self.next[kind]
-        high = np.minimum(low + (share > 0), len(self.corners) - 1)
-        logs = np.empty((2, kind.size))
-        for log, rows in zip(logs, (low, high), strict=True):
-            order = np.argsort(rows, kind="stable")
-            edges = np.flatnonzero(np.diff(rows[order])) + 1
-            for some in np.split(order, edges):
-                with np.errstate(divide="ignore"):
-                    log[some] = np.log(np.interp(capacity[some], *self.corners[rows[some[0]]]))
-        mixed = np.where(share > 0, (1 - share) * logs[0] + share * logs[1], logs[0])
-        return np.asarray(np.exp(mixed) * self.variance[kind])
+        logs = [self._logs(rows, capacity) for rows in (low, low + (share > 0))]
+        found[some] = np.exp((1 - share) * logs[0] + share * logs[1]) * self.variance[kind]
+        return found
+
+    def _logs(self, row: Indices, capacity: Array) -> Array:
+        """Logarithms of losses over variances, capacities below 1."""
+        found = np.empty(row.size)
+        order = np.argsort(row, kind="stable")
+        for some in np.split(order, np.flatnonzero(np.diff(row[order])) + 1):
+            if some.size:
+                found[some] = np.log(np.interp(1 - capacity[some], *self.corners[row[some[0]]]))
+        return found
 
 
 def hull_tables(
