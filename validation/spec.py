@@ -65,6 +65,10 @@ class Spec:
         Cap on couplings |W_ij|/W_ii, of protocols that descend on the exact loss.
     descent_steps : int
         Steps of these descents, at most; 0 for those of all rounds.
+    decay : float
+        γ of the weight decay of arXiv:2505.10465, of tied weights: before each step of size η the
+        column w of a feature becomes (1 - γη) w, or w + γη (1 - 1/|w|) w if γ is negative, which
+        draws it to length 1.
     """
 
     n_sparse: int
@@ -80,6 +84,7 @@ class Spec:
     law: str = ""
     max_coupling: float = 10.0
     descent_steps: int = 0
+    decay: float = 0.0
 
     def __post_init__(self) -> None:
         if not 0 < self.p <= 1:
@@ -105,6 +110,13 @@ class Spec:
                 f"descent_steps must be positive, of the protocols {DESCENTS} only, "
                 f"got {self.descent_steps} with {self.protocol!r}"
             )
+        if not np.isfinite(self.decay) or (
+            self.decay and (not self.tied or self.protocol == "descent")
+        ):
+            raise ValueError(
+                f"decay must be finite, and 0 unless tied weights are trained, got {self.decay} "
+                f"with {self.protocol!r}, tied = {self.tied}"
+            )
         if self.law and len(self.features) != self.n_sparse:
             raise ValueError(
                 f"n_sparse must be {len(self.features)} of the law, got {self.n_sparse}"
@@ -121,6 +133,7 @@ class Spec:
             "law": bool(self.law),
             "max_coupling": self.protocol in DESCENTS,
             "descent_steps": self.descent_steps > 0,
+            "decay": self.decay != 0,
         }
         return {k: v for k, v in asdict(self).items() if left.get(k, True)}
 

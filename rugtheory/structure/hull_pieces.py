@@ -6,6 +6,8 @@ even pairs.  Between the p of a grid hulls are interpolated, and are polygons.
 
 from __future__ import annotations
 
+from functools import lru_cache
+
 import numpy as np
 import scipy
 
@@ -143,6 +145,14 @@ def _between(amplitude: Amplitude, p: Array, cap: float) -> tuple[Array, list[Cu
     if fine.size > _FINE:
         fine = np.geomspace(fine[0], fine[-1], _FINE)
         fine[-1] = p.max()
+    return fine, list(_interpolated(amplitude, tuple(fine.tolist()), cap))
+
+
+# Numbers of hidden units in turn ask for the same hulls, which take up to a minute.
+@lru_cache(maxsize=16)
+def _interpolated(amplitude: Amplitude, p: tuple[float, ...], cap: float) -> tuple[Curve, ...]:
+    """Hulls at p, ascending, from those of a grid of log p."""
+    fine = np.array(p)
     low, high = float(fine[0]), float(fine[-1])
     step = max(_STEP, np.log(high / low) / _MOST_STEPS)
     rows = np.unique(grid(low, high, step)) if high > low else np.array([low])
@@ -166,7 +176,7 @@ def _between(amplitude: Amplitude, p: Array, cap: float) -> tuple[Array, list[Cu
         )
     variance = np.asarray(SparseSource(fine, amplitude).variance)
     losses = np.exp(part) * (1 - capacity) * variance[:, None]
-    return fine, [_polygon(capacity, x, float(v)) for x, v in zip(losses, variance, strict=True)]
+    return tuple(_polygon(capacity, x, float(v)) for x, v in zip(losses, variance, strict=True))
 
 
 def _polygon(capacity: Array, losses: Array, variance: float) -> Curve:
