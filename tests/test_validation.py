@@ -293,7 +293,7 @@ class TestTraining:
         spec = replace(SMALL, protocol="continued", steps=60, descent_steps=3)
         (model,) = train([spec])
         assert model.losses.size == 60 and model.descent.descended == 3
-        with pytest.raises(ValueError, match="descent_steps .* got 3 with 'converged'"):
+        with pytest.raises(ValueError, match=r"descent_steps .* got 3 with 'converged'"):
             replace(SMALL, descent_steps=3)
 
     def test_weight_decay_is_that_of_adamw(self):
