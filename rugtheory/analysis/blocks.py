@@ -16,8 +16,9 @@ from ..source.features import Features
 
 # Weights in a block: so many that the product pays, so few that they stay in the caches.
 _BLOCK = 2**19
-# Outputs for which the tables of each height pay.
-_ENOUGH = (16, 20, 24, 48, 96)
+# Outputs for which the tables of each height pay, and terms, where features are of several p, whose
+# tables have more columns.
+_ENOUGH, _ENOUGH_TERMS = (16, 20, 24, 48, 96), 2**17
 # Contours on which outputs are taken term by term, where derivatives are asked for, and so many
 # terms that it takes less than tables: of features of one p, and of several, whose tables have more
 # columns and are filled anew as weights move.
@@ -51,10 +52,11 @@ class Blocks:
         listed = again and all(Together.can(x, listed=True) for x in self.laws.scenarios)
         self._unlike = any(np.ndim(kind.p) for x in self.laws.scenarios for kind in x.kinds)
         few = listed and rows * self.n <= (_FEW_UNLIKE if self._unlike else _FEW_TERMS)
+        seldom = self._unlike and rows * self.n < _ENOUGH_TERMS
         self.rungs = [
             (h, False)
             for h, enough in zip(HEIGHTS, _ENOUGH, strict=True)
-            if able and not few and (again or rows >= enough)
+            if able and not few and (again or (rows >= enough and not seldom))
         ]
         # What tables of some height miss is seldom served term by term by a lower one.
         least = max((h for h, _ in self.rungs), default=0.0)
