@@ -21,8 +21,8 @@ from .weight_bins import Axis, OddsRange, Spread
 from .weight_table import MomentTable, WeightTable
 
 _EPS = float(np.finfo(float).eps)
-# Terms times nodes at a time.
-_CHUNK = 2**18
+# Terms times nodes at a time, and those of all rows that are kept for slopes, 64 MB.
+_CHUNK, _KEPT = 2**18, 2**22
 
 
 @dataclass(frozen=True, eq=False)
@@ -182,7 +182,7 @@ class Listed(Heard):
     ) -> None:
         super().__init__(senders, w, left_out, axis)
         self._found = [np.zeros((len(w), x.odds.size)) for x in senders]
-        # Transforms of the rows and nodes that were asked for last.
+        # Transforms of the rows and nodes that were asked for last, if they are few.
         self._last: dict[tuple[int, int, int], Complex] = {}
 
     def _terms(self, row: int) -> list[_Term]:
@@ -200,11 +200,13 @@ class Listed(Heard):
         q = np.zeros((rows.size, at.nodes.size), np.complex128)
         error = np.zeros(q.shape)
         self._last = {}
+        keep = q.size * self.w.shape[1] <= _KEPT
         for k, row in enumerate(rows):
             for kind, term in enumerate(self._terms(int(row))):
                 for part in self._parts(at.nodes.size):
                     mgf = term.transform(at.nodes[part], 0)
-                    self._last[int(row), kind, part.start] = mgf
+                    if keep:
+                        self._last[int(row), kind, part.start] = mgf
                     with np.errstate(over="ignore", invalid="ignore", divide="ignore"):
                         logs = log1p(mgf)
                     q[k, part] += logs.sum(axis=0)
@@ -216,7 +218,9 @@ class Listed(Heard):
             for kind, term in enumerate(self._terms(int(row))):
                 found = self._found[kind]
                 for part in self._parts(at.nodes.size):
-                    s, mgf = at.nodes[part], self._last[int(row), kind, part.start]
+                    s, mgf = at.nodes[part], self._last.get((int(row), kind, part.start))
+                    if mgf is None:
+                        mgf = term.transform(s, 0)
                     slope = term.transform(s, 1)
                     slope *= s / (1 + mgf)
                     found[row, term.there] += (slope @ moved[k, part]).real
