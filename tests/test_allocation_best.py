@@ -201,6 +201,18 @@ def test_command(capsys):
     assert "max_coupling" in capsys.readouterr().err
 
 
+def test_many_p_some_of_them_alone():
+    """The commonest feature is at the end of the grid of p, and has a hidden unit to itself."""
+    p = np.linspace(0.1, 0.1005, 30)[::-1]
+    importance = np.ones(30)
+    importance[[0, 5]] = 1e6
+    found = allocated(p, 10, importance)
+    assert found.capacity[[0, 5]].tolist() == [1, 1] and found.losses[[0, 5]].tolist() == [0, 0]
+    others = allocated(np.full(28, 0.1002), 8)
+    assert found.loss == pytest.approx(others.loss * 28 / 30, rel=2e-3)
+    assert 0 < found.bound <= found.loss < np.inf
+
+
 @pytest.mark.slow
 def test_many_p():
     """Hulls between those of a grid of p, beside hulls of their own."""

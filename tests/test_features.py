@@ -510,6 +510,23 @@ class TestStatistics:
         noisy = rt.Model(model.w_in, model.w_out, model.b, hidden_noise=0.05)
         assert rt.explain(noisy, features, rows=6).terms["unused capacity"] > 0
 
+    def test_explained_down_to_the_best_structures(self):
+        """Features that are hardly unlike end where identical ones do."""
+        pair = rt.antipodal_rug(16, 8, seed=0)
+        model = rt.Model(pair.w_in, pair.w_out(1.3), -0.1)
+        one = rt.explain(model, rt.Identical(16, 0.1), rows=2)
+        importance = 1 + 1e-9 * np.arange(16)
+        features = rt.Independent(np.full(16, 0.1), importance=importance)
+        two = rt.explain(model, features, rows=2, family="best")
+        assert one.terms["structure"] > 0.01 * one.loss
+        assert two.best == pytest.approx(one.best, rel=1e-7)
+        assert two.terms["structure"] == pytest.approx(one.terms["structure"], rel=1e-4)
+        assert list(two.terms)[-1] == "structure" and two.family == "allocation"
+        assert two.loss - sum(two.terms.values()) == pytest.approx(two.best, rel=1e-12)
+        sets = rt.Groups([rt.Together(0.1, 8), rt.Together(0.1, 8)])
+        with pytest.raises(ValueError, match="family must be 'gaussian' for features that depend"):
+            rt.explain(model, sets, family="best")
+
     def test_has_no_meaning(self):
         model = rt.Model(np.ones((1, 2)))
         for features, match in (

@@ -89,7 +89,7 @@ FUNCTIONS = {
     rt.exact_loss: MODEL | {"rtol": 1e-6} | ROUND,
     rt.exact_gradient: {"model": MODEL["model"], "features": rt.Identical(3, 0.1), "rtol": 1e-6},
     rt.exact_loss_torch: {"features": rt.Identical(3, 0.1), "hidden_noise": 0.1, "rtol": 1e-6},
-    rt.explain: MODEL | ROUND,
+    rt.explain: MODEL | ROUND | {"family": "gaussian"},
     rt.finite_curves: (
         {"curves": CURVES, "draws": 2, "n_sparse": 8, "checkpoint": None} | ROUND | LAW | SEED
     ),

@@ -9,18 +9,24 @@ import xarray as xr
 import rugtheory as rt
 from rugtheory.source.files import features_of
 
-DATA = xr.load_dataset(Path(__file__).parents[1] / "validation/data/unequal.nc")
-POINTS = range(DATA.sizes["point"])
+FOLDER = Path(__file__).parents[1] / "validation/data"
+IMPORTANCE, ZIPF = (xr.load_dataset(FOLDER / f"{x}.nc") for x in ("unequal", "unequal_zipf"))
+EVERY = pytest.mark.parametrize("data", [IMPORTANCE, ZIPF], ids=["importance", "zipf"])
 
 
-def features_at(k):
-    return features_of(str(DATA["law"].values[k]))
+def features_at(data, k):
+    return features_of(str(data["law"].values[k]))
 
 
-def test_kept_models_have_their_losses_and_capacities():
-    for j, k in enumerate(DATA["kept"].values.tolist()):
-        weights = (DATA[name].values[j].astype(float) for name in ("w_in", "w_out", "b"))
-        model, features, one = rt.Model(*weights), features_at(k), DATA.isel(point=k)
+def points(data):
+    return range(data.sizes["point"])
+
+
+@EVERY
+def test_kept_models_have_their_losses_and_capacities(data):
+    for j, k in enumerate(data["kept"].values.tolist()):
+        weights = (data[name].values[j].astype(float) for name in ("w_in", "w_out", "b"))
+        model, features, one = rt.Model(*weights), features_at(data, k), data.isel(point=k)
         some = [0, 5, 40]
         exact = rt.exact_loss(model, features, rows=some, rtol=1e-6)
         assert exact.loss == pytest.approx(one["losses"].values[some], rel=1e-5)
@@ -32,9 +38,10 @@ def test_kept_models_have_their_losses_and_capacities():
         assert abs(loss.mean() - float(one["loss"])) < 4 * deviation
 
 
-def test_losses_are_means_of_those_of_features():
-    for k in POINTS:
-        one, features = DATA.isel(point=k), features_at(k)
+@EVERY
+def test_losses_are_means_of_those_of_features(data):
+    for k in points(data):
+        one, features = data.isel(point=k), features_at(data, k)
         for losses, loss in (
             (one["losses"].values, float(one["loss"])),
             *zip(one["theory_losses"].values, one["theory"].values.tolist(), strict=True),
@@ -42,24 +49,47 @@ def test_losses_are_means_of_those_of_features():
             assert np.mean(features.importance * losses) == pytest.approx(loss, rel=1e-9)
 
 
-@pytest.mark.parametrize("k", [0, DATA.sizes["point"] - 1])
-@pytest.mark.parametrize("family", ["gaussian", "best"])
-def test_theory_is_that_of_today(k, family):
-    one = DATA.isel(point=k).sel(family=family)
-    found = rt.allocate(features_at(k), float(one["n_dense"]), family=family)
+@pytest.mark.parametrize("k", [0, -1])
+@pytest.mark.parametrize(
+    ("data", "family"),
+    [
+        (IMPORTANCE, "gaussian"),
+        (IMPORTANCE, "best"),
+        (ZIPF, "gaussian"),
+        pytest.param(ZIPF, "best", marks=pytest.mark.slow),
+    ],
+)
+def test_theory_is_that_of_today(data, k, family):
+    one = data.isel(point=k).sel(family=family)
+    found = rt.allocate(features_at(data, k), float(one["n_dense"]), family=family)
     assert found.loss == pytest.approx(float(one["theory"]), rel=1e-6)
     exponent = -found.multiplier * found.n_dense / found.loss
     assert exponent == pytest.approx(float(one["theory_exponent"]), rel=1e-4)
 
 
-def test_what_the_page_says():
+def test_what_the_page_says_of_importances():
     """Trained models lose less than the best allocation but for one, and keep fewer features."""
-    ratio = DATA["loss"] / DATA["theory"]
+    ratio = IMPORTANCE["loss"] / IMPORTANCE["theory"]
     assert np.all(ratio.sel(family="gaussian") < 1)
     best = ratio.sel(family="best").values
     assert np.sum(best > 1) == 1 and best.max() < 1.02 and best.min() > 0.5
-    for k in POINTS:
-        one = DATA.isel(point=k)
+    for k in points(IMPORTANCE):
+        one = IMPORTANCE.isel(point=k)
         kept = int(np.sum(one["capacity"].values > 0.05))
         assert kept <= int(np.sum(one["theory_capacity"].sel(family="gaussian").values > 0))
-    assert np.all(DATA["capacity"].sum("feature") <= DATA["n_dense"] * (1 + 1e-6))
+
+
+def test_what_the_page_says_of_frequencies():
+    """Trained models lose more than the best allocation, and for α ≤ 1 less than rugs."""
+    ratio = ZIPF["loss"] / ZIPF["theory"]
+    p = np.array([features_at(ZIPF, k).on_probability for k in points(ZIPF)])
+    steep = np.log2(p[:, 0] / p[:, 1]) > 1.2
+    gaussian, best = (ratio.sel(family=x).values for x in ("gaussian", "best"))
+    assert steep.sum() == 4 and np.all(best > 1.05) and np.all(best[~steep] < 1.8)
+    assert np.all(gaussian[~steep] < 1) and np.all(gaussian[steep] > 1)
+
+
+@EVERY
+def test_capacities_are_within_the_bound(data):
+    used = (data["capacity"].sum("feature") / data["n_dense"]).values
+    assert np.all((used > 0.5) & (used <= 1 + 1e-6))

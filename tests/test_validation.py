@@ -289,6 +289,42 @@ class TestTraining:
         caps = [one.max_coupling for one in alone.specs() if one.protocol == "descent"]
         assert sorted(set(caps)) == [1, 2] and len(alone.specs()) == 3 * len(SWEEP.specs())
 
+    def test_a_descent_has_steps_of_its_own(self):
+        spec = replace(SMALL, protocol="continued", steps=60, descent_steps=3)
+        (model,) = train([spec])
+        assert model.losses.size == 60 and model.descent.descended == 3
+        with pytest.raises(ValueError, match=r"descent_steps .* got 3 with 'converged'"):
+            replace(SMALL, descent_steps=3)
+
+    def test_weight_decay_is_that_of_adamw(self):
+        spec = replace(SMALL, tied=True, decay=2.0, rounds=1, steps=30)
+        start = initial(spec)
+        w = torch.tensor(start.w_in.T.copy(), requires_grad=True)
+        b = torch.zeros(spec.n_sparse, requires_grad=True)
+        adam = torch.optim.AdamW([{"params": w, "weight_decay": 2.0}, {"params": b}], 1.0)
+        adam.param_groups[1]["weight_decay"] = 0.0
+        data = Data(spec.p, spec.n_sparse, 2**32 + spec.seed)
+        for step in range(spec.steps):
+            for group in adam.param_groups:
+                group["lr"] = spec.step_size(step, spec.steps)
+            adam.zero_grad()
+            x = data.at(step).dense
+            ((torch.relu(x @ w @ w.T + b) - x) ** 2).sum(dim=1).mean().backward()
+            adam.step()
+        (model,) = train([spec])
+        assert model.w_in == pytest.approx(w.detach().numpy().T, abs=1e-4)
+        assert model.b == pytest.approx(b.detach().numpy(), abs=1e-4)
+
+    def test_negative_decay_draws_columns_to_length_one(self):
+        def lengths(decay):
+            (model,) = train([replace(SMALL, tied=True, decay=decay, rounds=1, steps=1000)])
+            return np.linalg.norm(model.w_in, axis=0)
+
+        free, drawn = lengths(0.0), lengths(-20.0)
+        assert drawn == pytest.approx(1, abs=0.05) and np.abs(free - 1).max() > 0.2
+        with pytest.raises(ValueError, match=r"decay .* got -1"):
+            replace(SMALL, decay=-1.0)
+
     def test_the_paper_stops_when_a_window_is_no_better(self):
         spec = replace(SMALL, protocol="paper", steps=5000)
         assert spec.step_size(0, 5000) == spec.step_size(4999, 5000) == 3e-3 / 4
@@ -546,7 +582,7 @@ def neighbours(spec):
         if one.name == "law":
             laws = [text_of(rt.Identical(spec.n_sparse, q)) for q in (0.1, 0.2)]
             others = [law for law in laws if law != value]
-        for other in others:
+        for other in (x for x in others if x != value):
             with contextlib.suppress(ValueError):  # the size of a law is that of the model
                 yield one.name, replace(spec, **{one.name: other})
 
@@ -559,7 +595,8 @@ class TestNames:
     def test_different_points_have_different_names(self, p, protocol):
         spec = replace(SMALL, p=p, protocol=protocol)
         others = list(neighbours(spec))
-        meaningless = set() if protocol in DESCENTS else {"max_coupling"}
+        meaningless = set() if protocol in DESCENTS else {"max_coupling", "descent_steps"}
+        meaningless.add("decay")  # of weights that are not tied
         assert {name for name, _ in others} == {one.name for one in fields(Spec)} - meaningless
         # And those in which two fields differ.
         pairs = [pair for _, one in others for _, pair in neighbours(one)]

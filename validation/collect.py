@@ -65,7 +65,7 @@ def collect(out: Path) -> xr.Dataset:
     columns: dict[str, list[Any]] = {}
     for x in results:
         row = {k: v for k, v in x["spec"].items() if k not in COMMON}
-        row.setdefault("max_coupling", np.nan)
+        row = {"max_coupling": np.nan, "descent_steps": 0, "decay": 0.0} | row
         row |= {name: np.nan if x[name] is None else x[name] for name in _KEPT}
         row |= x.get("descent") or _NO_DESCENT
         row |= {"rounds_done": len(x["rounds"]), "gain": gain(x["rounds"])}

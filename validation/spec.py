@@ -47,9 +47,9 @@ class Spec:
         "paper": the step size is 3e-3/√n_sparse throughout, and training stops when the mean loss
         of the last 100 batches is not below that of the 100 before (arXiv:2410.12101, appendix B).
         "constant": the same without stopping.  These end after the steps of all rounds.
-        "descent": `rugtheory.minimize` from the same initial weights, no more steps than those of
-        all rounds.  "continued": the same from where "converged" ends.  "law": the same from the
-        weights of `rugtheory.row_law` with this seed, which are not tied.
+        "descent": `rugtheory.minimize` from the same initial weights, no more steps than
+        `descent_steps`.  "continued": the same from where "converged" ends.  "law": the same from
+        the weights of `rugtheory.row_law` with this seed, which are not tied.
     tied : bool
         Whether W_out is W_in transposed.
     rate : float
@@ -63,6 +63,12 @@ class Spec:
         for identical features.  Then `p` is their mean frequency, for the eye.
     max_coupling : float
         Cap on couplings |W_ij|/W_ii, of protocols that descend on the exact loss.
+    descent_steps : int
+        Steps of these descents, at most; 0 for those of all rounds.
+    decay : float
+        γ of the weight decay of arXiv:2505.10465, of tied weights: before each step of size η the
+        column w of a feature becomes (1 - γη) w, or w + γη (1 - 1/|w|) w if γ is negative, which
+        draws it to length 1.
     """
 
     n_sparse: int
@@ -77,6 +83,8 @@ class Spec:
     rounds: int = 4
     law: str = ""
     max_coupling: float = 10.0
+    descent_steps: int = 0
+    decay: float = 0.0
 
     def __post_init__(self) -> None:
         if not 0 < self.p <= 1:
@@ -97,6 +105,18 @@ class Spec:
                 f"max_coupling is of the protocols {DESCENTS} only, got {self.max_coupling} "
                 f"with {self.protocol!r}"
             )
+        if self.descent_steps < 0 or (self.descent_steps and self.protocol not in DESCENTS):
+            raise ValueError(
+                f"descent_steps must be positive, of the protocols {DESCENTS} only, "
+                f"got {self.descent_steps} with {self.protocol!r}"
+            )
+        if not np.isfinite(self.decay) or (
+            self.decay and (not self.tied or self.protocol == "descent")
+        ):
+            raise ValueError(
+                f"decay must be finite, and 0 unless tied weights are trained, got {self.decay} "
+                f"with {self.protocol!r}, tied = {self.tied}"
+            )
         if self.law and len(self.features) != self.n_sparse:
             raise ValueError(
                 f"n_sparse must be {len(self.features)} of the law, got {self.n_sparse}"
@@ -108,8 +128,13 @@ class Spec:
         return _features(self.law) if self.law else rt.Identical(self.n_sparse, self.p)
 
     def settings(self) -> dict[str, Any]:
-        """All fields, without `law` and `max_coupling` if they have no meaning."""
-        left = {"law": bool(self.law), "max_coupling": self.protocol in DESCENTS}
+        """All fields, without those that have no meaning."""
+        left = {
+            "law": bool(self.law),
+            "max_coupling": self.protocol in DESCENTS,
+            "descent_steps": self.descent_steps > 0,
+            "decay": self.decay != 0,
+        }
         return {k: v for k, v in asdict(self).items() if left.get(k, True)}
 
     @property

@@ -16,7 +16,7 @@ import platform
 import tomllib
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Executor, Future, as_completed
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -39,9 +39,9 @@ _EXPLAINED_ROWS = 32
 _SHOWN = 3
 
 COMMON = ("steps", "rate", "tolerance", "rounds")
-_AXES = ("n_sparse", "features", "ratio", "p", "seed", "protocol", "max_coupling")
+_AXES = ("n_sparse", "features", "ratio", "p", "seed", "protocol", "max_coupling", "decay")
 # What differs between points of sweeps that have the settings above in common.
-_POINT = ("n_sparse", "n_dense", "p", "seed", "protocol", "tied", "max_coupling")
+_POINT = ("n_sparse", "n_dense", "p", "seed", "protocol", "tied", "max_coupling", "decay")
 
 
 def _number(x: object) -> bool:
@@ -65,6 +65,8 @@ _VALID: dict[str, tuple[Callable[[Any], bool], str]] = {
     "tolerance": (lambda x: _number(x) and 0 < x < 1, "in (0, 1)"),
     "rounds": (lambda x: _integer(x) and x >= 1, "a positive integer"),
     "max_coupling": (lambda x: _number(x) and 0 < x < float("inf"), "positive numbers"),
+    "descent_steps": (lambda x: _integer(x) and x >= 1, "a positive integer"),
+    "decay": (lambda x: _number(x) and abs(x) < float("inf"), "finite numbers"),
 }
 
 
@@ -74,11 +76,11 @@ class Sweep:
 
     Attributes
     ----------
-    n_sparse, ratio, p, seed, protocol, max_coupling : tuple
+    n_sparse, ratio, p, seed, protocol, max_coupling, decay : tuple
         The axes; n_dense is ratio · n_sparse rounded down.  Only descents have a max_coupling.
     features : tuple of str
         TOML of laws of features, an axis in the place of n_sparse and p.
-    steps, tied, rate, tolerance, rounds
+    steps, tied, rate, tolerance, rounds, descent_steps
         See `Spec`.
     """
 
@@ -94,6 +96,8 @@ class Sweep:
     tolerance: float = 0.01
     rounds: int = 4
     max_coupling: tuple[float, ...] = (10.0,)
+    descent_steps: int = 0
+    decay: tuple[float, ...] = (0.0,)
 
     def specs(self) -> list[Spec]:
         """All models, the small ones first, those that see the same batches side by side."""
@@ -115,10 +119,13 @@ class Sweep:
                 rounds=self.rounds,
                 law=text,
                 max_coupling=cap,
+                descent_steps=self.descent_steps if protocol in DESCENTS else 0,
+                decay=decay,
             )
             for text, n, frequencies in kinds
             for protocol in self.protocol
             for cap in (self.max_coupling if protocol in DESCENTS else [Spec.max_coupling])
+            for decay in self.decay
             for p, seed, r in itertools.product(frequencies, self.seed, self.ratio)
         ]
 
@@ -236,7 +243,8 @@ def run(
 
 
 def _groups(specs: list[Spec], size: int) -> Iterator[list[Spec]]:
-    for _, same in itertools.groupby(specs, lambda s: (s.n_sparse, s.protocol, s.law)):
+    # What is trained together differs in these only.
+    for _, same in itertools.groupby(specs, lambda s: replace(s, n_dense=1, p=1.0, seed=0)):
         items = list(same)
         for start in range(0, len(items), size):
             yield items[start : start + size]

@@ -28,6 +28,8 @@ WINDOW = 100
 # Of the exact loss by which a model has converged or not; a few rows say little if they differ.
 _ROWS = 1024
 _RTOL = 1e-4
+# Added to the length of a column, which may be zero.
+_SHORT = 1e-8
 
 
 def _rate(model: Trained) -> float:
@@ -108,7 +110,7 @@ class _Company:
         if self.specs[0].law:
             importance = self.specs[0].features.importance
             self.weight = torch.tensor(importance, dtype=torch.float32, device=device)
-        self.tied = self.specs[0].tied
+        self.tied, self.decay = self.specs[0].tied, self.specs[0].decay
         self.n_dense = max(spec.n_dense for spec in self.specs)
         self.device = device
         self.encoder = self._stacked([self._padded(start.w_in).T for start in starts])
@@ -142,8 +144,19 @@ class _Company:
         for parameter, gradient in zip(self.parameters, [*by_weights, by_b], strict=True):
             parameter.grad = gradient.contiguous()
         self.adam.param_groups[0]["lr"] = rate
+        if self.decay:
+            self._shrink(rate)
         self.adam.step()
         return loss.view(-1) / self.b.shape[-1]
+
+    @torch.no_grad()
+    def _shrink(self, rate: float) -> None:
+        """Weight decay, or that of the distance of the columns of W_in from length 1."""
+        factor: float | torch.Tensor = 1 - self.decay * rate
+        if self.decay < 0:
+            length = torch.linalg.vector_norm(self.encoder, dim=-1, keepdim=True)
+            factor = 1 + self.decay * rate * (1 - 1 / (length + _SHORT))
+        self.encoder.mul_(factor)
 
     def model(self, i: int) -> list[np.ndarray]:
         """W_in, W_out and b of one of them."""
@@ -203,7 +216,7 @@ def _descended(start: Trained, progress: Callable[[int], object]) -> Trained:
         spec.features,
         tied=spec.tied,
         max_coupling=spec.max_coupling,
-        steps=spec.most_steps,
+        steps=spec.descent_steps or spec.most_steps,
         progress=lambda step: progress(done + step),
     )
     return replace(

@@ -16,11 +16,13 @@ from ..source.features import Features
 
 # Weights in a block: so many that the product pays, so few that they stay in the caches.
 _BLOCK = 2**19
-# Outputs for which the tables of each height pay.
-_ENOUGH = (16, 20, 24, 48, 96)
+# Outputs for which the tables of each height pay, and terms, where features are of several p, whose
+# tables have more columns.
+_ENOUGH, _ENOUGH_TERMS = (16, 20, 24, 48, 96), 2**17
 # Contours on which outputs are taken term by term, where derivatives are asked for, and so many
-# terms that it takes less than tables.
-_LISTED, _FEW_TERMS = (800.0, 6400.0), 144
+# terms that it takes less than tables: of features of one p, and of several, whose tables have more
+# columns and are filled anew as weights move.
+_LISTED, _FEW_TERMS, _FEW_UNLIKE = (400.0, 800.0, 1600.0, 6400.0), 144, 2**13
 # A height that serves fewer of the outputs of a block is not tried again.
 _SERVES = 0.3
 # Outputs by which the first height is chosen.
@@ -48,13 +50,17 @@ class Blocks:
         self.laws, self.rtol, self.rows, self.n = RowLaws(features), rtol, rows, len(features)
         able = all(Together.can(x) for x in self.laws.scenarios)
         listed = again and all(Together.can(x, listed=True) for x in self.laws.scenarios)
-        few = listed and rows * self.n <= _FEW_TERMS
+        self._unlike = any(np.ndim(kind.p) for x in self.laws.scenarios for kind in x.kinds)
+        few = listed and rows * self.n <= (_FEW_UNLIKE if self._unlike else _FEW_TERMS)
+        seldom = self._unlike and rows * self.n < _ENOUGH_TERMS
         self.rungs = [
             (h, False)
             for h, enough in zip(HEIGHTS, _ENOUGH, strict=True)
-            if able and not few and (again or rows >= enough)
+            if able and not few and (again or (rows >= enough and not seldom))
         ]
-        self.rungs += [(h, True) for h in _LISTED if listed]
+        # What tables of some height miss is seldom served term by term by a lower one.
+        least = max((h for h, _ in self.rungs), default=0.0)
+        self.rungs += [(h, True) for h in _LISTED if listed and h >= least]
         self._known: dict[tuple[float, bool], list[Together]] = {}
         self._again, self._first = again, -1  # number of the first rung, once it is chosen
         self._distinct = tuple(dict.fromkeys(self.laws.amplitudes))
@@ -89,10 +95,9 @@ class Blocks:
 
     def _start(self, model: Model, rows: NDArray[np.int64], w: Array) -> int:
         """The first rung that serves most of a few outputs, where tables take longer than those."""
-        unlike = any(np.ndim(kind.p) for x in self.laws.scenarios for kind in x.kinds)
         some = np.unique(np.linspace(0, rows.size - 1, _TRIED).astype(np.int64))
         for k, (height, listed) in enumerate(self.rungs):
-            if listed or not unlike:
+            if listed or not self._unlike:
                 break
             contours = [
                 Together(x.kinds, height, self.rtol, listed=True) for x in self.laws.scenarios

@@ -28,11 +28,17 @@ def gaussian_losses(sigma: Array, features: Features, dead: NDArray[np.bool_]) -
 
 
 def allocation_steps(
-    model: Model, features: Features, sigma: Array, gaussian: Array, dead: NDArray[np.bool_]
+    model: Model,
+    features: Features,
+    sigma: Array,
+    gaussian: Array,
+    dead: NDArray[np.bool_],
+    cap: float | None,
 ) -> tuple[dict[str, float], float, NDArray[np.bool_]]:
     """The steps of independent features, the loss of the allocation, and what it drops.
 
-    `sigma` are the deviations of the interference, of which `gaussian` are the losses.
+    `sigma` are the deviations of the interference, of which `gaussian` are the losses.  With a
+    `cap` there is one more step, to the best structures of couplings up to it.
     """
     weight, n, alive = features.importance, len(features), ~dead
     own = float(np.mean(weight * gaussian))
@@ -55,6 +61,9 @@ def allocation_steps(
         "shares of features alive": full - among,
         "dropped features": among - best.loss,
     }
+    if cap is not None:
+        rugs, best = best, allocate(features, model.n_dense, family="best", max_coupling=cap)
+        terms["structure"] = rugs.loss - best.loss
     return terms, best.loss, best.dropped
 
 

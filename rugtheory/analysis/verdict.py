@@ -25,7 +25,9 @@ best allocation to the features alive, with the others dropped, and L_best that 
       &+ [⟨I_i G_i(tσ_i)⟩ - L_{alive}] && \text{shares of features alive} \\
       &+ [L_{alive} - L_{best}] && \text{dropped features} .
 
-If they depend on each other there are no more steps.
+The family "best" has one more step, "structure", from there to the best allocation of capacity
+among all structures known of no larger couplings, which is then L_best.  If features depend on each
+other there are no more steps.
 """
 
 from __future__ import annotations
@@ -46,6 +48,7 @@ from ..model.model import Model, check_fit
 from ..source.features import Features
 from ..source.sparse import SparseSource, on_law
 from ..structure.best import best_known
+from ..structure.hull_pieces import HULL
 from ..theory.bounds import welch_sigma
 from ..theory.optimum import optimum
 from .columns import dead_features, each_row
@@ -60,6 +63,7 @@ _NO_COUPLING = 1e-9
 # Of p: outputs that fire with less probability never fire.
 _SILENT = 1e-6
 GAUSSIAN, ALLOCATION = "own Gaussian channels", "allocation"
+ENDS = ("gaussian", HULL.name)
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -80,7 +84,8 @@ class Verdict(Result):
         to rounding.  The keys are those of the formula in `rugtheory.analysis.verdict`: "own a and
         b", "non-Gaussian interference", then "spread between rows", "variance above the Welch
         bound", "dropped features", "structure" of identical features, and "unused capacity",
-        "shares of features alive", "dropped features" of others that are independent.  A positive
+        "shares of features alive", "dropped features" of others that are independent, with
+        "structure" last for the family "best".  A positive
         term is loss that the model has above the next step, a negative one what it does better.
         Means over outputs are estimates from the rows taken; Gaussian losses are means over all
         outputs.
@@ -88,9 +93,9 @@ class Verdict(Result):
         Loss of the Gaussian rug at the model's ratio; None if features are not identical.
     best : float
         Loss of the best known structure there whose couplings are not above the model's own, of the
-        family `family`, see `best_known`; if features are not
-        identical, of the best allocation to Gaussian rugs, see `allocate`, and if they depend on
-        each other of Gaussian interference with the deviations that the model has.
+        family `family`, see `best_known`; if features are not identical, of the best allocation in
+        the family asked for, see `allocate`, and if they depend on each other of Gaussian
+        interference with the deviations that the model has.
     family : str
         See `BestKnown`; "allocation" or "own Gaussian channels" if features are not identical.
     dead : int
@@ -126,6 +131,7 @@ def explain(
     *,
     rows: int | None = 32,
     seed: int | np.random.Generator = 0,
+    family: str = "gaussian",
     progress: Callable[[Iterable[int]], Iterable[int]] = iter,
 ) -> Verdict:
     """Break the loss of a model down into what separates it from the best structure known.
@@ -141,6 +147,11 @@ def explain(
         two of dead ones; None for all.
     seed : int or Generator
         For the choice of rows.
+    family : "gaussian" or "best"
+        Where the way of independent features ends that are not identical: at the best allocation to
+        Gaussian rugs, or to the best structures known of no larger couplings than the model's,
+        which takes about a second for each p, and up to a minute.  That of identical features ends
+        at `best_known` in any case.
     progress : callable
         Wraps the iterable of rows, to show progress.
 
@@ -151,7 +162,8 @@ def explain(
     Raises
     ------
     ValueError, TypeError
-        If model and features do not fit, or an argument is outside its range.
+        If model and features do not fit, features depend on each other and the family is "best", or
+        an argument is outside its range.
 
     Examples
     --------
@@ -174,6 +186,10 @@ def explain(
             raise ValueError(
                 f"features must not be negative to be explained, got {_check.shown(law)}"
             )
+    if _check.choice("family", family, ENDS) == HULL.name and not features.independent:
+        raise ValueError(
+            f"family must be 'gaussian' for features that depend on each other, got {family!r}"
+        )
     dead = dead_features(model.diagonal)
     sample = _chosen(rows, model, features, dead, seed)
     own, least, error = _losses(model, features, sample.rows, dead, progress)
@@ -186,13 +202,14 @@ def explain(
     terms["non-Gaussian interference"] = float(reachable - np.sum((weight * gaussian)[alive]) / n)
     source, rug, dropped = _identical(features), None, None
     if source is None and features.independent:
-        rest, best, dropped = allocation_steps(model, features, sigma, gaussian, dead)
-        family = ALLOCATION
+        cap = _cap(model) if family == HULL.name else None
+        rest, best, dropped = allocation_steps(model, features, sigma, gaussian, dead, cap)
+        found = ALLOCATION
         terms |= rest
     elif source is None:
-        best, family = float(np.mean(weight * gaussian)), GAUSSIAN
+        best, found = float(np.mean(weight * gaussian)), GAUSSIAN
     else:
-        rest, rug, best, family = _steps(model, source, gaussian[alive], sigma[alive], alive)
+        rest, rug, best, found = _steps(model, source, gaussian[alive], sigma[alive], alive)
         terms |= rest
     return Verdict(
         loss=best + sum(terms.values()),
@@ -201,7 +218,7 @@ def explain(
         terms=terms,
         rug=rug,
         best=best,
-        family=family,
+        family=found,
         dead=int(dead.sum()),
         rows=sample.rows.size,
         silent=_silent(model, features),
@@ -271,6 +288,11 @@ def _identical(features: Features) -> SparseSource | None:
     return SparseSource(float(on), amplitude)
 
 
+def _cap(model: Model) -> float:
+    """Of what has no larger couplings; without any, of what has some below rounding."""
+    return max(coupling(model), _NO_COUPLING)
+
+
 def _steps(
     model: Model, source: SparseSource, gaussian: Array, sigma: Array, alive: NDArray[np.bool_]
 ) -> tuple[dict[str, float], float, float, str]:
@@ -281,9 +303,7 @@ def _steps(
     p, amplitude, n_dense = source.p, source.amplitude, model.n_dense
     f, variance = float(np.mean(alive)), source.variance
     rug = float(optimum(p, model.ratio, amplitude=amplitude).loss)
-    # Of what has no larger couplings; without any, of what has some below rounding.
-    cap = max(coupling(model), _NO_COUPLING)
-    best = best_known(p, model.ratio, max_coupling=cap, amplitude=amplitude)
+    best = best_known(p, model.ratio, max_coupling=_cap(model), amplitude=amplitude)
     terms = dict.fromkeys(("spread between rows", "variance above the Welch bound"), 0.0)
     reached = (1 - f) * variance
     if f:

@@ -21,8 +21,8 @@ from .weight_bins import Axis, OddsRange, Spread
 from .weight_table import MomentTable, WeightTable
 
 _EPS = float(np.finfo(float).eps)
-# Terms times nodes at a time.
-_CHUNK = 2**18
+# Terms times nodes at a time, and those of all rows that are kept for slopes, 64 MB.
+_CHUNK, _KEPT = 2**18, 2**22
 
 
 @dataclass(frozen=True, eq=False)
@@ -164,15 +164,14 @@ class _Term:
     def __post_init__(self) -> None:
         self.odds = self.sender.odds[self.there][:, None]
 
-    def transforms(self, s: Complex, *orders: int) -> list[Complex]:
-        """Odds times E u^k e^{swu}, shape (terms, nodes); NaN where there is none."""
+    def transform(self, s: Complex, order: int) -> Complex:
+        """Odds times E u^order e^{swu}, shape (terms, nodes); NaN where there is none."""
         t, law = np.multiply.outer(self.w, s), self.sender.amplitude
         # Formulas may have values where expectations are infinite.
         outside = (t.real > 0.95 * law.abscissa) | (t.real < 0.95 * law.least_abscissa)
         t[outside] = np.nan
         with np.errstate(over="ignore", invalid="ignore", divide="ignore"):
-            found = [self.odds * law.transform(t, k) for k in orders]
-        return [np.asarray(x, np.complex128) for x in found]
+            return np.asarray(self.odds * law.transform(t, order), np.complex128)
 
 
 class Listed(Heard):
@@ -183,6 +182,8 @@ class Listed(Heard):
     ) -> None:
         super().__init__(senders, w, left_out, axis)
         self._found = [np.zeros((len(w), x.odds.size)) for x in senders]
+        # Transforms of the rows and nodes that were asked for last, if they are few.
+        self._last: dict[tuple[int, int, int], Complex] = {}
 
     def _terms(self, row: int) -> list[_Term]:
         found = []
@@ -198,10 +199,14 @@ class Listed(Heard):
     def exponent(self, at: Nodes, rows: NDArray[np.int64]) -> tuple[Complex, Array]:
         q = np.zeros((rows.size, at.nodes.size), np.complex128)
         error = np.zeros(q.shape)
+        self._last = {}
+        keep = q.size * self.w.shape[1] <= _KEPT
         for k, row in enumerate(rows):
-            for term in self._terms(int(row)):
+            for kind, term in enumerate(self._terms(int(row))):
                 for part in self._parts(at.nodes.size):
-                    (mgf,) = term.transforms(at.nodes[part], 0)
+                    mgf = term.transform(at.nodes[part], 0)
+                    if keep:
+                        self._last[int(row), kind, part.start] = mgf
                     with np.errstate(over="ignore", invalid="ignore", divide="ignore"):
                         logs = log1p(mgf)
                     q[k, part] += logs.sum(axis=0)
@@ -210,10 +215,13 @@ class Listed(Heard):
 
     def add(self, at: Nodes, rows: NDArray[np.int64], moved: Complex) -> None:
         for k, row in enumerate(rows):
-            for term, found in zip(self._terms(int(row)), self._found, strict=True):
+            for kind, term in enumerate(self._terms(int(row))):
+                found = self._found[kind]
                 for part in self._parts(at.nodes.size):
-                    s = at.nodes[part]
-                    mgf, slope = term.transforms(s, 0, 1)
+                    s, mgf = at.nodes[part], self._last.get((int(row), kind, part.start))
+                    if mgf is None:
+                        mgf = term.transform(s, 0)
+                    slope = term.transform(s, 1)
                     slope *= s / (1 + mgf)
                     found[row, term.there] += (slope @ moved[k, part]).real
 

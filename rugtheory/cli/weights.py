@@ -13,7 +13,7 @@ from .._files import add_overwrite
 from ..analysis.descent import coupling
 from ..analysis.row_law import SharedLaw, row_law
 from ..analysis.statistics import Statistics, statistics
-from ..analysis.verdict import Verdict, explain
+from ..analysis.verdict import ENDS, Verdict, explain
 from ..channel.row import RowChannel
 from ..model.model import Model
 from ..source.features import Features
@@ -48,6 +48,15 @@ def add(commands: Any) -> None:
         help="also the loss where all rows hear one law, from a descent of seconds to a minute; "
         "couplings are at most 1, or the largest of the file",
     )
+    parser.add_argument(
+        "--family",
+        choices=ENDS,
+        default=ENDS[0],
+        help=(
+            "what features that are not alike are compared with at last: rugs (gaussian, the "
+            "default) or the best structures known (best), a second for each p, up to a minute"
+        ),
+    )
     parser.add_argument("--seed", type=int, default=0, help="for the choice of rows (0)")
     parser.add_argument("--json", action="store_true", help="an object, all digits")
     parser.add_argument("--figure", type=Path, help="picture to write")
@@ -61,7 +70,7 @@ def run(options: argparse.Namespace) -> None:
     _check.integer("seed", options.seed, 0)
     model = read_model(options.file, options)
     reading = ("names", "ignore", "instance")
-    names = ("file", "p", "features", "rows", "row_law", "seed", "amplitude", *reading)
+    names = ("file", "p", "features", "rows", "row_law", "seed", "family", "amplitude", *reading)
     made = settings("weights", options, *(x for x in names if getattr(options, x) is not None))
     with output(options, {options.figure: made}):
         _show_weights(model, options)
@@ -91,6 +100,7 @@ def _show_weights(model: Model, options: argparse.Namespace) -> None:
             features,
             rows=options.rows or None,
             seed=options.seed,
+            family=options.family,
             progress=lambda rows: counted(rows, "what is best known"),
         )
         bar.update(bar.total - bar.n)

@@ -117,19 +117,20 @@ def _of_curves(one: Family, amplitude: Amplitude, q: Array) -> tuple[Array, Arra
     table = Table(one, list(curves_of(one, amplitude, tuple(q.tolist()))))
     last = table.pieces - 2
     s = _tangent(one, amplitude, table, q, last)
-    curve = s != ALONE
+    # Where the chord from (0, v) touches the curve, and does not end at a feature alone.
+    touches = s != ALONE
     loss, capacity = np.zeros(q.size), np.ones(q.size)
-    some = np.where(curve, s, 1.0)
-    quiet = curve & (some == 0)
+    some = np.where(touches, s, 1.0)
+    quiet = touches & (some == 0)
     exact = one.reading(amplitude, q, np.where(quiet, 1.0, some))
     still = one.quiet(amplitude, q)
-    loss[curve] = np.where(quiet, still.loss, exact.loss)[curve]
-    capacity[curve] = one.capacity(some)[curve]
+    loss[touches] = np.where(quiet, still.loss, exact.loss)[touches]
+    capacity[touches] = one.capacity(some)[touches]
     dropped = (SparseSource(q, amplitude).variance - loss) / capacity
-    first = np.exp(table.chords[:, 0])
+    # Alone below a chord, if one ends there, which may be the same one, or below V at c = 1.
     chord = np.array([curve.pieces[0].key.size == 1 for curve in table.curves])
-    alone = np.where(chord, first, still.value)
-    alone = np.where(table.pieces == 2, np.where(chord, dropped, alone), alone)
+    last_chord = np.where(table.pieces == 2, dropped, np.exp(table.chords[:, 0]))
+    alone = np.where(chord, last_chord, still.value)
     return dropped, np.minimum(alone, dropped), capacity
 
 

@@ -6,6 +6,8 @@ even pairs.  Between the p of a grid hulls are interpolated, and are polygons.
 
 from __future__ import annotations
 
+from functools import lru_cache
+
 import numpy as np
 import scipy
 
@@ -51,25 +53,33 @@ class HullTable(Table):
             self.next[some], self.share[some] = len(curves) + first, at - first
             curves += found
         super().__init__(HULL, curves)
+        # Part of a unit that is missing, and of the variance that is lost: both 0 of one alone.
         self.corners = [
-            np.array([[_capacity(x.s[0]), x.loss[0] / curve.pieces[-1].loss[0]] for x in pieces]).T
-            for curve in curves
-            for pieces in [curve.pieces[::-1]]
+            np.array(
+                [[1 - _capacity(x.s[0]), x.loss[0] / one.pieces[-1].loss[0]] for x in one.pieces]
+            ).T
+            for one in curves
         ]
 
     def losses(self, kind: Indices, capacity: Array) -> Array:
         """Of classes `kind`, between the rows on both sides."""
+        found = np.zeros(kind.size)
+        # Alone they lose nothing, of which there is no logarithm.
+        some = np.flatnonzero(capacity < 1)
+        kind, capacity = kind[some], capacity[some]
         share, low = self.share[kind], self.next[kind]
-        high = np.minimum(low + (share > 0), len(self.corners) - 1)
-        logs = np.empty((2, kind.size))
-        for log, rows in zip(logs, (low, high), strict=True):
-            order = np.argsort(rows, kind="stable")
-            edges = np.flatnonzero(np.diff(rows[order])) + 1
-            for some in np.split(order, edges):
-                with np.errstate(divide="ignore"):
-                    log[some] = np.log(np.interp(capacity[some], *self.corners[rows[some[0]]]))
-        mixed = np.where(share > 0, (1 - share) * logs[0] + share * logs[1], logs[0])
-        return np.asarray(np.exp(mixed) * self.variance[kind])
+        logs = [self._logs(rows, capacity) for rows in (low, low + (share > 0))]
+        found[some] = np.exp((1 - share) * logs[0] + share * logs[1]) * self.variance[kind]
+        return found
+
+    def _logs(self, row: Indices, capacity: Array) -> Array:
+        """Logarithms of losses over variances, capacities below 1."""
+        found = np.empty(row.size)
+        order = np.argsort(row, kind="stable")
+        for some in np.split(order, np.flatnonzero(np.diff(row[order])) + 1):
+            if some.size:
+                found[some] = np.log(np.interp(1 - capacity[some], *self.corners[row[some[0]]]))
+        return found
 
 
 def hull_tables(
@@ -135,6 +145,14 @@ def _between(amplitude: Amplitude, p: Array, cap: float) -> tuple[Array, list[Cu
     if fine.size > _FINE:
         fine = np.geomspace(fine[0], fine[-1], _FINE)
         fine[-1] = p.max()
+    return fine, list(_interpolated(amplitude, tuple(fine.tolist()), cap))
+
+
+# Numbers of hidden units in turn ask for the same hulls, which take up to a minute.
+@lru_cache(maxsize=16)
+def _interpolated(amplitude: Amplitude, p: tuple[float, ...], cap: float) -> tuple[Curve, ...]:
+    """Hulls at p, ascending, from those of a grid of log p."""
+    fine = np.array(p)
     low, high = float(fine[0]), float(fine[-1])
     step = max(_STEP, np.log(high / low) / _MOST_STEPS)
     rows = np.unique(grid(low, high, step)) if high > low else np.array([low])
@@ -158,7 +176,7 @@ def _between(amplitude: Amplitude, p: Array, cap: float) -> tuple[Array, list[Cu
         )
     variance = np.asarray(SparseSource(fine, amplitude).variance)
     losses = np.exp(part) * (1 - capacity) * variance[:, None]
-    return fine, [_polygon(capacity, x, float(v)) for x, v in zip(losses, variance, strict=True)]
+    return tuple(_polygon(capacity, x, float(v)) for x, v in zip(losses, variance, strict=True))
 
 
 def _polygon(capacity: Array, losses: Array, variance: float) -> Curve:
