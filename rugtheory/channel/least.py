@@ -20,10 +20,11 @@ from dataclasses import dataclass, replace
 from functools import cache
 
 import numpy as np
-import scipy
 from numpy.polynomial import hermite_e
 
 from .._check import Array
+from ..numerics.circle import on_circle
+from ..numerics.search import local_minimum
 from ..source.amplitude import Amplitude, Complex
 from .interference import Interference
 from .inversion import windows
@@ -47,7 +48,8 @@ _NO_THRESHOLD = 1e-300
 _ROUNDING = 1e-14
 # A diagonal so much smaller than where the search starts is rounding: nothing passes.
 _NO_GAIN = 1e-12
-_STEPS = 10
+# How near a minimum is looked for, in units of how well it is known.
+_NEAR = 3e-2
 _NORMAL_NODES = 24
 # Values so unlikely are left out of a list, in units of p², and so many are listed.
 _UNLIKELY, _FEW_VALUES, _ALL = 1e-9, 2**13, 2**31
@@ -106,7 +108,7 @@ def least_at(law: RowLaw, threshold: float, a: float, rtol: float) -> tuple[Leas
     """The least loss over a at a threshold, and the row that says so; `a` is where to start."""
     for _ in range(3):  # a quadratic; again where the step was too long to be exact
         row = Row(a, law.scaled(a), -a * threshold, rtol)
-        loss, better = row.least(a, threshold)
+        loss, better = (float(x[0]) for x in row.least(a, np.array([threshold])))
         if not better > _NO_GAIN * a:
             return Least(law.second_moment, 0.0, threshold), row
         near, a = abs(better - a) <= 0.3 * a, better
@@ -122,15 +124,14 @@ def _polished(law: RowLaw, threshold: float, a: float, width: float, rtol: float
         return start
     tried = [start]
 
-    def loss(t: float) -> float:
+    def loss(t: Array) -> Array:
         value, better = row.least(start.a, t)
-        tried.append(Least(value, better, float(t)))
+        tried.extend(Least(*x) for x in zip(value.tolist(), better.tolist(), t.tolist(), strict=True))
         return value
 
     step = max(width, 0.05 * abs(threshold))
-    scipy.optimize.minimize_scalar(
-        loss, bracket=(threshold, threshold + step), options={"xtol": 1e-3, "maxiter": _STEPS}
-    )
+    near = tuple(np.array([threshold + x]) for x in (-step, 0.0, step))
+    loss(local_minimum(loss, near, (), xatol=_NEAR * step))
     return min((x for x in tried if x.a > _NO_GAIN * start.a), key=lambda x: x.loss)
 
 
@@ -350,7 +351,7 @@ class _Path:
     def moments(self, t: Array) -> Array:
         with np.errstate(over="ignore", under="ignore", invalid="ignore"):
             factor = np.exp(self.log_size - self.alpha * t) * self.step / np.pi
-            phase = np.exp(np.multiply.outer(-1j * self.s.imag, t))
+            phase = on_circle(np.multiply.outer(-self.s.imag, t))
             # A product this small needs no threads.
             value = factor * np.einsum("kn,nt->kt", self.values, phase).real
         return np.asarray(np.where(np.isfinite(value), value, 0.0))

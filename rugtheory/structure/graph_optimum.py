@@ -234,8 +234,7 @@ def _polished(law: RowLaw, near: Least) -> Least:
         return start
     half = _NEAR * float(np.hypot(near.threshold, np.sqrt(law.noise)))
     t = near.threshold + half * sample_points()
-    each = [Least(*row.least(start.a, float(x)), float(x)) for x in t]
-    at = polynomial_minimum(np.array([[x.loss] for x in each])).at[0]
-    best = near.threshold + half * float(at)
-    each.append(Least(*row.least(start.a, best), best))
-    return min((start, *each), key=lambda x: x.loss)
+    at = polynomial_minimum(row.least(start.a, t)[0][:, None]).at[0]
+    t = np.append(t, near.threshold + half * float(at))
+    each = zip(*(x.tolist() for x in (*row.least(start.a, t), t)), strict=True)
+    return min(start, *(Least(*x) for x in each), key=lambda x: x.loss)
