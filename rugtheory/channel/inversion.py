@@ -332,7 +332,7 @@ class _Side:
         return np.asarray(np.minimum(2 * np.abs(before - after), most))
 
 
-def _summed(terms: Array, step: float, t: Array) -> tuple[Array, Array]:
+def _summed(terms: Complex, step: float, t: Array) -> tuple[Array, Array]:
     """Σ_k terms_k e^{-i (k + ½) step t}, real part, and its error."""
     full, missing = np.empty_like(t), np.empty_like(t)
     wave = (np.arange(terms.size) + 0.5) * step
@@ -386,13 +386,13 @@ def _lattice(t: Array) -> tuple[NDArray[np.bool_], NDArray[np.intp], float]:
     return spaced, place.astype(np.intp), gap
 
 
-def _octaves(terms: Array) -> tuple[float, float]:
+def _octaves(terms: Complex) -> tuple[float, float]:
     """Sums of the moduli of the terms over the last octave but one, and the last."""
     size, n = np.abs(terms), terms.size
     return float(size[n // 4 : n // 2].sum()), float(size[n // 2 :].sum())
 
 
-def _decaying(terms: Array) -> bool:
+def _decaying(terms: Complex) -> bool:
     """Whether the moduli of the terms have a finite sum."""
     before, last = _octaves(terms)
     return last < _FAST * before

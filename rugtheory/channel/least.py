@@ -117,6 +117,13 @@ def least_at(law: RowLaw, threshold: float, a: float, rtol: float) -> tuple[Leas
     return Least(loss, a, threshold), row
 
 
+def leasts(row: Row, a: float, thresholds: Array) -> list[Least]:
+    """What `Row.least` says at each threshold."""
+    loss, better = row.least(a, thresholds)
+    found = zip(loss.tolist(), better.tolist(), thresholds.tolist(), strict=True)
+    return [Least(*x) for x in found]
+
+
 def _polished(law: RowLaw, threshold: float, a: float, width: float, rtol: float) -> Least:
     """The minimum next to the threshold, by one inversion and what it says nearby."""
     start, row = least_at(law, threshold, a, rtol)
@@ -125,9 +132,8 @@ def _polished(law: RowLaw, threshold: float, a: float, width: float, rtol: float
     tried = [start]
 
     def loss(t: Array) -> Array:
-        value, better = row.least(start.a, t)
-        tried.extend(Least(*x) for x in zip(value.tolist(), better.tolist(), t.tolist(), strict=True))
-        return value
+        tried.extend(leasts(row, start.a, t))
+        return np.array([x.loss for x in tried[-t.size :]])
 
     step = max(width, 0.05 * abs(threshold))
     near = tuple(np.array([threshold + x]) for x in (-step, 0.0, step))

@@ -335,14 +335,13 @@ class Inversion:
         p, on, off = self.law.p, self.law.on, self.law.off
         noise = abs(by) * np.repeat([on.noise, off.noise], biases.shape[1])
         losses = _quiet_parts(a, biases.ravel(), self.law, noise)
-        chance = np.exp([on.log_none, off.log_none])
-        none_on, none_off = (
-            chance[k] * losses[k].reshape(biases.shape)[k] if chance[k] else np.zeros(len(biases[k]))
-            for k in (0, 1)
-        )
+        none = np.zeros(biases.shape)
+        for k, chance in enumerate(np.exp([on.log_none, off.log_none])):
+            if chance:
+                none[k] = chance * losses[k].reshape(biases.shape)[k]
         missed, silent = self._first(by, a, biases[0])
-        first = none_on + (missed if self.side < 0 else silent)
-        return np.asarray(p * first + (1 - p) * none_off)
+        first = none[0] + (missed if self.side < 0 else silent)
+        return np.asarray(p * first + (1 - p) * none[1])
 
     def _first(self, by: float, a: float, b: Any) -> tuple[Any, Any]:
         """Squared error if the ReLU were open and closed, where the feature and others are on."""

@@ -13,7 +13,7 @@ from ..source.amplitude import Amplitude
 from ..source.features import Features
 from ..source.files import read_features
 from ..source.identical import Identical
-from ..source.laws import LAWS, read_law
+from ..source.laws import LAWS, law_text, read_law
 from ..source.uniform import Uniform
 
 # What options of several commands mean.
@@ -59,7 +59,7 @@ def settings(command: str, options: argparse.Namespace, *names: str) -> dict[str
         value = getattr(options, name)
         if isinstance(value, Path):
             value = digest(value)
-        found[name] = repr(value) if isinstance(value, Amplitude) else value
+        found[name] = law_text(value) if isinstance(value, Amplitude) else value
     return found
 
 

@@ -10,7 +10,7 @@ from numpy.typing import ArrayLike
 
 from .. import _check
 from .._check import Array
-from ..channel.least import least_at, least_loss, rough_least
+from ..channel.least import least_at, least_loss, leasts, rough_least
 from ..channel.row_loss import Least, Row, RowLaw
 from ..channel.row_scan import Lowest, Rows, lowest_of, together
 from ..numerics.search import polynomial_minimum, sample_points
@@ -234,7 +234,7 @@ def _polished(law: RowLaw, near: Least) -> Least:
         return start
     half = _NEAR * float(np.hypot(near.threshold, np.sqrt(law.noise)))
     t = near.threshold + half * sample_points()
-    at = polynomial_minimum(row.least(start.a, t)[0][:, None]).at[0]
-    t = np.append(t, near.threshold + half * float(at))
-    each = zip(*(x.tolist() for x in (*row.least(start.a, t), t)), strict=True)
-    return min(start, *(Least(*x) for x in each), key=lambda x: x.loss)
+    each = leasts(row, start.a, t)
+    at = polynomial_minimum(np.array([[x.loss] for x in each])).at
+    each += leasts(row, start.a, near.threshold + half * at)
+    return min((start, *each), key=lambda x: x.loss)
