@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -57,9 +58,9 @@ def run(options: argparse.Namespace) -> None:
     with writing(made, overwrite=options.overwrite, folders=[options.out]):
         for file, spec in specs.items():
             with tqdm(total=spec.steps, desc=f"n_sparse {spec.n_sparse}", unit="step") as bar:
-                data = follow(spec, device=device, progress=lambda step, bar=bar: bar.update())
-            with replacing(file) as partial:
-                data.to_netcdf(partial, engine="h5netcdf")
+                data = follow(spec, device=device, progress=partial(_one_more, bar))
+            with replacing(file) as unfinished:
+                data.to_netcdf(unfinished, engine="h5netcdf")
             followed.append(data)
             if not options.json:
                 print(data.to_dataframe().to_string())
@@ -69,21 +70,16 @@ def run(options: argparse.Namespace) -> None:
                 )
                 print(f"wrote {file}")
     if options.json:
-        rows = [data.to_dataframe().reset_index().to_dict("records") for data in followed]
-        print(
-            json.dumps(
-                _finite(
-                    [
-                        r | {"n_sparse": d.n_sparse}
-                        for d, some in zip(followed, rows, strict=True)
-                        for r in some
-                    ]
-                ),
-                indent=1,
-            )
-        )
+        print(json.dumps([row for data in followed for row in _rows(data)], indent=1))
 
 
-def _finite(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """Rows without the numbers that are none."""
-    return [{k: None if x != x else x for k, x in row.items()} for row in rows]
+def _one_more(bar: tqdm[Any], step: int) -> None:
+    bar.update()
+
+
+def _rows(data: xr.Dataset) -> list[dict[str, Any]]:
+    """What is known after each number of steps, None in place of NaN."""
+    frame = data.to_dataframe().reset_index().assign(n_sparse=data.n_sparse)
+    return [
+        {name: None if x != x else x for name, x in row.items()} for row in frame.to_dict("records")
+    ]

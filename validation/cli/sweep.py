@@ -38,7 +38,7 @@ def run(options: argparse.Namespace) -> None:
     group = options.group or (16 if options.device.startswith("cuda") else 1)
 
     def progress(futures: Iterable[Any], total: int) -> Iterable[Any]:
-        return tqdm(futures, total=total, desc=str(options.out), unit="job")
+        yield from tqdm(futures, total=total, desc=str(options.out), unit="job")
 
     with _executor(options) as executor:
         train_missing(
@@ -54,6 +54,7 @@ def _executor(options: argparse.Namespace) -> AbstractContextManager[Executor]:
     from distributed import Client
 
     try:
-        return Client(options.dask, timeout=_PATIENCE).get_executor()
+        executor: Executor = Client(options.dask, timeout=_PATIENCE).get_executor()
     except OSError as error:
         raise OSError(f"--dask {options.dask}: no scheduler answers there") from error
+    return executor
