@@ -26,6 +26,7 @@ from .._check import Array
 from ..numerics.circle import on_circle
 from ..numerics.search import local_minimum
 from ..source.amplitude import Amplitude, Complex
+from ..theory.optimum import optimum
 from .interference import Interference
 from .inversion import windows
 from .multiple import best_multiple
@@ -66,8 +67,8 @@ def least_loss(law: RowLaw, rtol: float) -> Least:
     floor = Least(variance, 0.0, -np.inf) if mean >= 0 else Least(law.second_moment, 0.0, np.inf)
     if not law.second_moment > 0 or not floor.loss > 0:
         return Least(0.0, 0.0, -np.inf)
-    if not law.noise > 0 and law.amplitude.start >= 0:
-        return Least(0.0, 1.0, law.on.mean)
+    if not law.noise > 0:
+        return min(_unheard(law), floor, key=lambda x: x.loss)
     kept, shift = _kept(law)
     found = _discrete(kept, support)
     if found:
@@ -81,6 +82,15 @@ def least_loss(law: RowLaw, rtol: float) -> Least:
         best = min(best, least_at(law, linear.threshold, linear.a, rtol)[0], key=lambda x: x.loss)
     # The limit of low thresholds is a constant.
     return best if best.loss <= floor.loss else floor
+
+
+def _unheard(law: RowLaw) -> Least:
+    """Where there is no interference but a constant."""
+    if law.amplitude.start >= 0:
+        return Least(0.0, 1.0, law.on.mean)
+    best = optimum(law.p, sigma=0.0, amplitude=law.amplitude)
+    a, b = float(best.a), float(best.b)
+    return Least(float(best.loss), a, law.on.mean - b / a if a > 0 else -np.inf)
 
 
 def scanned_least(law: RowLaw) -> Least:
@@ -132,8 +142,9 @@ def _polished(law: RowLaw, threshold: float, a: float, width: float, rtol: float
     tried = [start]
 
     def loss(t: Array) -> Array:
-        tried.extend(leasts(row, start.a, t))
-        return np.array([x.loss for x in tried[-t.size :]])
+        found = leasts(row, start.a, t.ravel())
+        tried.extend(found)
+        return np.array([x.loss for x in found]).reshape(t.shape)
 
     step = max(width, 0.05 * abs(threshold))
     near = tuple(np.array([threshold + x]) for x in (-step, 0.0, step))

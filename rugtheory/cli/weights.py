@@ -136,6 +136,9 @@ def _show_structures(model: Model, features: Features, verdict: Verdict) -> None
     """Losses that weights of this ratio reach, down to the best that is known."""
     p, law = float(features.on_probability[0]), features.amplitudes[0]
     print(f"{'Gaussian rug':32} {verdict.rug:.6g}")
+    if law.start < 0:
+        print("amplitudes may be negative, for which no other structure is known")
+        return
     if model.ratio <= 0.5:
         pairs = antipodal_optimum(p, model.ratio, amplitude=law)
         print(f"{'rug of antipodal pairs':32} {float(pairs.loss):.6g}")
