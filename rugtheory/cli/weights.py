@@ -20,7 +20,7 @@ from ..source.features import Features
 from ..source.uniform import Uniform
 from ..theory.lower import lower_bounds
 from ..theory.pairs import antipodal_optimum
-from .shared import add_amplitude, draw_file, features_of, output, settings
+from .shared import add_amplitude, add_command, draw_file, features_of, output, settings
 from .weight_files import add_reading, read_model
 
 # Rows whose law is compared with a Gaussian, at most, unless all are asked for.
@@ -29,12 +29,15 @@ _DISTANCES = 8
 
 def add(commands: Any) -> None:
     """The command weights."""
-    parser = commands.add_parser("weights", help="what the weights of a trained model really do")
-    parser.set_defaults(run=run)
+    parser = add_command(
+        commands, "weights", run, "statistics of given weights, and where their loss comes from"
+    )
     parser.add_argument("file", type=Path, help=".safetensors, .npz or PyTorch state dict")
     law = parser.add_mutually_exclusive_group(required=True)
-    law.add_argument("--p", type=float, help="p that the features, all alike, are on with")
-    law.add_argument("--features", type=Path, metavar="FILE", help="TOML file of any features")
+    law.add_argument(
+        "--p", type=float, help="probability that a feature is on, for features that are alike"
+    )
+    law.add_argument("--features", type=Path, metavar="FILE", help="TOML file of a law of features")
     parser.add_argument(
         "--rows",
         type=int,
@@ -45,11 +48,13 @@ def add(commands: Any) -> None:
     parser.add_argument(
         "--row-law",
         action="store_true",
-        help="also the loss where all rows hear one law, from a descent of seconds to a minute; "
+        help="also find the least loss of weights whose rows all hear one law, in up to a minute; "
         "couplings are at most 1, or the largest of the file",
     )
-    parser.add_argument("--seed", type=int, default=0, help="for the choice of rows (0)")
-    parser.add_argument("--json", action="store_true", help="an object, all digits")
+    parser.add_argument("--seed", type=int, default=0, help="seed of the choice of rows (0)")
+    parser.add_argument(
+        "--json", action="store_true", help="print an object as JSON, with all digits"
+    )
     parser.add_argument("--figure", type=Path, help="picture to write")
     add_reading(parser)
     add_overwrite(parser)

@@ -13,6 +13,7 @@ import xarray as xr
 from tqdm import tqdm
 
 from rugtheory._files import add_overwrite, replacing, writing
+from rugtheory.cli.shared import add_command
 
 from ..path import follow
 from ..spec import Spec
@@ -21,20 +22,25 @@ from .shared import N_SPARSE, add_machine, add_point, hidden_units
 
 def add(commands: Any) -> None:
     """The command path."""
-    parser = commands.add_parser("path", help="loss and statistics against the number of steps")
-    parser.set_defaults(run=run)
+    parser = add_command(
+        commands, "path", run, "loss and statistics of a model against the number of steps"
+    )
     parser.add_argument(
         "--n-sparse",
         type=int,
         nargs="+",
         default=[N_SPARSE],
-        help=f"features; a file for each number ({N_SPARSE})",
+        help=f"numbers of features; each has a file ({N_SPARSE})",
     )
     add_point(parser)
-    parser.add_argument("--steps", type=int, default=20_000, help="of one size (20000)")
+    parser.add_argument(
+        "--steps", type=int, default=20_000, help="number of steps, all of one size (20000)"
+    )
     add_machine(parser)
-    parser.add_argument("--out", type=Path, required=True, help="folder for netCDF files")
-    parser.add_argument("--json", action="store_true", help="a list of objects, all digits")
+    parser.add_argument("--out", type=Path, required=True, help="folder to write netCDF files to")
+    parser.add_argument(
+        "--json", action="store_true", help="print a list of objects as JSON, with all digits"
+    )
     add_overwrite(parser)
 
 
