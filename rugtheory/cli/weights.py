@@ -148,6 +148,7 @@ def _show_structures(model: Model, features: Features, verdict: Verdict) -> None
         pairs = antipodal_optimum(p, model.ratio, amplitude=law)
         print(f"{'rug of antipodal pairs':32} {float(pairs.loss):.6g}")
     print(f"{'best known, ' + verdict.family:32} {verdict.best:.6g}")
+    print(f"{'  of couplings |W_ij|/W_ii up to':32} {coupling(model):.6g}")
     if law == Uniform():
         (proved, *_) = lower_bounds(p, min(model.ratio, 1.0))
         print(f"{'no weights below, if p is small':32} {proved.value:.6g}")
