@@ -59,17 +59,21 @@ def add(commands: Any) -> None:
     add_amplitude(parser)
 
 
-def run(options: argparse.Namespace) -> None:
-    from tqdm import tqdm
-
-    from ..figures import draw_curves, draw_grid
-
+def _check_options(options: argparse.Namespace) -> None:
     if options.grid and (options.p or options.ratio):
         raise ValueError("--grid paper fixes p and ratio; give it without --p and --ratio")
     _check.integer("--seed", options.seed, 0, _MOST_SEED)
     for name in ("simulate", "finite"):
         if getattr(options, name) is not None:
             _check.count(f"--{name}", getattr(options, name), 2)
+
+
+def run(options: argparse.Namespace) -> None:
+    from tqdm import tqdm
+
+    from ..figures import draw_curves, draw_grid
+
+    _check_options(options)
     p = PAPER_GRID if options.grid else np.unique(options.p or FIGURE_2_P)
     ratio = np.unique(options.ratio) if options.ratio else PAPER_GRID
     curves = loss_curves(p, ratio, amplitude=options.amplitude)

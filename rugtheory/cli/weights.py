@@ -69,13 +69,24 @@ def run(options: argparse.Namespace) -> None:
     names = ("file", "p", "features", "rows", "row_law", "seed", "amplitude", *reading)
     made = settings("weights", options, *(x for x in names if getattr(options, x) is not None))
     with output(options, {options.figure: made}):
-        _show_weights(model, options)
+        features = features_of(options, model.n_sparse)
+        found, verdict = _analysed(model, features, options)
+        law = _law(model, features, options)
+        if options.json:
+            _print_json(found, verdict, law)
+        else:
+            _print_text(model, features, found, verdict, law)
+        if options.figure is not None:
+            _draw_weights(model, features, found, verdict, options)
+            if not options.json:
+                print(f"wrote {options.figure}")
 
 
-def _show_weights(model: Model, options: argparse.Namespace) -> None:
+def _analysed(
+    model: Model, features: Features, options: argparse.Namespace
+) -> tuple[Statistics, Verdict]:
     from tqdm import tqdm
 
-    features = features_of(options, model.n_sparse)
     n = model.n_sparse
     compared = min(options.rows, _DISTANCES, n) if options.rows else n
     inverted = min(options.rows or n, n)
@@ -99,35 +110,37 @@ def _show_weights(model: Model, options: argparse.Namespace) -> None:
             progress=lambda rows: counted(rows, "what is best known"),
         )
         bar.update(bar.total - bar.n)
-    law = _law(model, features, options)
-    if options.json:
-        told: dict[str, Any] = {"statistics": found.summary(), "verdict": vars(verdict)}
-        if law is not None:
-            told["row_law"] = {x: getattr(law, x) for x in ("loss", "error", "exact", "verdict")}
-        print(json.dumps(told, indent=1))
+    return found, verdict
+
+
+def _print_json(found: Statistics, verdict: Verdict, law: SharedLaw | None) -> None:
+    shown: dict[str, Any] = {"statistics": found.summary(), "verdict": vars(verdict)}
+    if law is not None:
+        shown["row_law"] = {x: getattr(law, x) for x in ("loss", "error", "exact", "verdict")}
+    print(json.dumps(shown, indent=1))
+
+
+def _print_text(
+    model: Model, features: Features, found: Statistics, verdict: Verdict, law: SharedLaw | None
+) -> None:
+    for name, value in found.summary().items():
+        print(f"{name:32} {value:.6g}")
+    print(f"{'loss':32} {verdict.loss:.6g} (standard error {verdict.standard_error:.1g})")
+    print(f"{'rows inverted':32} {verdict.rows}")
+    print(f"{'outputs that never fire':32} {verdict.silent}")
+    print("above the next step by")
+    for name, value in verdict.terms.items():
+        print(f"  {name:30} {value:+.6g}")
+    if verdict.rug is not None:
+        _print_structures(model, features, verdict)
     else:
-        for name, value in found.summary().items():
-            print(f"{name:32} {value:.6g}")
-        print(f"{'loss':32} {verdict.loss:.6g} (standard error {verdict.standard_error:.1g})")
-        print(f"{'rows inverted':32} {verdict.rows}")
-        print(f"{'outputs that never fire':32} {verdict.silent}")
-        print("above the next step by")
-        for name, value in verdict.terms.items():
-            print(f"  {name:30} {value:+.6g}")
-        if verdict.rug is None:
-            print(f"{verdict.family:32} {verdict.best:.6g}")
-            if verdict.dropped is not None:
-                print(f"{'features it drops':32} {verdict.dropped}")
-                print(f"{'of them alive in the model':32} {verdict.dropped_alive}")
-        else:
-            _show_structures(model, features, verdict)
-        if law is not None:
-            told_of = f"{law.loss:.6g} (its weights lose {law.exact:.6g}: {law.verdict})"
-            print(f"{'row law':32} {told_of}")
-    if options.figure is not None:
-        _draw_weights(model, features, found, verdict, options)
-        if not options.json:
-            print(f"wrote {options.figure}")
+        print(f"{verdict.family:32} {verdict.best:.6g}")
+        if verdict.dropped is not None:
+            print(f"{'features it drops':32} {verdict.dropped}")
+            print(f"{'of them alive in the model':32} {verdict.dropped_alive}")
+    if law is not None:
+        lost = f"{law.loss:.6g} (its weights lose {law.exact:.6g}: {law.verdict})"
+        print(f"{'row law':32} {lost}")
 
 
 def _law(model: Model, features: Features, options: argparse.Namespace) -> SharedLaw | None:
@@ -137,7 +150,7 @@ def _law(model: Model, features: Features, options: argparse.Namespace) -> Share
     return row_law(features, model.n_dense, max_coupling=cap, seeds=options.seed)
 
 
-def _show_structures(model: Model, features: Features, verdict: Verdict) -> None:
+def _print_structures(model: Model, features: Features, verdict: Verdict) -> None:
     """Losses that weights of this ratio reach, down to the best that is known."""
     p, law = float(features.on_probability[0]), features.amplitudes[0]
     print(f"{'Gaussian rug':32} {verdict.rug:.6g}")
