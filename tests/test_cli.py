@@ -185,12 +185,12 @@ class TestWeights:
 
     def test_the_row_law_is_that_of_its_size(self, capsys, tmp_path):
         path = tmp_path / "rug.npz"
-        rug = rt.antipodal_rug(8, 2, seed=0)
-        np.savez(path, W_in=rug.w_in, W_out=rug.w_out(1.3), b=np.full(8, -0.37))
+        rug = rt.antipodal_rug(4, 2, seed=0)
+        np.savez(path, W_in=rug.w_in, W_out=rug.w_out(1.3), b=np.full(4, -0.37))
         arguments = ["weights", str(path), "--p", "0.02", "--rows", "2", "--row-law"]
         assert main([*arguments, "--json"]) == 0
         found = json.loads(capsys.readouterr().out)["row_law"]
-        law = rt.row_law(rt.Identical(8, 0.02), 2, seeds=0, max_coupling=1)
+        law = rt.row_law(rt.Identical(4, 0.02), 2, seeds=0, max_coupling=1)
         assert found["loss"] == law.loss and found["exact"] == law.exact
         assert main(arguments) == 0
         assert f"{law.loss:.6g} (its weights lose {law.exact:.6g}" in capsys.readouterr().out

@@ -80,7 +80,7 @@ FUNCTIONS = {
     rt.antipodal_rug: {"n_sparse": 8, "n_dense": 2} | SEED,
     rt.antipodal_sigma: GRID,
     rt.best_known: POINT | {"max_coupling": 10.0, "limit": True} | QUICK,
-    rt.best_model: {"n_sparse": 5, "n_dense": 2, "p": 0.1, "max_coupling": 4.0} | QUICK,
+    rt.best_model: {"n_sparse": 4, "n_dense": 2, "p": 0.1, "max_coupling": 4.0} | QUICK,
     rt.capacity_bound: {"features": FEATURES, "n_dense": 2},
     rt.critical_ratio: {"p": 0.1} | QUICK,
     rt.cubic_sum: {"w": [[1.0, -0.5], [-0.5, 1.0]]},

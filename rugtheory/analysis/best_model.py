@@ -28,7 +28,15 @@ from ..source.uniform import Uniform
 from ..structure.best import MAX_COUPLING
 from ..structure.graph_optimum import graph_optimum
 from ..structure.graphs import TABLE, graph_code
-from ..structure.members import Node, graph_node, lower_hull, planar, promising_graphs, simplest
+from ..structure.members import (
+    Node,
+    found,
+    graph_node,
+    lower_hull,
+    planar,
+    promising_graphs,
+    simplest,
+)
 from ..theory.pairs import ONE_SIGN
 from ..theory.uneven import UnevenPairs
 from .descent import coupling
@@ -51,7 +59,8 @@ class BestModel(Result):
         Largest |W_ij|/W_ii, j ≠ i, over features that are alive.
     families : dict of str to int
         How many features are in each kind of block, in the order of the model: names of graphs,
-        "precedence", "uneven pairs" or "antipodal", "singles" and "dropped".
+        "precedence", "uneven pairs" or "antipodal", "singles" and "dropped"; of codes that
+        descents found their sizes, such as "15 in 4".
     """
 
     model: Model
@@ -79,7 +88,7 @@ def best_model(
     max_coupling: float = MAX_COUPLING,
     amplitude: Amplitude = Uniform(),
 ) -> BestModel:
-    """Weights of least loss among blocks side by side: graphs, precedence codes, pairs, singles.
+    """Weights of least loss among blocks side by side: graphs, small codes, pairs, singles.
 
     Parameters
     ----------
@@ -151,6 +160,7 @@ def _blocks(source: SparseSource, n_dense: int, n_sparse: int, cap: float) -> li
     known = lower_hull(simple)
     # Of codes with more places than there are features a smaller one loses less.
     nodes = simple + planar(p, law, cap, simple, n_sparse)
+    nodes += found(p, law, cap, nodes, n_sparse)
     if variance > 0:
         # With fewer features than hidden units a graph is no use.
         names = [name for name, x in TABLE.items() if x.n_dense <= min(n_dense, n_sparse)]
@@ -172,7 +182,7 @@ def _block(node: Node, source: SparseSource) -> _Block:
         return _Block(1, 1, 0.0, "singles", lambda: Model([[1.0]], [[1.0]]))
     made = node.made
     assert made is not None
-    units, size = (1, 2) if isinstance(made, UnevenPairs) else (2, made.n)
+    units, size = (1, 2) if isinstance(made, UnevenPairs) else (made.n_dense, made.n)
     return _Block(units, size, node.loss, node.family, made.model)
 
 

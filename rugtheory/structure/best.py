@@ -44,10 +44,10 @@ class BestKnown(Result):
         Its loss per feature.
     family : ndarray of str
         "rug", "antipodal" for even pairs, "uneven pairs", "precedence" for `precedence_code` of one
-        or two sizes, the name of a graph, see `graph_code`, or "singles", features alone in a
-        hidden unit.  Two of these side by side are joined, that of the smaller ratio first, as in
-        "uneven pairs and singles".  Beside dropped features there is one family only, which has its
-        own name.
+        or two sizes, the name of a graph, see `graph_code`, the size of a code that descents found,
+        such as "15 in 4", or "singles", features alone in a hidden unit.  Two of these side by side
+        are joined, that of the smaller ratio first, as in "uneven pairs and singles".  Beside
+        dropped features there is one family only, which has its own name.
     fraction : ndarray
         Fraction of the features that is represented at all; the others are dropped.
     a, b : ndarray
@@ -81,7 +81,8 @@ def best_known(
 
     What two structures lose side by side is a chord between them in the plane of ratio and loss, so
     it is the lower convex hull over the ratio of rugs, even and uneven pairs, graph codes,
-    precedence codes, single features at (1, 0), and dropped ones at (0, v(p)).  An upper bound on
+    precedence codes, small codes that descents found, single features at (1, 0), and dropped ones
+    at (0, v(p)).  An upper bound on
     what can be reached for large n_sparse.  Each structure has couplings, the largest
     |W_ij|/W_ii over features that are alive, and takes part if they are below a cap: so what is
     found exists as weights, see `best_model`, and the loss does not rise with the cap.
@@ -124,13 +125,15 @@ def best_known(
     Examples
     --------
     >>> import rugtheory as rt
-    >>> best = rt.best_known(0.045, [0.02, 0.25, 0.5, 0.75])
+    >>> best = rt.best_known(0.01, [0.02, 0.25, 0.5, 0.75])
     >>> best.family.tolist()
-    ['GQ(4,16)', 'Higman-Sims and M22', 'uneven pairs', 'uneven pairs and singles']
+    ['McLaughlin', 'Higman-Sims and M22', 'uneven pairs', 'uneven pairs and singles']
     >>> best.coupling.round(2).tolist()
-    [0.29, 0.47, 2.97, 2.97]
-    >>> rt.best_known(0.045, 0.25, limit=True).family.item()
+    [0.46, 0.49, 2.99, 2.99]
+    >>> rt.best_known(0.01, 0.25, limit=True).family.item()
     'precedence'
+    >>> rt.best_known(0.1, 0.25).family.item()
+    '15 in 4'
     """
     cap = _cap(max_coupling, limit)
     given = _check.probability("p", p)

@@ -2,7 +2,8 @@
 
 The coupling of weights is the largest |W_ij|/W_ii, j ≠ i, over features that are alive: 0 of rugs
 in the limit of many features and of features alone, 1 of even pairs, 1/c of uneven ones, 1/θ or a
-little less of graphs, scale^(n-2) and more of precedence codes.
+little less of graphs, scale^(n-2) and more of precedence codes.  Codes that descents found have
+couplings next to the cap that they were found under.
 """
 
 from __future__ import annotations
@@ -15,9 +16,11 @@ import numpy as np
 from ..source.amplitude import Amplitude
 from ..theory.uneven import UnevenPairs, uneven_pairs
 from . import precedence
-from .bounded_precedence import MOST_SIZE, BoundedCode, bounded_codes
+from .bounded_precedence import MOST_SIZE, bounded_codes
+from .found_codes import found_codes
 from .graph_optimum import ScannedGraph, best_of_scanned, graph_coupling, scanned_graphs
 from .graphs import TABLE
+from .small_code import SmallCode
 
 # Couplings of uneven pairs that are tried at most.
 _MOST = 1e8
@@ -38,7 +41,7 @@ class Node(NamedTuple):
     coupling: float = 0.0
     size: float = np.nan  # of a precedence code in its limit
     sample: int = -1  # the nearest sample of its curve
-    made: UnevenPairs | BoundedCode | None = None
+    made: UnevenPairs | SmallCode | None = None
 
 
 def points(p: float, variance: float, amplitude: Amplitude, cap: float | None) -> list[Node]:
@@ -51,7 +54,8 @@ def points(p: float, variance: float, amplitude: Amplitude, cap: float | None) -
     if cap is None:
         return nodes + _limit_codes(p, amplitude)
     nodes += _graphs(p, amplitude, cap, nodes)
-    return nodes + planar(p, amplitude, cap, nodes)
+    nodes += planar(p, amplitude, cap, nodes)
+    return nodes + found(p, amplitude, cap, nodes)
 
 
 def simplest(p: float, variance: float, amplitude: Amplitude, cap: float | None) -> list[Node]:
@@ -71,6 +75,17 @@ def planar(
     """
     codes = bounded_codes(p, amplitude, cap, lower_hull(others), most) if cap > 1 else ()
     return [Node(x.ratio, x.loss, "precedence", coupling=x.coupling, made=x) for x in codes]
+
+
+def found(
+    p: float, amplitude: Amplitude, cap: float, others: list[Node], most: int = MOST_SIZE
+) -> list[Node]:
+    """Codes that descents found, of couplings up to the cap, that lose less than the others.
+
+    They have up to `most` features each.
+    """
+    codes = found_codes(p, amplitude, cap, lower_hull(others), most)
+    return [Node(x.ratio, x.loss, name, coupling=x.coupling, made=x) for name, x in codes]
 
 
 def lower_hull(nodes: list[Node]) -> Callable[[float], float]:

@@ -1,0 +1,117 @@
+"""Weights of a few features, each with the best diagonal and bias for what it hears.
+
+Outputs do not share diagonals and biases, so with the rows of W up to their lengths given, what is
+left is to find the least loss of each row by itself.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+
+from .._check import Array
+from .._value import ByValue
+from ..channel.least import least_loss, rough_least
+from ..channel.row_loss import Least, RowLaw
+from ..channel.row_scan import Rows, together
+from ..model.model import Model
+from ..source.sparse import SparseSource
+
+_RTOL = 1e-7
+# Root of the number of nodes of a scan.
+_ROOT = 24
+# A code is worth its exact loss where a scan of it is not above what is known by this.
+ROUGH = 0.03
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class Directions(ByValue):
+    """Factors of a W with a diagonal of 1.
+
+    Attributes
+    ----------
+    w_in : ndarray, shape (n_dense, n)
+    w_out : ndarray, shape (n, n_dense)
+    """
+
+    w_in: Array
+    w_out: Array
+
+    @cached_property
+    def interferers(self) -> Array:
+        """W_ij of the others, shape (n, n - 1)."""
+        w = self.w_out @ self.w_in
+        n = len(w)
+        return w[~np.eye(n, dtype=bool)].reshape(n, n - 1)
+
+    @property
+    def coupling(self) -> float:
+        """Largest |W_ij|, j ≠ i."""
+        return float(np.abs(self.interferers).max())
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class SmallCode(ByValue):
+    """A code with the diagonals and biases of least loss for one law of all features."""
+
+    directions: Directions
+    source: SparseSource
+    rows: tuple[Least, ...]
+
+    @classmethod
+    def of(cls, directions: Directions, source: SparseSource) -> SmallCode:
+        """By the least loss of each row."""
+        laws = [RowLaw.identical(w, source) for w in directions.interferers]
+        return cls(directions, source, tuple(least_loss(law, _RTOL) for law in laws))
+
+    @property
+    def n(self) -> int:
+        """Number of features."""
+        return len(self.rows)
+
+    @property
+    def n_dense(self) -> int:
+        """Number of hidden units."""
+        return len(self.directions.w_in)
+
+    @property
+    def ratio(self) -> float:
+        return self.n_dense / self.n
+
+    @property
+    def coupling(self) -> float:
+        """Largest |W_ij|/W_ii, j ≠ i."""
+        return self.directions.coupling
+
+    @property
+    def loss(self) -> float:
+        """Loss per feature."""
+        return sum(row.loss for row in self.rows) / self.n
+
+    def model(self) -> Model:
+        """The weights."""
+        a = np.array([row.a for row in self.rows])
+        b = np.array([self._bias(row) for row in self.rows])
+        return Model(self.directions.w_in, a[:, None] * self.directions.w_out, b)
+
+    def _bias(self, row: Least) -> float:
+        if row.a > 0:
+            return -row.a * row.threshold
+        return float(self.source.mean) if row.threshold < 0 else 0.0
+
+
+def rough_losses(some: list[Directions], source: SparseSource) -> Array:
+    """Losses per feature of codes of one size by scans, good to a few per cent."""
+    w = np.array([x.interferers for x in some])
+    codes, n, others = w.shape
+    w = w.reshape(codes * n, others)
+    loss = np.zeros(codes * n)
+    heard = (w != 0).any(axis=1)
+    if together(source):
+        rows = Rows(w[heard], np.ones_like(w[heard]), source, _ROOT)
+        loss[heard] = rows.lowest(rows.thresholds()).loss
+    else:
+        loss[heard] = [rough_least(RowLaw.identical(x, source)).loss for x in w[heard]]
+    return np.asarray(loss.reshape(codes, n).mean(axis=1))

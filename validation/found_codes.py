@@ -1,0 +1,100 @@
+"""``python -m validation.found_codes``: codes of few features by exact descents, for the package.
+
+From random weights, with a cap on couplings; features that the descent drops are left out, as
+`best_known` drops features by itself.  A code is kept if it loses less than all that is known at
+its ratio at the p it was found at, those kept before included, and named by its size and that p.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Iterator, Sequence
+
+import numpy as np
+from tqdm import tqdm
+
+import rugtheory as rt
+from rugtheory._files import replacing
+from rugtheory.analysis.columns import dead_features
+from rugtheory.cli.running import guarded
+from rugtheory.cli.shared import Parser
+from rugtheory.source.sparse import SparseSource
+from rugtheory.structure.found_codes import DATA, directions_of, table
+from rugtheory.structure.small_code import Directions, SmallCode
+
+# Estimated error of losses on the way.
+_RTOL, _STEPS = 1e-3, 1500
+# A code has to lose that much less than what is known.
+_GAIN = 0.002
+
+
+def found(n: int, n_dense: int, p: float, seed: int, cap: float) -> Directions | None:
+    """The features that one descent keeps; None if it ends above its cap."""
+    end = rt.minimize(
+        rt.Identical(n, p), n_dense, seed=seed, max_coupling=cap, rtol=_RTOL, steps=_STEPS
+    )
+    if end.coupling > cap:
+        return None
+    alive = ~dead_features(end.model.diagonal)
+    return directions_of(end.model.w_in[:, alive], end.model.w_out[alive])
+
+
+def better(code: Directions, p: float) -> bool:
+    """Whether it loses less than what is known at its ratio."""
+    n_dense, n = code.w_in.shape
+    known = rt.best_known(p, n_dense / n, max_coupling=max(code.coupling, 1.0)).loss
+    return SmallCode.of(code, SparseSource(p)).loss < (1 - _GAIN) * float(known)
+
+
+def cases(arguments: argparse.Namespace) -> Iterator[tuple[int, int, float, int]]:
+    """n, n_dense, p and seed."""
+    for p in arguments.p:
+        for size in arguments.sizes:
+            n, _, n_dense = size.partition("x")
+            for seed in range(arguments.seeds):
+                yield int(n), int(n_dense), p, seed
+
+
+def parser() -> Parser:
+    """Of the command."""
+    made = Parser(prog="python -m validation.found_codes", description=__doc__)
+    made.add_argument("--p", type=float, nargs="+", required=True, help="probabilities")
+    made.add_argument("--sizes", nargs="+", required=True, help="features and units: 16x4")
+    made.add_argument("--seeds", type=int, default=3, help="descents of each size and p")
+    made.add_argument("--max-coupling", type=float, default=10.0, help="cap on couplings")
+    return made
+
+
+def run(arguments: argparse.Namespace) -> None:
+    """Add what is found to the file of the package, after each size."""
+    cap = arguments.max_coupling
+    for n, n_dense, p, seed in tqdm(list(cases(arguments))):
+        code = found(n, n_dense, p, seed, cap)
+        if code is None or not better(code, p):
+            continue
+        size = code.w_in.shape
+        name = f"{size[1]} in {size[0]}, p {p:g}" + ("" if cap == 10 else f", cap {cap:g}")
+        keep(table() | {name: code})
+
+
+def keep(codes: dict[str, Directions]) -> None:
+    """Write all codes to the file of the package, and forget those read."""
+    arrays = {
+        f"{name}.{key}": getattr(code, key)
+        for name, code in sorted(codes.items())
+        for key in ("w_in", "w_out")
+    }
+    with replacing(DATA) as temporary:
+        np.savez_compressed(temporary, **arrays)
+    table.cache_clear()
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command."""
+    made = parser()
+    return guarded(made, made.parse_args(arguments), run)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
