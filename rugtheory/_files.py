@@ -315,5 +315,5 @@ def add_overwrite(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--overwrite",
         action="store_true",
-        help="replace files that this command with these inputs did not write",
+        help="replace files too that this command did not write from the same inputs",
     )

@@ -248,7 +248,6 @@ _ONE_SIGN = (
         "where hidden units are shared out",
     )
     | {
-        "explain": "to be explained",
         "row_law": "to share a law",
         "rug_dark_matter": "for the closed form of what a rug leaves",
     }

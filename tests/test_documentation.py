@@ -4,6 +4,7 @@ A page is one test with one namespace, so that blocks may build on each other: a
 blocks would have them spread over the workers of pytest-xdist.
 """
 
+import ast
 import contextlib
 import doctest
 import importlib.util
@@ -45,6 +46,16 @@ def blocks(page):
             output = following is not None and following.info == "text"
             want = following.content if output else None
             yield token.info, token.map[0] + 1, token.content, want
+
+
+def test_code_for_contributors_has_types():
+    """mypy would refuse a function without them."""
+    code = "\n".join(x[2] for x in blocks(ROOT / "CONTRIBUTING.md") if x[0] == "python")
+    found = [x for x in ast.walk(ast.parse(code)) if isinstance(x, ast.FunctionDef)]
+    assert found
+    for one in found:
+        untyped = [x.arg for x in one.args.args if x.annotation is None and x.arg != "self"]
+        assert one.returns is not None and not untyped, one.name
 
 
 @pytest.fixture

@@ -59,9 +59,9 @@ def test_rows_scaled(a, threshold, p):
     row = Row(1.3, RowLaw.identical(weights, rt.SparseSource(p)), -0.13, 1e-9)
     for x in (0.1, threshold):
         truth = float(uniform_loss(a, a / 1.3 * weights[:-1], -a * x, p))
-        assert row.loss(a, x) == pytest.approx(truth, rel=1e-8)
-    least, best = row.least(a, threshold)
-    near = [row.loss(best * x, threshold) for x in (0.99, 1, 1.01)]
+        assert row.loss(a, np.array([x])) == pytest.approx(truth, rel=1e-8)
+    (least,), (best,) = row.least(a, np.array([threshold]))
+    near = [float(row.loss(best * x, np.array([threshold]))[0]) for x in (0.99, 1, 1.01)]
     assert least == pytest.approx(near[1], rel=1e-8) and near[1] < min(near[0], near[2])
 
 

@@ -2,12 +2,14 @@
 
 import contextlib
 import io
+from itertools import pairwise
 
 import matplotlib
 import matplotlib.pyplot as plt
 import numpy as np
 import pytest
 import xarray as xr
+from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.colors import to_hex
 from matplotlib.container import ErrorbarContainer
 from matplotlib.figure import Figure
@@ -544,6 +546,28 @@ def test_only_the_axes_given_are_drawn_on(sweep, phases, gain):
         figure.draw_without_rendering()
     assert dict(matplotlib.rcParams) == settings
     assert plt.get_fignums() == []
+
+
+@pytest.mark.parametrize("width", [4.5, 6.0])
+def test_numbers_below_axes_do_not_touch(sweep, phases, gain, width):
+    """In panels as small as those of the command weights."""
+    functions = everything(sweep, phases, gain)
+    terms = {"variance above the Welch bound": 0.012}
+    verdict = rt.Verdict(0.0153, 0, 0, terms, 0.0058, 0.0033, "Higman-Sims and M22", 0, 8)
+    functions["draw_waterfall"] = lambda ax: figures.draw_waterfall(verdict, ax)
+    for name, draw in functions.items():
+        panels = 2 if name in TWO_PANELS else 1
+        figure = Figure(figsize=(width, 4.6 * panels), layout="constrained")
+        FigureCanvasAgg(figure)
+        draw(figure.subplots(panels))
+        figure.canvas.draw()
+        for ax in figure.axes:
+            low, high = sorted(ax.get_xlim())
+            inside = [x for x in ax.xaxis.get_major_ticks() if low <= x.get_loc() <= high]
+            boxes = [x.label1.get_window_extent() for x in inside if x.label1.get_text()]
+            boxes.sort(key=lambda box: box.x0)
+            for one, other in pairwise(boxes):
+                assert one.x1 + 4 < other.x0, name
 
 
 def test_without_axes_the_current_ones_are_taken():

@@ -356,7 +356,35 @@ def weight_norm_of_columns(layer):
     layer.parametrizations.weight.original0 *= 0.3
 
 
-PARTS = (weight_norm_of_old, weight_norm_of_columns, parametrizations.weight_norm, pruned)
+def weight_norm_of_all(layer):
+    parametrizations.weight_norm(layer, dim=None)
+    layer.parametrizations.weight.original0 *= 0.3
+
+
+def old_weight_norm_of_all(layer):
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", FutureWarning)
+        torch.nn.utils.weight_norm(layer, dim=None)
+
+
+def spectral_norm_of_old(layer):
+    torch.nn.utils.spectral_norm(layer)
+
+
+def spectral_norm_of_columns(layer):
+    torch.nn.utils.spectral_norm(layer, dim=1)
+
+
+PARTS = (
+    weight_norm_of_old,
+    weight_norm_of_columns,
+    weight_norm_of_all,
+    old_weight_norm_of_all,
+    spectral_norm_of_old,
+    spectral_norm_of_columns,
+    parametrizations.weight_norm,
+    pruned,
+)
 
 
 @pytest.mark.parametrize("how", [*PARTS, parametrizations.orthogonal])

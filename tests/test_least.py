@@ -173,13 +173,16 @@ def test_never_above_what_is_known(name, p):
     assert found.loss <= source.variance * noise / (source.variance + noise) * (1 + 1e-9)
     for t in (threshold, 0.9 * found.threshold, 1.1 * found.threshold, 0.0, 0.3, -0.3):
         row = Row(found.a, RowLaw.identical(found.a * nu, source), -found.a * t, 1e-7)
-        assert found.loss <= row.least(found.a, t)[0] * (1 + 1e-6)
+        assert found.loss <= row.least(found.a, np.array([t]))[0] * (1 + 1e-6)
 
 
 class TestMemory:
     """Answers depend on what is asked, not on what was asked before."""
 
-    QUESTIONS = ((1.3, 0.1), (0.7, 0.12), (1.3, 0.6), (2.0, -0.4), (1.3, 0.1))
+    QUESTIONS = tuple(
+        (a, np.array([t]))
+        for a, t in ((1.3, 0.1), (0.7, 0.12), (1.3, 0.6), (2.0, -0.4), (1.3, 0.1))
+    )
 
     @pytest.mark.parametrize("law", AMPLITUDES, ids=repr)
     def test_rows_forget(self, law):
@@ -195,6 +198,14 @@ class TestMemory:
                 assert asked.least(*self.QUESTIONS[k]) == alone[k][1]
                 assert asked.loss(*self.QUESTIONS[k]) == alone[k][0]
                 assert asked.estimate == estimate
+
+    def test_thresholds_together_or_alone(self):
+        row = Row(
+            1.3, RowLaw.identical(np.array([0.37, -0.97, 0.02]), rt.SparseSource(0.1)), 0.1, 1e-6
+        )
+        t = np.array([0.1, -0.05, 0.6, -3.0])
+        alone = np.array([row.least(1.1, t[[k]]) for k in range(t.size)])[..., 0]
+        np.testing.assert_allclose(np.stack(row.least(1.1, t)), alone.T, rtol=1e-12)
 
     def test_least_losses_forget(self):
         source = rt.SparseSource(0.045)

@@ -210,6 +210,24 @@ def test_every_option_is_explained():
     assert not silent
 
 
+def test_every_choice_is_explained():
+    silent = [
+        f"{name} {action.option_strings[0]} {choice}"
+        for name, parser in parsers()
+        for action in parser._actions
+        if action.choices and action.option_strings
+        for choice in action.choices
+        if choice not in action.help
+    ]
+    assert not silent
+
+
+def test_every_command_says_what_it_does():
+    """In a sentence of its own help, as in the list of all commands."""
+    silent = [name for name, parser in parsers() if " " in name and not parser.description]
+    assert not silent
+
+
 def test_commands_that_print_numbers_have_json():
     found = {name.split()[1] for name, options in commands() if "--json" in options}
     assert found == set(JSON)

@@ -332,3 +332,54 @@ def test_a_stranger_of_either_sign(law):
 
 def test_nothing_is_lost_of_one_sign():
     assert all(lost_power(law) == 0 for law in AMPLITUDES)
+
+
+class TestExplained:
+    @LAWS
+    @pytest.mark.parametrize("alive", [8, 6])
+    def test_down_to_what_has_a_meaning(self, law, alive):
+        """Exact losses, and only steps that rest on nothing known of positive amplitudes alone."""
+        rng = np.random.default_rng(2)
+        w = rng.normal(size=(3, 8))
+        w *= np.where(np.arange(8) < alive, 1.0, 0.01) / np.linalg.norm(w, axis=0)
+        model = rt.Model(w, b=-0.1)
+        pair = [rt.Exclusive([0.1] * 4, law), rt.Together(0.1, 4, law)]
+        for features, family, steps in (
+            (rt.Identical(8, 0.1, law), "rug", 5),
+            (rt.Independent(np.linspace(0.05, 0.2, 8), law), "own Gaussian channels", 2),
+            (rt.Groups(pair), "own Gaussian channels", 2),
+        ):
+            verdict = rt.explain(model, features)
+            assert verdict.loss == pytest.approx(rt.exact_loss(model, features).mean, rel=1e-6)
+            assert verdict.family == family and len(verdict.terms) == steps
+            assert verdict.loss - sum(verdict.terms.values()) == pytest.approx(verdict.best)
+            assert verdict.terms["own a and b"] >= -1e-7 * verdict.loss
+            assert verdict.dead == 8 - alive and "structure" not in verdict.terms
+
+    @LAWS
+    def test_of_a_rug(self, law):
+        """It has the variance of the bound, equal rows, and nothing dropped."""
+        best, source = rt.optimum(0.1, 0.25, amplitude=law), rt.SparseSource(0.1, law)
+        if not best.a > 0:
+            pytest.skip("a constant output is best")
+        model = rt.hadamard_rug(64, 16, seed=0).model(best, source)
+        verdict = rt.explain(model, rt.Identical(64, 0.1, law), rows=2)
+        assert verdict.best == verdict.rug == float(best.loss)
+        for name in ("spread between rows", "variance above the Welch bound", "dropped features"):
+            assert abs(verdict.terms[name]) < 1e-9 * verdict.best, name
+
+    def test_of_features_that_are_never_positive(self):
+        """A ReLU has nothing better for them than 0, and loses E x²."""
+        model = rt.Model([[1.0, 0.9, -1.0]], b=0.1)
+        for law, square in ((rt.Constant(-1.0), 1.0), (rt.Uniform(-2, -1), 7 / 3)):
+            verdict = rt.explain(model, rt.Identical(3, 0.1, law))
+            assert verdict.best == pytest.approx(0.1 * square, rel=1e-12)
+            left = [x for name, x in verdict.terms.items() if name != "own a and b"]
+            np.testing.assert_allclose(left, 0, atol=1e-9)
+
+    def test_without_interference(self):
+        """Readings of features up to 0.1 never pass a threshold of 0.2; the best is ReLU(x)."""
+        model = rt.Model(np.eye(3), b=[-0.2, -0.05, 0.0])
+        verdict = rt.explain(model, rt.Identical(3, 0.1, rt.Uniform(-1, 0.1)))
+        assert verdict.silent == 1 and verdict.terms["non-Gaussian interference"] == 0
+        assert verdict.loss - verdict.terms["own a and b"] == pytest.approx(0.1 / 3 / 1.1)

@@ -49,3 +49,13 @@ def test_sources_with_one_p_can_be_keys():
     assert rt.SparseSource([0.1, 0.2]) != rt.SparseSource([0.1, 0.3])
     assert rt.GaussianChannel([0.1, 0.2]) == rt.GaussianChannel([0.1, 0.2])
     assert rt.GaussianChannel(0.1) != rt.AntipodalChannel(0.1)
+
+
+def test_laws_of_many_nodes_are_shown_short_and_recorded_whole():
+    nodes = np.linspace(0.1, 1, 300)
+    laws = [rt.FromQuadrature(nodes, weights) for weights in (nodes, nodes**2)]
+    assert str(laws[0]) == "FromQuadrature(300 nodes in [0.1, 1])"
+    with_law = [rt.loss_curves(0.1, 0.5, amplitude=law).attrs["amplitude"] for law in laws]
+    assert with_law[0] != with_law[1]
+    for law, text in zip(laws, with_law, strict=True):
+        assert eval(text, {"FromQuadrature": rt.FromQuadrature}) == law

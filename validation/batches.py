@@ -111,8 +111,8 @@ class Data:
 def _by_rows(matrix: csr_array | csc_array) -> torch.Tensor:
     """A matrix by rows as it is, one by columns transposed."""
     shape = matrix.shape if matrix.format == "csr" else matrix.shape[::-1]
-    parts = map(torch.from_numpy, (matrix.indptr, matrix.indices, matrix.data))
-    return torch.sparse_csr_tensor(*parts, shape, check_invariants=False)
+    starts, columns, values = map(torch.from_numpy, (matrix.indptr, matrix.indices, matrix.data))
+    return torch.sparse_csr_tensor(starts, columns, values, shape, check_invariants=False)
 
 
 # The first one warns that such tensors are in a beta state.

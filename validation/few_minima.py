@@ -48,7 +48,7 @@ class Case:
     @property
     def importance(self) -> Array:
         """factor^i."""
-        return self.factor ** np.arange(self.n)
+        return np.asarray(self.factor ** np.arange(self.n), float)
 
     @property
     def sets(self) -> Sets:

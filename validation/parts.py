@@ -68,7 +68,7 @@ def run_parts(plan: Plan, bar: Progress) -> dict[str, Any]:
     }
     kept["about"]["errors_of"] = _spec(plan, *SPLIT).name
     kept["about"]["processor_seconds_of_last_run"] = round(time.process_time() - start, 1)
-    kept = rounded(kept)
+    kept = dict(rounded(kept))
     with replacing(plan.out / "parts.json") as partial:
         partial.write_text(json.dumps(kept, indent=1, ensure_ascii=False), encoding="utf-8")
     return kept

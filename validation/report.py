@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -53,7 +54,7 @@ def converged(data: xr.Dataset) -> np.ndarray:
     if "ended" in data:
         ended = data["ended"].values
         found = np.where(ended == "", found, np.isin(ended, ("stationary", "at the cap")))
-    return found
+    return np.asarray(found)
 
 
 # Of `Statistics.summary`, by the figure of the paper that shows it.
@@ -132,33 +133,34 @@ def write_report(data: xr.Dataset, out: Path) -> list[Path]:
     paths = [out / "gaps.csv", out / "gaps.md", out / "verdict.md"]
     texts = frame.to_csv(index=False), markdown(frame), explained(frame)
     for path, text in zip(paths, texts, strict=True):
-        with replacing(path) as partial:
-            partial.write_text(text)
+        with replacing(path) as unfinished:
+            unfinished.write_text(text)
     sizes = data["n_sparse"].values  # the same colours in all files
     for protocol, part in frame.groupby("protocol"):
         path, n = out / f"losses_{protocol}.png", part["p"].nunique()
         points = data.isel(point=data["protocol"].values == protocol)
-        save(path, lambda figure, x=points: _losses(x, figure, sizes), (3.4 * n, 3.6))
+        save(path, partial(_losses, points, sizes), (3.4 * n, 3.6))
         paths.append(path)
         for n_sparse, same in part.groupby("n_sparse"):
             path = out / f"maps_{protocol}_{n_sparse}.png"
-            save(path, lambda figure, x=same: _maps(x, figure.subplots(3, 4).ravel()), (18, 11))
+            save(path, partial(_maps, same), (18, 11))
             paths.append(path)
     return paths
 
 
-def _losses(points: xr.Dataset, figure: Any, sizes: np.ndarray) -> None:
+def _losses(points: xr.Dataset, sizes: np.ndarray, figure: Any) -> None:
     p = np.unique(points["p"])
     theory = theory_beside(p, np.linspace(min(0.02, float(points["ratio"].min())), 0.97, 48))
     for ax, one in zip(figure.subplots(1, p.size, squeeze=False)[0], p, strict=True):
         draw_trained(points, theory, one, ax, sizes=sizes)
 
 
-def _maps(frame: pd.DataFrame, axes: Any) -> None:
+def _maps(frame: pd.DataFrame, figure: Any) -> None:
     shown = {
         "over_rug": "loss over the Gaussian rug - 1",
         "over_best_known": "loss over the best known - 1",
     }
+    axes = figure.subplots(3, 4).ravel()
     for ax, (column, label) in zip(axes, (shown | STATISTICS).items(), strict=False):
         signed = column.startswith("over")
         draw_map(frame["p"], frame["ratio"], frame[column], ax, label=label, signed=signed)

@@ -11,8 +11,9 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -74,7 +75,9 @@ def train_sae(
         with torch.no_grad():
             before = batch @ encoder.T + b_enc
             token, latent = _largest(before, spec)
-        values = _Selected.apply(encoder, b_enc, batch, before, token, latent)
+        values = _Selected.apply(  # type: ignore[no-untyped-call]
+            encoder, b_enc, batch, before, token, latent
+        )
         offsets = torch.searchsorted(token, torch.arange(len(batch)))
         output = functional.embedding_bag(
             latent, decoder, offsets, mode="sum", per_sample_weights=values
@@ -99,9 +102,14 @@ def train_sae(
         if spec.architecture == "jumprelu":
             values = (some @ encoder.T + b_enc).topk(_most(spec), dim=1, sorted=False).values
             weights["threshold"] = (_threshold(values, spec) * scale).expand(spec.width)
+    arrays = {name: value.detach().numpy().astype(np.float32) for name, value in weights.items()}
     return SAE(
         spec.architecture,
-        **{name: value.detach().numpy().astype(np.float32) for name, value in weights.items()},
+        arrays["w_enc"],
+        arrays["b_enc"],
+        arrays["w_dec"],
+        arrays["b_dec"],
+        threshold=arrays.get("threshold"),
         k=spec.l0 if spec.architecture == "topk" else None,
         subtract_b_dec=False,
         metadata={"training": asdict(spec)},
@@ -122,9 +130,8 @@ def trained(spec: SaeSpec, acts: Path, folder: Path) -> Path:
     folder.mkdir(parents=True, exist_ok=True)
     start = time.perf_counter()
     sae = train_sae(spec, np.load(acts, mmap_mode="r"))
-    sae.metadata["torch"] = str(torch.__version__)
-    sae.metadata["seconds"] = round(time.perf_counter() - start, 1)
-    write_sae(sae, path)
+    made = {"torch": str(torch.__version__), "seconds": round(time.perf_counter() - start, 1)}
+    write_sae(replace(sae, metadata={**sae.metadata, **made}), path)
     return path
 
 
@@ -159,13 +166,21 @@ class _Selected(torch.autograd.Function):
     """The pre-activations of chosen pairs of token and latent; no other pair costs a gradient."""
 
     @staticmethod
-    def forward(ctx, encoder, bias, x, before, token, latent):
+    def forward(
+        ctx: Any,
+        encoder: torch.Tensor,
+        bias: torch.Tensor,
+        x: torch.Tensor,
+        before: torch.Tensor,
+        token: torch.Tensor,
+        latent: torch.Tensor,
+    ) -> torch.Tensor:
         ctx.save_for_backward(x, token, latent)
         ctx.shape = before.shape
         return before[token, latent]
 
     @staticmethod
-    def backward(ctx, gradient):
+    def backward(ctx: Any, gradient: torch.Tensor) -> tuple[torch.Tensor | None, ...]:
         x, token, latent = ctx.saved_tensors
         tokens, width = ctx.shape
         bias = gradient.new_zeros(width).index_add_(0, latent, gradient)

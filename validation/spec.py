@@ -140,12 +140,12 @@ class Spec:
     @property
     def most_steps(self) -> int:
         """Steps of all rounds."""
-        return self.steps * (2**self.rounds - 1)
+        return int(self.steps * (2**self.rounds - 1))
 
     def step_size(self, step: int, steps: int) -> float:
         """Step size at `step` of a round of `steps`."""
         if self.protocol in ("paper", "constant"):
-            return 3e-3 / self.n_sparse**0.5
+            return float(3e-3 / self.n_sparse**0.5)
         return self.rate * min(1.0, (step + 1) / WARM_UP) * (1 - step / steps)
 
 

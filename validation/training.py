@@ -36,7 +36,7 @@ def _rate(model: Trained) -> float:
     """Largest step size of the next round: a quarter after each that did harm."""
     rounds, spec = model.rounds, model.spec
     harm = sum(gain(rounds[:k]) <= -spec.tolerance for k in range(2, len(rounds) + 1))
-    return spec.rate / 4**harm
+    return float(spec.rate / 4**harm)
 
 
 class _Scratch:
@@ -272,8 +272,8 @@ def _round(
         weights = [company.model(i) for company in companies for i in range(len(company.specs))]
         history = losses[:done].T.cpu().numpy()
         return [
-            Trained(start.spec, *w, np.append(start.losses, x), start.rounds)
-            for start, w, x in zip(starts, weights, history, strict=True)
+            Trained(start.spec, w_in, w_out, b, np.append(start.losses, x), start.rounds)
+            for start, (w_in, w_out, b), x in zip(starts, weights, history, strict=True)
         ]
 
     stopped: dict[int, Trained] = {}
@@ -285,7 +285,7 @@ def _round(
         if before + done in watched:
             watch(models(done))
         if specs[0].protocol == "paper" and done % WINDOW == 0:
-            for i in np.flatnonzero(stops(losses[:done].cpu().numpy())):
+            for i in np.flatnonzero(stops(losses[:done].cpu().numpy())).tolist():
                 if i not in stopped:
                     stopped[i] = models(done)[i]
             if len(stopped) == len(starts):
@@ -299,4 +299,4 @@ def stops(losses: np.ndarray) -> np.ndarray:
     if steps < 2 * WINDOW or steps % WINDOW:
         return np.zeros(losses.shape[1], bool)
     before, last = losses[-2 * WINDOW :].reshape(2, WINDOW, -1).mean(axis=1)
-    return last >= before
+    return np.asarray(last >= before)

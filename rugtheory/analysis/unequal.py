@@ -17,9 +17,14 @@ from ..theory.optimum import optimum
 _FACTORS = -60.0, 1.0
 
 
+def constant_losses(features: Features) -> Array:
+    """Of the best constant output: that of a ReLU is not below 0."""
+    return np.asarray(features.variance + np.minimum(features.mean, 0.0) ** 2)
+
+
 def gaussian_losses(sigma: Array, features: Features, dead: NDArray[np.bool_]) -> Array:
-    """Least losses if the interference were Gaussian; of dead features their variance."""
-    loss, p = features.variance.copy(), features.on_probability
+    """Least losses if the interference were Gaussian; of dead features those of a constant."""
+    loss, p = constant_losses(features), features.on_probability
     for law, members in features.by_law.items():
         some = members[~dead[members]]
         if some.size:

@@ -27,7 +27,10 @@ best allocation to the features alive, with the others dropped, and L_best that 
 
 The family "best" has one more step, "structure", from there to the best allocation of capacity
 among all structures known of no larger couplings, which is then L_best.  If features depend on each
-other there are no more steps.
+other there are no more steps, and neither are there if amplitudes may be negative.  Features that
+are alike and may be negative have all steps of the first formula but the last: no structure is
+known for them but rugs.  v is the loss of the best constant that a ReLU has,
+Var x + min(E x, 0)².
 """
 
 from __future__ import annotations
@@ -56,7 +59,7 @@ from .descent import coupling
 from .exact import output_loss
 from .sampling import Sample, some_rows, whole
 from .statistics import interference_variance
-from .unequal import allocation_steps, gaussian_losses
+from .unequal import allocation_steps, constant_losses, gaussian_losses
 
 _RTOL = 1e-7
 _NO_COUPLING = 1e-9
@@ -85,7 +88,9 @@ class Verdict(Result):
         b", "non-Gaussian interference", then "spread between rows", "variance above the Welch
         bound", "dropped features", "structure" of identical features, and "unused capacity",
         "shares of features alive", "dropped features" of others that are independent, with
-        "structure" last for the family "best".  A positive
+        "structure" last for the family "best".  Where amplitudes may be negative, the steps that
+        rest on structures known for positive ones are left out: "structure", and all three of
+        features that are not alike.  A positive
         term is loss that the model has above the next step, a negative one what it does better.
         Means over outputs are estimates from the rows taken; Gaussian losses are means over all
         outputs.
@@ -93,9 +98,10 @@ class Verdict(Result):
         Loss of the Gaussian rug at the model's ratio; None if features are not identical.
     best : float
         Loss of the best known structure there whose couplings are not above the model's own, of the
-        family `family`, see `best_known`; if features are not identical, of the best allocation in
-        the family asked for, see `allocate`, and if they depend on each other of Gaussian
-        interference with the deviations that the model has.
+        family `family`, see `best_known`, or `rug` if amplitudes may be negative; if features are
+        not identical, of the best allocation in the family asked for, see `allocate`, and if they
+        depend on each other or may be negative, of Gaussian interference with the deviations that
+        the model has.
     family : str
         See `BestKnown`; "allocation" or "own Gaussian channels" if features are not identical.
     dead : int
@@ -141,7 +147,7 @@ def explain(
     model : Model
         With a ReLU, and no more hidden units than features.
     features : Features
-        As many as the model has inputs; amplitudes must not be negative.
+        As many as the model has inputs.
     rows : int or None
         How many rows to invert, drawn as by `exact_loss`, but two at least of features alive and
         two of dead ones; None for all.
@@ -181,14 +187,13 @@ def explain(
         raise ValueError(f"n_dense must be at most n_sparse = {n}, got {model.n_dense}")
     if model.activation != "relu":
         raise ValueError(f"activation must be relu to be explained, got {model.activation}")
-    for law in features.by_law:
-        if law.start < 0:
-            raise ValueError(
-                f"features must not be negative to be explained, got {_check.shown(law)}"
-            )
-    if _check.choice("family", family, ENDS) == HULL.name and not features.independent:
+    positive = all(law.start >= 0 for law in features.by_law)
+    if _check.choice("family", family, ENDS) == HULL.name and not (
+        features.independent and positive
+    ):
         raise ValueError(
-            f"family must be 'gaussian' for features that depend on each other, got {family!r}"
+            "family must be 'gaussian' for features that depend on each other or may be negative, "
+            f"got {family!r}"
         )
     dead = dead_features(model.diagonal)
     sample = _chosen(rows, model, features, dead, seed)
@@ -201,7 +206,7 @@ def explain(
     reachable = sample.weights @ np.where(dead[sample.rows], 0.0, importance * least)
     terms["non-Gaussian interference"] = float(reachable - np.sum((weight * gaussian)[alive]) / n)
     source, rug, dropped = _identical(features), None, None
-    if source is None and features.independent:
+    if source is None and features.independent and positive:
         cap = _cap(model) if family == HULL.name else None
         rest, best, dropped = allocation_steps(model, features, sigma, gaussian, dead, cap)
         found = ALLOCATION
@@ -251,13 +256,13 @@ def _losses(
 ) -> tuple[Array, Array, Array]:
     """Of each of `rows`: its loss, the least of all a and b, and the error of the first."""
     own, least, error = np.empty((3, rows.size))
-    laws, noise, variance = RowLaws(features), model.output_noise, features.variance
+    laws, noise, constant = RowLaws(features), model.output_noise, constant_losses(features)
     every = each_row(model, rows)
     for k in progress(range(rows.size)):
         i, row = next(every)
         a, heard = float(row[i]), laws(i, row, float(noise[i]))
         own[k], error[k] = output_loss(model, i, a, heard, _RTOL)
-        least[k] = variance[i]
+        least[k] = constant[i]
         if not dead[i]:
             if len(heard) > 1:
                 raise ValueError(
@@ -301,11 +306,10 @@ def _steps(
     `gaussian` and `sigma` are losses and deviations in those of features alive.
     """
     p, amplitude, n_dense = source.p, source.amplitude, model.n_dense
-    f, variance = float(np.mean(alive)), source.variance
+    f, constant = float(np.mean(alive)), float(source.variance + min(source.mean, 0.0) ** 2)
     rug = float(optimum(p, model.ratio, amplitude=amplitude).loss)
-    best = best_known(p, model.ratio, max_coupling=_cap(model), amplitude=amplitude)
     terms = dict.fromkeys(("spread between rows", "variance above the Welch bound"), 0.0)
-    reached = (1 - f) * variance
+    reached = (1 - f) * constant
     if f:
         features_alive = int(np.sum(alive))
         typical = float(np.sqrt(np.mean(sigma**2)))
@@ -315,6 +319,9 @@ def _steps(
         terms["variance above the Welch bound"] = f * float(mean - at_bound)
         reached += f * float(at_bound)
     terms["dropped features"] = reached - rug
+    if amplitude.start < 0:
+        return terms, rug, rug, "rug"
+    best = best_known(p, model.ratio, max_coupling=_cap(model), amplitude=amplitude)
     terms["structure"] = rug - float(best.loss)
     return terms, rug, float(best.loss), str(best.family)
 
@@ -322,7 +329,7 @@ def _steps(
 def _silent(model: Model, features: Features) -> int:
     """How many outputs never fire."""
     diagonal, means = model.diagonal, features.mean
-    sizes = np.array([law.scale for law in features.amplitudes])
+    sizes = np.array([min(law.scale, max(law.end, 0.0)) for law in features.amplitudes])
     mean = model.w_out @ (model.w_in @ means) - diagonal * means
     # With its own feature on, or off if that is better, such an output is off on average.
     usual = model.b + mean + sizes * np.maximum(diagonal, 0.0)

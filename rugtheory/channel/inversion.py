@@ -30,6 +30,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .._check import Array
+from ..numerics.circle import on_circle
 from ..source.amplitude import Complex
 from .interference import Interference
 
@@ -162,15 +163,16 @@ class Integral:
         images = 4 * np.exp(self.log_scale + _LOG_IMAGES)
         self.estimate = Estimate(factor * full, float(factor * missing + images))
 
-    def scaled(self, by: float, shift: float, kernel: Callable[[Complex], Complex]) -> float:
-        """The same for by·Z, another shift and kernel, from the values of the transform known.
+    def scaled(self, by: float, shift: Array, kernel: Callable[[Complex], Complex]) -> Array:
+        """The same for by·Z, other shifts, shape (k,), and a kernel, from the transform known.
 
         As good as the estimate unless α (shift/by - self.shift) is far from zero.
         """
-        values = self.values * np.exp(self.nodes * (shift / by - self.shift))
-        terms = (values * kernel(self.nodes / by)).real
+        moved = np.multiply.outer(shift / by - self.shift, self.nodes)
+        turned = np.exp(moved.real) * on_circle(moved.imag)
+        values = windows(self.nodes.size)[0] * self.values * kernel(self.nodes / by)
         factor = np.exp(self.log_scale) * 2 / (self.period * by)
-        return float(factor * (windows(terms.size)[0] @ terms))
+        return np.asarray(factor * np.einsum("kn,n->k", turned, values).real)
 
     def _revival(self) -> float:
         """What the terms of a discrete law, whose sums nearly repeat, add up to further out."""
@@ -330,7 +332,7 @@ class _Side:
         return np.asarray(np.minimum(2 * np.abs(before - after), most))
 
 
-def _summed(terms: Array, step: float, t: Array) -> tuple[Array, Array]:
+def _summed(terms: Complex, step: float, t: Array) -> tuple[Array, Array]:
     """Σ_k terms_k e^{-i (k + ½) step t}, real part, and its error."""
     full, missing = np.empty_like(t), np.empty_like(t)
     wave = (np.arange(terms.size) + 0.5) * step
@@ -340,22 +342,25 @@ def _summed(terms: Array, step: float, t: Array) -> tuple[Array, Array]:
         # e^{-iωt} of points of equal distance is a product of a coarse and a fine turn.
         fine = int(np.ceil(np.sqrt(place.max() + 1)))
         first = t[spaced][np.argmin(place)]
-        turns = np.exp(-1j * np.outer(wave, gap * np.arange(fine)))
+        turn = _real(on_circle(np.outer(gap * np.arange(fine), wave)))
         coarse = (
-            cut * np.exp(-1j * wave * (first + gap * start))
+            cut * on_circle(-wave * (first + gap * start))
             for start in range(0, int(place.max()) + 1, fine)
         )
-        sums = np.stack(
-            [x.real @ turns.real - x.imag @ turns.imag for x in coarse], axis=1
-        ).reshape(len(cut), -1)
+        sums = np.stack([_real(x) @ turn.T for x in coarse], axis=1).reshape(len(cut), -1)
         full[spaced], missing[spaced] = cut_off(sums[:, place])
     rest = np.flatnonzero(~spaced)
     length = max(1, _CHUNK // terms.size)
     for start in range(0, rest.size, length):
         part = rest[start : start + length]
-        phase = np.outer(wave, t[part])
-        full[part], missing[part] = cut_off(cut.real @ np.cos(phase) + cut.imag @ np.sin(phase))
+        turn = _real(on_circle(np.outer(t[part], wave)))
+        full[part], missing[part] = cut_off(_real(cut) @ turn.T)
     return full, missing
+
+
+def _real(z: Complex) -> Array:
+    """Real and imaginary parts side by side: products with conjugates are sums over both."""
+    return np.concatenate([z.real, z.imag], axis=-1)
 
 
 def _lattice(t: Array) -> tuple[NDArray[np.bool_], NDArray[np.intp], float]:
@@ -381,13 +386,13 @@ def _lattice(t: Array) -> tuple[NDArray[np.bool_], NDArray[np.intp], float]:
     return spaced, place.astype(np.intp), gap
 
 
-def _octaves(terms: Array) -> tuple[float, float]:
+def _octaves(terms: Complex) -> tuple[float, float]:
     """Sums of the moduli of the terms over the last octave but one, and the last."""
     size, n = np.abs(terms), terms.size
     return float(size[n // 4 : n // 2].sum()), float(size[n // 2 :].sum())
 
 
-def _decaying(terms: Array) -> bool:
+def _decaying(terms: Complex) -> bool:
     """Whether the moduli of the terms have a finite sum."""
     before, last = _octaves(terms)
     return last < _FAST * before

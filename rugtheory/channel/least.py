@@ -20,11 +20,13 @@ from dataclasses import dataclass, replace
 from functools import cache
 
 import numpy as np
-import scipy
 from numpy.polynomial import hermite_e
 
 from .._check import Array
+from ..numerics.circle import on_circle
+from ..numerics.search import local_minimum
 from ..source.amplitude import Amplitude, Complex
+from ..theory.optimum import optimum
 from .interference import Interference
 from .inversion import windows
 from .multiple import best_multiple
@@ -47,7 +49,8 @@ _NO_THRESHOLD = 1e-300
 _ROUNDING = 1e-14
 # A diagonal so much smaller than where the search starts is rounding: nothing passes.
 _NO_GAIN = 1e-12
-_STEPS = 10
+# How near a minimum is looked for, in units of how well it is known.
+_NEAR = 3e-2
 _NORMAL_NODES = 24
 # Values so unlikely are left out of a list, in units of p², and so many are listed.
 _UNLIKELY, _FEW_VALUES, _ALL = 1e-9, 2**13, 2**31
@@ -64,8 +67,8 @@ def least_loss(law: RowLaw, rtol: float) -> Least:
     floor = Least(variance, 0.0, -np.inf) if mean >= 0 else Least(law.second_moment, 0.0, np.inf)
     if not law.second_moment > 0 or not floor.loss > 0:
         return Least(0.0, 0.0, -np.inf)
-    if not law.noise > 0 and law.amplitude.start >= 0:
-        return Least(0.0, 1.0, law.on.mean)
+    if not law.noise > 0:
+        return min(_unheard(law), floor, key=lambda x: x.loss)
     kept, shift = _kept(law)
     found = _discrete(kept, support)
     if found:
@@ -79,6 +82,15 @@ def least_loss(law: RowLaw, rtol: float) -> Least:
         best = min(best, least_at(law, linear.threshold, linear.a, rtol)[0], key=lambda x: x.loss)
     # The limit of low thresholds is a constant.
     return best if best.loss <= floor.loss else floor
+
+
+def _unheard(law: RowLaw) -> Least:
+    """Where there is no interference but a constant."""
+    if law.amplitude.start >= 0:
+        return Least(0.0, 1.0, law.on.mean)
+    best = optimum(law.p, sigma=0.0, amplitude=law.amplitude)
+    a, b = float(best.a), float(best.b)
+    return Least(float(best.loss), a, law.on.mean - b / a if a > 0 else -np.inf)
 
 
 def scanned_least(law: RowLaw) -> Least:
@@ -106,13 +118,20 @@ def least_at(law: RowLaw, threshold: float, a: float, rtol: float) -> tuple[Leas
     """The least loss over a at a threshold, and the row that says so; `a` is where to start."""
     for _ in range(3):  # a quadratic; again where the step was too long to be exact
         row = Row(a, law.scaled(a), -a * threshold, rtol)
-        loss, better = row.least(a, threshold)
+        loss, better = (float(x[0]) for x in row.least(a, np.array([threshold])))
         if not better > _NO_GAIN * a:
             return Least(law.second_moment, 0.0, threshold), row
         near, a = abs(better - a) <= 0.3 * a, better
         if near:
             break
     return Least(loss, a, threshold), row
+
+
+def leasts(row: Row, a: float, thresholds: Array) -> list[Least]:
+    """What `Row.least` says at each threshold."""
+    loss, better = row.least(a, thresholds)
+    found = zip(loss.tolist(), better.tolist(), thresholds.tolist(), strict=True)
+    return [Least(*x) for x in found]
 
 
 def _polished(law: RowLaw, threshold: float, a: float, width: float, rtol: float) -> Least:
@@ -122,15 +141,14 @@ def _polished(law: RowLaw, threshold: float, a: float, width: float, rtol: float
         return start
     tried = [start]
 
-    def loss(t: float) -> float:
-        value, better = row.least(start.a, t)
-        tried.append(Least(value, better, float(t)))
-        return value
+    def loss(t: Array) -> Array:
+        found = leasts(row, start.a, t.ravel())
+        tried.extend(found)
+        return np.array([x.loss for x in found]).reshape(t.shape)
 
     step = max(width, 0.05 * abs(threshold))
-    scipy.optimize.minimize_scalar(
-        loss, bracket=(threshold, threshold + step), options={"xtol": 1e-3, "maxiter": _STEPS}
-    )
+    near = tuple(np.array([threshold + x]) for x in (-step, 0.0, step))
+    loss(local_minimum(loss, near, (), xatol=_NEAR * step))
     return min((x for x in tried if x.a > _NO_GAIN * start.a), key=lambda x: x.loss)
 
 
@@ -350,7 +368,7 @@ class _Path:
     def moments(self, t: Array) -> Array:
         with np.errstate(over="ignore", under="ignore", invalid="ignore"):
             factor = np.exp(self.log_size - self.alpha * t) * self.step / np.pi
-            phase = np.exp(np.multiply.outer(-1j * self.s.imag, t))
+            phase = on_circle(np.multiply.outer(-self.s.imag, t))
             # A product this small needs no threads.
             value = factor * np.einsum("kn,nt->kt", self.values, phase).real
         return np.asarray(np.where(np.isfinite(value), value, 0.0))

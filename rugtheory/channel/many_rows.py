@@ -23,6 +23,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .._check import Array
+from ..numerics.circle import on_circle
 from ..source.amplitude import Complex
 from ..source.uniform import expm1
 from ..theory.loss import LossGradient, loss_gradient, reduced_loss
@@ -326,10 +327,7 @@ class OutputBlock:
         p, factor = o.p[rows, None], 2 / contour.period
         # With all others off: e^{sb} times their probability, and noise.
         size = self.b[rows] * s[0].real + self.log_none[rows]
-        turn = np.multiply.outer(self.b[rows], s.imag)
-        quiet = np.empty(q.shape, np.complex128)
-        quiet.real, quiet.imag = np.cos(turn), np.sin(turn)
-        quiet *= np.exp(size)[:, None]
+        quiet = on_circle(np.multiply.outer(self.b[rows], s.imag)) * np.exp(size)[:, None]
         if self.tau.any():
             quiet *= np.exp(0.5 * np.multiply.outer(self.tau[rows], s) ** 2)
         value = expm1(q) * quiet

@@ -142,31 +142,30 @@ class Row:
         self.a, self.law, self.rtol = a, law, rtol
         self.estimate, self.inversion = _inverted(a, law, b, rtol)
 
-    def loss(self, a: float, threshold: float) -> float:
-        """With what is heard scaled to the diagonal `a` and b = -a·threshold.
+    def loss(self, a: float, thresholds: Array) -> Array:
+        """With what is heard scaled to the diagonal `a` and b = -a·threshold, shape (k,).
 
         The transforms of Z are good for any a, and for thresholds not far from that of the row;
         others take an inversion of their own.
         """
-        b = -a * threshold
-        known = self.inversion.at(a, b) if self.inversion else None
-        if known is not None:
-            return known
+        b = -a * thresholds
+        found = self.inversion.at(a, b) if self.inversion else np.full(b.size, np.nan)
         law = self.law if a == self.a else self.law.scaled(a / self.a)
-        return _inverted(a, law, b, self.rtol)[0].value
+        for k in np.flatnonzero(np.isnan(found)):
+            found[k] = _inverted(a, law, float(b[k]), self.rtol)[0].value
+        return found
 
-    def least(self, a: float, threshold: float) -> tuple[float, float]:
-        """Least of these losses over a, and the best a.
+    def least(self, a: float, thresholds: Array) -> tuple[Array, Array]:
+        """Least of these losses over a, and the best a, at each threshold.
 
         The search starts at `a`: the loss is E u² - 2aA + a²B, so two values give its minimum.
         """
         power, cut = self.law.second_moment, 0.3
-        here, there = (self.loss(x, threshold) for x in (a, (1 - cut) * a))
+        here, there = (self.loss(x, thresholds) for x in (a, (1 - cut) * a))
         bend = (cut * (power - here) - (there - here)) / (cut * (1 - cut))  # a²B
         # (A/B - a)/a, unless nothing but rounding is left of B
-        shift = (power - here - bend) / (2 * bend) if bend > 0 else 0.0
-        if abs(shift) < _NO_SHIFT:
-            shift = 0.0
+        shift = np.divide(power - here - bend, 2 * bend, out=np.zeros(bend.size), where=bend > 0)
+        shift[np.abs(shift) < _NO_SHIFT] = 0.0
         return here - bend * shift**2, a * (1 + shift)
 
 
@@ -289,25 +288,26 @@ class Inversion:
                 off, b_off, off_kernel, lambda s: 2 / s**2, 1, extent=extent, beyond=above
             )
             self.integrals.append((1, 1 - p, second))
-        self.estimate = self._refined(self._known(1.0, a, biases), self._rounding(a, biases), rtol)
+        (known,) = self._known(1.0, a, np.array(biases)[:, None])
+        self.estimate = self._refined(float(known), self._rounding(float(known), a, biases), rtol)
 
-    def at(self, a: float, b: float) -> float | None:
-        """The loss with what is heard scaled to the diagonal `a`; None if that takes new nodes."""
+    def at(self, a: float, b: Array) -> Array:
+        """Losses with what is heard scaled to the diagonal `a`; NaN where that takes new nodes."""
         if not a * self.a > 0:
-            return None
+            return np.full(b.size, np.nan)
         by = a / self.a
-        biases = b + by * self.rest[0], b + by * self.rest[1]
+        biases = b + by * np.array(self.rest)[:, None]
         value = self._known(by, a, biases)
         kernels = self._kernels(a)
         for k, share, integral in self.integrals:
-            if abs(integral.alpha * (biases[k] / by - integral.shift)) > 1:
-                return None
-            value += share * integral.scaled(by, biases[k], kernels[k])
+            near = np.abs(integral.alpha * (biases[k] / by - integral.shift)) <= 1
+            value[near] += share * integral.scaled(by, biases[k, near], kernels[k])
+            value[~near] = np.nan
         return value
 
-    def _rounding(self, a: float, biases: tuple[float, float]) -> float:
-        """What cancellation may leave in the part without integrals."""
-        positive = self._known(1.0, a, biases)
+    def _rounding(self, known: float, a: float, biases: tuple[float, float]) -> float:
+        """What cancellation may leave in the part without integrals, which is `known`."""
+        positive = known
         if self.side < 0:  # the terms of the square of a sum, with positive signs
             law, on = self.law, self.law.on
             root = abs(a - 1) * law.amplitude.rms + abs(biases[0])
@@ -327,18 +327,23 @@ class Inversion:
                 return Estimate(value, error)
             worst.refine()
 
-    def _known(self, by: float, a: float, biases: tuple[float, float]) -> float:
-        """The part without integrals; what is heard is `by` times the law."""
-        p, on, off = self.law.p, self.law.on, self.law.off
-        noise = abs(by) * np.array([on.noise, off.noise])
-        losses = _quiet_parts(a, np.array(biases), self.law, noise)
-        chance = np.exp([on.log_none, off.log_none])
-        none_on, none_off = (chance[k] * losses[k][k] if chance[k] else 0.0 for k in (0, 1))
-        missed, silent = self._first(by, a, biases[0])
-        first = none_on + (missed if self.side < 0 else silent)
-        return float(p * first + (1 - p) * none_off)
+    def _known(self, by: float, a: float, biases: Array) -> Array:
+        """The part without integrals; what is heard is `by` times the law.
 
-    def _first(self, by: float, a: float, b: float) -> tuple[float, float]:
+        The biases if the feature is on and if it is off have the shape (2, k).
+        """
+        p, on, off = self.law.p, self.law.on, self.law.off
+        noise = abs(by) * np.repeat([on.noise, off.noise], biases.shape[1])
+        losses = _quiet_parts(a, biases.ravel(), self.law, noise)
+        none = np.zeros(biases.shape)
+        for k, chance in enumerate(np.exp([on.log_none, off.log_none])):
+            if chance:
+                none[k] = chance * losses[k].reshape(biases.shape)[k]
+        missed, silent = self._first(by, a, biases[0])
+        first = none[0] + (missed if self.side < 0 else silent)
+        return np.asarray(p * first + (1 - p) * none[1])
+
+    def _first(self, by: float, a: float, b: Any) -> tuple[Any, Any]:
         """Squared error if the ReLU were open and closed, where the feature and others are on."""
         on, amplitude = self.law.on, self.law.amplitude
         m1, m2, some, mean = amplitude.mean, amplitude.second_moment, on.some, by * on.mean

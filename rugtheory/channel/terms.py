@@ -115,18 +115,18 @@ class Terms(Part):
         return self.amplitude.transform_error * float(np.sum(np.where(np.isfinite(m), shares, 1.0)))
 
     def exponent(self, s: Complex) -> tuple[Complex, Array]:
-        probes = s[[0, -1]]
-        direct = self._sum(probes, *self._counted)
-        # Rounding is relative to the terms, which are largest next to the real axis.
-        rounding = 4 * _EPS * np.abs(direct[0])
-        for kept, order in self._splits(s):
+        splits = list(self._splits(s))
+        if splits:
+            direct = self._sum(s[[0, -1]], *self._counted)
+        for kept, order in splits:
             strong, weak = self.weights[:kept], self.weights[kept:]
             nodes, counts = _concentrate(weak, order)
             q = self._sum(s, strong) + self._sum(s, nodes, counts)
             first, last = np.abs(q[[0, -1]] - direct)
             if first < _CONCENTRATED and last < 1e3 * _CONCENTRATED:
-                return q, first + 4 * last * np.abs(s / s[-1]) + rounding
-        return self._sum(s, *self._counted), np.broadcast_to(rounding, s.shape)
+                return q, first + 4 * last * np.abs(s / s[-1]) + _rounding(q)
+        q = self._sum(s, *self._counted)
+        return q, np.broadcast_to(_rounding(q), s.shape)
 
     def _splits(self, s: Complex) -> Iterator[tuple[int, int]]:
         """Numbers of weights kept, and of nodes for the others, worth trying."""
@@ -165,6 +165,11 @@ class Terms(Part):
         with np.errstate(over="ignore", invalid="ignore", divide="ignore"):
             mgf = self.amplitude.transform(t, 0)
             return np.asarray(np.log(mgf)) if self._certain else log1p(self._odds * mgf)
+
+
+def _rounding(q: Complex) -> float:
+    """Of a sum: relative to its terms, which are largest next to the real axis."""
+    return float(4 * _EPS * np.abs(q[0]))
 
 
 def log1p(z: Complex) -> Complex:

@@ -18,22 +18,31 @@ from ..source.uniform import Uniform
 from ..structure.allocation import NAMES, allocate
 from ..structure.best import MAX_COUPLING
 from ..theory.allocation import Allocation
-from .shared import add_amplitude, draw_file, output, settings
+from .shared import add_amplitude, add_command, draw_file, output, settings
 
 _ROWS = 12
 
 
 def add(commands: Any) -> None:
     """The command allocate."""
-    parser = commands.add_parser("allocate", help="who gets the hidden units, of unequal features")
-    parser.set_defaults(run=run)
+    parser = add_command(
+        commands, "allocate", run, "how features that differ share the hidden units"
+    )
     law = parser.add_mutually_exclusive_group(required=True)
-    law.add_argument("--zipf", type=float, metavar="ALPHA", help="frequencies C i^-ALPHA")
-    law.add_argument("--features", type=Path, metavar="FILE", help="TOML file of features")
-    parser.add_argument("--largest", type=float, default=0.1, help="C, of the first feature (0.1)")
+    law.add_argument(
+        "--zipf", type=float, metavar="ALPHA", help="exponent of frequencies C i^-ALPHA"
+    )
+    law.add_argument("--features", type=Path, metavar="FILE", help="TOML file of a law of features")
+    parser.add_argument(
+        "--largest", type=float, default=0.1, help="C, the frequency of the first feature (0.1)"
+    )
     parser.add_argument("--n-sparse", type=int, help="number of features, with --zipf")
     parser.add_argument(
-        "--importance", type=float, default=1.0, metavar="FACTOR", help="FACTOR^i, with --zipf (1)"
+        "--importance",
+        type=float,
+        default=1.0,
+        metavar="FACTOR",
+        help="importances FACTOR^i, with --zipf (1)",
     )
     parser.add_argument("--n-dense", type=float, required=True, help="number of hidden units")
     parser.add_argument(
@@ -51,7 +60,9 @@ def add(commands: Any) -> None:
         default=MAX_COUPLING,
         help=f"cap on couplings, with --family best ({MAX_COUPLING:g})",
     )
-    parser.add_argument("--json", action="store_true", help="all features, all digits")
+    parser.add_argument(
+        "--json", action="store_true", help="print all features as JSON, with all digits"
+    )
     parser.add_argument("--figure", type=Path, help="picture to write")
     add_overwrite(parser)
     add_amplitude(parser)

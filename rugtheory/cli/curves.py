@@ -19,7 +19,7 @@ from ..structure.curves import (
     save_curves,
     simulated_curves,
 )
-from .shared import add_amplitude, draw_file, output, settings
+from .shared import RATIO, P, add_amplitude, add_command, draw_file, output, settings
 
 _LINE = 60
 # What a file of curves can hold.
@@ -28,21 +28,44 @@ _MOST_SEED = 2**63 - 1
 
 def add(commands: Any) -> None:
     """The command curves."""
-    parser = commands.add_parser("curves", help="loss against ratio, as netCDF, CSV and figure")
-    parser.set_defaults(run=run)
-    parser.add_argument("--p", type=float, nargs="+", help="default: those of the paper's Fig. 2")
-    parser.add_argument("--ratio", type=float, nargs="+", help="default: the 20 of the paper")
-    parser.add_argument("--grid", choices=["paper"], help="the 20 by 20 grid of the paper")
-    parser.add_argument("--simulate", type=int, metavar="N", help="simulate rugs with N samples")
-    parser.add_argument(
-        "--finite", type=int, metavar="N", help="least loss of N rugs of this size; slow"
+    parser = add_command(
+        commands, "curves", run, "losses against the ratio, as netCDF, CSV and figure"
     )
-    parser.add_argument("--n-sparse", type=int, default=4096, help="size of these rugs (4096)")
-    parser.add_argument("--seed", type=int, default=0, help="their seed (0)")
-    parser.add_argument("--out", type=Path, default=Path("curves"), help="folder (curves)")
-    parser.add_argument("--json", action="store_true", help="a list of objects, all digits")
+    parser.add_argument(
+        "--p", type=float, nargs="+", help=f"{P}; those of the paper's Fig. 2 by default"
+    )
+    parser.add_argument(
+        "--ratio", type=float, nargs="+", help=f"{RATIO}; the 20 of the paper by default"
+    )
+    parser.add_argument("--grid", choices=["paper"], help="the 20 by 20 grid of the paper")
+    parser.add_argument(
+        "--simulate", type=int, metavar="N", help="also simulate rugs with N samples"
+    )
+    parser.add_argument(
+        "--finite",
+        type=int,
+        metavar="N",
+        help="also the least losses of N rugs of --n-sparse features; slow",
+    )
+    parser.add_argument(
+        "--n-sparse", type=int, default=4096, help="number of features of these rugs (4096)"
+    )
+    parser.add_argument("--seed", type=int, default=0, help="seed of these rugs (0)")
+    parser.add_argument("--out", type=Path, default=Path("curves"), help="folder to write (curves)")
+    parser.add_argument(
+        "--json", action="store_true", help="print a list of objects as JSON, with all digits"
+    )
     add_overwrite(parser)
     add_amplitude(parser)
+
+
+def _check_options(options: argparse.Namespace) -> None:
+    if options.grid and (options.p or options.ratio):
+        raise ValueError("--grid paper fixes p and ratio; give it without --p and --ratio")
+    _check.integer("--seed", options.seed, 0, _MOST_SEED)
+    for name in ("simulate", "finite"):
+        if getattr(options, name) is not None:
+            _check.count(f"--{name}", getattr(options, name), 2)
 
 
 def run(options: argparse.Namespace) -> None:
@@ -50,12 +73,7 @@ def run(options: argparse.Namespace) -> None:
 
     from ..figures import draw_curves, draw_grid
 
-    if options.grid and (options.p or options.ratio):
-        raise ValueError("--grid paper fixes p and ratio; give it without --p and --ratio")
-    _check.integer("--seed", options.seed, 0, _MOST_SEED)
-    for name in ("simulate", "finite"):
-        if getattr(options, name) is not None:
-            _check.count(f"--{name}", getattr(options, name), 2)
+    _check_options(options)
     p = PAPER_GRID if options.grid else np.unique(options.p or FIGURE_2_P)
     ratio = np.unique(options.ratio) if options.ratio else PAPER_GRID
     curves = loss_curves(p, ratio, amplitude=options.amplitude)

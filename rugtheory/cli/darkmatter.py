@@ -7,12 +7,14 @@ from pathlib import Path
 from typing import Any
 
 from .._files import add_overwrite
+from .shared import add_command
 
 
 def add(commands: Any) -> None:
     """The command darkmatter."""
-    parser = commands.add_parser("darkmatter", help="what sparse autoencoders leave unexplained")
-    parser.set_defaults(run=run)
+    parser = add_command(
+        commands, "darkmatter", run, "report on what sparse autoencoders leave unexplained"
+    )
     parser.add_argument(
         "acts", help="activations: .npy, .safetensors or .pt, FILE:NAME of several, or a pattern"
     )
@@ -24,7 +26,9 @@ def add(commands: Any) -> None:
         help="decoders, patterns of them, or folders with some at any depth (SAELens, Gemma Scope, "
         "sparsify, dictionary_learning)",
     )
-    parser.add_argument("--out", type=Path, default=Path("darkmatter"), help="folder (darkmatter)")
+    parser.add_argument(
+        "--out", type=Path, default=Path("darkmatter"), help="folder to write (darkmatter)"
+    )
     parser.add_argument("--targets", help="what transcoders predict, in a file like ACTS")
     parser.add_argument("--contexts", help="label of each row's context, in a file like ACTS")
     parser.add_argument("--tokens", help="label of each row's token, in a file like ACTS")
@@ -36,10 +40,14 @@ def add(commands: Any) -> None:
         help="leave out the first N rows of each context (0)",
     )
     parser.add_argument(
-        "--drop-norm", type=float, metavar="X", help="leave out rows longer than X median norms"
+        "--drop-norm", type=float, metavar="X", help="leave out rows longer than X times the median"
     )
     parser.add_argument(
-        "--drop-token", nargs="+", default=[], metavar="TOKEN", help="leave out rows of tokens"
+        "--drop-token",
+        nargs="+",
+        default=[],
+        metavar="TOKEN",
+        help="leave out rows of these tokens",
     )
     parser.add_argument("--drop", help="rows to leave out, 1 or true, in a file like ACTS")
     parser.add_argument(
@@ -52,7 +60,9 @@ def add(commands: Any) -> None:
     parser.add_argument(
         "--features", help="directions that synthetic activations are made of, in a file like ACTS"
     )
-    parser.add_argument("--weights", help="weights of these in each row, in a file like ACTS")
+    parser.add_argument(
+        "--weights", help="weights of the directions of --features in each row, in a file like ACTS"
+    )
     parser.add_argument(
         "--baseline",
         action="append",
@@ -60,24 +70,38 @@ def add(commands: Any) -> None:
         metavar="NAME=FILE",
         help="numbers of the rows, such as the loss on each token, to predict error norms from",
     )
-    parser.add_argument("--pursuit", action="store_true", help="try gradient pursuit; slow")
-    parser.add_argument("--align", action="store_true", help="compare norm probe and latents; slow")
-    parser.add_argument("--json", action="store_true", help="the report, all digits")
     parser.add_argument(
-        "--l0", nargs="+", type=float, default=[], help="compare widths at the decoders nearest"
+        "--pursuit", action="store_true", help="also code activations by gradient pursuit; slow"
     )
     parser.add_argument(
-        "--input-scale", type=float, help="number that decoders want activations multiplied by"
+        "--align", action="store_true", help="also compare the norm probe with latents; slow"
     )
-    parser.add_argument("--test-fraction", type=float, default=0.25, help="part held out (0.25)")
+    parser.add_argument(
+        "--json", action="store_true", help="print the report as JSON, with all digits"
+    )
+    parser.add_argument(
+        "--l0",
+        nargs="+",
+        type=float,
+        default=[],
+        help="compare widths by the decoders of L0 nearest to these",
+    )
+    parser.add_argument(
+        "--input-scale", type=float, help="factor on activations before decoders see them"
+    )
+    parser.add_argument(
+        "--test-fraction", type=float, default=0.25, help="part of the rows held out (0.25)"
+    )
     parser.add_argument(
         "--convention",
         choices=("centred", "paper"),
         default="centred",
-        help="of linear maps: with intercept (centred), or as the scripts of the paper",
+        help="fit linear maps with an intercept (centred) or as scripts of the paper do (paper)",
     )
-    parser.add_argument("--bootstrap", type=int, default=200, help="resamplings (200)")
-    parser.add_argument("--seed", type=int, default=0, help="of split and bootstrap (0)")
+    parser.add_argument("--bootstrap", type=int, default=200, help="number of resamplings (200)")
+    parser.add_argument(
+        "--seed", type=int, default=0, help="seed of the split and of resamplings (0)"
+    )
     add_overwrite(parser)
 
 

@@ -11,7 +11,7 @@ import numpy as np
 
 from .._files import add_overwrite
 from ..decoder.table import decoder_table
-from .shared import RATIO, P, add_amplitude, draw_file, output, settings
+from .shared import RATIO, P, add_amplitude, add_command, draw_file, output, settings
 
 # What a network does not usually have, and cannot have; losses within this factor are alike.
 _LIMITS, _AS_GOOD = ("bayes", "selection", "oracle"), 1 + 1e-6
@@ -19,8 +19,7 @@ _LIMITS, _AS_GOOD = ("bayes", "selection", "oracle"), 1 + 1e-6
 
 def add(commands: Any) -> None:
     """The command decoders."""
-    parser = commands.add_parser("decoders", help="losses of decoders beyond ReLU")
-    parser.set_defaults(run=run)
+    parser = add_command(commands, "decoders", run, "least losses of ReLU and other decoders")
     parser.add_argument("--p", type=float, nargs="+", required=True, help=P)
     parser.add_argument("--ratio", type=float, nargs="+", required=True, help=RATIO)
     parser.add_argument(
@@ -29,8 +28,10 @@ def add(commands: Any) -> None:
         default="gaussian",
         help="interference of a rug (gaussian, the default) or of a rug of pairs (antipodal)",
     )
-    parser.add_argument("--json", action="store_true", help="a list of objects, all digits")
-    parser.add_argument("--figure", type=Path, help="picture for the first ratio")
+    parser.add_argument(
+        "--json", action="store_true", help="print a list of objects as JSON, with all digits"
+    )
+    parser.add_argument("--figure", type=Path, help="picture to write, for the first ratio")
     add_overwrite(parser)
     add_amplitude(parser)
 

@@ -8,21 +8,20 @@ from typing import Any
 
 from .. import _check
 from .._files import add_overwrite
-from .shared import output, settings
+from .shared import add_command, output, settings
 from .weight_files import add_reading, read_model
 
 
 def add(commands: Any) -> None:
     """The command figures."""
-    parser = commands.add_parser("figures", help="the figures of the paper, and more")
-    parser.set_defaults(run=run)
-    parser.add_argument("--out", type=Path, required=True, help="folder")
-    parser.add_argument("--only", nargs="+", metavar="NAME", help="these figures only")
+    parser = add_command(commands, "figures", run, "draw the figures of the paper, and more")
+    parser.add_argument("--out", type=Path, required=True, help="folder to write")
+    parser.add_argument("--only", nargs="+", metavar="NAME", help="draw these figures only")
     parser.add_argument("--data", type=Path, metavar="FILE", help="netCDF file of trained models")
-    parser.add_argument("--weights", type=Path, metavar="FILE", help="a trained model")
-    parser.add_argument("--p", type=float, default=0.045, help="p it is trained for (0.045)")
+    parser.add_argument("--weights", type=Path, metavar="FILE", help="file of a trained model")
+    parser.add_argument("--p", type=float, default=0.045, help="p that it was trained for (0.045)")
     parser.add_argument(
-        "--format", choices=["png", "svg", "pdf"], default="png", help="of the pictures (png)"
+        "--format", choices=["png", "svg", "pdf"], default="png", help="png, svg or pdf (png)"
     )
     add_reading(parser)
     add_overwrite(parser)

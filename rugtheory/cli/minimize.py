@@ -17,7 +17,7 @@ from ..model.model import Model
 from ..source.features import Features
 from ..theory.optimum import optimum
 from ..theory.pairs import antipodal_optimum
-from .shared import add_amplitude, draw_file, features_of, output, settings
+from .shared import add_amplitude, add_command, draw_file, features_of, output, settings
 from .weight_files import add_reading, read_model
 
 # Settings that go into what is written.
@@ -29,37 +29,46 @@ _MADE = (
 
 def add(commands: Any) -> None:
     """The command minimize."""
-    parser = commands.add_parser(
-        "minimize", help="weights of least exact loss, by descent without data"
+    parser = add_command(
+        commands, "minimize", run, "find weights of least exact loss, by descent without data"
     )
-    parser.set_defaults(run=run, suffix=".safetensors")
-    parser.add_argument("--n-dense", type=int, help="hidden units; those of --from by default")
-    law = parser.add_mutually_exclusive_group(required=True)
-    law.add_argument("--p", type=float, help="p that the features, all alike, are on with")
-    law.add_argument("--features", type=Path, metavar="FILE", help="TOML file of any features")
-    parser.add_argument("--n-sparse", type=int, help="features, with --p")
-    parser.add_argument("--from", dest="file", type=Path, help="weights to go on from")
+    parser.set_defaults(suffix=".safetensors")
     parser.add_argument(
-        "--max-coupling", type=float, default=10.0, help="cap on |W_ij|/W_ii (10); inf for none"
+        "--n-dense", type=int, help="number of hidden units; that of --from by default"
+    )
+    law = parser.add_mutually_exclusive_group(required=True)
+    law.add_argument(
+        "--p", type=float, help="probability that a feature is on, for features that are alike"
+    )
+    law.add_argument("--features", type=Path, metavar="FILE", help="TOML file of a law of features")
+    parser.add_argument("--n-sparse", type=int, help="number of features, with --p")
+    parser.add_argument("--from", dest="file", type=Path, help="file of weights to start from")
+    parser.add_argument(
+        "--max-coupling",
+        type=float,
+        default=10.0,
+        help="cap on the couplings |W_ij|/W_ii (10); inf for none",
     )
     parser.add_argument(
         "--hidden-noise",
         type=float,
-        help="its standard deviation in each unit: 0, or that of --from, by default",
+        help="standard deviation of noise in each hidden unit: 0, or that of --from, by default",
     )
-    parser.add_argument("--tied", action="store_true", help="W_out the transpose of W_in")
+    parser.add_argument("--tied", action="store_true", help="keep W_out the transpose of W_in")
     parser.add_argument(
         "--weight-decay",
         type=float,
         default=0.0,
         help="twice the factor of the sum of squared weights (0)",
     )
-    parser.add_argument("--steps", type=int, default=5000, help="at most (5000)")
-    parser.add_argument("--seed", type=int, help="of the random start (0), without --from")
+    parser.add_argument("--steps", type=int, default=5000, help="number of steps at most (5000)")
+    parser.add_argument("--seed", type=int, help="seed of the random start (0), without --from")
     parser.add_argument("--out", type=Path, help="safetensors file to write; kept after Ctrl-C")
     parser.add_argument("--trajectory", type=Path, help="JSON file of the losses of all steps")
     parser.add_argument("--figure", type=Path, help="picture of the losses of all steps")
-    parser.add_argument("--json", action="store_true", help="an object, all digits")
+    parser.add_argument(
+        "--json", action="store_true", help="print an object as JSON, with all digits"
+    )
     add_reading(parser)
     add_overwrite(parser)
     add_amplitude(parser)

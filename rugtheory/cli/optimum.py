@@ -10,13 +10,12 @@ import numpy as np
 
 from ..theory.bounds import linear_loss
 from ..theory.optimum import optimum
-from .shared import RATIO, P, add_amplitude
+from .shared import RATIO, P, add_amplitude, add_command
 
 
 def add(commands: Any) -> None:
     """The command optimum."""
-    parser = commands.add_parser("optimum", help="best a and b, and the least loss")
-    parser.set_defaults(run=run)
+    parser = add_command(commands, "optimum", run, "least loss of a rug, with its a and b")
     parser.add_argument("--p", type=float, nargs="+", required=True, help=P)
     channel = parser.add_mutually_exclusive_group(required=True)
     channel.add_argument("--ratio", type=float, nargs="+", help=RATIO)
@@ -26,7 +25,9 @@ def add(commands: Any) -> None:
         nargs="+",
         help="deviation of the interference per unit diagonal, instead of the least at a ratio",
     )
-    parser.add_argument("--json", action="store_true", help="a list of objects, all digits")
+    parser.add_argument(
+        "--json", action="store_true", help="print a list of objects as JSON, with all digits"
+    )
     add_amplitude(parser)
 
 

@@ -11,22 +11,26 @@ from typing import Any
 from .._files import add_overwrite, replacing
 from ..structure.rug import Rug, hadamard_rug
 from ..theory.optimum import optimum
-from .shared import add_amplitude, draw_file, output, settings
+from .shared import add_amplitude, add_command, draw_file, output, settings
 
 RUG_SUFFIX = ".safetensors"
 
 
 def add(commands: Any) -> None:
     """The command rug."""
-    parser = commands.add_parser("rug", help="weights of a Persian rug")
-    parser.set_defaults(run=run, suffix=RUG_SUFFIX)
-    parser.add_argument("--n-sparse", type=int, required=True, help="features, a power of two")
-    parser.add_argument("--n-dense", type=int, required=True, help="hidden units")
-    parser.add_argument("--seed", type=int, default=0, help="of the choice of rows (0)")
+    parser = add_command(commands, "rug", run, "make the weights of a Persian rug")
+    parser.set_defaults(suffix=RUG_SUFFIX)
+    parser.add_argument(
+        "--n-sparse", type=int, required=True, help="number of features, a power of two"
+    )
+    parser.add_argument("--n-dense", type=int, required=True, help="number of hidden units")
+    parser.add_argument("--seed", type=int, default=0, help="seed of the choice of rows (0)")
     parser.add_argument("--p", type=float, help="optimise a and b for this p (else a = 1, b = 0)")
     parser.add_argument("--out", type=Path, help="safetensors file to write")
     parser.add_argument("--figure", type=Path, help="picture of W to write")
-    parser.add_argument("--json", action="store_true", help="the numbers as an object, all digits")
+    parser.add_argument(
+        "--json", action="store_true", help="print an object as JSON, with all digits"
+    )
     add_overwrite(parser)
     add_amplitude(parser)
 

@@ -11,17 +11,24 @@ import numpy as np
 
 from .. import _check
 from .._files import add_overwrite
-from .shared import draw_file, output, settings
+from .shared import add_command, draw_file, output, settings
 
 
 def add(commands: Any) -> None:
     """The command scaling."""
-    parser = commands.add_parser("scaling", help="loss against p and ratio, with the laws")
-    parser.set_defaults(run=run)
-    parser.add_argument("--power", type=float, default=0.5, help="s in r = p^s (0.5)")
+    parser = add_command(
+        commands, "scaling", run, "how losses scale with p and with the ratio, beside the laws"
+    )
+    parser.add_argument(
+        "--power", type=float, default=0.5, help="exponent s of the curve r = p^s (0.5)"
+    )
     parser.add_argument("--p", type=float, default=0.01, help="p of the curve against r (0.01)")
-    parser.add_argument("--points", type=int, default=60, help="points of each curve (60)")
-    parser.add_argument("--json", action="store_true", help="the curves, all digits")
+    parser.add_argument(
+        "--points", type=int, default=60, help="number of points of each curve (60)"
+    )
+    parser.add_argument(
+        "--json", action="store_true", help="print the curves as JSON, with all digits"
+    )
     parser.add_argument("--figure", type=Path, help="picture to write")
     add_overwrite(parser)
 

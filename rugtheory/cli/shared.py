@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any, NoReturn
@@ -13,7 +13,7 @@ from ..source.amplitude import Amplitude
 from ..source.features import Features
 from ..source.files import read_features
 from ..source.identical import Identical
-from ..source.laws import LAWS, read_law
+from ..source.laws import LAWS, law_text, read_law
 from ..source.uniform import Uniform
 
 # What options of several commands mean.
@@ -26,13 +26,24 @@ class Parser(argparse.ArgumentParser):
         self.exit(2, f"{self.prog}: error: {message}\n")
 
 
+def add_command(
+    commands: Any, name: str, run: Callable[[argparse.Namespace], None], does: str
+) -> argparse.ArgumentParser:
+    """A command, what it does in the list of all and in its own help, and what runs it."""
+    says = f"{does[0].upper()}{does[1:]}."
+    parser: argparse.ArgumentParser = commands.add_parser(name, help=does, description=says)
+    parser.set_defaults(run=run)
+    return parser
+
+
 def add_amplitude(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--amplitude",
         type=_amplitude,
         default=Uniform(),
         metavar="LAW",
-        help=f"{', '.join(LAWS)}, with parameters as in beta:2,3; uniform:0,1 by default",
+        help=f"law of a feature that is on: {', '.join(LAWS)}, with parameters as in beta:2,3 "
+        "(uniform:0,1)",
     )
 
 
@@ -59,7 +70,7 @@ def settings(command: str, options: argparse.Namespace, *names: str) -> dict[str
         value = getattr(options, name)
         if isinstance(value, Path):
             value = digest(value)
-        found[name] = repr(value) if isinstance(value, Amplitude) else value
+        found[name] = law_text(value) if isinstance(value, Amplitude) else value
     return found
 
 

@@ -19,8 +19,8 @@ def add_reading(parser: argparse.ArgumentParser) -> None:
         metavar="ROLE=NAME",
         help="what the file calls W_in, W_out, W (tied), b or b_in, where that is not clear",
     )
-    parser.add_argument("--ignore", nargs="+", metavar="NAME", help="tensors to be passed over")
-    parser.add_argument("--instance", type=int, help="which model, if the file holds many")
+    parser.add_argument("--ignore", nargs="+", metavar="NAME", help="tensors to pass over")
+    parser.add_argument("--instance", type=int, help="number of the model, if the file holds many")
 
 
 def read_model(path: Path, options: argparse.Namespace) -> Model:

@@ -20,7 +20,7 @@ from ..source.features import Features
 from ..source.uniform import Uniform
 from ..theory.lower import lower_bounds
 from ..theory.pairs import antipodal_optimum
-from .shared import add_amplitude, draw_file, features_of, output, settings
+from .shared import add_amplitude, add_command, draw_file, features_of, output, settings
 from .weight_files import add_reading, read_model
 
 # Rows whose law is compared with a Gaussian, at most, unless all are asked for.
@@ -29,12 +29,15 @@ _DISTANCES = 8
 
 def add(commands: Any) -> None:
     """The command weights."""
-    parser = commands.add_parser("weights", help="what the weights of a trained model really do")
-    parser.set_defaults(run=run)
+    parser = add_command(
+        commands, "weights", run, "statistics of given weights, and where their loss comes from"
+    )
     parser.add_argument("file", type=Path, help=".safetensors, .npz or PyTorch state dict")
     law = parser.add_mutually_exclusive_group(required=True)
-    law.add_argument("--p", type=float, help="p that the features, all alike, are on with")
-    law.add_argument("--features", type=Path, metavar="FILE", help="TOML file of any features")
+    law.add_argument(
+        "--p", type=float, help="probability that a feature is on, for features that are alike"
+    )
+    law.add_argument("--features", type=Path, metavar="FILE", help="TOML file of a law of features")
     parser.add_argument(
         "--rows",
         type=int,
@@ -45,7 +48,7 @@ def add(commands: Any) -> None:
     parser.add_argument(
         "--row-law",
         action="store_true",
-        help="also the loss where all rows hear one law, from a descent of seconds to a minute; "
+        help="also find the least loss of weights whose rows all hear one law, in up to a minute; "
         "couplings are at most 1, or the largest of the file",
     )
     parser.add_argument(
@@ -57,8 +60,10 @@ def add(commands: Any) -> None:
             "default) or the best structures known (best), a second for each p, up to a minute"
         ),
     )
-    parser.add_argument("--seed", type=int, default=0, help="for the choice of rows (0)")
-    parser.add_argument("--json", action="store_true", help="an object, all digits")
+    parser.add_argument("--seed", type=int, default=0, help="seed of the choice of rows (0)")
+    parser.add_argument(
+        "--json", action="store_true", help="print an object as JSON, with all digits"
+    )
     parser.add_argument("--figure", type=Path, help="picture to write")
     add_reading(parser)
     add_overwrite(parser)
@@ -73,13 +78,24 @@ def run(options: argparse.Namespace) -> None:
     names = ("file", "p", "features", "rows", "row_law", "seed", "family", "amplitude", *reading)
     made = settings("weights", options, *(x for x in names if getattr(options, x) is not None))
     with output(options, {options.figure: made}):
-        _show_weights(model, options)
+        features = features_of(options, model.n_sparse)
+        found, verdict = _analysed(model, features, options)
+        law = _law(model, features, options)
+        if options.json:
+            _print_json(found, verdict, law)
+        else:
+            _print_text(model, features, found, verdict, law)
+        if options.figure is not None:
+            _draw_weights(model, features, found, verdict, options)
+            if not options.json:
+                print(f"wrote {options.figure}")
 
 
-def _show_weights(model: Model, options: argparse.Namespace) -> None:
+def _analysed(
+    model: Model, features: Features, options: argparse.Namespace
+) -> tuple[Statistics, Verdict]:
     from tqdm import tqdm
 
-    features = features_of(options, model.n_sparse)
     n = model.n_sparse
     compared = min(options.rows, _DISTANCES, n) if options.rows else n
     inverted = min(options.rows or n, n)
@@ -104,35 +120,37 @@ def _show_weights(model: Model, options: argparse.Namespace) -> None:
             progress=lambda rows: counted(rows, "what is best known"),
         )
         bar.update(bar.total - bar.n)
-    law = _law(model, features, options)
-    if options.json:
-        told: dict[str, Any] = {"statistics": found.summary(), "verdict": vars(verdict)}
-        if law is not None:
-            told["row_law"] = {x: getattr(law, x) for x in ("loss", "error", "exact", "verdict")}
-        print(json.dumps(told, indent=1))
+    return found, verdict
+
+
+def _print_json(found: Statistics, verdict: Verdict, law: SharedLaw | None) -> None:
+    shown: dict[str, Any] = {"statistics": found.summary(), "verdict": vars(verdict)}
+    if law is not None:
+        shown["row_law"] = {x: getattr(law, x) for x in ("loss", "error", "exact", "verdict")}
+    print(json.dumps(shown, indent=1))
+
+
+def _print_text(
+    model: Model, features: Features, found: Statistics, verdict: Verdict, law: SharedLaw | None
+) -> None:
+    for name, value in found.summary().items():
+        print(f"{name:32} {value:.6g}")
+    print(f"{'loss':32} {verdict.loss:.6g} (standard error {verdict.standard_error:.1g})")
+    print(f"{'rows inverted':32} {verdict.rows}")
+    print(f"{'outputs that never fire':32} {verdict.silent}")
+    print("above the next step by")
+    for name, value in verdict.terms.items():
+        print(f"  {name:30} {value:+.6g}")
+    if verdict.rug is not None:
+        _print_structures(model, features, verdict)
     else:
-        for name, value in found.summary().items():
-            print(f"{name:32} {value:.6g}")
-        print(f"{'loss':32} {verdict.loss:.6g} (standard error {verdict.standard_error:.1g})")
-        print(f"{'rows inverted':32} {verdict.rows}")
-        print(f"{'outputs that never fire':32} {verdict.silent}")
-        print("above the next step by")
-        for name, value in verdict.terms.items():
-            print(f"  {name:30} {value:+.6g}")
-        if verdict.rug is None:
-            print(f"{verdict.family:32} {verdict.best:.6g}")
-            if verdict.dropped is not None:
-                print(f"{'features it drops':32} {verdict.dropped}")
-                print(f"{'of them alive in the model':32} {verdict.dropped_alive}")
-        else:
-            _show_structures(model, features, verdict)
-        if law is not None:
-            told_of = f"{law.loss:.6g} (its weights lose {law.exact:.6g}: {law.verdict})"
-            print(f"{'row law':32} {told_of}")
-    if options.figure is not None:
-        _draw_weights(model, features, found, verdict, options)
-        if not options.json:
-            print(f"wrote {options.figure}")
+        print(f"{verdict.family:32} {verdict.best:.6g}")
+        if verdict.dropped is not None:
+            print(f"{'features it drops':32} {verdict.dropped}")
+            print(f"{'of them alive in the model':32} {verdict.dropped_alive}")
+    if law is not None:
+        lost = f"{law.loss:.6g} (its weights lose {law.exact:.6g}: {law.verdict})"
+        print(f"{'row law':32} {lost}")
 
 
 def _law(model: Model, features: Features, options: argparse.Namespace) -> SharedLaw | None:
@@ -142,14 +160,18 @@ def _law(model: Model, features: Features, options: argparse.Namespace) -> Share
     return row_law(features, model.n_dense, max_coupling=cap, seeds=options.seed)
 
 
-def _show_structures(model: Model, features: Features, verdict: Verdict) -> None:
+def _print_structures(model: Model, features: Features, verdict: Verdict) -> None:
     """Losses that weights of this ratio reach, down to the best that is known."""
     p, law = float(features.on_probability[0]), features.amplitudes[0]
     print(f"{'Gaussian rug':32} {verdict.rug:.6g}")
+    if law.start < 0:
+        print("amplitudes may be negative, for which no other structure is known")
+        return
     if model.ratio <= 0.5:
         pairs = antipodal_optimum(p, model.ratio, amplitude=law)
         print(f"{'rug of antipodal pairs':32} {float(pairs.loss):.6g}")
     print(f"{'best known, ' + verdict.family:32} {verdict.best:.6g}")
+    print(f"{'  of couplings |W_ij|/W_ii up to':32} {coupling(model):.6g}")
     if law == Uniform():
         (proved, *_) = lower_bounds(p, min(model.ratio, 1.0))
         print(f"{'no weights below, if p is small':32} {proved.value:.6g}")

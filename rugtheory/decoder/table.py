@@ -9,6 +9,7 @@ from numpy.typing import ArrayLike
 
 from .. import _check
 from ..source.amplitude import Amplitude
+from ..source.laws import law_text
 from ..source.sparse import on_law
 from ..source.uniform import Uniform
 from .optimum import KINDS, ChannelOf, _optima
@@ -74,7 +75,7 @@ def decoder_table(
         {"decoder": list(KINDS), "p": p, "ratio": ratio},
         {
             "channel": channel if isinstance(channel, str) else repr(channel),
-            "amplitude": repr(amplitude),
+            "amplitude": law_text(amplitude),
             "loss": "mean squared error per feature",
         },
     )

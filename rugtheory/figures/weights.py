@@ -197,6 +197,8 @@ def draw_waterfall(verdict: Verdict, ax: Axes | None = None) -> list[Any]:
     ax.set_yticks(range(len(names)), names, fontsize="small")
     ax.set_ylim(len(names) - 0.4, -1.2)
     ax.set(xlabel="loss per feature", xlim=(0, 1.25 * span))
+    # Names of terms leave less room than matplotlib reckons with.
+    ax.locator_params(axis="x", nbins=4)
     ax.set_title("From the model to the best known structure", fontsize="medium")
     return artists
 

@@ -2,19 +2,68 @@
 
 from __future__ import annotations
 
+import operator
 import re
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from .._check import Array
 
-# The ends of the names of two parts that make a tensor, and what is left of the name before them.
-_PARTS = (
-    (r"(.*)parametrizations\.(\w+)\.original", ("0", "1"), "weight_norm"),
-    (r"(.*?)(\w+)_", ("g", "v"), "weight_norm"),
-    (r"(.*?)(\w+)_", ("mask", "orig"), "pruning"),
+_Shape = tuple[int, ...]
+
+
+class _Parts(NamedTuple):
+    """A way to keep a tensor in parts.
+
+    The names of the parts are a start, of which the groups are the name of the tensor, with one of
+    the ends each.
+    """
+
+    kind: str
+    start: str
+    ends: tuple[str, ...]
+    fit: Callable[..., bool]  # the shapes of the parts
+    together: Callable[..., Array]  # the parts
+
+
+def _norms_fit(g: _Shape, v: _Shape) -> bool:
+    """One length for all, or for each index of some axes."""
+    each = len(g) == len(v) and 1 in g and all(n in (1, m) for n, m in zip(g, v, strict=False))
+    return len(v) > 1 and (g == () or each)
+
+
+def _weight_norm(g: Array, v: Array) -> Array:
+    """What has a length of its own in `g` gets it, and has the direction of `v`."""
+    axes = tuple(k for k, n in enumerate(g.shape) if n == 1) if g.ndim else None
+    with np.errstate(divide="ignore", invalid="ignore"):
+        return np.asarray(g * v / np.sqrt(np.sum(v * v, axis=axes, keepdims=True)))
+
+
+def _spectra_fit(orig: _Shape, u: _Shape, v: _Shape) -> bool:
+    return len(orig) == 2 and (u + v in (orig, orig[::-1])) and len(u) == len(v) == 1
+
+
+def _spectral_norm(orig: Array, u: Array, v: Array) -> Array:
+    """Over the largest singular value, of which `u` and `v` are the vectors."""
+    left, right = (u, v) if (u.size, v.size) == orig.shape else (v, u)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        return np.asarray(orig / (left @ orig @ right))
+
+
+_NAME = r"(.*?)(\w+)_"
+_KNOWN = (
+    _Parts(
+        "weight_norm",
+        r"(.*)parametrizations\.(\w+)\.original",
+        ("0", "1"),
+        _norms_fit,
+        _weight_norm,
+    ),
+    _Parts("weight_norm", _NAME, ("g", "v"), _norms_fit, _weight_norm),
+    _Parts("pruning", _NAME, ("mask", "orig"), operator.eq, np.multiply),
+    _Parts("spectral_norm", _NAME, ("orig", "u", "v"), _spectra_fit, _spectral_norm),
 )
 _UNKNOWN = re.compile(r"(?:.*\.)?parametrizations\.\w+\.")
 
@@ -22,28 +71,26 @@ _UNKNOWN = re.compile(r"(?:.*\.)?parametrizations\.\w+\.")
 def whole_tensors(
     tensors: Mapping[str, Any], to_array: Callable[[str, Any], Array]
 ) -> tuple[dict[str, Any], tuple[str, ...]]:
-    """The tensors, with those that come in two known parts put together, and what was done."""
+    """The tensors, with those that come in known parts put together, and what was done."""
     found, made = dict(tensors), []
-    for start, ends, kind in _PARTS:
+    for known in _KNOWN:
         for name in tensors:
-            match = re.fullmatch(start + ends[0], name)
-            other = name.removesuffix(ends[0]) + ends[1]
-            if match is None or name not in found or other not in found:
+            match = re.fullmatch(known.start + known.ends[0], name)
+            if match is None:
                 continue
-            shapes = [tuple(getattr(found[x], "shape", ())) for x in (name, other)]
-            if not _fit(shapes[0], shapes[1], kind):
-                continue
+            parts = [name.removesuffix(known.ends[0]) + end for end in known.ends]
             whole = "".join(match.groups())
-            if whole in found:
+            if whole in found or not all(part in found for part in parts):
                 continue
-            first, second = to_array(name, found.pop(name)), to_array(other, found.pop(other))
-            found[whole] = _weight_norm(first, second) if kind == "weight_norm" else first * second
-            made.append(f"{whole} by {kind} from {name} and {other}")
+            if not known.fit(*(tuple(getattr(found[x], "shape", ())) for x in parts)):
+                continue
+            found[whole] = known.together(*(to_array(x, found.pop(x)) for x in parts))
+            made.append(f"{whole} by {known.kind} from {', '.join(parts[:-1])} and {parts[-1]}")
     return found, tuple(made)
 
 
 def unknown_parts(tensors: Mapping[str, Any]) -> list[str]:
-    """Names of tensors that are parts of others in a way that names do not tell."""
+    """Names of tensors that are parts of others, of which a name does not say how."""
     return [name for name in tensors if _UNKNOWN.match(name)]
 
 
@@ -57,20 +104,3 @@ def module_tensors(module: Any) -> dict[str, Any]:
             found = {key: x for key, x in found.items() if not key.startswith(inside)}
             found[before + name] = getattr(part, name)
     return found
-
-
-def _fit(first: tuple[int, ...], second: tuple[int, ...], kind: str) -> bool:
-    if kind == "pruning":
-        return first == second
-    return (
-        len(first) == len(second) > 1
-        and 1 in first
-        and all(n in (1, m) for n, m in zip(first, second, strict=True))
-    )
-
-
-def _weight_norm(g: Array, v: Array) -> Array:
-    """Rows, or what has a length of its own in `g`, of that length and of the direction of `v`."""
-    axes = tuple(k for k, n in enumerate(g.shape) if n == 1)
-    with np.errstate(divide="ignore", invalid="ignore"):
-        return np.asarray(g * v / np.sqrt(np.sum(v * v, axis=axes, keepdims=True)))

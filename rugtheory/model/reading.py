@@ -104,7 +104,8 @@ def read_weights(
     -----
     UserWarning
         What was taken for what, if shapes decided or there is no bias, what was passed over
-        beside a state dict, and what was made from the parts of PyTorch's weight_norm or pruning.
+        beside a state dict, and what was made from the parts of weight_norm, spectral_norm or
+        pruning of PyTorch.
 
     Notes
     -----

@@ -12,6 +12,9 @@ from .._check import Array
 from ..numerics.gauss import gauss_rule, points
 from .amplitude import Amplitude, Complex, set_parameters
 
+# Nodes that are shown, each with its weight.
+_MOST_SHOWN = 4
+
 
 class Discrete(Amplitude):
     """A discrete law: positive probabilities at finitely many amplitudes."""
@@ -68,7 +71,7 @@ class Constant(Discrete):
         return np.array([self.value]), np.array([1.0])
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class FromQuadrature(Discrete):
     """The discrete law with weight `weights[i]` at `nodes[i]`, for any law one can integrate.
 
@@ -92,6 +95,11 @@ class FromQuadrature(Discrete):
             raise ValueError("weights must give positive probability to a node, not 0, got none")
         object.__setattr__(self, "nodes", tuple(nodes.tolist()))
         object.__setattr__(self, "weights", tuple(_check.shares(weights).tolist()))
+
+    def __repr__(self) -> str:
+        if len(self.nodes) <= _MOST_SHOWN:
+            return f"FromQuadrature(nodes={self.nodes}, weights={self.weights})"
+        return f"FromQuadrature({len(self.nodes)} nodes in [{self.start:.6g}, {self.end:.6g}])"
 
     def atoms(self) -> tuple[Array, Array]:
         return np.array(self.nodes), np.array(self.weights)

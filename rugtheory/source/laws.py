@@ -46,6 +46,13 @@ def law_from(value: Any) -> Amplitude:
     raise ValueError(f"must be a text or have nodes and weights, got {value!r:.60}")
 
 
+def law_text(law: Amplitude) -> str:
+    """All that there is to know of a law, for the record of what a result was made from."""
+    if type(law) is FromQuadrature:
+        return f"FromQuadrature(nodes={law.nodes}, weights={law.weights})"
+    return repr(law)
+
+
 def law_to(law: Any) -> str | dict[str, list[float]]:
     """What `law_from` reads; TypeError for a law that has no name."""
     if type(law) is FromQuadrature:

@@ -13,6 +13,7 @@ from .. import _check
 from .._check import Array
 from .._files import replacing
 from ..source.amplitude import Amplitude
+from ..source.laws import law_text
 from ..source.sparse import SparseSource
 from ..source.uniform import Uniform
 from ..theory.bounds import linear_loss
@@ -88,7 +89,7 @@ def loss_curves(p: ArrayLike, ratio: ArrayLike, *, amplitude: Amplitude = Unifor
             "p": ("p", p, {"long_name": "probability that a feature is on"}),
             "ratio": ("ratio", ratio, {"long_name": "n_dense / n_sparse"}),
         },
-        {"amplitude": repr(amplitude), "loss": "mean squared error per feature"},
+        {"amplitude": law_text(amplitude), "loss": "mean squared error per feature"},
     )
     return dataset
 

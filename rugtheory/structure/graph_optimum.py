@@ -10,7 +10,7 @@ from numpy.typing import ArrayLike
 
 from .. import _check
 from .._check import Array
-from ..channel.least import least_at, least_loss, rough_least
+from ..channel.least import least_at, least_loss, leasts, rough_least
 from ..channel.row_loss import Least, Row, RowLaw
 from ..channel.row_scan import Lowest, Rows, lowest_of, together
 from ..numerics.search import polynomial_minimum, sample_points
@@ -234,8 +234,7 @@ def _polished(law: RowLaw, near: Least) -> Least:
         return start
     half = _NEAR * float(np.hypot(near.threshold, np.sqrt(law.noise)))
     t = near.threshold + half * sample_points()
-    each = [Least(*row.least(start.a, float(x)), float(x)) for x in t]
-    at = polynomial_minimum(np.array([[x.loss] for x in each])).at[0]
-    best = near.threshold + half * float(at)
-    each.append(Least(*row.least(start.a, best), best))
+    each = leasts(row, start.a, t)
+    at = polynomial_minimum(np.array([[x.loss] for x in each])).at
+    each += leasts(row, start.a, near.threshold + half * at)
     return min((start, *each), key=lambda x: x.loss)

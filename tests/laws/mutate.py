@@ -33,8 +33,8 @@ class Mutant(NamedTuple):
 
 MUTANTS = [
     Mutant(
-        "neighbours in a graph at twice their weight", "structure/graphs",
-        "np.repeat([lift - 1 / _THETA, lift]", "np.repeat([lift - 2 / _THETA, lift]",
+        "neighbours in a graph at twice their weight", "structure/graph_optimum",
+        "np.array([lift - 1 / graph.theta, lift])", "np.array([lift - 2 / graph.theta, lift])",
         "test_decoders.py::TestGraphs",
     ),
     Mutant(

@@ -136,7 +136,7 @@ class TestRegressions:
     def test_adjacent(self, seed):
         """Components that add to the error explain it: R² = 1 together, and not one of them alone.
 
-        So do they its linear and its nonlinear part if x is among them.
+        If x is among them, they explain its linear and its nonlinear part as well.
         """
         x, x_hat = data(seed)
         one = np.random.default_rng(seed).normal(size=x.shape)
@@ -150,7 +150,7 @@ class TestRegressions:
     @some
     @given(SEEDS, SCALE)
     def test_per_token(self, seed, scale):
-        """An error norm linear in both predictors leaves nothing; units change no R²."""
+        """An error norm that is linear in both predictors leaves no rest; units change no R²."""
         small, part = np.random.default_rng(seed).exponential(size=(2, 80))
         large = 0.3 * small + 0.5 * part + 1
         found = dm.per_token(small, large, part, bootstrap=0)
@@ -362,7 +362,7 @@ class TestDarkRug:
 
     @given(P, RATIO, AMPLITUDE, SHARE)
     def test_fraction(self, p, ratio, law, f):
-        """Between no feature, all error and linear, and all features.
+        """No feature leaves all of x as error, which is linear; all features leave the rug's.
 
         FVU_nl = f FVU_nl(1) + (α - β)² times that of masked features.
         """
@@ -570,7 +570,7 @@ class TestKnown:
         assert found.increase == approx(more.mean())
 
     def test_bench(self):
-        """More noise before a decoder or after it is told from the other."""
+        """The bench tells more noise before a decoder from more noise after it."""
         sae = dm.SAE("topk", np.eye(4), np.zeros(4), np.eye(4), np.zeros(4), k=2)
         x = np.random.default_rng(0).exponential(size=(2000, 4))
         found = dm.sae_bench(sae, x, dense=[0, 0.2], introduced=[0, 0.3])

@@ -77,7 +77,7 @@ class TestFeatures:
 
     @given(P, P, st.sampled_from(DENSE))
     def test_limits_of_groups(self, p, q, law):
-        """A parent that is always on leaves its children alone; a child always on shares its p."""
+        """Children of a parent that is always on are independent; one always on shares its p."""
         source = rt.SparseSource(q, law)
         alone = rt.Groups([rt.Parent(1.0, [source, source], law)]).covariance
         assert alone[1, 2] == approx(0, abs=1e-15) and alone[1, 1] == approx(source.variance)

@@ -27,7 +27,7 @@ class TestReach:
         assert found.loss <= equal * (1 + 1e-6)
 
     def test_saddle(self):
-        """Blocks of the Hessian of a rug that are asked for are those of all."""
+        """Some blocks of the Hessian of a rug are the same alone and among all."""
         best = rt.optimised_rug(rt.hadamard_rug(16, 4, seed=1), rt.SparseSource(0.045))
         some, every = rt.rug_curvature(best, characters=[1, 5]), rt.rug_curvature(best)
         assert some.lowest == approx(every.lowest[[1, 5]], rel=1e-9)

@@ -194,7 +194,7 @@ class TestOptimum:
 
     @given(P, RATIO, AMPLITUDE)
     def test_doubled(self, p, ratio, law):
-        """Twice the best decoder loses E x², as no decoder does: a = E[xh]/E[h²], (16)."""
+        """Twice the best decoder loses E x², as much as the output 0: a = E[xh]/E[h²], (16)."""
         best = rt.optimum(p, ratio, amplitude=law)
         doubled = rt.reduced_loss(2 * best.a, 2 * best.b, best.sigma, p, amplitude=law)
         assert doubled == approx(p * law.second_moment, rel=1e-11)

@@ -8,6 +8,7 @@ from rugtheory import darkmatter as dm
 from rugtheory.source.laws import LAWS
 
 from ..test_hostile import DARK_NOT_CALLED, NOT_CALLED
+from .mutate import MUTANTS, ROOT
 from .table import PAGE, page
 
 
@@ -20,3 +21,9 @@ def test_everything_public_obeys_a_law():
     tried = {law.__name__ for law in LAWS.values()} | set(re.findall(r"\brt\.(\w+)", text))
     assert set(rt.__all__) - NOT_CALLED - {"darkmatter"} <= tried
     assert set(dm.__all__) - DARK_NOT_CALLED <= set(re.findall(r"\bdm\.(\w+)", text))
+
+
+def test_formulas_to_break_are_there():
+    for mutant in MUTANTS:
+        module = ROOT / "rugtheory" / f"{mutant.module}.py"
+        assert module.read_text(encoding="utf-8").count(mutant.right) == 1, mutant.name

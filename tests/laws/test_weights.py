@@ -311,7 +311,7 @@ class TestSymmetry:
     @given(SEEDS, st.floats(0.01, 0.9), st.sampled_from(QUICK))
     @settings(max_examples=3)
     def test_invariance(self, seed, p, law):
-        """Permuted features permute the statistics; rotated hidden units change none."""
+        """Permuted features permute the statistics; rotated hidden units do not change them."""
         w_in, w_out, b = model(seed)
         rng = np.random.default_rng(seed)
         order = rng.permutation(8)
@@ -362,7 +362,7 @@ class TestSymmetry:
     @given(SEEDS, st.floats(0.02, 0.5))
     @settings(max_examples=2)
     def test_verdict(self, seed, p):
-        """The terms lead from the exact loss to the best known; none of its own a and b is < 0."""
+        """The terms lead from the exact loss to the best known; "own a and b" is not negative."""
         w_in, w_out, b = model(seed, 6, 2)
         law = rt.Uniform(0, 0.7)
         verdict = rt.explain(*alike(w_in, w_out, b, p, amplitude=law), rows=None)

@@ -7,14 +7,16 @@ from pathlib import Path
 from typing import Any
 
 from rugtheory._files import add_overwrite, replacing, writing
+from rugtheory.cli.shared import add_command
 
 from ..collect import collect, digests
 
 
 def add(commands: Any) -> None:
     """The command collect."""
-    parser = commands.add_parser("collect", help="gather the finished points into one netCDF file")
-    parser.set_defaults(run=run)
+    parser = add_command(
+        commands, "collect", run, "gather the finished points of a sweep into one netCDF file"
+    )
     parser.add_argument("folder", type=Path, help="where the sweep wrote its points")
     parser.add_argument("--out", type=Path, required=True, help="netCDF file to write")
     parser.set_defaults(suffix=".nc")

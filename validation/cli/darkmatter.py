@@ -13,23 +13,38 @@ import torch
 from tqdm import tqdm
 
 from rugtheory._files import add_overwrite, writing
+from rugtheory.cli.shared import add_command
 
 
 def add(commands: Any) -> None:
     """The command darkmatter."""
-    parser = commands.add_parser("darkmatter", help="activations of a transformer, SAEs, report")
-    parser.set_defaults(run=run)
-    parser.add_argument(
-        "--out", type=Path, required=True, help="folder; a killed run goes on there"
+    parser = add_command(
+        commands,
+        "darkmatter",
+        run,
+        "take activations of a transformer, train SAEs on them, and report",
     )
-    parser.add_argument("--training", type=int, default=200_000, help="tokens to train on")
-    parser.add_argument("--held-out", type=int, default=100_000, help="tokens to report on")
-    parser.add_argument("--steps", type=int, default=600, help="of the training of each SAE")
-    parser.add_argument("--seed", type=int, default=0, help="of the SAEs' weights and rows (0)")
-    parser.add_argument("--threads", type=int, default=1, help="of the transformer")
-    parser.add_argument("--workers", type=int, default=os.cpu_count(), help="processes of the SAEs")
     parser.add_argument(
-        "--parts", action="store_true", help="instead, what the parts of errors are and do"
+        "--out", type=Path, required=True, help="folder to write; a killed run goes on there"
+    )
+    parser.add_argument(
+        "--training", type=int, default=200_000, help="number of tokens to train on (200000)"
+    )
+    parser.add_argument(
+        "--held-out", type=int, default=100_000, help="number of tokens to report on (100000)"
+    )
+    parser.add_argument(
+        "--steps", type=int, default=600, help="steps of the training of each SAE (600)"
+    )
+    parser.add_argument(
+        "--seed", type=int, default=0, help="seed of the weights and rows of SAEs (0)"
+    )
+    parser.add_argument("--threads", type=int, default=1, help="threads of the transformer (1)")
+    parser.add_argument(
+        "--workers", type=int, default=os.cpu_count(), help="processes that train SAEs (one a core)"
+    )
+    parser.add_argument(
+        "--parts", action="store_true", help="report on the parts of errors instead"
     )
     add_overwrite(parser)
 

@@ -10,6 +10,7 @@ import torch
 from tqdm import tqdm
 
 import rugtheory as rt
+from rugtheory.cli.shared import add_command
 
 from ..fit import fit
 from .shared import add_machine, add_point, hidden_units
@@ -17,13 +18,16 @@ from .shared import add_machine, add_point, hidden_units
 
 def add(commands: Any) -> None:
     """The command fit."""
-    parser = commands.add_parser("fit", help="fit a and b alone on a fixed rug")
-    parser.set_defaults(run=run)
-    parser.add_argument("--n-sparse", type=int, default=4096, help="features of the rug (4096)")
+    parser = add_command(commands, "fit", run, "fit a and b alone on a fixed rug")
+    parser.add_argument(
+        "--n-sparse", type=int, default=4096, help="number of features of the rug (4096)"
+    )
     add_point(parser)
-    parser.add_argument("--steps", type=int, default=1500, help="of the fit (1500)")
+    parser.add_argument("--steps", type=int, default=1500, help="steps of the fit (1500)")
     add_machine(parser)
-    parser.add_argument("--json", action="store_true", help="an object, all digits")
+    parser.add_argument(
+        "--json", action="store_true", help="print an object as JSON, with all digits"
+    )
 
 
 def run(options: argparse.Namespace) -> None:

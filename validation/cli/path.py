@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,7 @@ import xarray as xr
 from tqdm import tqdm
 
 from rugtheory._files import add_overwrite, replacing, writing
+from rugtheory.cli.shared import add_command
 
 from ..path import follow
 from ..spec import Spec
@@ -20,20 +22,25 @@ from .shared import N_SPARSE, add_machine, add_point, hidden_units
 
 def add(commands: Any) -> None:
     """The command path."""
-    parser = commands.add_parser("path", help="loss and statistics against the number of steps")
-    parser.set_defaults(run=run)
+    parser = add_command(
+        commands, "path", run, "loss and statistics of a model against the number of steps"
+    )
     parser.add_argument(
         "--n-sparse",
         type=int,
         nargs="+",
         default=[N_SPARSE],
-        help=f"features; a file for each number ({N_SPARSE})",
+        help=f"numbers of features; each has a file ({N_SPARSE})",
     )
     add_point(parser)
-    parser.add_argument("--steps", type=int, default=20_000, help="of one size (20000)")
+    parser.add_argument(
+        "--steps", type=int, default=20_000, help="number of steps, all of one size (20000)"
+    )
     add_machine(parser)
-    parser.add_argument("--out", type=Path, required=True, help="folder for netCDF files")
-    parser.add_argument("--json", action="store_true", help="a list of objects, all digits")
+    parser.add_argument("--out", type=Path, required=True, help="folder to write netCDF files to")
+    parser.add_argument(
+        "--json", action="store_true", help="print a list of objects as JSON, with all digits"
+    )
     add_overwrite(parser)
 
 
@@ -57,9 +64,9 @@ def run(options: argparse.Namespace) -> None:
     with writing(made, overwrite=options.overwrite, folders=[options.out]):
         for file, spec in specs.items():
             with tqdm(total=spec.steps, desc=f"n_sparse {spec.n_sparse}", unit="step") as bar:
-                data = follow(spec, device=device, progress=lambda step, bar=bar: bar.update())
-            with replacing(file) as partial:
-                data.to_netcdf(partial, engine="h5netcdf")
+                data = follow(spec, device=device, progress=partial(_one_more, bar))
+            with replacing(file) as unfinished:
+                data.to_netcdf(unfinished, engine="h5netcdf")
             followed.append(data)
             if not options.json:
                 print(data.to_dataframe().to_string())
@@ -69,21 +76,16 @@ def run(options: argparse.Namespace) -> None:
                 )
                 print(f"wrote {file}")
     if options.json:
-        rows = [data.to_dataframe().reset_index().to_dict("records") for data in followed]
-        print(
-            json.dumps(
-                _finite(
-                    [
-                        r | {"n_sparse": d.n_sparse}
-                        for d, some in zip(followed, rows, strict=True)
-                        for r in some
-                    ]
-                ),
-                indent=1,
-            )
-        )
+        print(json.dumps([row for data in followed for row in _rows(data)], indent=1))
 
 
-def _finite(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """Rows without the numbers that are none."""
-    return [{k: None if x != x else x for k, x in row.items()} for row in rows]
+def _one_more(bar: tqdm[Any], step: int) -> None:
+    bar.update()
+
+
+def _rows(data: xr.Dataset) -> list[dict[str, Any]]:
+    """What is known after each number of steps, None in place of NaN."""
+    frame = data.to_dataframe().reset_index().assign(n_sparse=data.n_sparse)
+    return [
+        {name: None if x != x else x for name, x in row.items()} for row in frame.to_dict("records")
+    ]

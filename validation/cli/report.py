@@ -9,6 +9,7 @@ from typing import Any
 import xarray as xr
 
 from rugtheory._files import add_overwrite, digest, writing
+from rugtheory.cli.shared import add_command
 
 from ..collect import collect, digests
 from ..report import POINT, THEORY, VERDICT, outputs, read_paths, write_paths, write_report
@@ -16,11 +17,10 @@ from ..report import POINT, THEORY, VERDICT, outputs, read_paths, write_paths, w
 
 def add(commands: Any) -> None:
     """The command report."""
-    parser = commands.add_parser("report", help="tables and figures of collected results")
-    parser.set_defaults(run=run)
+    parser = add_command(commands, "report", run, "write tables and figures of collected results")
     parser.add_argument("data", type=Path, help="netCDF file, or the folder of a sweep")
     parser.add_argument("--paths", type=Path, nargs="+", help="netCDF files of the command path")
-    parser.add_argument("--out", type=Path, default=Path("report"), help="folder (report)")
+    parser.add_argument("--out", type=Path, default=Path("report"), help="folder to write (report)")
     add_overwrite(parser)
 
 

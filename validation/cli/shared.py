@@ -21,7 +21,7 @@ def add_point(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--p", type=float, default=P, help=f"probability that a feature is on ({P})"
     )
-    parser.add_argument("--seed", type=int, default=0, help="of weights and samples (0)")
+    parser.add_argument("--seed", type=int, default=0, help="seed of weights and samples (0)")
 
 
 def add_device(parser: argparse.ArgumentParser) -> None:
@@ -32,7 +32,7 @@ def add_device(parser: argparse.ArgumentParser) -> None:
 
 def add_machine(parser: argparse.ArgumentParser) -> None:
     add_device(parser)
-    parser.add_argument("--threads", type=int, default=1, help="of PyTorch on a CPU (1)")
+    parser.add_argument("--threads", type=int, default=1, help="threads of PyTorch on a CPU (1)")
 
 
 def hidden_units(n_sparse: int, ratio: float) -> int:

@@ -12,6 +12,8 @@ from typing import Any
 
 from tqdm import tqdm
 
+from rugtheory.cli.shared import add_command
+
 from ..sweep import read_sweep
 from ..sweep import run as train_missing
 from ..workers import Workers
@@ -23,14 +25,17 @@ _PATIENCE = 10
 
 def add(commands: Any) -> None:
     """The command sweep."""
-    parser = commands.add_parser("sweep", help="train what is missing of a grid of models")
-    parser.set_defaults(run=run)
-    parser.add_argument("spec", type=Path, help="TOML file")
-    parser.add_argument("--out", type=Path, required=True, help="folder of the points")
-    parser.add_argument("--workers", type=int, help="processes (one a core on a CPU, 2 on a GPU)")
-    parser.add_argument("--dask", metavar="ADDRESS", help="a Dask scheduler to work on instead")
+    parser = add_command(commands, "sweep", run, "train the models of a grid that are missing")
+    parser.add_argument("spec", type=Path, help="TOML file of the grid")
+    parser.add_argument("--out", type=Path, required=True, help="folder to write the points to")
+    parser.add_argument(
+        "--workers", type=int, help="number of processes (one a core on a CPU, 2 on a GPU)"
+    )
+    parser.add_argument("--dask", metavar="ADDRESS", help="work on this Dask scheduler instead")
     add_device(parser)
-    parser.add_argument("--group", type=int, help="models in a job (1 on a CPU, 16 on a GPU)")
+    parser.add_argument(
+        "--group", type=int, help="number of models in a job (1 on a CPU, 16 on a GPU)"
+    )
 
 
 def run(options: argparse.Namespace) -> None:
@@ -38,7 +43,7 @@ def run(options: argparse.Namespace) -> None:
     group = options.group or (16 if options.device.startswith("cuda") else 1)
 
     def progress(futures: Iterable[Any], total: int) -> Iterable[Any]:
-        return tqdm(futures, total=total, desc=str(options.out), unit="job")
+        yield from tqdm(futures, total=total, desc=str(options.out), unit="job")
 
     with _executor(options) as executor:
         train_missing(
@@ -54,6 +59,7 @@ def _executor(options: argparse.Namespace) -> AbstractContextManager[Executor]:
     from distributed import Client
 
     try:
-        return Client(options.dask, timeout=_PATIENCE).get_executor()
+        executor: Executor = Client(options.dask, timeout=_PATIENCE).get_executor()
     except OSError as error:
         raise OSError(f"--dask {options.dask}: no scheduler answers there") from error
+    return executor

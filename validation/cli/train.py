@@ -16,6 +16,7 @@ from tqdm import tqdm
 
 import rugtheory as rt
 from rugtheory._files import add_overwrite, replacing, writing
+from rugtheory.cli.shared import add_command
 from rugtheory.source.files import text_of
 
 from ..spec import PROTOCOLS, Spec, gain
@@ -26,28 +27,35 @@ from .shared import N_SPARSE, P, add_machine, add_point, hidden_units
 
 def add(commands: Any) -> None:
     """The command train."""
-    parser = commands.add_parser("train", help="train one model and print its exact loss")
-    parser.set_defaults(run=run)
-    parser.add_argument("--features", type=Path, metavar="FILE", help="TOML file of any features")
-    parser.add_argument("--n-sparse", type=int, help=f"features ({N_SPARSE})")
+    parser = add_command(commands, "train", run, "train one model and print its exact loss")
+    parser.add_argument(
+        "--features", type=Path, metavar="FILE", help="TOML file of a law of features"
+    )
+    parser.add_argument("--n-sparse", type=int, help=f"number of features ({N_SPARSE})")
     add_point(parser)
     parser.set_defaults(p=None)  # --features has its own
-    parser.add_argument("--steps", type=int, default=2000, help="of the first round (2000)")
-    parser.add_argument("--rounds", type=int, default=4, help="at most, each twice as long (4)")
+    parser.add_argument("--steps", type=int, default=2000, help="steps of the first round (2000)")
+    parser.add_argument(
+        "--rounds", type=int, default=4, help="rounds at most, each twice as long (4)"
+    )
     parser.add_argument(
         "--protocol",
         choices=PROTOCOLS,
         default="converged",
         help="converged: until a round changes the loss by less than 1 %% (default); paper: until "
-        "100 steps do not lower it; constant: all steps of one size, none left out; descent: on "
-        "the exact loss, without samples; continued: the same after converged",
+        "100 steps do not lower the loss; constant: all steps of one size, none left out; descent: "
+        "on the exact loss, without samples; continued: the same after converged; law: the same "
+        "from the weights of a row law",
     )
     parser.add_argument(
-        "--max-coupling", type=float, default=10.0, help="cap on |W_ij|/W_ii of descents (10)"
+        "--max-coupling",
+        type=float,
+        default=10.0,
+        help="cap on the couplings |W_ij|/W_ii of descents (10)",
     )
-    parser.add_argument("--tied", action="store_true", help="W_out the transpose of W_in")
+    parser.add_argument("--tied", action="store_true", help="keep W_out the transpose of W_in")
     add_machine(parser)
-    parser.add_argument("--half", action="store_true", help="store float16")
+    parser.add_argument("--half", action="store_true", help="store the weights in float16")
     parser.add_argument("--out", type=Path, help="safetensors file to write")
     parser.set_defaults(suffix=".safetensors")
     add_overwrite(parser)
