@@ -49,11 +49,18 @@ def models(kind, n, d, law, p, generator):
     elif kind == "pairs":
         w = np.kron(np.eye(n // 2), [[1.0, -1.0]])
         other = 1.1 * w.T
+    elif kind == "random":
+        other = w.T
+        b[:] = 0.0
+    elif kind == "rug":
+        w = rt.hadamard_rug(n, d, seed=generator).w_in / np.sqrt(d)
+        other = 1.2 * w.T
     return rt.Model(w, other, b, hidden_noise=noise), features
 
 
 KINDS = (
     "trained", "unequal", "latent", "dead", "closed", "noise", "scales", "precedence", "pairs",
+    "random", "rug",
 )  # fmt: skip
 
 
@@ -68,7 +75,7 @@ def worst(kind, law, p, seed, rows):
     for i in generator.choice(n, rows, replace=False):
         if np.isfinite(found.error[i]):
             heard = blocks.laws(int(i), w[i], float(model.output_noise[i]))
-            truth = output_loss(model, int(i), float(w[i, i]), heard, 1e-9)
+            truth = output_loss(model, int(i), float(w[i, i]), heard, 1e-11)
             rounding = 1e-14 * truth.value
             ratios.append(
                 (abs(truth.value - found.value[i]) - truth.error) / (found.error[i] + rounding)
