@@ -30,7 +30,7 @@ from ..source.features import Features, check_features
 from ..source.sparse import on_law
 from ..theory.optimum import optimum
 from .curvature import lowest_curvatures
-from .descent import COARSE, Coordinates, Descent, Objective, Stop, coupling
+from .descent import COARSE, FINE, Coordinates, Descent, Objective, Stop, coupling
 from .exact import exact_loss
 from .gradient import Gradient
 from .newton import settle
@@ -214,7 +214,7 @@ def _result(
     largest = coupling(model)
     curvatures = np.zeros(0)
     if curvature:
-        bare = replace(objective, cap=np.inf)
+        bare = replace(objective.sharper(FINE) or objective, cap=np.inf)
         curvatures = lowest_curvatures(bare, descent.x, curvature, generator)
     if descent.lost:
         verdict = "lost"
