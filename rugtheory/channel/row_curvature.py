@@ -26,8 +26,10 @@ from .row_loss import RowLaw, row_loss
 # Contours Re s = α, in inverse units of the row, and their periods times α.
 _ALPHAS, _TURNS = (4.0, 6.0, 9.0), (28.0, 48.0)
 # Where sums are cut off, in inverse units of the row: further up where the error of the Hessian is
-# more than a part of it; and where to be compared.
-_HEIGHTS, _ENOUGH, _CUTS = (800.0, 6400.0), 1e-4, (0.85, 0.7, 0.5)
+# more than a part of it, unless the height times the number of weights is too much; and where they
+# are compared.
+_HEIGHTS, _ENOUGH, _MOST = (800.0, 6400.0), 1e-4, 2**22
+_CUTS = (0.85, 0.7, 0.5)
 # Weights below this, in units of the row, do not move a reading.
 _NOTHING = 1e-6
 # The loss by the same integral must be that of the row to this.
@@ -69,6 +71,8 @@ def row_curvature(weights: Array, b: float, source: SparseSource, law: RowLaw) -
     unit = float(np.sqrt(power * (side @ side) + max(b, 0.0) ** 2))
     found, least = None, np.inf
     for height in _HEIGHTS:
+        if height > _HEIGHTS[0] and height * weights.size > _MOST:
+            break
         off, best = np.inf, None
         for alpha in _ALPHAS:
             for turn in _TURNS:
