@@ -53,7 +53,7 @@ def models(kind, n, d, law, p, generator):
         other = w.T
         b[:] = 0.0
     elif kind == "rug":
-        w = rt.hadamard_rug(n, d, seed=generator).w_in / np.sqrt(d)
+        w = rt.hadamard_rug(32, d, seed=generator).w_in[:, :n] / np.sqrt(d)
         other = 1.2 * w.T
     return rt.Model(w, other, b, hidden_noise=noise), features
 
@@ -162,8 +162,14 @@ class TestGradient:
                     slope = (ends[0] - ends[1]) / (2 * step)
                     assert abs(slope - mine[at]) < 1e-7
 
+    # Not of random weights, whose loss has a kink at their biases, 0.
     @pytest.mark.parametrize(
-        "kind", [pytest.param(k, marks=[pytest.mark.slow] * (k == "unequal")) for k in KINDS]
+        "kind",
+        [
+            pytest.param(k, marks=[pytest.mark.slow] * (k == "unequal"))
+            for k in KINDS
+            if k != "random"
+        ],
     )
     def test_by_differences_of_losses(self, kind):
         model, features = models(kind, 24, 6, rt.Uniform(), 0.1, np.random.default_rng(3))
