@@ -83,15 +83,19 @@ def chebyshev_fit(order: int) -> tuple[Array, Array]:
 
 
 @lru_cache(maxsize=64)
-def taken_apart(size: int) -> Array:
+def taken_apart(size: int, orders: tuple[int, ...], degrees: tuple[int, ...]) -> tuple[Array, ...]:
     """Chebyshev's polynomials over a group of equal bins as polynomials in each of them.
 
-    Coefficients of powers of the place in a bin, shape (ORDER, GROUP, size).
+    The first `degrees` of `size`, as `orders` powers of the place in a bin: for each power of the
+    odds, shape (order · GROUP, degree).
     """
     fit, powers = chebyshev_fit(ORDER)
     place = (2 * np.arange(GROUP)[:, None] + 1 + chebyshev.chebpts1(ORDER)) / GROUP - 1
-    found = powers @ fit @ chebyshev.chebvander(place, size - 1)
-    return np.ascontiguousarray(found.swapaxes(0, 1))
+    found = (powers @ fit @ chebyshev.chebvander(place, size - 1)).swapaxes(0, 1)
+    return tuple(
+        found[:order, :, :degree].reshape(-1, degree)
+        for order, degree in zip(orders, degrees, strict=True)
+    )
 
 
 @dataclass(frozen=True)

@@ -116,7 +116,7 @@ class Group(NamedTuple):
 
     Attributes
     ----------
-    basis : tuple of ndarray, each of shape (GROUP · places, degrees), or None
+    basis : tuple of ndarray, each of shape (powers · GROUP, degrees), or None
         For each power of the odds, Chebyshev's polynomials over all bins as powers of the place in
         each of them, where so few make all; None where powers are taken as they are.
     coefficients : ndarray, shape (degrees of all powers of the odds, 2 nodes)
@@ -221,21 +221,17 @@ class WeightTable:
 
     def _whole(self, k: Array, size: int, degrees: tuple[int, ...]) -> Group:
         """Of equal bins, from values at `size` places in all; errors are seen at the ends."""
-        within, apart = self.range, taken_apart(size)
         in_odds = self._in_odds(k[:1], (chebyshev.chebpts1(size) + 1) * GROUP - 1)
         fit, _ = chebyshev_fit(size)
         found = [fit[:degree] @ one for degree, one in zip(degrees, in_odds, strict=True)]
-        basis = [
-            apart[:order, :, :degree] for order, degree in zip(within.orders, degrees, strict=True)
-        ]
+        basis = taken_apart(size, self.range.orders, degrees)
         powers = np.concatenate([x @ y for x, y in zip(basis, found, strict=True)])
-        error = self._error(k, powers, _ENDS)
+        error = self._error(k, powers.reshape(-1, GROUP, powers.shape[1]), _ENDS)
         bad = ~np.isfinite(error).all(axis=0)
         error[:, bad] = _NEVER
         coefficients = np.concatenate(found)
         coefficients[:, np.concatenate([bad, bad])] = 0.0
-        flat = tuple(x.reshape(-1, degree) for x, degree in zip(basis, degrees, strict=True))
-        return Group(flat, coefficients, error)
+        return Group(basis, coefficients, error)
 
     def _bin(self, k: Array) -> tuple[Array, Array]:
         """Coefficients, shape (columns, 2 nodes), and errors of one bin."""
