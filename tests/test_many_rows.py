@@ -49,9 +49,6 @@ def models(kind, n, d, law, p, generator):
     elif kind == "pairs":
         w = np.kron(np.eye(n // 2), [[1.0, -1.0]])
         other = 1.1 * w.T
-    elif kind == "random":
-        other = w.T
-        b[:] = 0.0
     elif kind == "rug":
         w = rt.hadamard_rug(32, d, seed=generator).w_in[:, :n] / np.sqrt(d)
         other = 1.2 * w.T
@@ -60,7 +57,7 @@ def models(kind, n, d, law, p, generator):
 
 KINDS = (
     "trained", "unequal", "latent", "dead", "closed", "noise", "scales", "precedence", "pairs",
-    "random", "rug",
+    "rug",
 )  # fmt: skip
 
 
@@ -162,14 +159,8 @@ class TestGradient:
                     slope = (ends[0] - ends[1]) / (2 * step)
                     assert abs(slope - mine[at]) < 1e-7
 
-    # Not of random weights, whose loss has a kink at their biases, 0.
     @pytest.mark.parametrize(
-        "kind",
-        [
-            pytest.param(k, marks=[pytest.mark.slow] * (k == "unequal"))
-            for k in KINDS
-            if k != "random"
-        ],
+        "kind", [pytest.param(k, marks=[pytest.mark.slow] * (k == "unequal")) for k in KINDS]
     )
     def test_by_differences_of_losses(self, kind):
         model, features = models(kind, 24, 6, rt.Uniform(), 0.1, np.random.default_rng(3))
