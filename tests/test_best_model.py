@@ -41,7 +41,7 @@ def test_no_mixture_of_blocks_is_better():
     five = rt.best_model(5, 2, p)
     kinds = {"none": (0, 0, 0.0), "single": (1, 1, 0.0), "pair": (1, 2, 2 * pair)}
     kinds["five"] = (2, 5, 5 * five.loss)
-    for name, found in table().items():
+    for name in table():
         code = code_at(name, p, rt.Uniform())
         kinds[name] = (code.n_dense, code.n, code.n * code.loss)
     least = np.inf

@@ -1,5 +1,6 @@
 """The second variation at optimised rugs, against the Hessian of all weights."""
 
+import mpmath as mp
 import numpy as np
 import pytest
 
@@ -7,7 +8,11 @@ import rugtheory as rt
 from rugtheory.analysis.curvature import hessian_product, lowest_curvatures
 from rugtheory.analysis.descent import Coordinates, Objective
 from rugtheory.analysis.gradient import Gradient
+from rugtheory.channel.row_curvature import row_curvature
+from rugtheory.channel.row_laws import RowLaws
 from rugtheory.structure.rug_curvature import _Blocks
+
+from .oracle.enumeration import uniform_loss
 
 
 def objective(found):
@@ -39,6 +44,49 @@ def test_all_eigenvalues_are_those_of_the_hessian(n, d, p, seed, law):
     curved = rt.rug_curvature(found)
     assert curved.lowest.min() == pytest.approx(values.min(), rel=1e-9)
     assert curved.largest.max() == pytest.approx(values.max(), rel=1e-9)
+
+
+@pytest.mark.parametrize("b", [1e-3, -1e-3, 2e-5])
+def test_next_to_the_kink(b):
+    """The reading is b where all is off: derivatives against differences of many digits."""
+    p, weights = 0.0625, np.array([0.5, 0.45, -0.6])
+    ((_, law),) = RowLaws(rt.Identical(3, p))(0, weights, 0.0)
+    found = row_curvature(weights, b, rt.SparseSource(p), law)
+    with mp.workdps(60):
+        at = [mp.mpf(float(x)) for x in (*weights, b)]
+        step = mp.mpf(10) ** -12
+
+        def loss(*moves):
+            x = list(at)
+            for k, sign in moves:
+                x[k] += sign * step
+            return uniform_loss(x[0], np.array(x[1:3], dtype=object), x[3], p)
+
+        hessian, slope = np.empty((4, 4)), np.empty(4)
+        for j in range(4):
+            slope[j] = (loss((j, 1)) - loss((j, -1))) / (2 * step)
+            for k in range(j, 4):
+                corners = (x * y * loss((j, x), (k, y)) for x in (1, -1) for y in (1, -1))
+                hessian[j, k] = hessian[k, j] = sum(corners) / (4 * step**2)
+    assert np.linalg.norm(found.hessian - hessian) <= found.error
+    assert found.error <= 1e-2 * np.linalg.norm(hessian)
+    assert np.abs(found.slope - slope).max() <= 1e-5 * np.abs(slope).max()
+
+
+@pytest.mark.parametrize(
+    ("n", "d", "p"),
+    [
+        (16, 4, 0.0625),
+        (4, 1, 0.1),
+        (8, 2, 0.1),
+        pytest.param(32, 8, 0.001, marks=pytest.mark.slow),
+    ],
+)
+def test_small_biases_and_rare_features(n, d, p):
+    """There is a contour, and no lowest eigenvalue is above that of moves that leave W alone, 0."""
+    found = rt.rug_curvature(rt.optimised_rug(rt.hadamard_rug(n, d, seed=0), rt.SparseSource(p)))
+    assert found.lowest.max() <= found.error
+    assert 0 < found.error < 0.03 * found.largest.max()
 
 
 @pytest.mark.slow

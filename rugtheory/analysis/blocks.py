@@ -118,11 +118,11 @@ class Blocks:
         """Those on contours of one height, from tables or term by term."""
         if rung not in self._known:
             height, listed = rung
+            fewest = 1 if self._again else 1 + self.rows // _PART
             self._known[rung] = [
-                Together(x.kinds, height, self.rtol, listed=listed) for x in self.laws.scenarios
+                Together(x.kinds, height, self.rtol, listed=listed, fewest=fewest)
+                for x in self.laws.scenarios
             ]
-            for one in self._known[rung]:
-                one.fewest = 1 if self._again else 1 + self.rows // _PART
         return self._losses(self._known[rung], model, rows, w, slopes)
 
     def _losses(

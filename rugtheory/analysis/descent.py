@@ -30,6 +30,8 @@ BELOW = 0.99
 _NO_GAIN = 1e-9
 # Of the log of a loss: by less, a line search does not tell one point from another.
 _ROUNDING = 1e-12
+# Stated errors on the way and in the end; true ones are a tenth of these, and smooth.
+COARSE, FINE = 1e-3, 1e-4
 # What tolerances are multiplied by where no step gains, and the least of them.
 _SHARPER, _FINEST = 1e-2, 1e-8
 # Errors above this part of the loss are what descent would go down on.
@@ -100,11 +102,11 @@ class Objective:
         """With a larger penalty."""
         return replace(self, penalty=HARDER * self.penalty)
 
-    def sharper(self) -> Objective | None:
-        """With smaller errors of the loss, as next to a minimum they are needed, if there are."""
-        if self.gradient.rtol <= _FINEST:
+    def sharper(self, least: float) -> Objective | None:
+        """With smaller errors of the loss, as a minimum needs them; None if they are the least."""
+        if self.gradient.rtol <= least:
             return None
-        rtol = max(_SHARPER * self.gradient.rtol, _FINEST)
+        rtol = max(_SHARPER * self.gradient.rtol, least)
         return replace(self, gradient=Gradient(self.gradient.features, rtol))
 
     def __call__(self, x: Array) -> tuple[float, Array, ExactGradient]:
@@ -199,8 +201,8 @@ class Falling(Protocol):
     def harder(self) -> Falling:
         """With a larger penalty on couplings."""
 
-    def sharper(self) -> Falling | None:
-        """With smaller errors, if there are any."""
+    def sharper(self, least: float) -> Falling | None:
+        """With smaller errors; None if there are none, or these are the least."""
 
 
 class Stop(Exception):
@@ -303,18 +305,20 @@ class Descent:
                     "gtol": self.gtol,
                 },
             )
-            if float(np.abs(found.jac).max()) <= self.gtol:
-                break
-            if self._level.size and self._known(self._level)[0] <= found.fun + _ROUNDING:
-                self.stepped(self._level)
-                break
-            gained = before - found.fun
-            if not (gained > _NO_GAIN or self._sharper() or gained > _ROUNDING):
+            level = float(np.abs(found.jac).max()) <= self.gtol
+            if not level and self._level.size:
+                level = self._known(self._level)[0] <= found.fun + _ROUNDING
+                if level:
+                    self.stepped(self._level)
+            gained = 0.0 if level else before - found.fun
+            if gained > _NO_GAIN or self._sharper(FINE):
+                continue
+            if level or not (self._sharper(_FINEST) or gained > _ROUNDING):
                 break
 
-    def _sharper(self) -> bool:
-        """Whether the loss can be had with smaller errors."""
-        sharper = self.objective.sharper()
+    def _sharper(self, least: float) -> bool:
+        """Whether errors of the loss are above the least, and are made smaller."""
+        sharper = self.objective.sharper(least)
         self.objective = self.objective if sharper is None else sharper
         return sharper is not None
 

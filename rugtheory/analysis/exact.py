@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -135,22 +135,28 @@ def output_losses(
     rtol: float,
     progress: Callable[[Iterable[int]], Iterable[int]] = iter,
 ) -> tuple[Array, Array]:
-    """Losses of these outputs and their errors: many at once, the ones that miss `rtol` alone."""
+    """Losses of these outputs and their errors."""
+    loss, error = np.empty((2, rows.size))
+    every = each_loss(model, features, rows, rtol)
+    for k in progress(range(rows.size)):
+        _, _, (loss[k], error[k]) = next(every)
+    return loss, error
+
+
+def each_loss(
+    model: Model, features: Features, rows: NDArray[np.int64], rtol: float
+) -> Iterator[tuple[int, Array, Estimate]]:
+    """Outputs, rows of W, and losses: of many at once, of those that miss `rtol` alone."""
     blocks, noise = Blocks(features, rtol, rows.size), model.output_noise
-    loss, error = np.empty(rows.size), np.empty(rows.size)
-    bar = iter(progress(range(rows.size)))
     for some in blocks:
         w = model.w_out[rows[some]] @ model.w_in
         found = blocks(model, rows[some], w)
-        loss[some], error[some] = found.value, found.error
-        for k, row in zip(range(some.start, some.stop), w, strict=True):
-            next(bar)
-            i = int(rows[k])
-            if not error[k] <= rtol * loss[k]:
-                heard = blocks.laws(i, row, float(noise[i]))
-                loss[k], error[k] = output_loss(model, i, float(row[i]), heard, rtol)
-    next(bar, None)  # a bar closes when nothing is left
-    return loss, error
+        for i, row, *estimate in zip(rows[some], w, found.value, found.error, strict=True):
+            one = Estimate(*estimate)
+            if not one.error <= rtol * one.value:
+                heard = blocks.laws(int(i), row, float(noise[i]))
+                one = output_loss(model, int(i), float(row[i]), heard, rtol)
+            yield int(i), row, one
 
 
 def output_loss(

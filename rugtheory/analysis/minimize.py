@@ -10,8 +10,9 @@ What is minimised is the logarithm of the loss, by L-BFGS in W_in, W_out and b, 
   larger weights would drown.
 
 Errors of the loss are watched on the way: each output is taken on contours that serve it, and what
-is reported in the end is `exact_loss`.  Where no step gains, the tolerance is tightened, and where
-gains are below rounding, steps of Newton make the gradient small.
+is reported in the end is `exact_loss`.  The tolerance is coarse on the way and tightened where no
+step gains or no gradient is left, and where gains are below rounding, steps of Newton make the
+gradient small.
 """
 
 from __future__ import annotations
@@ -29,7 +30,7 @@ from ..source.features import Features, check_features
 from ..source.sparse import on_law
 from ..theory.optimum import optimum
 from .curvature import lowest_curvatures
-from .descent import Coordinates, Descent, Objective, Stop, coupling
+from .descent import COARSE, FINE, Coordinates, Descent, Objective, Stop, coupling
 from .exact import exact_loss
 from .gradient import Gradient
 from .newton import settle
@@ -100,7 +101,7 @@ def minimize(
     steps: int = 5000,
     gtol: float = 1e-6,
     curvature: int = 0,
-    rtol: float = 1e-4,
+    rtol: float = COARSE,
     seed: int | np.random.Generator = 0,
     progress: Callable[[Iterable[int]], Iterable[int]] = iter,
     callback: Callable[[Model, float], None] | None = None,
@@ -131,7 +132,8 @@ def minimize(
     gtol : float
         Largest entry of the gradient of the log of the loss to stop at.
     rtol : float
-        Estimated error of each loss on the way.  True errors are far smaller.
+        Estimated error of each loss on the way, made smaller where no step gains or no gradient is
+        left.  True errors are far smaller.
     curvature : int
         How many of the lowest eigenvalues of the Hessian to find at the end.
     progress : callable
@@ -212,7 +214,7 @@ def _result(
     largest = coupling(model)
     curvatures = np.zeros(0)
     if curvature:
-        bare = replace(objective, cap=np.inf)
+        bare = replace(objective.sharper(FINE) or objective, cap=np.inf)
         curvatures = lowest_curvatures(bare, descent.x, curvature, generator)
     if descent.lost:
         verdict = "lost"

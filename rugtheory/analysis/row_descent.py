@@ -201,7 +201,7 @@ class RowObjective:
         """With a larger penalty."""
         return replace(self, penalty=HARDER * self.penalty)
 
-    def sharper(self) -> None:
+    def sharper(self, least: float) -> None:
         """Errors stay as they are: another round has its own."""
 
     def __call__(self, x: Array) -> tuple[float, Array, LawLoss]:

@@ -14,13 +14,11 @@ from ..channel.pooled import Pooled, Terms
 from ..channel.row_laws import RowLaws, RowScenario
 from ..model.model import Model
 from ..theory.optimum import optimum
-from .descent import Descent, Stop, coupling
+from .descent import COARSE, FINE, Descent, Stop, coupling
 from .row_descent import Coordinates, Free, LawLoss, PairEnergy, RowObjective, Symmetric
 
 # Steps on the pair energy, and pairs that L-BFGS keeps.
 _START_STEPS, _PAIRS = 800, 12
-# Stated errors on the way and in the end; true ones are a tenth of these, and smooth.
-_COARSE, _FINE = 1e-3, 1e-4
 # Steps over which a gain is measured.
 _WINDOW = 50
 _PENALTIES = 6
@@ -87,7 +85,7 @@ class Search:
             if len(losses) > _WINDOW and abs(gained()) < self.gain:
                 raise Stop
 
-        objective = RowObjective(at, self._pooled(_COARSE), self._shares, self.cap)
+        objective = RowObjective(at, self._pooled(COARSE), self._shares, self.cap)
         for _ in range(_PENALTIES):
             losses[:] = [objective(x)[2].loss]
             descent = Descent(objective, self.steps, 1e-6, each, pairs=_PAIRS)
@@ -96,7 +94,7 @@ class Search:
             if coupling(at.model(x)) <= self.cap:
                 break
             objective = objective.harder()
-        told = RowObjective(at, self._pooled(_FINE), self._shares)(x)[2]
+        told = RowObjective(at, self._pooled(FINE), self._shares)(x)[2]
         return End(at.model(x), told, gained(), len(losses) > self.steps)
 
     def _start(self, generator: np.random.Generator) -> tuple[Coordinates, Array]:
@@ -122,7 +120,7 @@ class Search:
         if readings is None:
             raise ValueError(f"n_dense = {self.n_dense} leaves no start with positive diagonal")
         ratio = min(1.0, self.n_dense / len(self.labels))
-        for c, (one, terms) in enumerate(zip(self._pooled(_COARSE), readings.terms, strict=True)):
+        for c, (one, terms) in enumerate(zip(self._pooled(COARSE), readings.terms, strict=True)):
             x[-2 * classes + c], x[-classes + c] = _decoder(one, terms, ratio)
         return at, x
 

@@ -56,7 +56,7 @@ from ..theory.bounds import welch_sigma
 from ..theory.optimum import optimum
 from .columns import dead_features, each_row
 from .descent import coupling
-from .exact import output_loss
+from .exact import each_loss
 from .sampling import Sample, some_rows, whole
 from .statistics import interference_variance
 from .unequal import allocation_steps, constant_losses, gaussian_losses
@@ -257,19 +257,18 @@ def _losses(
     """Of each of `rows`: its loss, the least of all a and b, and the error of the first."""
     own, least, error = np.empty((3, rows.size))
     laws, noise, constant = RowLaws(features), model.output_noise, constant_losses(features)
-    every = each_row(model, rows)
+    every = each_loss(model, features, rows, _RTOL)
     for k in progress(range(rows.size)):
-        i, row = next(every)
-        a, heard = float(row[i]), laws(i, row, float(noise[i]))
-        own[k], error[k] = output_loss(model, i, a, heard, _RTOL)
+        i, row, (own[k], error[k]) = next(every)
         least[k] = constant[i]
         if not dead[i]:
+            heard = laws(i, row, float(noise[i]))
             if len(heard) > 1:
                 raise ValueError(
                     "features must not depend on a latent to be explained: best a and b are "
                     f"known within one scenario only, and there are {len(heard)}"
                 )
-            least[k] = least_loss(heard[0][1].scaled(1 / a), _RTOL).loss
+            least[k] = least_loss(heard[0][1].scaled(1 / float(row[i])), _RTOL).loss
     return own, least, error
 
 

@@ -120,16 +120,12 @@ class Binned(Heard):
         self.sums = [x.sums() for x in self.spreads]
 
     def exponent(self, at: Nodes, rows: NDArray[np.int64]) -> tuple[Complex, Array]:
-        nodes = at.nodes.size
-        both, error = np.zeros((rows.size, 2 * nodes)), np.zeros((rows.size, nodes))
+        both, error = np.zeros((rows.size, 2 * at.nodes.size)), np.zeros((rows.size, at.nodes.size))
         for table, spread, sums in zip(at.tables, self.spreads, self.sums, strict=True):
-            by_bin = spread.by_bin(sums[rows])
-            for some, coefficients, errors in table.groups(spread.bins):
-                part = np.ascontiguousarray(by_bin[..., some])
-                both += part.reshape(rows.size, -1) @ coefficients.reshape(-1, 2 * nodes)
-                error += part[:, 0] @ errors
-        q = np.empty((rows.size, nodes), np.complex128)
-        q.real, q.imag = both[:, :nodes], both[:, nodes:]
+            one, inexact = table.exponent(spread.bins, spread.by_bin(sums[rows]))
+            both, error = both + one, error + inexact
+        q = np.empty((rows.size, at.nodes.size), np.complex128)
+        q.real, q.imag = np.split(both, 2, axis=1)
         return q, error
 
     @cached_property
@@ -139,11 +135,7 @@ class Binned(Heard):
     def add(self, at: Nodes, rows: NDArray[np.int64], moved: Complex) -> None:
         both = np.concatenate([moved.real, -moved.imag], axis=1)
         for table, spread, found in zip(at.tables, self.spreads, self._sensitivity, strict=True):
-            by_bin = spread.by_bin(np.empty((rows.size, found.shape[1])))
-            for some, coefficients, _ in table.groups(spread.bins):
-                part = both @ coefficients.reshape(-1, both.shape[1]).T
-                by_bin[..., some] = part.reshape(rows.size, -1, some.stop - some.start)
-            found[rows] = by_bin.reshape(rows.size, -1)
+            found[rows] = table.slopes(spread.bins, both).reshape(rows.size, -1)
 
     def slopes(self) -> list[Array]:
         return [

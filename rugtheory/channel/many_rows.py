@@ -17,8 +17,6 @@ off earlier: for rows of many terms the first is far less, and the smaller one i
 
 from __future__ import annotations
 
-from typing import NamedTuple
-
 import numpy as np
 from numpy.typing import NDArray
 
@@ -27,6 +25,7 @@ from ..numerics.circle import on_circle
 from ..source.amplitude import Complex
 from ..source.uniform import expm1
 from ..theory.loss import LossGradient, loss_gradient, reduced_loss
+from .contours import PROBES, Contour
 from .heard import Binned, Heard, Listed, Nodes, Senders
 from .inversion import CUTS, cut_off, most_cut_off, windows
 from .outputs import Losses, Outputs, heard_power
@@ -34,10 +33,6 @@ from .row_laws import Kind, RowScenario
 from .weight_bins import HALF_PHASE, LOUD, REGULAR, Axis
 
 _EPS = float(np.finfo(float).eps)
-# Real s at which the transform of a row is looked at, in inverse units of the row; at _ALPHAS of
-# them there are contours, whose periods times α are _TURNS.
-_PROBES = np.array([0.02, 0.06, 0.12, 0.25, 0.5, 1, 2, 3, 4, 5.5, 8, 11, 16, 22, 32])
-_ALPHAS, _TURNS = (4, 5, 6, 8, 10, 12), (20.0, 28.0, 36.0, 48.0, 64.0, 96.0)
 # Heights of contours, in inverse units of the row.
 HEIGHTS = (100.0, 150.0, 240.0, 400.0, 800.0)
 _MOST_NODES, _MOST_LISTED = 2**11, 2**14
@@ -60,27 +55,6 @@ _ENOUGH = 100
 _IMAGES, _LAX = 0.1, 1e-2
 
 
-class Contour(NamedTuple):
-    """Nodes α + ih(k + ½), h = 2π/period, up to some height."""
-
-    probe: int
-    period: float
-    nodes: Complex
-
-    @classmethod
-    def every(cls, height: float, most: int) -> list[Contour]:
-        """By number of nodes, of which there are so many at most."""
-        found = []
-        for probe in _ALPHAS:
-            for turn in _TURNS:
-                alpha = _PROBES[probe]
-                period = turn / alpha
-                size = int(np.ceil(height * period / (2 * np.pi)))
-                y = (np.arange(size) + 0.5) * (2 * np.pi / period)
-                found.append(cls(probe, period, alpha + 1j * y))
-        return sorted((x for x in found if x.nodes.size <= most), key=lambda x: x.nodes.size)
-
-
 class Together:
     """Losses of outputs that hear independent features of a few kinds.
 
@@ -95,18 +69,24 @@ class Together:
     listed : bool
         Whether without tables, term by term; tables are of features that are on with less than an
         even chance.
+    fewest : int
+        Outputs for which a contour is tabulated.
     """
 
-    # Outputs for which a contour is tabulated.
-    fewest = 1
-
     def __init__(
-        self, kinds: tuple[Kind, ...], height: float, rtol: float, *, listed: bool = False
+        self,
+        kinds: tuple[Kind, ...],
+        height: float,
+        rtol: float,
+        *,
+        listed: bool = False,
+        fewest: int = 1,
     ) -> None:
-        self.axis, self.rtol, self.listed = Axis(HALF_PHASE / height), rtol, listed
+        self.axis, self.rtol = Axis(HALF_PHASE / height), rtol
+        self.listed, self.fewest = listed, fewest
         self.senders = [Senders.of(k.columns, k.p, k.amplitude) for k in kinds]
         self.contours = Contour.every(height, _MOST_LISTED if listed else _MOST_NODES)
-        self.probes = Nodes(self.senders, _PROBES.astype(complex), self.axis)
+        self.probes = Nodes(self.senders, PROBES.astype(complex), self.axis)
         self.known: dict[int, Nodes] = {}
 
     @staticmethod
@@ -194,7 +174,7 @@ class OutputBlock:
 
     def log_bounds(self) -> tuple[Array, Array]:
         """Log of Chernoff's bound on the integrals at the probes, +inf where there is none; Q."""
-        o, s = self.outputs, _PROBES
+        o, s = self.outputs, PROBES
         everyone = np.arange(self.m)
         q, error = self.heard.exponent(self.of.probes, everyone)
         (m0, m1), inexact = self.own(self.of.probes, everyone)
@@ -215,11 +195,11 @@ class OutputBlock:
 
     def _smooth(self) -> NDArray[np.bool_]:
         """At which probes no logarithm of a row has a branch point nearby, shape (m, probes)."""
-        smooth = np.ones((self.m, _PROBES.size), np.bool_)
+        smooth = np.ones((self.m, PROBES.size), np.bool_)
         for x, ends in zip(self.of.senders, self.ends, strict=True):
             law = x.amplitude
             for end in ends:
-                t = np.multiply.outer(end, _PROBES)
+                t = np.multiply.outer(end, PROBES)
                 smooth &= (t < 0.85 * law.abscissa) & (t > 0.85 * law.least_abscissa)
                 if self.of.listed:
                     continue
@@ -243,7 +223,7 @@ class OutputBlock:
             if np.all(score <= floor):
                 break  # others have more nodes
             at = contour.probe
-            away = np.abs(_PROBES - _PROBES[at]) * contour.period
+            away = np.abs(PROBES - PROBES[at]) * contour.period
             with np.errstate(invalid="ignore"):
                 shifted = bounds - away
             left, right = shifted[:, :at].min(axis=1), shifted[:, at + 1 :].min(axis=1)
@@ -266,12 +246,11 @@ class OutputBlock:
     def losses(self, slopes: bool) -> Losses:
         """In the units of the features."""
         o, unit = self.outputs, self.unit
-        m2 = self.power
         bounds, heard = self.log_bounds()
         best, images = self.chosen(bounds)
         some = -np.expm1(self.log_none)
         quiet, quiet_slopes = self._quiet(slopes)
-        known = np.exp(self.log_none) * quiet + o.p * some * m2
+        known = np.exp(self.log_none) * quiet + o.p * some * self.power
         value, error = known.copy(), _ROUNDING * known
         value[best < 0], error[best < 0] = np.nan, np.inf
         every = None
@@ -297,9 +276,8 @@ class OutputBlock:
     def _quiet(self, slopes: bool) -> tuple[Array, LossGradient | None]:
         """Loss with all others off, and its slopes in a, b and σ."""
         o = self.outputs
-        a = np.where(
-            np.abs(o.a) > 1e-30 * o.noise, o.a, 1e-30 * o.noise
-        )  # the formula divides the noise by it
+        # The formula divides the noise by it.
+        a = np.where(np.abs(o.a) > 1e-30 * o.noise, o.a, 1e-30 * o.noise)
         sigma = np.divide(o.noise, np.abs(a), out=np.zeros_like(a), where=a != 0)
         loss, gradient = np.empty(self.m), np.zeros((3, self.m))
         for law, some in o.by_law:

@@ -216,17 +216,15 @@ class _Pools(Heard):
     def exponent(self, at: Nodes, rows: NDArray[np.int64]) -> tuple[Complex, Array]:
         q, error = np.zeros((1, at.nodes.size), np.complex128), np.zeros((1, at.nodes.size))
         for table, pool in zip(at.tables, self.pools, strict=True):
-            coefficients, errors = table(pool.bins)
-            both = pool.sums @ coefficients
-            q += both[: at.nodes.size] + 1j * both[at.nodes.size :]
-            # The first sums are those of the odds themselves.
-            error += pool.sums[: pool.bins.size] @ errors
+            both, inexact = table.exponent(pool.bins, pool.sums.reshape(1, -1, pool.bins.size))
+            q += both[:, : at.nodes.size] + 1j * both[:, at.nodes.size :]
+            error += inexact
         return q, error
 
     def add(self, at: Nodes, rows: NDArray[np.int64], moved: Complex) -> None:
         both = np.concatenate([moved.real, -moved.imag], axis=1)
         for table, pool, found in zip(at.tables, self.pools, self._sensitivity, strict=True):
-            found += both @ table(pool.bins)[0].T
+            found += table.slopes(pool.bins, both).reshape(1, -1)
 
     def slopes(self) -> list[Array]:
         return [

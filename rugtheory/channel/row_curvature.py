@@ -7,7 +7,8 @@ With the integral of `rugtheory.channel.many_rows` and f_j = log E e^{s W_j x_j}
 
 where s takes the place of f' for the bias, ∂K/∂W_ii that of K f' for the own weight, and
 s² E x_j² e^{s W_j x_j}/E e^{s W_j x_j} that of f'² on the diagonal.  So all of them are one product
-of matrices.
+of matrices.  Where the feature and all that is heard are off, the reading is b: of that event the
+integral 2 s⁻³ e^{sb}, which falls no faster, is left out and b₊² taken for it.
 """
 
 from __future__ import annotations
@@ -24,8 +25,13 @@ from .row_loss import RowLaw, row_loss
 
 # Contours Re s = α, in inverse units of the row, and their periods times α.
 _ALPHAS, _TURNS = (4.0, 6.0, 9.0), (28.0, 48.0)
-# Where sums are cut off, in inverse units of the row, and to be compared.
-_HEIGHT, _CUTS = 800.0, (0.85, 0.7, 0.5)
+# Where sums are cut off, in inverse units of the row: further up where the error of the Hessian is
+# more than a part of it, unless the height times the number of weights is too much; and where they
+# are compared.
+_HEIGHTS, _ENOUGH, _MOST = (800.0, 6400.0), 1e-4, 2**22
+_CUTS = (0.85, 0.7, 0.5)
+# Weights below this, in units of the row, do not move a reading.
+_NOTHING = 1e-6
 # The loss by the same integral must be that of the row to this.
 _AGREES, _TRUTH = 1e-6, 1e-9
 # Step of differences of transforms, in inverse units of an amplitude: to about 1e-11.
@@ -56,50 +62,69 @@ class RowCurvature(NamedTuple):
 def row_curvature(weights: Array, b: float, source: SparseSource, law: RowLaw) -> RowCurvature:
     """Derivatives of an output whose own weight is the first of `weights`.
 
-    Raises ValueError if no contour serves it, as where a reading is at the kink of the ReLU when
-    all features are off.
+    Raises ValueError if no contour serves it, as where a weight is so small that the reading is at
+    the kink of the ReLU whether its feature is on or not.
     """
     truth = float(row_loss(float(weights[0]), law, b, _TRUTH).value)
     p, power = float(source.p), float(source.amplitude.second_moment)
     side = np.maximum(weights, 0.0)
     unit = float(np.sqrt(power * (side @ side) + max(b, 0.0) ** 2))
-    off, best = np.inf, None
-    for alpha in _ALPHAS:
-        for turn in _TURNS:
-            of = _Contour(weights, b, source, alpha / unit, turn * unit / alpha, _HEIGHT / unit)
-            missed = abs(p * power + of.sum(of.kernel * of.full) - truth)
-            if missed < off:  # not where it overflows
-                off, best = missed, of
-    if best is None or off > _AGREES * truth:
+    found, least = None, np.inf
+    for height in _HEIGHTS:
+        if height > _HEIGHTS[0] and height * weights.size > _MOST:
+            break
+        off, best = np.inf, None
+        for alpha in _ALPHAS:
+            for turn in _TURNS:
+                of = _Contour(weights, b, source, unit, alpha, turn, height)
+                missed = abs(p * power + of.quiet * max(b, 0.0) ** 2 + of.sum(of.terms) - truth)
+                if missed < off:  # not where it overflows
+                    off, best = missed, of
+        least = min(least, off)
+        if best is not None and off <= _AGREES * truth:
+            slope, hessian, error = best.derivatives()
+            if found is None or error < found.error:
+                found = RowCurvature(truth, slope, hessian, error)
+            if error <= _ENOUGH * np.linalg.norm(hessian):
+                break
+    if found is None:
         raise ValueError(
-            f"weights must be such that a contour serves the row, got a loss off by {off:.1g}"
+            f"weights must be such that a contour serves the row, got a loss off by {least:.1g}"
         )
-    slope, hessian, error = best.derivatives()
-    return RowCurvature(truth, slope, hessian, error)
+    return found
 
 
 class _Contour:
-    """The integrand of the loss at nodes α + ih(k + ½), h = 2π/period, up to some height."""
+    """The integrand of the loss at nodes α + ih(k + ½), h = 2π/period, up to some height.
+
+    α, its product with the period, and the height are in units of the row.
+    """
 
     def __init__(
         self,
         weights: Array,
         b: float,
         source: SparseSource,
+        unit: float,
         alpha: float,
-        period: float,
+        turn: float,
         height: float,
     ) -> None:
-        size = int(np.ceil(height * period / (2 * np.pi)))
+        alpha, period = alpha / unit, turn * unit / alpha
+        size = int(np.ceil(height / unit * period / (2 * np.pi)))
         y = (np.arange(size) + 0.5) * (2 * np.pi / period)
         self.s = np.asarray(alpha + 1j * y, np.complex128)
         self.p, self.law, self.a = float(source.p), source.amplitude, float(weights[0])
-        self.factor, self.others = 2 / period, weights[1:]
+        self.factor, self.others, self.b = 2 / period, weights[1:], b
+        # Probability that the reading is b.
+        self.quiet = (1 - self.p) ** (1 + np.sum(np.abs(self.others) > _NOTHING * unit))
         with np.errstate(over="ignore", invalid="ignore"):
             t = np.multiply.outer(self.others, self.s)
             self.heard = 1 - self.p + self.p * self.law.transform(t, 0)
             self.full = np.exp(np.log(self.heard).sum(axis=0) + b * self.s)
             self.kernel = self._kernel()
+            self.at_b = self.quiet * 2 / self.s**3 * np.exp(b * self.s)
+            self.terms = self.kernel * self.full - self.at_b
 
     def sum(self, terms: Complex) -> float:
         """The integral of terms."""
@@ -150,6 +175,8 @@ class _Contour:
             whole[1:, 1:] = inner
             whole[0, 1:] = whole[1:, 0] = (slopes @ (by * by_a)).real
             whole[0, 0] = float((by @ by_aa).real)
+            whole[-1, -1] = self.factor * float((s**2 * self.terms).real @ window)
+            whole[-1, -1] += 2 * self.quiet * (self.b > 0)
             return whole
 
         every = windows(s.size, _CUTS)
@@ -158,4 +185,5 @@ class _Contour:
         error += _FLOOR * float(np.linalg.norm(best))
         by = self.factor * every[0] * self.full
         slope = np.append((by @ by_a).real, (slopes @ (by * self.kernel)).real)
+        slope[-1] = self.sum(s * self.terms) + 2 * self.quiet * max(self.b, 0.0)
         return slope, best, error

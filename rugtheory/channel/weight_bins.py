@@ -73,7 +73,7 @@ class Axis:
 
 
 @lru_cache(maxsize=64)
-def _chebyshev(order: int) -> tuple[Array, Array]:
+def chebyshev_fit(order: int) -> tuple[Array, Array]:
     """What makes coefficients of T_k of values at Chebyshev's nodes, and of powers of those."""
     fit = np.linalg.inv(chebyshev.chebvander(chebyshev.chebpts1(order), order - 1))
     powers = np.zeros((order, order))
@@ -83,15 +83,19 @@ def _chebyshev(order: int) -> tuple[Array, Array]:
 
 
 @lru_cache(maxsize=64)
-def taken_apart(bins: int, size: int) -> Array:
-    """Polynomials in each of some equal bins, from values at Chebyshev's nodes of all.
+def taken_apart(size: int, orders: tuple[int, ...], degrees: tuple[int, ...]) -> tuple[Array, ...]:
+    """Chebyshev's polynomials over a group of equal bins as polynomials in each of them.
 
-    Coefficients of powers of the place in a bin, shape (ORDER, bins, size).
+    The first `degrees` of `size`, as `orders` powers of the place in a bin: for each power of the
+    odds, shape (order · GROUP, degree).
     """
-    (whole, _), (fit, powers) = _chebyshev(size), _chebyshev(ORDER)
-    place = (2 * np.arange(bins)[:, None] + 1 + chebyshev.chebpts1(ORDER)) / bins - 1
-    found = powers @ fit @ chebyshev.chebvander(place, size - 1) @ whole
-    return np.ascontiguousarray(found.swapaxes(0, 1))
+    fit, powers = chebyshev_fit(ORDER)
+    place = (2 * np.arange(GROUP)[:, None] + 1 + chebyshev.chebpts1(ORDER)) / GROUP - 1
+    found = (powers @ fit @ chebyshev.chebvander(place, size - 1)).swapaxes(0, 1)
+    return tuple(
+        found[:order, :, :degree].reshape(-1, degree)
+        for order, degree in zip(orders, degrees, strict=True)
+    )
 
 
 @dataclass(frozen=True)
@@ -114,10 +118,7 @@ class OddsRange:
         least, most = float(odds.min()), float(odds.max())
         if most - least <= 1e-15 * most:
             return cls(most, most, (ORDER,))
-        # log(1 + z o)/o has its branch point beyond -1/|z|.
-        half, edge = (most - least) / 2, 1 / min(LOUD, REGULAR / most)
-        distance = (edge + least + half) / half
-        rate = distance + np.sqrt(distance**2 - 1)
+        rate = _rate(least, most)
         # With a power of the odds goes one of E e^{swu} of one more.  In a bin that of order c has
         # a term of order m in the place of about (cφ)^m/(2^m m!), φ in proportion to s, and what is
         # integrated falls like s⁻³.
@@ -130,6 +131,21 @@ class OddsRange:
             some = int(np.sum(terms * rate ** -len(orders) > _IN_ODDS))
             orders.append(min(max(some, 1), orders[-1]))
         return cls(least, most, tuple(orders))
+
+    @lru_cache(maxsize=64)  # noqa: B019, of a value
+    def degrees(self, size: int, extent: float) -> tuple[int, ...]:
+        """How many of `size` polynomials over a group go with each power of the odds.
+
+        As `orders`, where the term of order m has Bessel's J_m(cφ) of the phase of a group.
+        """
+        found, m, y = [size], np.arange(size), np.linspace(0.02, 1, 50)[:, None]
+        falls = 2 * np.minimum((_FALLS / y) ** 3, 1)
+        for c in range(1, len(self.orders)):
+            phase = HALF_PHASE * GROUP * extent * (c + 1) * y
+            terms = np.max(falls * np.abs(special.jv(m, phase)), axis=0)
+            seen = np.flatnonzero(terms * _rate(self.least, self.most) ** -c > _IN_ODDS)
+            found.append(int(seen.max(initial=0)) + 1)
+        return tuple(found)
 
     @property
     def nodes(self) -> Array:
@@ -166,8 +182,15 @@ class OddsRange:
     @property
     def fit(self) -> Array:
         """What makes coefficients of powers of the odds of values at `nodes`."""
-        fit, powers = _chebyshev(len(self.orders))
+        fit, powers = chebyshev_fit(len(self.orders))
         return powers @ fit
+
+
+def _rate(least: float, most: float) -> float:
+    """By which terms of log(1 + z o)/o fall: its branch point is beyond -1/|z|."""
+    half, edge = (most - least) / 2, 1 / min(LOUD, REGULAR / most)
+    distance = (edge + least + half) / half
+    return float(distance + np.sqrt(distance**2 - 1))
 
 
 @dataclass(frozen=True)

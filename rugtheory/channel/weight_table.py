@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from functools import lru_cache
+from typing import NamedTuple
 
 import numpy as np
 from numpy.polynomial import chebyshev
@@ -19,7 +20,7 @@ from numpy.typing import NDArray
 from .._check import Array
 from ..source.amplitude import Amplitude, Complex
 from .terms import log1p
-from .weight_bins import GROUP, ORDER, Axis, OddsRange, taken_apart
+from .weight_bins import GROUP, ORDER, Axis, OddsRange, chebyshev_fit, taken_apart
 
 _EPS = float(np.finfo(float).eps)
 # The error of a fit at Chebyshev's nodes is largest about cos(πk/ORDER) at these k.
@@ -110,6 +111,44 @@ class MomentTable:
         return found
 
 
+class Group(NamedTuple):
+    """Of neighbouring bins.
+
+    Attributes
+    ----------
+    basis : tuple of ndarray, each of shape (powers · GROUP, degrees), or None
+        For each power of the odds, Chebyshev's polynomials over all bins as powers of the place in
+        each of them, where so few make all; None where powers are taken as they are.
+    coefficients : ndarray, shape (degrees of all powers of the odds, 2 nodes)
+        Real parts first.
+    error : ndarray, shape (GROUP, nodes)
+        Of log(1 + o E e^{swu})/o.
+    """
+
+    basis: tuple[Array, ...] | None
+    coefficients: Array
+    error: Array
+
+    def reduced(self, sums: Array) -> Array:
+        """From sums of powers, shape (rows, columns, GROUP), those of polynomials."""
+        if self.basis is None:
+            return sums.reshape(len(sums), -1)
+        parts = np.split(sums, np.cumsum([len(x) // GROUP for x in self.basis[:-1]]), axis=1)
+        return np.concatenate(
+            [y.reshape(len(sums), -1) @ x for x, y in zip(self.basis, parts, strict=True)], axis=1
+        )
+
+    def restored(self, slopes: Array) -> Array:
+        """From slopes in sums of polynomials, those in sums of powers: the adjoint."""
+        if self.basis is None:
+            return slopes.reshape(len(slopes), -1, GROUP)
+        parts = np.split(slopes, np.cumsum([x.shape[1] for x in self.basis[:-1]]), axis=1)
+        return np.concatenate(
+            [(y @ x.T).reshape(len(y), -1, GROUP) for x, y in zip(self.basis, parts, strict=True)],
+            axis=1,
+        )
+
+
 class WeightTable:
     """log(1 + o E e^{swu})/o for the features of one amplitude law, at some nodes s.
 
@@ -126,72 +165,98 @@ class WeightTable:
 
     def __init__(self, law: Amplitude, odds: OddsRange, nodes: Complex, axis: Axis) -> None:
         self.law, self.range, self.nodes, self.axis = law, odds, nodes, axis
-        self._known: dict[int, tuple[Array, Array]] = {}
-        self._asked: tuple[bytes, Array, Array] = (b"", np.empty(0), np.empty(0))
+        self._known: dict[int, Group] = {}
 
-    def __call__(self, bins: NDArray[np.int64]) -> tuple[Array, Array]:
-        """Coefficients of whole groups of bins, and errors.
+    def exponent(self, bins: NDArray[np.int64], sums: Array) -> tuple[Array, Array]:
+        """Sums of the logarithms, shape (rows, 2 nodes), and errors, shape (rows, nodes).
 
-        The first of shape (columns · bins, 2 nodes), real parts first; the errors are of log(…)/o,
-        shape (bins, nodes).
+        From sums of powers in whole groups of bins, shape (rows, columns, bins).
         """
-        key = bins.tobytes()
-        if key != self._asked[0]:
-            parts = [(found, error) for _, found, error in self.groups(bins)]
-            coefficients = np.concatenate([found for found, _ in parts], axis=1)
-            errors = np.concatenate([error for _, error in parts])
-            self._asked = key, coefficients.reshape(-1, 2 * self.nodes.size), errors
-        return self._asked[1], self._asked[2]
+        nodes = self.nodes.size
+        found, error = np.zeros((len(sums), 2 * nodes)), np.zeros((len(sums), nodes))
+        for some, group in self._groups(bins):
+            found += group.reduced(sums[..., some]) @ group.coefficients
+            # The first sums are those of the odds themselves.
+            error += sums[:, 0, some] @ group.error
+        return found, error
 
-    def groups(self, bins: NDArray[np.int64]) -> Iterator[tuple[slice, Array, Array]]:
-        """The same for each group of bins: which, shape (columns, GROUP, 2 nodes), and errors."""
+    def slopes(self, bins: NDArray[np.int64], moved: Array) -> Array:
+        """The adjoint: from sensitivities to the logarithms those to the sums."""
+        found = np.empty((len(moved), len(self.range.columns), bins.size))
+        for some, group in self._groups(bins):
+            found[..., some] = group.restored(moved @ group.coefficients.T)
+        return found
+
+    def _groups(self, bins: NDArray[np.int64]) -> Iterator[tuple[slice, Group]]:
+        """Which of the bins are in each group, and the group."""
         for start in range(0, bins.size, GROUP):
             k = int(bins[start]) // GROUP
             # Last asked for, last in order.
             found = self._known.pop(k, None)
             if found is None:
-                found = self._filled(k * GROUP + np.arange(GROUP, dtype=float))
+                with np.errstate(over="ignore", invalid="ignore", divide="ignore"):
+                    found = self._filled(k * GROUP + np.arange(GROUP, dtype=float))
             self._known[k] = found
-            yield slice(start, start + GROUP), *found
+            yield slice(start, start + GROUP), found
         self._forget(bins.size // GROUP)
 
     def _forget(self, asked: int) -> None:
         """Groups that were not asked for last, oldest first: weights of a descent move on."""
-        size = 8 * self.nodes.size * GROUP * (2 * len(self.range.columns) + 1)
+        last = next(reversed(self._known.values()))
+        size = last.coefficients.nbytes + last.error.nbytes
         for k in list(self._known)[: -max(asked, _MOST_BYTES // size)]:
             del self._known[k]
 
-    def _filled(self, k: Array) -> tuple[Array, Array]:
-        """Coefficients, shape (columns, bins, 2 nodes), and errors, shape (bins, nodes)."""
+    def _filled(self, k: Array) -> Group:
+        within = self.range
         ends = [self.axis.near(int(end)) for end in k[[0, -1]]]
         if all(ends) and self._regular(k[:, None]).all():
             for size, most in _WIDE:
-                if max(abs(self.law.start), abs(self.law.end)) <= most:
-                    return self._fitted(k, size, _ENDS)
-        parts = [self._fitted(one, ORDER, np.cos(np.pi * _CHECKS / ORDER)) for one in k[:, None]]
-        coefficients, errors = zip(*parts, strict=True)
-        return np.concatenate(coefficients, axis=1), np.concatenate(errors)
+                extent = max(abs(self.law.start), abs(self.law.end))
+                if extent <= most:
+                    return self._whole(k, size, within.degrees(size, extent))
+        parts = [self._bin(one) for one in k[:, None]]
+        coefficients, errors = (np.stack(x, axis=-2) for x in zip(*parts, strict=True))
+        return Group(None, coefficients.reshape(-1, 2 * self.nodes.size), errors)
 
-    def _fitted(self, k: Array, size: int, checks: Array) -> tuple[Array, Array]:
-        """Of neighbouring bins from values at `size` places in all; errors are seen at `checks`."""
-        within, apart = self.range, taken_apart(k.size, size)
-        place = (chebyshev.chebpts1(size) + 1) * k.size - 1
-        found = np.empty((len(within.columns), k.size, 2 * self.nodes.size))
-        with np.errstate(over="ignore", invalid="ignore", divide="ignore"):
-            values = self._log(self.axis.weights(k[:1], place), within.nodes)
-            in_odds = np.tensordot(within.fit, values, (1, 0))
-            at = 0
-            for order, one in zip(within.orders, in_odds, strict=True):
-                np.matmul(apart[:order], one, out=found[at : at + order])
-                at += order
-            fitted = np.tensordot(within.products(within.checks, checks), found, (1, 0))
-            truth = self._log(self.axis.weights(k, checks[:, None]), within.checks)
-            gap = np.abs(fitted.reshape(truth.shape) - truth).max(axis=(0, 1))
-        error = 2 * np.hypot(*np.split(gap, 2, axis=1))
-        bad = ~np.isfinite(error) | ~self._regular(k[:, None])
+    def _whole(self, k: Array, size: int, degrees: tuple[int, ...]) -> Group:
+        """Of equal bins, from values at `size` places in all; errors are seen at the ends."""
+        in_odds = self._in_odds(k[:1], (chebyshev.chebpts1(size) + 1) * GROUP - 1)
+        fit, _ = chebyshev_fit(size)
+        found = [fit[:degree] @ one for degree, one in zip(degrees, in_odds, strict=True)]
+        basis = taken_apart(size, self.range.orders, degrees)
+        powers = np.concatenate([x @ y for x, y in zip(basis, found, strict=True)])
+        error = self._error(k, powers.reshape(-1, GROUP, powers.shape[1]), _ENDS)
+        bad = ~np.isfinite(error).all(axis=0)
+        error[:, bad] = _NEVER
+        coefficients = np.concatenate(found)
+        coefficients[:, np.concatenate([bad, bad])] = 0.0
+        return Group(basis, coefficients, error)
+
+    def _bin(self, k: Array) -> tuple[Array, Array]:
+        """Coefficients, shape (columns, 2 nodes), and errors of one bin."""
+        _, to_powers = _fit(ORDER)
+        in_odds = self._in_odds(k, chebyshev.chebpts1(ORDER))
+        parts = (to_powers[:n] @ one for n, one in zip(self.range.orders, in_odds, strict=True))
+        found = np.concatenate(list(parts))
+        error = self._error(k, found[:, None], np.cos(np.pi * _CHECKS / ORDER))[0]
+        bad = ~np.isfinite(error) | ~self._regular(k[:, None])[0]
         error[bad] = _NEVER
-        found[:, np.concatenate([bad, bad], axis=1)] = 0.0
+        found[:, np.concatenate([bad, bad])] = 0.0
         return found, error
+
+    def _in_odds(self, k: Array, place: Array) -> Array:
+        """Coefficients of powers of the odds at places from a bin on, shape (…, place, 2 nodes)."""
+        values = self._log(self.axis.weights(k, place), self.range.nodes)
+        return np.asarray(np.tensordot(self.range.fit, values, (1, 0)))
+
+    def _error(self, k: Array, powers: Array, checks: Array) -> Array:
+        """Of polynomials in bins, shape (columns, bins, 2 nodes), from places in each of them."""
+        within = self.range
+        fitted = np.tensordot(within.products(within.checks, checks), powers, (1, 0))
+        truth = self._log(self.axis.weights(k, checks[:, None]), within.checks)
+        gap = np.abs(fitted.reshape(truth.shape) - truth).max(axis=(0, 1))
+        return np.asarray(2 * np.hypot(*np.split(gap, 2, axis=1)))
 
     def _log(self, w: Array, odds: Array) -> Array:
         """Shape (odds, *w.shape, 2 nodes), real parts first."""
