@@ -16,6 +16,7 @@ import numpy as np
 from tqdm import tqdm
 
 import rugtheory as rt
+from rugtheory._check import Array
 from rugtheory._files import replacing
 from rugtheory.analysis.columns import dead_features
 from rugtheory.cli.running import guarded
@@ -27,8 +28,8 @@ from rugtheory.structure.hull import hull
 from rugtheory.structure.members import corners_of, points
 from rugtheory.structure.small_code import Directions, SmallCode
 
-# Estimated error of losses on the way.
-_RTOL, _STEPS = 1e-3, 1500
+# Of a descent.
+_STEPS = 1500
 # A code has to lose that much less than what is known.
 _GAIN = 0.002
 # Where hulls are looked at, and what a code may be of use for beyond.
@@ -37,9 +38,7 @@ _P, _WIDER = np.geomspace(0.01, 0.5, 24), 1.5
 
 def found(n: int, n_dense: int, p: float, seed: int, cap: float) -> Directions | None:
     """The features that one descent keeps; None if it ends above its cap."""
-    end = rt.minimize(
-        rt.Identical(n, p), n_dense, seed=seed, max_coupling=cap, rtol=_RTOL, steps=_STEPS
-    )
+    end = rt.minimize(rt.Identical(n, p), n_dense, seed=seed, max_coupling=cap, steps=_STEPS)
     if end.coupling > cap:
         return None
     alive = ~dead_features(end.model.diagonal)
@@ -107,12 +106,12 @@ def run(arguments: argparse.Namespace) -> None:
 
 def keep(codes: dict[str, Found]) -> None:
     """Write all codes to the file of the package, and forget those read."""
-    arrays = {}
+    arrays: dict[str, Array] = {}
     for name, code in sorted(codes.items()):
         arrays |= {f"{name}.w_in": code.directions.w_in, f"{name}.w_out": code.directions.w_out}
         arrays[f"{name}.range"] = np.array([code.least, code.most])
     with replacing(DATA) as temporary:
-        np.savez_compressed(temporary, **arrays)
+        np.savez_compressed(temporary, **arrays)  # type: ignore[arg-type]
     for kept in (table, rough_loss, code_at, hull):
         kept.cache_clear()
 

@@ -36,7 +36,7 @@ class Found(NamedTuple):
     @property
     def n(self) -> int:
         """Number of features."""
-        return self.directions.w_in.shape[1]
+        return len(self.directions.w_out)
 
     @property
     def size(self) -> str:
