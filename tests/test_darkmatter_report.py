@@ -755,6 +755,13 @@ def kept():
     return json.loads(file.read_text(encoding="utf-8"))
 
 
+@pytest.fixture(scope="module")
+def parts():
+    """What one run of `python -m validation darkmatter --parts` found."""
+    file = Path(validation.__file__).parent / "data" / "parts.json"
+    return json.loads(file.read_text(encoding="utf-8"))
+
+
 def by_width(kept, kind, l0):
     """Decoders of the grid, narrow ones first."""
     found = [
@@ -788,7 +795,7 @@ class TestEvidence:
 
     def test_identity(self, kept):
         """FVU_nl = (1 − R²) FVU_centred; FVU differs from FVU_centred by the mean of the error."""
-        for part in ("layer_1", "layer_2", "layer_3", "layer_4", "components"):
+        for part in (*(f"layer_{layer}" for layer in range(1, 7)), "components"):
             for r in kept[part]["saes"]:
                 expected = (1 - r["r2"]["value"]) * r["fvu_centred"]["value"]
                 assert r["fvu_nl"]["value"] == pytest.approx(expected, rel=1e-5)
@@ -807,7 +814,8 @@ class TestEvidence:
                 assert stored["floor"] == pytest.approx(law.floor, rel=1e-3, abs=1e-5)
                 assert stored["beta"] == pytest.approx(law.beta, rel=1e-3)
         for pair in kept["layer_3"]["pairs"]:
-            left = (1 - pair["r2_both"]["value"]) / (1 - pair["r2"]["value"])
+            # Decreases are of the rows held out; values of R² are corrected, each for its own fit.
+            left = (1 - pair["r2_both"]["held_out"]) / (1 - pair["r2"]["held_out"])
             decrease = pair["fvu_decrease_percent"]["value"]
             assert decrease == pytest.approx(100 * (1 - left), abs=1e-3)
 
@@ -823,11 +831,41 @@ class TestEvidence:
         ):
             assert (np.diff(series) < 0).all()
         fvu, nonlinear = values(found, "fvu"), values(found, "fvu_nl")
-        assert -0.35 < fvu[-1] / fvu[0] - 1 < -0.28
-        assert -0.16 < nonlinear[-1] / nonlinear[0] - 1 < -0.12
+        assert -0.335 < fvu[-1] / fvu[0] - 1 < -0.305
+        assert -0.165 < nonlinear[-1] / nonlinear[0] - 1 < -0.125
         errors = [r["fvu_nl"]["se"] for r in found]
         assert nonlinear[0] - nonlinear[-1] > 4 * max(errors)  # not constant, as the paper has it
-        assert (values(found, "r2") > 0.32).all() and (values(found, "r2") < 0.56).all()
+
+    @pytest.mark.parametrize(
+        ("keys", "low", "high"),
+        [
+            (("r2",), 0.35, 0.56),
+            (("norm_test", "error"), 0.49, 0.72),
+            (("norm_test", "linear error"), 0.68, 0.79),
+            (("norm_test", "nonlinear error"), 0.61, 0.76),
+        ],
+    )
+    def test_ranges(self, kept, keys, low, high):
+        """Lowest and highest of all decoders, as the page has them."""
+        found = values(kept["layer_3"]["saes"], *keys)
+        assert [found.min(), found.max()] == pytest.approx([low, high], abs=0.005)
+
+    def test_floors(self, kept):
+        """Above the nonlinear FVU of every width, but two of four have no lower end."""
+        records = {r["name"]: r for r in kept["layer_3"]["saes"]}
+        unbounded = 0
+        for group in kept["layer_3"]["groups"]:
+            law = group["fvu"]["law"]
+            assert law["floor"] > max(records[n]["fvu_nl"]["value"] for n in group["members"])
+            unbounded += law["floor_interval"][0] is None
+        assert unbounded == 2
+
+    def test_price_of_fitting(self, kept):
+        for r in kept["layer_3"]["saes"]:
+            nonlinear, vector, norm = r["fvu_nl"], r["r2"], r["norm_test"]["error"]
+            assert 0.0165 < nonlinear["held_out"] / nonlinear["value"] - 1 < 0.0235
+            assert 0.0085 < vector["value"] - vector["held_out"] < 0.0125
+            assert 0.0185 < norm["value"] - norm["held_out"] < 0.0475
 
     def test_against_l0(self, kept):
         """R² of the vector and both FVUs fall with L0; R² of the norm rises a little."""
@@ -836,41 +874,72 @@ class TestEvidence:
             for score in ("r2", "fvu", "fvu_nl"):
                 assert (values(two, score) < values(one, score)).all()
             norm = values(two, "norm_test", "error") - values(one, "norm_test", "error")
-            assert (norm > 0).all() and (norm < 0.03).all()
+            assert (norm > 0).all() and (norm < 0.015).all()
+        norm = values(more, "norm_test", "error") - values(eight, "norm_test", "error")
+        assert (norm > 0.01).all() and (norm < 0.02).all()
 
     def test_norm_of_x(self, kept):
-        """Far more predictable than that of a Gaussian vector, at every layer."""
-        for layer in (1, 2, 3, 4):
+        """More predictable than that of a Gaussian vector at every layer, at the last one least."""
+        for layer in range(1, 7):
             found = kept[f"layer_{layer}"]
-            assert found["saes"][0]["norm_test"]["x"]["value"] > 0.94
+            of_x = found["saes"][0]["norm_test"]["x"]["value"]
+            assert of_x > 0.94 if layer < 6 else of_x == pytest.approx(0.82, abs=0.005)
             assert found["null"]["x"] < 0.4
         for r in kept["layer_3"]["saes"]:
             assert r["null"]["gaussian"] < 0.01 and abs(r["null"]["sign flip"]) < 0.02
 
     def test_nonlinear_error_is_below_linear_but_not_below_the_error(self, kept):
-        """In all but one decoder; the paper has it notably below both."""
+        """Below in all but one decoder; the paper has it notably below both."""
+        below, above = 0, 0
         for r in kept["layer_3"]["saes"]:
             test = {part: one["value"] for part, one in r["norm_test"].items()}
             assert test["linear x_hat"] > test["x_hat"]
             assert test["nonlinear error"] > test["error"]
-            assert test["nonlinear error"] < test["linear error"] + 0.02
+            below += test["nonlinear error"] < test["linear error"]
+            above += test["nonlinear error"] > test["x_hat"]
+        assert (below, above) == (15, 14)
 
     def test_baselines(self, kept):
-        """Token identity predicts the norm of the error at least as well as the activation does."""
-        for layer in (1, 2, 3, 4):
-            for r in kept[f"layer_{layer}"]["saes"]:
-                gain = r["baselines"]["token identity"]["value"] - r["norm_test"]["error"]["value"]
-                assert 0.01 < gain < 0.11
-                assert r["baselines"]["activation norm"]["value"] < 0.3
+        """Token identity is ahead of the activation at layer 3, but in few decoders beyond error.
+
+        Corrected for the price of fitting 384 coefficients, x is nearly as good.  Of other layers
+        `TestParts.test_layers` says more.
+        """
+        clear = set()
+        for r in kept["layer_3"]["saes"]:
+            token, x = r["baselines"]["token identity"], r["norm_test"]["error"]
+            ahead = token["value"] - x["value"]
+            assert 0.002 < ahead < 0.0635
+            assert r["baselines"]["activation norm"]["value"] < 0.08
+            if ahead > 2 * np.hypot(token["se"], x["se"]):
+                clear.add(r["name"])
+        narrow = {f"topk_{w}_8" for w in (512, 1024, 2048)} | {"topk_512_16", "topk_1024_16"}
+        assert clear == narrow | {"jumprelu_512_16"}
+
+    def test_l0_against_activation(self, kept):
+        """L0 of JumpReLU predicts the norm less well than x at 512 latents, better at more."""
+        found = by_width(kept, "jumprelu", 16)
+        ahead = values(found, "baselines", "L0") - values(found, "norm_test", "error")
+        assert ahead[0] == pytest.approx(-0.04, abs=0.005)
+        assert (np.diff(ahead) > 0).all()
+        assert ahead[[1, 3]] == pytest.approx([0.03, 0.09], abs=0.005)
+
+    @pytest.mark.parametrize("layer", [1, 2, 4, 5, 6])
+    def test_layers_are_those_of_the_parts(self, kept, parts, layer):
+        """Decoders of a layer are the same in both files, so the page has one table of layers."""
+        (one,), (two,) = kept[f"layer_{layer}"]["saes"], parts[f"layer_{layer}"]["saes"]
+        for score in ("fvu", "fvu_nl", "r2"):
+            assert one[score] == pytest.approx(two[score], rel=1e-5)
+        assert one["norm_test"]["error"] == pytest.approx(two["norm_test"]["error"], rel=1e-5)
 
     def test_per_token(self, kept):
         """Error norms of larger decoders follow those of smaller ones; the nonlinear part helps."""
         pairs = kept["layer_3"]["pairs"]
         assert len(pairs) == 24
-        assert all(0.59 < pair["r2"]["value"] < 0.94 for pair in pairs)
+        assert all(0.63 < pair["r2"]["value"] < 0.94 for pair in pairs)
         gains = [pair["fvu_decrease_percent"] for pair in pairs]
-        assert all(0 < gain["value"] < 5.5 for gain in gains)
-        assert np.mean([gain["value"] > 2 * gain["se"] for gain in gains]) > 0.7
+        assert all(0.4 < gain["value"] < 5.1 for gain in gains)
+        assert sum(gain["value"] > 2 * gain["se"] for gain in gains) == 23
 
     def test_pursuit(self, kept):
         """FVU by 8 to 15 % lower, and its nonlinear part by about half of that."""
@@ -879,7 +948,7 @@ class TestEvidence:
             assert one["l0"] == pytest.approx(16, abs=0.01)
             fvu, nonlinear = (one["change"][s]["relative"] for s in ("fvu", "fvu_nl"))
             assert -0.15 < fvu < -0.08 and -0.08 < nonlinear < -0.04
-            assert 0.4 < nonlinear / fvu < 0.65
+            assert 0.4 < nonlinear / fvu < 0.6
 
     def test_shrinkage(self, kept):
         """The linear error is not x over again."""
@@ -889,15 +958,25 @@ class TestEvidence:
 
     def test_alignment(self, kept):
         for r in by_width(kept, "topk", 16):
-            assert 0.3 < r["alignment"]["correlation_mean_active"] < 0.45
-            assert 0.3 < r["alignment"]["correlation_slope"] < 0.45
+            assert 0.345 < r["alignment"]["correlation_mean_active"] < 0.375
+            assert 0.315 < r["alignment"]["correlation_slope"] < 0.405
+            assert 0.855 < r["alignment"]["correlation_running"] < 0.965
 
-
-@pytest.fixture(scope="module")
-def parts():
-    """What one run of `python -m validation darkmatter --parts` found."""
-    file = Path(validation.__file__).parent / "data" / "parts.json"
-    return json.loads(file.read_text(encoding="utf-8"))
+    def test_components(self, kept):
+        """Earlier SAEs explain little of the error; x̂ explains its parts, but not their sum."""
+        (record,) = kept["components"]["saes"]
+        found = {
+            name: {part: one["value"] for part, one in parts.items()}
+            for name, parts in record["components"].items()
+        }
+        saes = [found[f"{name}, its SAE"] for name in ("layer_2", "attn_3", "mlp_3")]
+        whole = [found[name] for name in ("layer_2", "attn_3", "mlp_3")]
+        assert [one["error"] for one in saes] == pytest.approx([0.06, 0.08, 0.07], abs=0.005)
+        assert [one["error"] for one in whole] == pytest.approx([0.22, 0.16, 0.23], abs=0.005)
+        assert all(0.17 < one["linear"] < 0.315 for one in saes)
+        assert all(0.035 < one["nonlinear"] < 0.12 for one in saes)
+        x_hat = [found["x_hat"][part] for part in ("nonlinear", "linear", "error")]
+        assert x_hat == pytest.approx([0.30, 0.40, 0.01], abs=0.005)
 
 
 class TestParts:

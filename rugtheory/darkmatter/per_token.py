@@ -23,8 +23,8 @@ class PerToken(Result):
     both : Regression
         From ‖E₁‖ and the norm of its nonlinear part: equation (10).
     fvu_decrease, fvu_decrease_se : float
-        By how many percent `both` leaves less unexplained than `error`, and its standard error by
-        a paired bootstrap.  Negative where the second predictor only costs.
+        By how many percent `both` leaves less unexplained than `error` on the rows held out, and
+        its standard error by a paired bootstrap.  Negative where the second predictor only costs.
     """
 
     error: Regression

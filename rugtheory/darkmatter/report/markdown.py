@@ -279,7 +279,8 @@ def _pairs(found: Report) -> list[str]:
         "## Error norms of larger decoders from smaller ones, token by token",
         "",
         "R² of ‖E‖ of the wider decoder, row by row, on ‖E‖ of the narrower one (equation 5), and "
-        "on this and the norm of its nonlinear part (equation 10).",
+        "on this and the norm of its nonlinear part (equation 10). The last column is of the rows "
+        "held out, without a correction.",
         "",
         *table(
             ("decoders", "R² (5)", "R² with nonlinear norm (10)", "% less unexplained"),
