@@ -132,6 +132,11 @@ def coupling(model: Model) -> float:
     return max((float(ratio.max()) for _, ratio, _ in _ratios(model)), default=0.0)
 
 
+def exceeds(found: float, cap: float) -> bool:
+    """Whether a coupling is above a cap, but for rounding: pairs have couplings of 1."""
+    return found > cap * (1 + _ROUNDING)
+
+
 def _ratios(model: Model) -> Iterator[tuple[NDArray[np.intp], Array, Array]]:
     """Of features i that are alive, some at a time: |W_ij|/W_ii, 0 for j = i, and signs of W_ij."""
     alive = np.flatnonzero(~dead_features(model.diagonal))
@@ -258,7 +263,7 @@ class Descent:
         try:
             for _ in range(_PENALTIES):
                 self._settle()
-                if coupling(self._model) <= self.objective.cap or not self.left:
+                if not exceeds(coupling(self._model), self.objective.cap) or not self.left:
                     break
                 self.objective = self.objective.harder()
         except Stop:
@@ -291,6 +296,7 @@ class Descent:
         """L-BFGS, started anew as long as that helps."""
         while self.left:
             before, self._level = self._known(self.x)[0], np.zeros(0)
+            steps = len(self.trajectory)
             found = scipy.optimize.minimize(
                 self._evaluated,
                 self.x,
@@ -310,10 +316,11 @@ class Descent:
                 level = self._known(self._level)[0] <= found.fun + _ROUNDING
                 if level:
                     self.stepped(self._level)
-            gained = 0.0 if level else before - found.fun
+            # Without a step a gain is one of rounding, of an objective of any size.
+            gained = before - found.fun if steps < len(self.trajectory) and not level else 0.0
             if gained > _NO_GAIN or self._sharper(FINE):
                 continue
-            if level or not (self._sharper(_FINEST) or gained > _ROUNDING):
+            if level or not (self._sharper(_FINEST) or gained > _ROUNDING * max(1.0, abs(before))):
                 break
 
     def _sharper(self, least: float) -> bool:

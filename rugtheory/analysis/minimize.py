@@ -30,7 +30,7 @@ from ..source.features import Features, check_features
 from ..source.sparse import on_law
 from ..theory.optimum import optimum
 from .curvature import lowest_curvatures
-from .descent import COARSE, FINE, Coordinates, Descent, Objective, Stop, coupling
+from .descent import COARSE, FINE, Coordinates, Descent, Objective, Stop, coupling, exceeds
 from .exact import exact_loss
 from .gradient import Gradient
 from .newton import settle
@@ -220,7 +220,7 @@ def _result(
         curvatures = lowest_curvatures(bare, descent.x, curvature, generator)
     if descent.lost:
         verdict = "lost"
-    elif largest > objective.cap:
+    elif exceeds(largest, objective.cap):
         verdict = "above the cap"
     elif descent.slope > descent.gtol:
         verdict = "stopped"

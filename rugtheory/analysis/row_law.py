@@ -28,7 +28,7 @@ from ..channel.many_rows import Together
 from ..channel.row_laws import RowLaws, RowScenario
 from ..model.model import Model
 from ..source.features import Features, check_features
-from .descent import coupling
+from .descent import coupling, exceeds
 from .exact import exact_loss
 from .row_search import End, Search
 
@@ -231,7 +231,7 @@ def _result(end: End, features: Features, search: Search) -> SharedLaw:
     labels, model = search.labels, end.model
     exact = exact_loss(model, features, rtol=_TRUTH)
     gap, largest = abs(end.told.loss - exact.mean), coupling(model)
-    if largest > search.cap:
+    if exceeds(largest, search.cap):
         verdict = "above the cap"
     elif gap > _DIFFER * exact.mean:
         verdict = "rows differ here"

@@ -14,7 +14,7 @@ from ..channel.pooled import Pooled, Terms
 from ..channel.row_laws import RowLaws, RowScenario
 from ..model.model import Model
 from ..theory.optimum import optimum
-from .descent import COARSE, FINE, Descent, Stop, coupling
+from .descent import COARSE, FINE, Descent, Stop, coupling, exceeds
 from .row_descent import Coordinates, Free, LawLoss, PairEnergy, RowObjective, Symmetric
 
 # Steps on the pair energy, and pairs that L-BFGS keeps.
@@ -91,7 +91,7 @@ class Search:
             descent = Descent(objective, self.steps, 1e-6, each, pairs=_PAIRS)
             descent.run(x)
             x = descent.x
-            if coupling(at.model(x)) <= self.cap:
+            if not exceeds(coupling(at.model(x)), self.cap):
                 break
             objective = objective.harder()
         told = RowObjective(at, self._pooled(FINE), self._shares)(x)[2]
