@@ -203,12 +203,12 @@ def test_command(capsys):
 
 def test_many_p_some_of_them_alone():
     """The commonest feature is at the end of the grid of p, and has a hidden unit to itself."""
-    p = np.linspace(0.1, 0.1005, 30)[::-1]
+    p = np.linspace(0.001, 0.001005, 30)[::-1]
     importance = np.ones(30)
     importance[[0, 5]] = 1e6
     found = allocated(p, 10, importance)
     assert found.capacity[[0, 5]].tolist() == [1, 1] and found.losses[[0, 5]].tolist() == [0, 0]
-    others = allocated(np.full(28, 0.1002), 8)
+    others = allocated(np.full(28, 0.0010025), 8)
     assert found.loss == pytest.approx(others.loss * 28 / 30, rel=2e-3)
     assert 0 < found.bound <= found.loss < np.inf
 

@@ -68,11 +68,11 @@ def test_theory_is_that_of_today(data, k, family):
 
 
 def test_what_the_page_says_of_importances():
-    """Trained models lose less than the best allocation but for one, and keep fewer features."""
+    """Losses are from 38 % below the best allocation to 6 % above, and fewer features are kept."""
     ratio = IMPORTANCE["loss"] / IMPORTANCE["theory"]
     assert np.all(ratio.sel(family="gaussian") < 1)
     best = ratio.sel(family="best").values
-    assert np.sum(best > 1) == 1 and best.max() < 1.02 and best.min() > 0.5
+    assert np.sum(best > 1) == 5 and best.max() < 1.06 and best.min() > 0.6
     for k in points(IMPORTANCE):
         one = IMPORTANCE.isel(point=k)
         kept = int(np.sum(one["capacity"].values > 0.05))

@@ -19,9 +19,10 @@ import xarray as xr
 from tqdm import tqdm
 
 import rugtheory as rt
-from rugtheory._files import add_overwrite, replacing, writing
+from rugtheory._files import add_overwrite, digest, replacing, writing
 from rugtheory.cli.running import guarded
 from rugtheory.cli.shared import Parser
+from rugtheory.source.files import features_of
 
 from .collect import digests, results_of
 from .spec import Spec
@@ -86,24 +87,35 @@ def predicted(features: rt.Features, n_dense: int, family: str) -> dict[str, Any
     }
 
 
+def theory(points: Sequence[tuple[rt.Features, int]]) -> dict[str, Any]:
+    """Columns of what all families make of features and hidden units."""
+    found = [
+        [predicted(features, n_dense, family) for family in FAMILIES]
+        for features, n_dense in tqdm(points, desc="theory")
+    ]
+    return {
+        name: (_axes(np.ndim(value), ("family",)), np.array([[x[name] for x in y] for y in found]))
+        for name, value in found[0][0].items()
+    }
+
+
+def renewed(kept: xr.Dataset) -> xr.Dataset:
+    """The same models beside the theory of today."""
+    laws, n_dense = kept["law"].values.tolist(), kept["n_dense"].values.tolist()
+    points = [(features_of(law), n) for law, n in zip(laws, n_dense, strict=True)]
+    return kept.assign(theory(points)).assign_attrs(rugtheory=rt.__version__)
+
+
 def compare(points: Sequence[Point]) -> xr.Dataset:
     """All points with what theory says of each."""
     reached = [measured(point) for point in tqdm(points, desc="trained")]
-    theory = [
-        [predicted(point.spec.features, point.spec.n_dense, family) for family in FAMILIES]
-        for point in tqdm(points, desc="theory")
-    ]
     columns: dict[str, Any] = {
         name: ("point", np.array([getattr(x.spec, name) for x in points]))
         for name in ("law", "n_dense", "seed", "protocol")
     }
     for name, value in reached[0].items():
         columns[name] = _axes(np.ndim(value), ()), np.array([x[name] for x in reached])
-    for name, value in theory[0][0].items():
-        columns[name] = (
-            _axes(np.ndim(value), ("family",)),
-            np.array([[x[name] for x in row] for row in theory]),
-        )
+    columns |= theory([(point.spec.features, point.spec.n_dense) for point in points])
     small = min(point.spec.n_dense for point in points)
     kept = [k for k, point in enumerate(points) if point.spec.n_dense == small]
     columns["kept"] = "small", np.array(kept)
@@ -122,16 +134,26 @@ def _axes(dimensions: int, more: tuple[str, ...]) -> tuple[str, ...]:
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command; returns the exit code."""
     parser = Parser(prog="python -m validation.unequal")
-    parser.add_argument("sweep", type=Path, help="folder of a finished sweep")
+    parser.add_argument(
+        "sweep",
+        type=Path,
+        help="folder of a finished sweep, or a file kept of one, whose theory is computed anew",
+    )
     parser.add_argument("--out", type=Path, required=True, help="netCDF file")
     add_overwrite(parser)
     return guarded(parser, parser.parse_args(arguments), _run)
 
 
 def _run(options: argparse.Namespace) -> None:
-    made = {"command": "validation unequal"} | digests(options.sweep)
-    with writing({options.out: made}, overwrite=options.overwrite):
-        data = compare(points_of(options.sweep))
+    file = options.sweep.is_file()
+    told = {options.sweep.name: digest(options.sweep)} if file else digests(options.sweep)
+    with writing(
+        {options.out: {"command": "validation unequal"} | told}, overwrite=options.overwrite
+    ):
+        if file:
+            data = renewed(xr.load_dataset(options.sweep))
+        else:
+            data = compare(points_of(options.sweep))
         packed = {name: {"zlib": True} for name, x in data.items() if x.dtype.kind in "fi"}
         with replacing(options.out) as partial:
             data.to_netcdf(partial, engine="h5netcdf", encoding=packed)

@@ -50,9 +50,9 @@ class Blocks:
         self.laws, self.rtol, self.rows, self.n = RowLaws(features), rtol, rows, len(features)
         able = all(Together.can(x) for x in self.laws.scenarios)
         listed = again and all(Together.can(x, listed=True) for x in self.laws.scenarios)
-        self._unlike = any(np.ndim(kind.p) for x in self.laws.scenarios for kind in x.kinds)
-        few = listed and rows * self.n <= (_FEW_UNLIKE if self._unlike else _FEW_TERMS)
-        seldom = self._unlike and rows * self.n < _ENOUGH_TERMS
+        self.unlike = any(np.ndim(kind.p) for x in self.laws.scenarios for kind in x.kinds)
+        few = listed and rows * self.n <= (_FEW_UNLIKE if self.unlike else _FEW_TERMS)
+        seldom = self.unlike and rows * self.n < _ENOUGH_TERMS
         self.rungs = [
             (h, False)
             for h, enough in zip(HEIGHTS, _ENOUGH, strict=True)
@@ -97,7 +97,7 @@ class Blocks:
         """The first rung that serves most of a few outputs, where tables take longer than those."""
         some = np.unique(np.linspace(0, rows.size - 1, _TRIED).astype(np.int64))
         for k, (height, listed) in enumerate(self.rungs):
-            if listed or not self._unlike:
+            if listed or not self.unlike:
                 break
             contours = [
                 Together(x.kinds, height, self.rtol, listed=True) for x in self.laws.scenarios
