@@ -47,8 +47,7 @@ def found(n: int, n_dense: int, p: float, seed: int, cap: float) -> Directions |
 
 def better(code: Directions, p: float) -> bool:
     """Whether it loses less than what is known at its ratio."""
-    n_dense, n = code.w_in.shape
-    known = rt.best_known(p, n_dense / n, max_coupling=max(code.coupling, 1.0)).loss
+    known = rt.best_known(p, code.ratio, max_coupling=max(code.coupling, 1.0)).loss
     return SmallCode.of(code, SparseSource(p)).loss < (1 - _GAIN) * float(known)
 
 

@@ -82,10 +82,10 @@ def best_known(
     What two structures lose side by side is a chord between them in the plane of ratio and loss, so
     it is the lower convex hull over the ratio of rugs, even and uneven pairs, graph codes,
     precedence codes, small codes that descents found, single features at (1, 0), and dropped ones
-    at (0, v(p)).  An upper bound on
-    what can be reached for large n_sparse.  Each structure has couplings, the largest
-    |W_ij|/W_ii over features that are alive, and takes part if they are below a cap: so what is
-    found exists as weights, see `best_model`, and the loss does not rise with the cap.
+    at (0, v(p)).  An upper bound on what can be reached for large n_sparse.  Each structure has
+    couplings, the largest |W_ij|/W_ii over features that are alive, and takes part if they are
+    below a cap: so what is found exists as weights, see `best_model`, and the loss does not rise
+    with the cap.
 
     Parameters
     ----------

@@ -34,18 +34,9 @@ class Found(NamedTuple):
     most: float
 
     @property
-    def n(self) -> int:
-        """Number of features."""
-        return len(self.directions.w_out)
-
-    @property
     def size(self) -> str:
         """In words, such as "15 in 4"."""
-        return f"{self.n} in {len(self.directions.w_in)}"
-
-    @property
-    def ratio(self) -> float:
-        return len(self.directions.w_in) / self.n
+        return f"{self.directions.n} in {self.directions.n_dense}"
 
 
 @cache

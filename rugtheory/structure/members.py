@@ -84,9 +84,11 @@ def promising_codes(
     they lose at least.
     """
     allowed = {
-        name: code
+        name: code.directions
         for name, code in found_codes.table().items()
-        if code.directions.coupling <= cap and code.n <= most and code.least <= p <= code.most
+        if code.least <= p <= code.most
+        and code.directions.coupling <= cap
+        and code.directions.n <= most
     }
     rough = {
         name: Node(code.ratio, (1 - ROUGH) * found_codes.rough_loss(name, p, amplitude), "rough")

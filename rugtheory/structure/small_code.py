@@ -39,12 +39,25 @@ class Directions(ByValue):
     w_in: Array
     w_out: Array
 
+    @property
+    def n(self) -> int:
+        """Number of features."""
+        return len(self.w_out)
+
+    @property
+    def n_dense(self) -> int:
+        """Number of hidden units."""
+        return len(self.w_in)
+
+    @property
+    def ratio(self) -> float:
+        return self.n_dense / self.n
+
     @cached_property
     def interferers(self) -> Array:
         """W_ij of the others, shape (n, n - 1)."""
         w = self.w_out @ self.w_in
-        n = len(w)
-        return w[~np.eye(n, dtype=bool)].reshape(n, n - 1)
+        return w[~np.eye(self.n, dtype=bool)].reshape(self.n, self.n - 1)
 
     @property
     def coupling(self) -> float:
@@ -69,16 +82,16 @@ class SmallCode(ByValue):
     @property
     def n(self) -> int:
         """Number of features."""
-        return len(self.rows)
+        return self.directions.n
 
     @property
     def n_dense(self) -> int:
         """Number of hidden units."""
-        return len(self.directions.w_in)
+        return self.directions.n_dense
 
     @property
     def ratio(self) -> float:
-        return self.n_dense / self.n
+        return self.directions.ratio
 
     @property
     def coupling(self) -> float:
