@@ -146,10 +146,10 @@ def test_weight_decay_makes_weights_small():
 def test_important_features_are_served_first():
     features = rt.Identical(2, 0.3)
     unequal = rt.Independent([0.3, 0.3], importance=[1.0, 0.01])
-    found = rt.minimize(unequal, 1, seed=0, max_coupling=None)
+    found = rt.minimize(unequal, 1, seed=0, max_coupling=None, steps=60)
     assert found.losses[0] < 0.1 * found.losses[1]
     assert abs(found.loss - np.mean([1.0, 0.01] * found.losses)) < 1e-12
-    assert rt.minimize(features, 1, seed=0).loss > found.loss
+    assert rt.minimize(features, 1, seed=0, steps=60).loss > found.loss
 
 
 def test_what_is_found_survives_a_stop():

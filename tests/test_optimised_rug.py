@@ -18,7 +18,7 @@ CASES = [
     (32, 8, 0.045, rt.Uniform()),
     pytest.param(64, 16, 0.045, rt.Uniform(), marks=pytest.mark.slow),
     pytest.param(128, 32, 0.01, rt.Uniform(), marks=pytest.mark.slow),
-    (32, 5, 0.1, rt.HalfNormal()),
+    (16, 3, 0.1, rt.HalfNormal()),
     pytest.param(64, 8, 0.1, rt.HalfNormal(), marks=pytest.mark.slow),
 ]
 

@@ -27,12 +27,12 @@ def test_kept_models_have_their_losses_and_capacities(data):
     for j, k in enumerate(data["kept"].values.tolist()):
         weights = (data[name].values[j].astype(float) for name in ("w_in", "w_out", "b"))
         model, features, one = rt.Model(*weights), features_at(data, k), data.isel(point=k)
-        some = [0, 5, 40]
+        some = [0, 40]
         exact = rt.exact_loss(model, features, rows=some, rtol=1e-6)
         assert exact.loss == pytest.approx(one["losses"].values[some], rel=1e-5)
         found = rt.statistics(model, features, rows=1)
         assert found.capacity == pytest.approx(one["capacity"].values, abs=1e-6)
-        x = features.sample(200_000, np.random.default_rng(j))
+        x = features.sample(60_000, np.random.default_rng(j))
         loss = (features.importance * (x - model(x)) ** 2).mean(axis=1)
         deviation = loss.std() / np.sqrt(loss.size)
         assert abs(loss.mean() - float(one["loss"])) < 4 * deviation

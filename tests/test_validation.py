@@ -252,7 +252,7 @@ class TestTraining:
 
     @pytest.mark.parametrize("tied", [False, True])
     def test_descents_start_where_training_does_and_end_lower(self, tied):
-        spec = replace(SMALL, steps=60, tied=tied)
+        spec = replace(SMALL, n_sparse=8, n_dense=3, steps=60, tied=tied)
         (trained,) = train([spec])
         steps = []
         (went_on,) = train([replace(spec, protocol="continued")], progress=steps.append)
@@ -282,7 +282,9 @@ class TestTraining:
     def test_a_cap_is_that_of_descents(self):
         with pytest.raises(ValueError, match=r"max_coupling .* got 3"):
             replace(SMALL, max_coupling=3.0)
-        spec = replace(SMALL, protocol="descent", steps=500, p=0.1, max_coupling=2.0)
+        spec = replace(
+            SMALL, n_sparse=8, n_dense=3, protocol="descent", steps=500, p=0.1, max_coupling=2.0
+        )
         (model,) = train([spec])
         assert 1.5 < model.descent.coupling <= 2
         alone = replace(SWEEP, protocol=("descent", "paper"), max_coupling=(1.0, 2.0))
@@ -373,7 +375,7 @@ class TestTraining:
 def test_training_stays_at_a_graph_code():
     """Adam finds nothing better near it, and from random weights nothing as good."""
     p, code, best = 0.01, rt.graph_code("M22"), rt.graph_optimum(0.01, "M22")
-    spec = Spec(code.n_sparse, code.n_dense, p, steps=1500, rounds=1, rate=2e-3)
+    spec = Spec(code.n_sparse, code.n_dense, p, steps=800, rounds=1, rate=2e-3)
     w_out, b = code.w_out(float(best.a), float(best.lift)), np.full(code.n_sparse, best.b)
     start = initial(spec)
     at = replace(start, w_in=np.float32(code.w_in), w_out=np.float32(w_out), b=np.float32(b))
@@ -404,7 +406,7 @@ def test_training_stays_at_precedence_codes():
 
 def test_a_and_b_fitted_on_a_rug_are_those_of_the_optimum():
     """Exactly but for the finite size of the rug, which the exact loss tells."""
-    found = fit(rt.hadamard_rug(4096, 1024, seed=0), 0.1, steps=400, batch=64)
+    found = fit(rt.hadamard_rug(2048, 512, seed=0), 0.1, steps=400, batch=64)
     best = found.optimum
     assert found.a == pytest.approx(float(best.a), rel=0.02)
     assert found.b == pytest.approx(float(best.b), rel=0.02)
@@ -413,7 +415,7 @@ def test_a_and_b_fitted_on_a_rug_are_those_of_the_optimum():
     assert abs(found.loss - found.exact_at_optimum) < finite
 
 
-SWEEP = Sweep(n_sparse=(16,), ratio=(0.25, 0.5), p=(0.1, 0.3), seed=(0, 1), steps=30, rounds=1)
+SWEEP = Sweep(n_sparse=(8,), ratio=(0.25, 0.5), p=(0.1, 0.3), seed=(0, 1), steps=30, rounds=1)
 
 
 def end_of(trained):
@@ -472,7 +474,7 @@ class TestSweep:
     def test_killed(self, tmp_path):
         """SIGKILL in the middle: finished points stay, the next call does the rest."""
         spec, out = tmp_path / "sweep.toml", tmp_path / "out"
-        grid = "n_sparse = 16\nratio = [0.2, 0.3, 0.4, 0.5, 0.6, 0.7]\np = 0.3\n"
+        grid = "n_sparse = 8\nratio = [0.25, 0.375, 0.5, 0.625, 0.75]\np = 0.3\n"
         spec.write_text(grid + "steps = 200\nrounds = 1\n")
         command = [
             sys.executable,

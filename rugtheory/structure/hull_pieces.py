@@ -78,7 +78,8 @@ class HullTable(Table):
         order = np.argsort(row, kind="stable")
         for some in np.split(order, np.flatnonzero(np.diff(row[order])) + 1):
             if some.size:
-                found[some] = np.log(np.interp(1 - capacity[some], *self.corners[row[some[0]]]))
+                missing, part = self.corners[row[some[0]]]
+                found[some] = np.log(np.interp(1 - capacity[some], missing, part))
         return found
 
 
