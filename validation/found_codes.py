@@ -24,8 +24,7 @@ from rugtheory.cli.shared import Parser
 from rugtheory.source.sparse import SparseSource
 from rugtheory.structure.best import MAX_COUPLING
 from rugtheory.structure.found_codes import DATA, Found, code_at, directions_of, rough_loss, table
-from rugtheory.structure.hull import hull
-from rugtheory.structure.members import corners_of, points
+from rugtheory.structure.hull import hull, hull_of
 from rugtheory.structure.small_code import Directions, SmallCode
 
 # Of a descent.
@@ -60,8 +59,9 @@ def of_use() -> dict[str, Found]:
     for p in _P.tolist():
         source = SparseSource(p)
         for cap in sorted({float(np.ceil(code.directions.coupling)) for code in codes.values()}):
-            corners = corners_of(points(p, float(source.variance), source.amplitude, cap))
-            used = [x.made.directions for x in corners if isinstance(x.made, SmallCode)]
+            chain = hull(p, source.amplitude, cap)
+            ends = [x.made for one in chain for x in (one.low, one.high)]
+            used = [x.directions for x in ends if isinstance(x, SmallCode)]
             for name, code in codes.items():
                 if any(code.directions is x for x in used):
                     at.setdefault(name, []).append(p)
@@ -111,7 +111,7 @@ def keep(codes: dict[str, Found]) -> None:
         arrays[f"{name}.range"] = np.array([code.least, code.most])
     with replacing(DATA) as temporary:
         np.savez_compressed(temporary, **arrays)  # type: ignore[arg-type]
-    for kept in (table, rough_loss, code_at, hull):
+    for kept in (table, rough_loss, code_at, hull_of):
         kept.cache_clear()
 
 

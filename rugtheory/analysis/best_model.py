@@ -162,7 +162,7 @@ def _blocks(source: SparseSource, n_dense: int, n_sparse: int, cap: float) -> li
     # Of codes with more places than there are features a smaller one loses less.
     nodes = simple + planar(p, law, cap, simple, n_sparse)
     codes = promising_codes(p, law, cap, lower_hull(nodes), n_sparse)
-    nodes += [found_node(name, p, law) for name in codes]
+    nodes += [found_node(x.rough, p, law) for x in codes]
     if variance > 0:
         # With fewer features than hidden units a graph is no use.
         names = [name for name, x in TABLE.items() if x.n_dense <= min(n_dense, n_sparse)]

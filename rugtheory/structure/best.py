@@ -25,7 +25,7 @@ from ..source.amplitude import Amplitude
 from ..source.sparse import on_law
 from ..source.uniform import Uniform
 from ..theory.pairs import ONE_SIGN
-from .hull import hull, on_hull
+from .hull import OnHull, known_at
 from .mixture import p_and_ratio
 
 # What weights have: of trained ones few are above.
@@ -119,8 +119,9 @@ def best_known(
     against all members, for seven laws and p from 1e-9 to 1: no loss is above by more than 1e-12 of
     it, and 1e-10 for 1 - r below 1e-9, where doubles resolve 1 - r coarsely; against the tangent
     from the derivative of the loss, 1e-13.  Losses of graphs are least to 2e-3, see
-    `graph_optimum`.  A new p takes one to three seconds, for discrete laws and densities other
-    than Uniform up to some twenty, and is remembered.
+    `graph_optimum`.  A new p takes about a second, for discrete laws and densities other than
+    Uniform up to ten; a ratio at which other codes matter takes as long again.  Both are
+    remembered.
 
     Examples
     --------
@@ -139,23 +140,15 @@ def best_known(
     given = _check.probability("p", p)
     p, amplitude = on_law(p, amplitude, least=_check.LEAST_P, positive=ONE_SIGN)
     p, ratio = p_and_ratio(p, ratio)
-    loss, fraction, a, b, coupling = np.empty((5, p.size))
-    family = np.empty(p.size, "U40")
+    found = OnHull.none(p.size)
     for q in np.unique(p):
         here = p.ravel() == q
-        found = on_hull(hull(float(q), amplitude, cap), float(q), ratio[p == q], amplitude)
-        loss[here], family[here], fraction[here], a[here], b[here], coupling[here] = found
-    shape = p.shape
-    return BestKnown(
-        np.broadcast_to(given, shape),
-        ratio,
-        loss.reshape(shape),
-        family.reshape(shape),
-        fraction.reshape(shape),
-        a.reshape(shape),
-        b.reshape(shape),
-        coupling.reshape(shape),
-    )
+        for array, values in zip(
+            found, known_at(float(q), ratio[p == q], amplitude, cap), strict=True
+        ):
+            array[here] = values
+    shaped = {name: array.reshape(p.shape) for name, array in found._asdict().items()}
+    return BestKnown(np.broadcast_to(given, p.shape), ratio, **shaped)
 
 
 def _cap(max_coupling: float, limit: bool) -> float | None:

@@ -1,8 +1,12 @@
-"""The lower convex hull of the losses of structures over the ratio, at one p."""
+"""The lower convex hull of the losses of structures over the ratio, at one p.
+
+What codes that descents found lose at least is quick to tell, and exact losses are taken only of
+those that are next to a ratio that is asked for.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from functools import lru_cache
 from itertools import pairwise
 from typing import NamedTuple
@@ -25,7 +29,7 @@ from ..theory.pairs import (
     rough_loss,
 )
 from . import precedence
-from .members import Node, code, corners_of, points, sizes
+from .members import Node, code, corners_of, found_node, points, sizes
 
 # So many optima are found at a time: fewer points than would change how `optimum` starts.
 _BLOCK = 512
@@ -79,13 +83,74 @@ FAMILIES: dict[str, Callable[..., Optimum | AntipodalOptimum]] = {
 _Curves = dict[str, _Curve]
 
 
-@lru_cache(maxsize=1024)
+class OnHull(NamedTuple):
+    """At the ratios of a vector."""
+
+    loss: Array
+    family: NDArray[np.str_]
+    fraction: Array
+    a: Array
+    b: Array
+    coupling: Array
+
+    @classmethod
+    def none(cls, number: int) -> OnHull:
+        """To be filled."""
+        return cls(np.empty(number), np.empty(number, "U40"), *np.empty((4, number)))
+
+
 def hull(p: float, amplitude: Amplitude, cap: float | None) -> tuple[Segment, ...]:
     """The hull from ratio 0 to 1, of structures whose couplings are at most `cap`; None for all."""
+    exact = frozenset[str]()
+    while True:
+        chain = hull_of(p, amplitude, cap, exact)
+        rough = _rough(chain)
+        if not rough:
+            return chain
+        exact |= rough
+
+
+def known_at(p: float, ratio: Array, amplitude: Amplitude, cap: float | None) -> OnHull:
+    """What the hull is at the ratios of a vector, each as if it were alone."""
+    found = OnHull.none(ratio.size)
+    left = {frozenset[str](): np.arange(ratio.size)}
+    while left:
+        exact, some = left.popitem()
+        chain = hull_of(p, amplitude, cap, exact)
+        where = _segments(chain, ratio[some])
+        rough = {k: _rough([chain[k]]) for k in np.unique(where).tolist()}
+        for names in set(rough.values()):
+            here = some[[rough[k] == names for k in where.tolist()]]
+            if names:
+                others = left.get(exact | names, here[:0])
+                left[exact | names] = np.append(others, here)
+                continue
+            for array, values in zip(found, on_hull(chain, p, ratio[here], amplitude), strict=True):
+                array[here] = values
+    return found
+
+
+def _rough(segments: Iterable[Segment]) -> frozenset[str]:
+    return frozenset(x.rough for one in segments for x in (one.low, one.high) if x.rough)
+
+
+@lru_cache(maxsize=1024)
+def _points(p: float, amplitude: Amplitude, cap: float | None) -> list[Node]:
+    return points(p, float(SparseSource(p, amplitude).variance), amplitude, cap)
+
+
+@lru_cache(maxsize=4096)
+def hull_of(
+    p: float, amplitude: Amplitude, cap: float | None, exact: frozenset[str]
+) -> tuple[Segment, ...]:
+    """The hull with exact nodes of some codes, and rough ones of others that are below it."""
     variance = float(SparseSource(p, amplitude).variance)
     if not variance > 0:
         return (Segment(Node(0.0, 0.0, "rug"), Node(1.0, 0.0, "rug"), False),)
-    some = points(p, variance, amplitude, cap)
+    some = [
+        found_node(x.rough, p, amplitude) if x.rough in exact else x
+        for x in _points(p, amplitude, cap)
+    ]
     chain = _chain(some, {}, p, amplitude)
     pairs = cap is None or cap >= _COUPLINGS["antipodal"]
     curves = {"rug": _rug_curve(p, chain, amplitude)} if p > _RARE or not pairs else {}
@@ -108,7 +173,7 @@ def _rug_curve(p: float, chain: tuple[Segment, ...], amplitude: Amplitude) -> _C
     # Below such a σ there is no telling the optimum of discrete laws.
     ratio = ratio[welch_sigma(p, ratio, amplitude=amplitude) > _LEAST_SIGMA * amplitude.mean]
     best = optimum(p, ratio, amplitude=amplitude)
-    below = best.loss < on_hull(chain, p, ratio, amplitude)[0]
+    below = best.loss < on_hull(chain, p, ratio, amplitude).loss
     return _Curve(ratio, best.loss, _beta(best), below)
 
 
@@ -121,7 +186,7 @@ def _even_curve(
 ) -> _Curve | None:
     """Samples of even pairs where they are near the hull of the points, if anywhere."""
     ratio = np.append(np.geomspace(0.02 * p, 0.25, 12)[:-1], np.linspace(0.25, 0.5, 11))
-    known = on_hull(chain, p, ratio[:-1], amplitude)[0]
+    known = on_hull(chain, p, ratio[:-1], amplitude).loss
     # No better than without the partner, in the Gaussian noise alone.
     sigma = antipodal_sigma(p, ratio[:-1], amplitude=amplitude)
     near = optimum(p, sigma=sigma, amplitude=amplitude).loss < known
@@ -136,7 +201,7 @@ def _even_curve(
     ratio = ratio[max(first - 1, 0) : last + 2]
     best = antipodal_optimum(p, ratio, amplitude=amplitude)
     # At ½ there are uneven pairs, which are no worse.
-    below = (best.loss < on_hull(chain, p, ratio, amplitude)[0]) & (ratio < 0.5)
+    below = (best.loss < on_hull(chain, p, ratio, amplitude).loss) & (ratio < 0.5)
     return _Curve(ratio, best.loss, _beta(best), below)
 
 
@@ -242,7 +307,7 @@ def _missed(chain: tuple[Segment, ...], curves: _Curves, p: float, amplitude: Am
     """Curves with one sample more, where they pass below the hull between two samples."""
     found = {}
     for family, curve in curves.items():
-        known = on_hull(chain, p, curve.ratio, amplitude)[0]
+        known = on_hull(chain, p, curve.ratio, amplitude).loss
         chord = np.zeros(curve.ratio.shape, bool)
         for one in chain:
             if one.chord:
@@ -261,12 +326,12 @@ def _missed(chain: tuple[Segment, ...], curves: _Curves, p: float, amplitude: Am
         def over(place: Array, family: str = family, curve: _Curve = curve) -> Array:
             ratio = expit(place)
             loss = curve.near(family, p, ratio, amplitude)
-            return np.asarray(loss / on_hull(chain, p, ratio, amplitude)[0] - 1)
+            return np.asarray(loss / on_hull(chain, p, ratio, amplitude).loss - 1)
 
         start = tuple(logit(curve.ratio[cells + d]) for d in (-1, 0, 1))
         more = expit(local_minimum(over, start, (), xatol=_PLACED))
         best = FAMILIES[family](p, more, amplitude=amplitude)
-        under = best.loss / on_hull(chain, p, more, amplitude)[0] - 1 < -_SURELY
+        under = best.loss / on_hull(chain, p, more, amplitude).loss - 1 < -_SURELY
         if under.any():
             order = np.argsort(np.append(curve.ratio, more[under]))
             old, new = (curve.ratio, curve.loss, curve.beta), (more, best.loss, _beta(best))
@@ -276,13 +341,11 @@ def _missed(chain: tuple[Segment, ...], curves: _Curves, p: float, amplitude: Am
     return found
 
 
-def on_hull(
-    chain: tuple[Segment, ...], p: float, ratio: Array, amplitude: Amplitude
-) -> tuple[Array, NDArray[np.str_], Array, Array, Array, Array]:
-    """Loss, family, fraction, a, b and coupling at the ratios of a vector."""
-    loss, fraction, a, b, coupling = np.empty((5, ratio.size))
-    family = np.empty(ratio.size, "U40")
-    where = np.searchsorted([one.high.ratio for one in chain], ratio)
+def on_hull(chain: tuple[Segment, ...], p: float, ratio: Array, amplitude: Amplitude) -> OnHull:
+    """What a chain is at the ratios of a vector."""
+    found = OnHull.none(ratio.size)
+    loss, family, fraction, a, b, coupling = found
+    where = _segments(chain, ratio)
     for k in np.unique(where):
         here, (low, high, chord) = where == k, chain[k]
         x = ratio[here]
@@ -319,4 +382,9 @@ def on_hull(
                 a[here], b[here] = (
                     np.where(rest > 0, y, z) for y, z in ((low.a, high.a), (low.b, high.b))
                 )
-    return loss, family, fraction, a, b, coupling
+    return found
+
+
+def _segments(chain: tuple[Segment, ...], ratio: Array) -> NDArray[np.intp]:
+    """Which segment each ratio is on."""
+    return np.searchsorted([one.high.ratio for one in chain], ratio)

@@ -39,21 +39,21 @@ class Node(NamedTuple):
     size: float = np.nan  # of a precedence code in its limit
     sample: int = -1  # the nearest sample of its curve
     made: UnevenPairs | SmallCode | None = None
+    rough: str = ""  # name of the code that loses no less than this
 
 
 def points(p: float, variance: float, amplitude: Amplitude, cap: float | None) -> list[Node]:
     """Structures at single ratios, of couplings up to a cap.
 
     Without a cap, None, these are precedence codes in their limit, of some sizes, which lose less
-    than graphs.
+    than graphs.  Of codes that descents found there are rough nodes, see `found_node`.
     """
     nodes = simplest(p, variance, amplitude, cap)
     if cap is None:
         return nodes + _limit_codes(p, amplitude)
     nodes += _graphs(p, amplitude, cap, nodes)
     nodes += planar(p, amplitude, cap, nodes)
-    codes = promising_codes(p, amplitude, cap, lower_hull(nodes), MOST_SIZE)
-    return nodes + _settled(codes, nodes, lambda name: found_node(name, p, amplitude))
+    return nodes + promising_codes(p, amplitude, cap, lower_hull(nodes), MOST_SIZE)
 
 
 def simplest(p: float, variance: float, amplitude: Amplitude, cap: float | None) -> list[Node]:
@@ -77,11 +77,10 @@ def planar(
 
 def promising_codes(
     p: float, amplitude: Amplitude, cap: float, known: Callable[[float], float], most: int
-) -> dict[str, Node]:
-    """Codes that descents found, which may lose less than what is known at their ratio.
+) -> list[Node]:
+    """Rough nodes of codes that descents found, which may lose less than what is known there.
 
-    Their couplings are at most `cap`, and they have up to `most` features.  The losses are what
-    they lose at least.
+    Their couplings are at most `cap`, and they have up to `most` features.
     """
     allowed = {
         name: code.directions
@@ -90,11 +89,11 @@ def promising_codes(
         and code.directions.coupling <= cap
         and code.directions.n <= most
     }
-    rough = {
-        name: Node(code.ratio, (1 - ROUGH) * found_codes.rough_loss(name, p, amplitude), "rough")
+    rough = [
+        Node(code.ratio, (1 - ROUGH) * found_codes.rough_loss(name, p, amplitude), "", rough=name)
         for name, code in allowed.items()
-    }
-    return {name: node for name, node in rough.items() if node.loss < known(node.ratio)}
+    ]
+    return [node for node in rough if node.loss < known(node.ratio)]
 
 
 def found_node(name: str, p: float, amplitude: Amplitude) -> Node:
@@ -159,25 +158,18 @@ def _pair(p: float, amplitude: Amplitude, cap: float) -> Node:
 def _graphs(p: float, amplitude: Amplitude, cap: float, others: list[Node]) -> list[Node]:
     """Graphs that are on the hull, or may be: optima of those only whose scans say so."""
     scanned = {x.name: x for x in promising_graphs(TABLE, p, amplitude, cap, lower_hull(others))}
-    rough = {
-        name: Node(TABLE[name].ratio, least_of_scan(x), "rough") for name, x in scanned.items()
+    left = {
+        name: Node(TABLE[name].ratio, least_of_scan(x), "", rough=name)
+        for name, x in scanned.items()
     }
-    return _settled(rough, others, lambda name: graph_node(scanned[name], p, amplitude))
-
-
-def _settled(
-    rough: dict[str, Node], others: list[Node], exact: Callable[[str], Node]
-) -> list[Node]:
-    """Nodes that are on the hull, or may be: exact ones in place of those only that say so."""
-    left, found = dict(rough), list[Node]()
+    found: list[Node] = []
     while True:
         corners = corners_of([*others, *found, *left.values()])
-        open_ = [name for name, node in left.items() if node in corners]
+        open_ = [x.rough for x in corners if x.rough]
         if not open_:
             return found
-        for name in open_:
-            del left[name]
-            found.append(exact(name))
+        found += [graph_node(scanned[name], p, amplitude) for name in open_]
+        left = {name: node for name, node in left.items() if name not in open_}
 
 
 def promising_graphs(
