@@ -2,7 +2,7 @@
 
 import contextlib
 import io
-from itertools import pairwise
+from itertools import combinations, pairwise
 
 import matplotlib
 import matplotlib.pyplot as plt
@@ -13,6 +13,7 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.colors import to_hex
 from matplotlib.container import ErrorbarContainer
 from matplotlib.figure import Figure
+from matplotlib.text import Text
 from scipy import optimize, stats
 from scipy.linalg import hadamard
 
@@ -388,7 +389,7 @@ class TestTrained:
         low, high = np.array(small[2][0].get_segments())[x == 0.5][0, :, 1]
         error = seeds.std(ddof=1) / np.sqrt(3)
         assert (high - low) * variance(0.045) == pytest.approx(4 * error, rel=1e-9)
-        best = lines(ax)["best known structure"]
+        best = lines(ax)["best known (limit)"]
         (shown,) = best.get_ydata()[best.get_xdata() == 0.5]
         known = float(sweep["best_known"].values[at.values][0])
         assert shown * variance(0.045) == pytest.approx(known, rel=1e-12)
@@ -549,9 +550,10 @@ def test_only_the_axes_given_are_drawn_on(sweep, phases, gain):
 
 
 @pytest.mark.parametrize("width", [4.5, 6.0])
-def test_numbers_below_axes_do_not_touch(sweep, phases, gain, width):
-    """In panels as small as those of the command weights."""
-    functions = everything(sweep, phases, gain)
+def test_texts_do_not_touch(sweep, written, width):
+    """Neither numbers below axes nor texts inside, in panels as small as those of `weights`."""
+    whole = (xr.load_dataset(written[0] / f"{name}.nc") for name in ("phases", "pairs"))
+    functions = everything(sweep, *whole)
     terms = {"variance above the Welch bound": 0.012}
     verdict = rt.Verdict(0.0153, 0, 0, terms, 0.0058, 0.0033, "Higman-Sims and M22", 0, 8)
     functions["draw_waterfall"] = lambda ax: figures.draw_waterfall(verdict, ax)
@@ -568,6 +570,10 @@ def test_numbers_below_axes_do_not_touch(sweep, phases, gain, width):
             boxes.sort(key=lambda box: box.x0)
             for one, other in pairwise(boxes):
                 assert one.x1 + 4 < other.x0, name
+            texts = [x for x in ax.texts if x.get_text() and x.get_visible()]
+            for one, other in combinations(texts, 2):
+                boxes = [Text.get_window_extent(x) for x in (one, other)]
+                assert not boxes[0].overlaps(boxes[1]), (name, one.get_text(), other.get_text())
 
 
 def test_without_axes_the_current_ones_are_taken():

@@ -166,7 +166,7 @@ def draw_phases(phases: xr.Dataset, ax: Axes | None = None) -> list[Any]:
         if (codes == code).any():
             i, j = _heart(codes == code)
             if regime == "crossover":
-                artists.append(_pointer(ax, label, (ratio[j], p[i])))
+                artists.append(_pointer(ax, label, (ratio[j], p[i]), shift=6))
             else:
                 artists.append(ax.text(ratio[j], p[i], label, ha="center", va="center"))
     critical = phases["critical_ratio"].values

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from numpy.typing import ArrayLike
 
+_FEW_COLUMNS = 4  # of a map, that have room for numbers in larger type
 _MOST_LABELS = 60  # cells of a map that still have room for a number
 _MOST_TICKS = 8
 
@@ -47,7 +48,8 @@ def draw_trained(
     -------
     list
         The artists: lines for the linear model, the rug and pairs, points ± 2 standard errors over
-        seeds for each n_sparse, dashes for the best known structure, and the legend.
+        seeds for each n_sparse, dashes for the best known structure in its limit of large
+        couplings, and the legend.
     """
     ax = axes(ax)
     row = theory.sel(p=p)
@@ -67,7 +69,7 @@ def draw_trained(
     frame = frame[frame["p"] == p]
     best = frame.groupby("ratio")["best_known"].first() / floor[0]
     artists += ax.plot(
-        best.index, best, "_", color="0.0", markersize=14, label="best known structure"
+        best.index, best, "_", color="0.0", markersize=14, label="best known (limit)"
     )
     for n, part in frame.groupby("n_sparse"):
         if n not in look:
@@ -143,10 +145,11 @@ def draw_map(
     artists: list[Any] = [image]
     if cells.size <= _MOST_LABELS:
         box = {"facecolor": "white", "alpha": 0.7, "linewidth": 0, "pad": 1}
+        size = "small" if cells.shape[1] <= _FEW_COLUMNS else "xx-small"
         for (i, j), value in np.ndenumerate(cells):
             if np.isfinite(value):
                 text = ax.text(
-                    j, i, f"{value:.3g}", ha="center", va="center", fontsize="small", bbox=box
+                    j, i, f"{value:.2g}", ha="center", va="center", fontsize=size, bbox=box
                 )
                 artists.append(text)
     ax.set(xlabel="compression ratio r", ylabel="p")

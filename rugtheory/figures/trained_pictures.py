@@ -60,18 +60,19 @@ def _fig2_trained(given: Given) -> Picture:
     def draw(figure: Figure) -> None:
         panels = figure.subplots(len(kinds), p.size, squeeze=False, sharex=True, sharey=True)
         shown: dict[str, Any] = {}
-        for row, chosen in zip(panels, kinds.values(), strict=True):
+        for row, (kind, chosen) in zip(panels, kinds.items(), strict=True):
             for ax, one in zip(row, p, strict=True):
                 draw_trained(
                     points.isel(point=chosen), theory, one, ax, sizes=points["n_sparse"].values
                 )
+                ax.set_title(f"p = {one:g}, {kind}", fontsize="medium")
                 ax.label_outer()
                 ax.get_legend().remove()
                 for artist, label in zip(*ax.get_legend_handles_labels(), strict=True):
                     shown.setdefault(label, artist)
         # One legend for all panels, which need not have all sizes.
         panels[0, 0].legend(shown.values(), shown.keys(), fontsize="x-small", frameon=False)
-        figure.suptitle(f"Trained models ({' / '.join(kinds)}), seeds averaged ± 2 SE")
+        figure.suptitle("Trained models, seeds averaged ± 2 SE")
 
     shown = points.rename(p="point_p", ratio="point_ratio", loss="trained_loss").merge(theory)
     return Picture(shown, draw, (1 + 3.3 * p.size, 0.4 + 3.8 * len(kinds)))
