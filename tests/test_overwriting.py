@@ -338,24 +338,31 @@ class TestCurves:
         with xr.open_dataset("out/curves.nc") as curves:
             assert "simulated_loss" in curves and curves.attrs["n_samples"] == 2
 
-    def test_a_run_that_is_cut_short_leaves_what_is_more(self, place, capsys, monkeypatch):
-        def only_one(points):
-            yield next(iter(points))
-            raise KeyboardInterrupt
+    @pytest.mark.parametrize("finite", [[], ["--finite", "2"]])
+    def test_a_run_that_is_cut_short_is_gone_on_with(self, place, capsys, monkeypatch, finite):
+        def some(points):
+            taken.extend(points)
+            yield from points[:most]
+            if len(points) > most:
+                raise KeyboardInterrupt
 
-        given = ["--p", "0.1", "0.2"]
+        given = ["--p", "0.1", "0.2", "0.3", *finite]
+        monkeypatch.setattr("tqdm.tqdm", lambda points, **_: some(points))
+        taken, most = [], 9
         assert run("rugtheory curves", capsys, *given)[0] == 0
-        whole = Path("out/curves.nc").read_bytes()
-        monkeypatch.setattr("tqdm.tqdm", lambda points, **_: only_one(points))
-        assert run("rugtheory curves", capsys, *given)[0] == 130
-        assert Path("out/curves.nc").read_bytes() == whole
-        # Where there is nothing, the start is kept; and it may be gone on with.
+        whole = xr.load_dataset("out/curves.nc")
+        assert len(taken) == 3 * (1 + len(finite) // 2)
+        taken.clear()
+        assert run("rugtheory curves", capsys, *given)[0] == 0 and not taken
+        assert xr.load_dataset("out/curves.nc").identical(whole)
         shutil.rmtree("out")
+        most = 2
         assert run("rugtheory curves", capsys, *given)[0] == 130
-        assert cli.curves._known(Path("out/curves.nc"), "simulated_loss") == 1
-        monkeypatch.setattr("tqdm.tqdm", lambda points, **_: points)
+        taken.clear()
+        most = 9
         assert run("rugtheory curves", capsys, *given)[0] == 0
-        assert cli.curves._known(Path("out/curves.nc"), "simulated_loss") == 2
+        assert taken[0] == (2, 0) and len(taken) == 1 + 3 * (len(finite) // 2)
+        assert xr.load_dataset("out/curves.nc").identical(whole)
 
 
 class TestWriting:

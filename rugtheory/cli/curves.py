@@ -88,18 +88,14 @@ def run(options: argparse.Namespace) -> None:
     many = np.union1d(ratio, np.linspace(ratio[0], ratio[-1], _LINE))
     many = np.union1d(many, np.geomspace(ratio[0], ratio[-1], _LINE))
     with output(options, dict.fromkeys(paths, made), [options.out]):
-        for add, count, name, word in (
-            (simulated_curves, options.simulate, "simulated_loss", "simulating"),
-            (finite_curves, options.finite, "finite_loss", "of this size"),
+        if not options.overwrite:
+            curves = _with_known(curves, paths[0])
+        for add, count, word in (
+            (simulated_curves, options.simulate, "simulating"),
+            (finite_curves, options.finite, "of this size"),
         ):
             if count is None:
                 continue
-            already = 0 if options.overwrite else _known(paths[0], name)
-
-            def checkpoint(known: Any, name: str = name, already: int = already) -> None:
-                # An earlier run may have come further.
-                if int(known[name].notnull().sum()) > already:
-                    save_curves(known, options.out)
 
             def bar(points: Any, word: str = word) -> Any:
                 return tqdm(points, desc=word, unit="rug")
@@ -111,7 +107,7 @@ def run(options: argparse.Namespace) -> None:
                 seed=options.seed,
                 amplitude=options.amplitude,
                 progress=bar,
-                checkpoint=checkpoint,
+                checkpoint=lambda known: save_curves(known, options.out),
             )
         save_curves(curves, options.out)
         if options.grid:
@@ -133,14 +129,17 @@ def _records(curves: Any) -> list[dict[str, float | None]]:
     return [{k: None if x != x else x for k, x in row.items()} for row in rows]
 
 
-def _known(path: Path, name: str) -> int:
-    """Number of points known of a variable in a file of curves."""
+def _with_known(curves: Any, path: Path) -> Any:
+    """Curves with what an earlier run of the same version simulated, if there is any."""
     import xarray as xr
 
     if not path.exists():
-        return 0
-    with xr.open_dataset(path) as known:
-        return int(known[name].notnull().sum()) if name in known else 0
+        return curves
+    known = xr.load_dataset(path)
+    if known.attrs.get("rugtheory") != __version__:
+        return curves
+    more = {name: known[name] for name in known.data_vars if name not in curves}
+    return curves.assign(more).assign_attrs(known.attrs | curves.attrs)
 
 
 def _summarise(curves: Any) -> None:

@@ -109,7 +109,8 @@ def simulated_curves(
     Parameters
     ----------
     curves : xarray.Dataset
-        From `loss_curves` with the same `amplitude`.
+        From `loss_curves` with the same `amplitude`; or what a call with the same arguments knew
+        when it was stopped, whose points are kept.
     n_samples : int, at least 2
         Samples of all features, for each point.
     n_sparse : int, a power of two
@@ -159,7 +160,7 @@ def finite_curves(
     Parameters
     ----------
     curves : xarray.Dataset
-        From `loss_curves` with the same `amplitude`.
+        As in `simulated_curves`.
     draws : int, at least 2
         Rugs, or tight frames, for each point; see `finite_rug`.
     n_sparse : int, at least 2
@@ -192,29 +193,29 @@ def _beside(
     progress: Callable[[Points], Points],
     checkpoint: Callable[[xr.Dataset], object] | None,
 ) -> xr.Dataset:
-    """The curves with variables of these names, computed point by point."""
+    """The curves with variables of these names, computed where they are not yet known."""
     _check_curves(curves)
     if checkpoint is not None:
         _check.function("checkpoint", checkpoint)
     p, ratio = curves["p"].values, curves["ratio"].values
+    same = all(curves.attrs.get(key) == value for key, value in about.items())
+    nothing = np.full((p.size, ratio.size), np.nan)
+    known = {
+        name: curves[name].values.copy() if same and name in curves else nothing.copy()
+        for name in names
+    }
     result = curves.assign(
-        {
-            name: (
-                ("p", "ratio"),
-                np.full((p.size, ratio.size), np.nan),
-                {"long_name": _ABOUT[name]},
-            )
-            for name in names
-        }
+        {name: (("p", "ratio"), x, {"long_name": _ABOUT[name]}) for name, x in known.items()}
     ).assign_attrs(about)
     n_dense = np.clip(np.rint(ratio * about["n_sparse"]).astype(int), 1, about["n_sparse"])
-    points = [(i, j) for i in range(p.size) for j in range(ratio.size)]
+    points = [(int(i), int(j)) for i, j in np.argwhere(np.isnan(known[names[-1]]))]
+    ends = dict(points)  # the last of each p
     for i, j in progress(points):
         generator = np.random.default_rng((about["seed"], i, j))
         values = point(float(p[i]), int(n_dense[j]), generator)
         for name, value in zip(names, values, strict=True):
             result[name].values[i, j] = value
-        if checkpoint is not None and j == ratio.size - 1:
+        if checkpoint is not None and j == ends[i]:
             checkpoint(result)
     return result
 
