@@ -131,13 +131,8 @@ def extract(
         return out
     names = [*(f"layer_{k}" for k in layers), f"attn_{block}", f"mlp_{block}"]
     state = out / "unfinished.json"
-    done = 0
-    if state.exists():
-        kept = json.loads(state.read_text())
-        if kept["made_of"] != about:
-            raise ValueError(f"{out} holds the start of other activations; give another folder")
-        done = kept["contexts"]
-        progress(int(starts[done]))
+    done = _contexts_done(state, about)
+    progress(int(starts[done]))
     start = time.perf_counter()
     model = _Model(layers, block)
     shape = (int(starts[-1]), model.width)
@@ -166,12 +161,23 @@ def extract(
     with replacing(out / "about.json") as partial:
         found = {"made_of": about, "tokens": shape[0], "contexts": len(pieces)}
         found["texts"] = len({number for number, _ in pieces})
-        found["seconds"] = round(
-            time.perf_counter() - start, 1
-        )  # of the last run, if there were more
+        # Of the last run, if there were more.
+        found["seconds"] = round(time.perf_counter() - start, 1)
         partial.write_text(json.dumps(found | versions(), indent=1))
     state.unlink(missing_ok=True)
     return out
+
+
+def _contexts_done(state: Path, about: dict[str, Any]) -> int:
+    """How far a run that was stopped has come."""
+    if not state.exists():
+        return 0
+    kept = json.loads(state.read_text())
+    if kept["made_of"] != about:
+        raise ValueError(
+            f"{state.parent} holds the start of other activations; give another folder"
+        )
+    return int(kept["contexts"])
 
 
 def versions() -> dict[str, str]:

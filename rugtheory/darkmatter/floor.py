@@ -100,27 +100,10 @@ def fit_floor(
     """
     from scipy.stats import chi2, f
 
-    size, loss = _check.positive("size", _check.axis("size", size)), _check.axis("loss", loss)
-    if size.shape != loss.shape:
-        raise ValueError(f"loss must have shape {size.shape} to go with size, got {loss.shape}")
-    needed = 3 if sigma is not None else 4
-    if size.size < needed or np.unique(size).size < 3:
-        raise ValueError(
-            f"size must hold at least {needed} points, 3 of them distinct, got {size.size} with "
-            f"{np.unique(size).size} distinct"
-        )
-    if np.ptp(loss) == 0:
-        raise ValueError(f"loss must vary, got {loss[0]} at every size")
+    size, loss, deviation = _points(size, loss, sigma)
     confidence = _check.scalar("confidence", confidence)
     if not 0 < confidence < 1:
         raise ValueError(f"confidence must lie in (0, 1), got {confidence}")
-    deviation = np.ones(())
-    if sigma is not None:
-        deviation = _check.positive("sigma", sigma)
-        if deviation.shape not in ((), size.shape):
-            raise ValueError(
-                f"sigma must be a scalar or have shape {size.shape}, got {deviation.shape}"
-            )
     # About the geometric mean of the sizes, the drop there and β are least correlated.
     centre, spread = float(np.log(size).mean()), float(np.ptp(np.log(size)))
     model = _Model(np.log(size) - centre, loss, np.broadcast_to(1 / deviation, size.shape))
@@ -174,6 +157,31 @@ def fit_floor(
         confidence=confidence,
         residual=float(np.sqrt(best / freedom)) if freedom else 0.0,
     )
+
+
+def _points(
+    size: ArrayLike, loss: ArrayLike, sigma: ArrayLike | None
+) -> tuple[Array, Array, Array]:
+    """Sizes, losses and their standard deviations, 1 if they are not known."""
+    size, loss = _check.positive("size", _check.axis("size", size)), _check.axis("loss", loss)
+    if size.shape != loss.shape:
+        raise ValueError(f"loss must have shape {size.shape} to go with size, got {loss.shape}")
+    needed = 3 if sigma is not None else 4
+    if size.size < needed or np.unique(size).size < 3:
+        raise ValueError(
+            f"size must hold at least {needed} points, 3 of them distinct, got {size.size} with "
+            f"{np.unique(size).size} distinct"
+        )
+    if np.ptp(loss) == 0:
+        raise ValueError(f"loss must vary, got {loss[0]} at every size")
+    deviation = np.ones(())
+    if sigma is not None:
+        deviation = _check.positive("sigma", sigma)
+        if deviation.shape not in ((), size.shape):
+            raise ValueError(
+                f"sigma must be a scalar or have shape {size.shape}, got {deviation.shape}"
+            )
+    return size, loss, deviation
 
 
 @dataclass(frozen=True)

@@ -99,6 +99,17 @@ class SAE(ShortRepr):
     w_skip: Floats | None = field(default=None, repr=False)
 
     def __post_init__(self) -> None:
+        needed = self._check_options()
+        self._check_arrays(needed)
+        d_sae = self.d_sae
+        if self.k is not None:
+            k = _check.integer("k", self.k, 1, d_sae)
+            if self.architecture == "groupmax" and d_sae % k:
+                raise ValueError(f"k must divide d_sae = {d_sae} if groupmax, got {k}")
+            object.__setattr__(self, "k", k)
+
+    def _check_options(self) -> dict[str, bool]:
+        """Which of what only some architectures have is needed."""
         _check.choice("architecture", self.architecture, ARCHITECTURES)
         _check.choice("normalization", self.normalization, NORMALIZATIONS)
         _check.boolean("subtract_b_dec", self.subtract_b_dec)
@@ -125,7 +136,9 @@ class SAE(ShortRepr):
                     f"{name} {verb} if architecture is {self.architecture!r}, "
                     f"got {_check.shown(value)}"
                 )
+        return needed
 
+    def _check_arrays(self, needed: dict[str, bool]) -> None:
         w_enc = _check.array("w_enc", self.w_enc)
         shape, given = w_enc.shape, w_enc.dtype
         if len(shape) != 2 or 0 in shape:
@@ -147,11 +160,6 @@ class SAE(ShortRepr):
         for name, expected in shapes.items():
             array = _checked(name, getattr(self, name), expected, dtype)
             object.__setattr__(self, name, array)
-        if self.k is not None:
-            k = _check.integer("k", self.k, 1, d_sae)
-            if self.architecture == "groupmax" and d_sae % k:
-                raise ValueError(f"k must divide d_sae = {d_sae} if groupmax, got {k}")
-            object.__setattr__(self, "k", k)
         if self.normalization == "layer_norm" and d_in < 2:
             raise ValueError("layer_norm needs d_in of at least 2, got 1")
         if self.r_mag is not None and self.r_mag.max() > np.log(np.finfo(dtype).max) / 2:
