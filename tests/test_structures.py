@@ -69,6 +69,7 @@ def check_hull(p, law, pairs=200):
         (0.5, rt.Uniform()),
         (0.045, rt.Uniform()),
         (0.3, rt.Constant()),
+        (1e-9, rt.Constant(0.7)),
         (0.3, rt.FromQuadrature([0.1, 0.5, 2.0], [1.0, 2.0, 1.0])),
     ],
     ids=repr,

@@ -264,8 +264,13 @@ def _tangent(
 def _lowest(node: Node, other: Node, curves: _Curves, p: float, amplitude: Amplitude) -> Node:
     """The node of a family from which the chord to another node is lowest."""
 
+    # Slopes less that of the line to (1, 0), which leaves their order: near 1 what they differ by
+    # is rounding of the slopes themselves.
+    end = 1 - other.ratio
+    line = other.loss / end if end > 0 else 0.0
+
     def rise(ratio: Array, loss: Array) -> Array:
-        return np.asarray((loss - other.loss) / np.abs(ratio - other.ratio))
+        return np.asarray((loss - line * (1 - ratio)) / np.abs(ratio - other.ratio))
 
     if node.size > 0:
         return _lowest_code(node, other, p, amplitude)
