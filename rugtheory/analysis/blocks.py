@@ -16,9 +16,9 @@ from ..source.features import Features
 
 # Weights in a block: so many that the product pays, so few that they stay in the caches.
 _BLOCK = 2**19
-# Outputs for which the tables of each height pay, and terms, where features are of several p, whose
-# tables have more columns.
-_ENOUGH, _ENOUGH_TERMS = (16, 20, 24, 48, 96), 2**17
+# Outputs left for which the tables of each height pay.  Of fewer outputs in all each is taken by
+# itself, or of fewer terms where features are of several p, whose tables have more columns.
+_ENOUGH, _MANY, _MANY_TERMS = (16, 20, 24, 48, 96), 96, 2**17
 # Contours on which outputs are taken term by term, where derivatives are asked for, and so many
 # terms that it takes less than tables: of features of one p, and of several, whose tables have more
 # columns and are filled anew as weights move.
@@ -52,7 +52,7 @@ class Blocks:
         listed = again and all(Together.can(x, listed=True) for x in self.laws.scenarios)
         self.unlike = any(np.ndim(kind.p) for x in self.laws.scenarios for kind in x.kinds)
         few = listed and rows * self.n <= (_FEW_UNLIKE if self.unlike else _FEW_TERMS)
-        seldom = self.unlike and rows * self.n < _ENOUGH_TERMS
+        seldom = rows * self.n < _MANY_TERMS if self.unlike else rows < _MANY
         self.rungs = [
             (h, False)
             for h, enough in zip(HEIGHTS, _ENOUGH, strict=True)
@@ -86,7 +86,7 @@ class Blocks:
         for k, rung in enumerate(self.rungs[self._first :], self._first):
             if left.size < (1 if self._again else _ENOUGH[k]):
                 break
-            found.improve(left, self._at(rung, model, rows[left], w[left], slopes))
+            found.improve(left, self.at(rung, model, rows[left], w[left], slopes))
             missed = ~(found.error[left] <= self.rtol * found.value[left])
             if np.mean(~missed) < _SERVES and rung != self.rungs[-1] and left.size > few:
                 self._first = max(self._first, k + 1)
@@ -107,7 +107,7 @@ class Blocks:
                 return k
         return 0
 
-    def _at(
+    def at(
         self,
         rung: tuple[float, bool],
         model: Model,
