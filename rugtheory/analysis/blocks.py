@@ -48,9 +48,13 @@ class Blocks:
 
     def __init__(self, features: Features, rtol: float, rows: int, *, again: bool = False) -> None:
         self.laws, self.rtol, self.rows, self.n = RowLaws(features), rtol, rows, len(features)
-        able = all(Together.can(x) for x in self.laws.scenarios)
+        # No derivatives of blocks of dependent features.
+        again_able = not again or not any(x.blocks for x in self.laws.scenarios)
+        able = again_able and all(Together.can(x) for x in self.laws.scenarios)
         listed = again and all(Together.can(x, listed=True) for x in self.laws.scenarios)
-        self.unlike = any(np.ndim(kind.p) for x in self.laws.scenarios for kind in x.kinds)
+        self.unlike = any(
+            x.blocks or any(np.ndim(kind.p) for kind in x.kinds) for x in self.laws.scenarios
+        )
         few = listed and rows * self.n <= (_FEW_UNLIKE if self.unlike else _FEW_TERMS)
         seldom = rows * self.n < _MANY_TERMS if self.unlike else rows < _MANY
         self.rungs = [
@@ -100,7 +104,8 @@ class Blocks:
             if listed or not self.unlike:
                 break
             contours = [
-                Together(x.kinds, height, self.rtol, listed=True) for x in self.laws.scenarios
+                Together(x.kinds, height, self.rtol, listed=True, blocks=x.blocks)
+                for x in self.laws.scenarios
             ]
             found = self._losses(contours, model, rows[some], w[some], False)
             if np.mean(found.error <= self.rtol * found.value) > 0.5:
@@ -120,7 +125,7 @@ class Blocks:
             height, listed = rung
             fewest = 1 if self._again else 1 + self.rows // _PART
             self._known[rung] = [
-                Together(x.kinds, height, self.rtol, listed=listed, fewest=fewest)
+                Together(x.kinds, height, self.rtol, listed=listed, fewest=fewest, blocks=x.blocks)
                 for x in self.laws.scenarios
             ]
         return self._losses(self._known[rung], model, rows, w, slopes)

@@ -58,11 +58,12 @@ class Senders:
 
 
 class Nodes:
-    """What is known at the nodes of a contour."""
+    """What is known at the nodes of a contour, or at real s."""
 
     def __init__(self, senders: list[Senders], nodes: Complex, axis: Axis) -> None:
         self.senders, self.nodes, self.axis = senders, nodes, axis
-        self.error = max(x.amplitude.transform_error for x in senders)
+        self.real = not nodes.imag.any()
+        self.error = max((x.amplitude.transform_error for x in senders), default=0.0)
         self._own: dict[Amplitude, MomentTable] = {}
 
     def own(self, law: Amplitude) -> MomentTable:

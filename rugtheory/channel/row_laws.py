@@ -14,6 +14,7 @@ from ..source.features import Features
 from ..source.pattern import Every, On, OneOf, Pattern
 from ..source.sparse import on_law
 from .block import Block
+from .dependent import Members
 from .interference import Interference
 from .part import Part
 from .row_loss import RowLaw
@@ -37,7 +38,7 @@ class RowScenario:
     probability: float
     p: Array
     kinds: tuple[Kind, ...]
-    blocks: tuple[Pattern, ...]
+    blocks: tuple[Members, ...]
     block_of: dict[int, int]
 
 
@@ -69,7 +70,8 @@ class RowLaws:
             for law, members in found.items()
             for kind in _kinds(np.array(members), p[members], law)
         ]
-        return RowScenario(probability, p, tuple(kinds), blocks, block_of)
+        members = tuple(Members.of(block, self.amplitudes) for block in blocks)
+        return RowScenario(probability, p, tuple(kinds), members, block_of)
 
     def __call__(self, i: int, weights: Array, noise: float) -> list[tuple[float, RowLaw]]:
         """Probabilities of the scenarios, and what reading `i` hears in them.
@@ -91,7 +93,7 @@ class RowLaws:
         own = scenario.block_of.get(i)
         for k, block in enumerate(scenario.blocks):
             if k != own:
-                parts += self._block(block, weights)
+                parts += self._block(block.pattern, weights)
         return parts
 
     def _law(self, scenario: RowScenario, i: int, weights: Array, noise: float) -> RowLaw:
@@ -100,7 +102,7 @@ class RowLaws:
         if own is None:
             heard = Interference(tuple(parts), noise)
             return RowLaw(p, self.amplitudes[i], heard, heard)
-        block = scenario.blocks[own]
+        block = scenario.blocks[own].pattern
         nothing = Interference((), noise)
         on, off = (
             Interference((*parts, *self._block(given(i), weights)), noise) if share > 0 else nothing

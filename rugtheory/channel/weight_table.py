@@ -82,6 +82,26 @@ class MomentTable:
                 found[2, at] = steps @ coefficients[1, 1:] / (stretch * self.nodes)
         return found, error
 
+    def transform(self, a: Array) -> tuple[Complex, NDArray[np.intp], Array]:
+        """E e^{asu} alone, shape (m, nodes); the number of the bin of each, and errors of bins."""
+        found = np.empty((a.size, 2 * self.nodes.size))
+        place, errors = np.empty(a.size, np.intp), []
+        for at, powers, (coefficients, inexact) in self._by_bin(a):
+            found[at] = powers @ coefficients[0].view(float)
+            place[at] = len(errors)
+            errors.append(inexact[0])
+        return found.view(np.complex128), place, np.array(errors)
+
+    def _by_bin(self, a: Array) -> Iterator[tuple[NDArray[np.intp], Array, tuple[Complex, Array]]]:
+        """The places in `a` in each bin, powers of those in the bin, and what is known of it."""
+        bins, x = self.axis.place(a)
+        order = np.argsort(bins, kind="stable")
+        some, starts = np.unique(bins[order], return_index=True)
+        for k, at in zip(some.tolist(), np.split(order, starts[1:]), strict=True):
+            if k not in self._known:
+                self._known[k] = self._filled(float(k))
+            yield at, np.vander(x[at], ORDER, increasing=True), self._known[k]
+
     def _filled(self, k: float) -> tuple[Complex, Array]:
         """Coefficients, shape (2, ORDER, nodes), and errors, shape (2, nodes)."""
         x, to_powers = _fit(ORDER)
