@@ -1,6 +1,6 @@
 """Losses of many outputs at once: errors, gradients, and the tables they come from."""
 
-from itertools import product
+from itertools import count, product
 
 import mpmath as mp
 import numpy as np
@@ -15,13 +15,35 @@ from rugtheory.channel.outputs import Outputs
 from rugtheory.channel.row_laws import RowLaws
 from rugtheory.channel.weight_bins import GROUP, Axis, OddsRange
 from rugtheory.channel.weight_table import WeightTable
+from rugtheory.source.groups import Group
 from rugtheory.source.laws import LAWS
 
-from .oracle.enumeration import uniform_loss
+from .oracle.enumeration import uniform_loss, uniform_loss_of_sets
+from .random_features import group
 from .test_hostile import AMPLITUDES
 
 DENSE = [kind(**AMPLITUDES[kind]) for kind in LAWS.values()]
 DENSE = [law for law in [*DENSE, rt.Uniform(-1, 1), rt.Uniform()] if law.atoms() is None]
+
+
+# Groups of four features, at least one of each kind of groups there is.
+DEPENDENT = {
+    "together": lambda p, law: rt.Together(p, 4, law),
+    "exclusive": lambda p, law: rt.Exclusive([min(p, 0.25) * x for x in (1, 0.5, 1, 0.2)], law),
+    "always": lambda p, law: rt.Exclusive([1 - 3 * p / 4, *[p / 4] * 3], law),
+    "parent": lambda p, law: rt.Parent(p, [rt.Together(0.5, 3, law)], rt.Uniform()),
+    "children": lambda p, law: rt.Parent(
+        min(2 * p, 1.0), [rt.Parent(0.4, [rt.Exclusive([0.3, 0.7], law)])], law
+    ),
+}
+
+
+def dependent(kind, n, law, p):
+    """A third of the features independent of all others, the rest in groups of one kind."""
+    alone = [rt.SparseSource(p, law)] * (n // 3)
+    each = (n - len(alone)) // 4
+    alone += [rt.SparseSource(p, law)] * (n - len(alone) - 4 * each)
+    return rt.Groups([*[DEPENDENT[kind](p, law)] * each, *alone])
 
 
 def models(kind, n, d, law, p, generator):
@@ -33,6 +55,8 @@ def models(kind, n, d, law, p, generator):
     if kind == "unequal":
         laws = [law if k % 2 else rt.Uniform() for k in range(n)]
         features = rt.Independent(p * np.geomspace(1, 0.1, n), laws)
+    elif kind in DEPENDENT:
+        features = dependent(kind, n, law, p)
     elif kind == "latent":
         features = rt.Latent(np.stack([np.full(n, p), np.full(n, p / 7)]), [0.3, 0.7], law)
     elif kind == "dead":
@@ -60,7 +84,7 @@ def models(kind, n, d, law, p, generator):
 
 KINDS = (
     "trained", "unequal", "latent", "dead", "closed", "noise", "scales", "precedence", "pairs",
-    "random", "rug",
+    "random", "rug", *DEPENDENT,
 )  # fmt: skip
 
 
@@ -72,7 +96,7 @@ def ratios(kind, law, p, seed, rows, highest=np.inf):
     """Errors over those that are stated, of some rows on all contours that serve them."""
     generator, n = np.random.default_rng(seed), 32
     model, features = models(kind, n, 8, law, p, generator)
-    blocks = Blocks(features, 1e-6, MANY, again=True)
+    blocks = Blocks(features, 1e-6, MANY, again=kind not in DEPENDENT)
     some = generator.choice(n, rows, replace=False)
     w = (model.w_out @ model.w_in)[some]
     truth = [
@@ -160,6 +184,101 @@ class TestErrors:
         assert np.all(found.error <= 1e-6 * found.value)
 
 
+def sets_of(group, numbers):
+    """Which of the features of a group may be on together, and how likely."""
+    if isinstance(group, rt.SparseSource):
+        return {(next(numbers),): group.p, (): 1 - group.p}
+    if isinstance(group, rt.Together):
+        return {tuple(next(numbers) for _ in range(group.n)): group.p, (): 1 - group.p}
+    if isinstance(group, rt.Exclusive):
+        return {**{(next(numbers),): q for q in group.p}, (): 1 - sum(group.p)}
+    assert isinstance(group, rt.Parent)
+    own = next(numbers)
+    children = [sets_of(child, numbers) for child in group.children]
+    if group.exclusive:
+        below = {on: q for child in children for on, q in child.items() if on}
+        below[()] = 1 - sum(below.values())
+    else:
+        below = joint(children)
+    return {**{(own, *on): group.p * q for on, q in below.items()}, (): 1 - group.p}
+
+
+def joint(parts):
+    """Of independent parts."""
+    found = {(): 1.0}
+    for part in parts:
+        found = {
+            (*x, *y): q * r for (x, q), (y, r) in product(found.items(), part.items()) if q * r
+        }
+    return found
+
+
+class TestDependent:
+    """Blocks of features that depend on each other"""
+
+    def test_all_kinds_of_groups(self):
+        kinds = {type(x(0.1, rt.Uniform())) for x in DEPENDENT.values()}
+        assert kinds == set(Group.__subclasses__())
+
+    @pytest.mark.parametrize("p", [1e-9, 0.1])
+    @pytest.mark.parametrize("kind", DEPENDENT)
+    def test_by_enumeration(self, kind, p):
+        """Six features, all sets of them in closed form, in 80 digits."""
+        features = rt.Groups([DEPENDENT[kind](p, rt.Uniform()), rt.Together(p / 2, 2)])
+        numbers, generator, n = count(), np.random.default_rng(5), 6
+        sets = joint([sets_of(group, numbers) for group in features.groups])
+        w_in, w_out = generator.normal(size=(2, n)), generator.normal(size=(n, 2))
+        w_out[3] = 0.0  # a row that hears nothing, and is silent
+        w_in[:, 1] = 0.0  # a feature that none hears
+        model = rt.Model(w_in, w_out, 0.2 * generator.normal(size=n))
+        w = model.w_out @ model.w_in
+        truth = [float(uniform_loss_of_sets(i, w[i], model.b[i], sets)) for i in range(n)]
+        blocks, served = Blocks(features, 1e-9, MANY), 0
+        for rung in blocks.rungs:
+            found = blocks.at(rung, model, np.arange(n), w, False)
+            some = np.isfinite(found.error)
+            gap = np.abs(found.value - truth)
+            assert np.all((gap <= found.error + 1e-14 * found.value)[some])
+            served += np.sum(some)
+        assert served >= 3 * n
+
+    @pytest.mark.parametrize("seed", range(6))
+    def test_random_trees(self, seed):
+        """Random groups of groups, laws of amplitudes mixed, against rows by themselves."""
+        rng = np.random.default_rng(seed)
+        found = []
+        while not found or len(rt.Groups(found)) < 12:
+            found.append(group(rng, DENSE))
+        features = rt.Groups(found)
+        n = len(features)
+        w = rng.normal(size=(4, n)) / 2
+        model = rt.Model(w, w.T + 0.1 * rng.normal(size=(n, 4)), 0.2 * rng.normal(size=n))
+        row = model.w_out @ model.w_in
+        blocks = Blocks(features, 1e-6, 2**15)
+        alone = [
+            output_loss(model, i, row[i, i], blocks.laws(i, row[i], 0.0), 1e-9) for i in range(n)
+        ]
+        value, error = np.transpose(alone)
+        for rung in blocks.rungs:
+            found = blocks.at(rung, model, np.arange(n), row, False)
+            gap = np.abs(found.value - value) - error - 1e-14 * value
+            assert not np.any(gap > found.error)
+
+    def test_losses_of_all_outputs(self):
+        """What `exact_loss` takes together is what it takes one by one, a latent added."""
+        rng, n, d = np.random.default_rng(0), 48, 12
+        w = rng.normal(size=(d, n)) / np.sqrt(d)
+        model = rt.Model(w, 1.2 * w.T, -0.15, hidden_noise=0.02)
+        features = rt.Groups(
+            [x(0.05, rt.Uniform()) for x in DEPENDENT.values()] * 2 + [rt.SparseSource(0.05)] * 8
+        )
+        found = rt.exact_loss(model, features, rtol=1e-6)
+        few = rt.exact_loss(model, features, rows=[0, 11, 30], rtol=1e-9)
+        gap = np.abs(found.loss[few.rows] - few.loss)
+        assert np.all(gap <= found.error[few.rows] + few.error)
+        assert np.all(found.error <= 1e-6 * found.loss)
+
+
 class TestGradient:
     def test_by_differences_of_many_digits(self):
         """n = 4: every weight and bias, against differences of the definition in 80 digits."""
@@ -193,7 +312,7 @@ class TestGradient:
         [
             pytest.param(k, marks=[pytest.mark.slow] * (k == "unequal"))
             for k in KINDS
-            if k != "random"
+            if k != "random" and k not in DEPENDENT
         ],
     )
     def test_by_differences_of_losses(self, kind):

@@ -34,7 +34,8 @@ class Transform(Algebra[Pair]):
     def one_of(self, p: tuple[float, ...], of: list[Pair]) -> Pair:
         none, rest = max(1 - sum(p), 0.0), 0.0
         for q, (n, x) in zip(p, of, strict=True):
-            none, rest = none + q * n, rest + q * x
+            none = none + q * n
+            rest += q * x
         return none, rest
 
     def every(self, of: list[Pair]) -> Pair:
@@ -44,8 +45,12 @@ class Transform(Algebra[Pair]):
 def _both(one: Pair, other: Pair) -> Pair:
     (none, rest), (n, x) = one, other
     # Most terms are never off where their block is on; what is not there takes no time.
-    product = rest * (n + x if np.any(n) else x)
-    return none * n, product + none * x if np.any(none) else product
+    product = rest * (x if _is_nothing(n) else n + x)
+    return none * n, product if _is_nothing(none) else product + none * x
+
+
+def _is_nothing(x: Any) -> bool:
+    return isinstance(x, float) and x == 0
 
 
 class Slopes(Algebra["Sloped"]):

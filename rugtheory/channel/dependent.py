@@ -30,8 +30,8 @@ from .heard import Nodes
 from .terms import log1p
 
 _EPS = float(np.finfo(float).eps)
-# Transforms that are worked on at a time, 4 MB.
-_CHUNK = 2**18
+# Transforms that are worked on at a time, 8 MB.
+_CHUNK = 2**19
 
 
 @dataclass(frozen=True, eq=False)
@@ -115,6 +115,8 @@ class Dependent:
         The feature that each row reads.
     p : ndarray, shape (rows,)
         Probability that this is on.
+    listed : bool
+        Whether without tables.
 
     Attributes
     ----------
@@ -133,8 +135,12 @@ class Dependent:
         left_out: NDArray[np.bool_],
         own: NDArray[np.int64],
         p: Array,
+        *,
+        listed: bool = False,
     ) -> None:
-        self.blocks, self.w, self.left_out = blocks, w, left_out
+        self.blocks, self.listed = blocks, listed
+        # By feature: blocks take all rows of a few.
+        self.w, self.left_out = np.ascontiguousarray(w.T), np.ascontiguousarray(left_out.T)
         rows = len(w)
         block_of, place = np.full((2, w.shape[1]), -1)
         for k, block in enumerate(blocks):
@@ -144,7 +150,7 @@ class Dependent:
         self.chances = alone, beside, off = Chances(p.copy(), np.zeros(rows), 1 - p)
         for k, block in enumerate(blocks):
             others, mine = (np.flatnonzero(x) for x in (self.own_block != k, self.own_block == k))
-            none, some = self._heard(block, others).chances.pair
+            none, some = self._heard(block, others).chances
             none, some = (np.broadcast_to(x, (others.size, 1))[:, 0] for x in (none, some))
             there = none > NEVER
             self.atom[others[~there]] = False
@@ -152,26 +158,32 @@ class Dependent:
                 log = np.where(some < 0.5, np.log1p(-np.minimum(some, 0.5)), np.log(none))
             self.log_none[others[there]] += log[there]
             if mine.size:
-                one = self._heard(block, mine, own=True).chances
+                one = self._heard(block, mine, own=True).own_chances
                 off[mine] = np.broadcast_to(one.pair[0], (mine.size, 1))[:, 0]
                 alone[mine], beside[mine] = one.none_by_c[:, 0], one.rest_by_c[:, 0]
 
     @cached_property
     def ends(self) -> list[tuple[Amplitude, tuple[Array, Array]]]:
-        """The least and the largest weights of each row, by block and amplitude law."""
-        found = []
+        """The least and the largest weights of each row, by amplitude law."""
+        parts = [(law, self.w[columns]) for law, columns in self.by_law]
+        return [(law, (part.min(axis=0), part.max(axis=0))) for law, part in parts]
+
+    @cached_property
+    def by_law(self) -> list[tuple[Amplitude, NDArray[np.intp]]]:
+        """The features in all blocks of each amplitude law."""
+        found: dict[Amplitude, list[NDArray[np.intp]]] = {}
         for block in self.blocks:
             for law, some in block.by_law:
-                part = self.w[:, block.columns[some]]
-                found.append((law, (part.min(axis=1), part.max(axis=1))))
-        return found
+                found.setdefault(law, []).append(block.columns[some])
+        return [(law, np.concatenate(columns)) for law, columns in found.items()]
 
     def exponent(self, at: Nodes, rows: NDArray[np.int64]) -> tuple[Complex, Array]:
         """Σ log F/P₀ of the blocks of others at the nodes, and its error."""
-        q, error = (
-            np.zeros((rows.size, at.nodes.size), np.complex128),
-            np.zeros((rows.size, at.nodes.size)),
-        )
+        q = np.zeros((rows.size, at.nodes.size), np.complex128)
+        error = np.zeros(q.shape)
+        if not self.listed:
+            for law, columns in self.by_law:
+                at.own(law).fill(self.w[columns][:, rows])
         for k, block in enumerate(self.blocks):
             for part in _parts(np.flatnonzero(self.own_block[rows] != k), block, at):
                 heard = self._heard(block, rows[part])
@@ -191,9 +203,8 @@ class Dependent:
         return found
 
     def _heard(self, block: Members, rows: NDArray[np.intp], *, own: bool = False) -> _Heard:
-        at = np.ix_(rows, block.columns)
-        place = self.own_place[rows] if own else None
-        return _Heard(block, self.w[at].T, self.left_out[at].T, place)
+        at, place = block.columns, self.own_place[rows] if own else None
+        return _Heard(block, self.w[at][:, rows], self.left_out[at][:, rows], place)
 
 
 class _Bounds(NamedTuple):
@@ -222,49 +233,57 @@ class _Heard:
         self, block: Members, w: Array, gone: NDArray[np.bool_], own: NDArray[np.int64] | None
     ) -> None:
         self.block, self.w, self.gone = block, w, gone
-        self.mine = np.zeros(w.shape, np.bool_)
+        self.heard = ~gone
+        self.mine: NDArray[np.bool_] | None = None
         if own is not None:
             self.mine = own == np.arange(len(w))[:, None]
-        self.heard = ~(gone | self.mine)
+            self.heard &= ~self.mine
+        # Most members are heard in all rows.
+        self.partly = np.flatnonzero(~self.heard.all(axis=1)).tolist()
 
     def _pairs(self, phi: Any, c: Any) -> dict[int, Pair]:
         """P₀ and φ - P₀ of the members, from E e^{swu} of each, shape (members, rows, nodes)."""
-        found = {}
-        for k, j in enumerate(self.block.columns.tolist()):
-            none: Any = 0.0
-            if not self.heard[k].all():
-                none = self.gone[k, :, None].astype(float)
-                if self.mine[k].any():
-                    none = np.where(self.mine[k, :, None], c, none)
-            rest = phi[k] if self.heard[k].all() else np.where(self.heard[k, :, None], phi[k], 0.0)
-            found[j] = none, rest
-        return found
+        pairs: list[Pair] = [(0.0, x) for x in phi]
+        for k in self.partly:
+            none = self.gone[k, :, None].astype(float)
+            if self.mine is not None:
+                none = np.where(self.mine[k, :, None], c, none)
+            pairs[k] = none, np.where(self.heard[k, :, None], phi[k], 0.0)
+        return dict(zip(self.block.columns.tolist(), pairs, strict=True))
 
     def _bounds(self, phi: Array, c: float) -> _Bounds:
         slopes = Slopes(self._pairs(phi, c))
-        whole, shape = self.block.pattern.fold(slopes), phi.shape[1:]
-
-        def back(by: Pair) -> Iterator[tuple[Array, Array]]:
+        whole, columns = self.block.pattern.fold(slopes), self.block.columns.tolist()
+        by_phi, by_c = np.zeros(phi.shape), np.zeros((2, *phi.shape[1:]))
+        for kind, by in enumerate([(1.0, 0.0), (0.0, 1.0)]):
+            if kind == 0 and self.mine is None:
+                continue  # there is no c
             whole.back(by)
-            for j in self.block.columns.tolist():
-                by_none, by_rest = slopes.found[j]
-                yield np.broadcast_to(by_none, shape), np.broadcast_to(by_rest, shape)
+            for k, j in enumerate(columns):
+                by_none, by_phi[k] = slopes.found[j]
+                if self.mine is not None:
+                    by_c[kind] += np.where(self.mine[k, :, None], by_none, 0.0)
+        by_phi[~self.heard] = 0.0
+        return _Bounds(whole.pair, by_phi, *by_c)
 
-        mine = self.mine[..., None]
-        by_none, by_rest = (np.array(x) for x in zip(*back((0.0, 1.0)), strict=True))
-        alone = np.array([x for x, _ in back((1.0, 0.0))])
-        in_c = (np.where(mine, x, 0.0).sum(axis=0) for x in (alone, by_none))
-        return _Bounds(whole.pair, np.where(self.heard[..., None], by_rest, 0.0), *in_c)
+    @property
+    def chances(self) -> Pair:
+        """That none is on, and that some are."""
+        return self._fold(np.ones((*self.w.shape, 1)), 0.0)
 
-    @cached_property
-    def chances(self) -> _Bounds:
-        """At s = 0, with c = 0."""
+    @property
+    def own_chances(self) -> _Bounds:
+        """The same if the own feature is off, and their slopes in c, its transform if on."""
         return self._bounds(np.ones((*self.w.shape, 1)), 0.0)
+
+    def _fold(self, phi: Any, c: Any) -> Pair:
+        with np.errstate(over="ignore", invalid="ignore"):
+            return self.block.pattern.fold(Transform(self._pairs(phi, c)))
 
     def others(self, at: Nodes) -> tuple[Any, Complex, Array]:
         """F with none on and with some, and the error of the second."""
         phi, tables = self._transforms(at)
-        none, rest = self.block.pattern.fold(Transform(self._pairs(phi, 0.0)))
+        none, rest = self._fold(phi, 0.0)
         if at.real:
             with np.errstate(invalid="ignore"):
                 return none, rest, self._relative(phi, tables) * np.abs(rest)
@@ -274,7 +293,7 @@ class _Heard:
     def own(self, at: Nodes, c: Complex) -> Own:
         """F with c of each row, shape (rows, nodes), in the place of the transform of its own."""
         phi, tables = self._transforms(at)
-        none, rest = self.block.pattern.fold(Transform(self._pairs(phi, c)))
+        none, rest = self._fold(phi, c)
         if at.real:
             nothing = np.zeros((len(c), 1))
             none, rest = np.real(none), np.real(rest)
@@ -288,11 +307,16 @@ class _Heard:
 
     def _transforms(self, at: Nodes) -> tuple[Complex, list[_Errors]]:
         """E e^{swu} of the members, shape (members, rows, nodes), and errors."""
-        phi, errors = np.empty((*self.w.shape, at.nodes.size), np.complex128), []
+        found, errors = [], []
         for law, some in self.block.by_law:
             values, place, error = at.own(law).transform(self.w[some].ravel())
-            phi[some] = values.reshape(some.size, -1, at.nodes.size)
+            found.append(values.reshape(some.size, -1, at.nodes.size))
             errors.append(_Errors(some, place.reshape(some.size, -1), error))
+        if len(found) == 1:
+            return found[0], errors
+        phi = np.empty((*self.w.shape, at.nodes.size), np.complex128)
+        for x, values in zip(errors, found, strict=True):
+            phi[x.members] = values
         return phi, errors
 
     def _on_axis(self, at: Nodes, c: float) -> tuple[_Bounds, Array]:
@@ -349,6 +373,7 @@ def _log(none: Any, rest: Complex) -> Complex:
 
 def _parts(rows: NDArray[np.intp], block: Members, at: Nodes) -> Iterator[NDArray[np.intp]]:
     """Of some rows, so many at a time that their transforms stay in the caches."""
+    if not rows.size:
+        return
     size = max(1, _CHUNK // (block.columns.size * at.nodes.size))
-    for start in range(0, rows.size, size):
-        yield rows[start : start + size]
+    yield from np.array_split(rows, -(-rows.size // size))

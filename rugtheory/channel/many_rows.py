@@ -24,7 +24,7 @@ from numpy.typing import NDArray
 
 from .._check import Array
 from ..numerics.circle import on_circle
-from ..source.amplitude import Complex
+from ..source.amplitude import Amplitude, Complex
 from ..source.uniform import expm1
 from ..theory.loss import LossGradient, loss_gradient, parts
 from .contours import PROBES, Contour
@@ -77,7 +77,7 @@ class Together:
     fewest : int
         Outputs for which a contour is tabulated.
     blocks : sequence of Members
-        Dependent features, always from tables.
+        Dependent features.
     """
 
     def __init__(
@@ -146,7 +146,8 @@ class OutputBlock:
             self.log_none += off.sum() - np.bincount(at[0], off[at[1]], self.m)
         self.heard = of.heard(w, self.left_out)
         if of.blocks:
-            self.blocks = Dependent(of.blocks, w, self.left_out, outputs.rows, outputs.p)
+            own = outputs.rows, outputs.p
+            self.blocks = Dependent(of.blocks, w, self.left_out, *own, listed=of.listed)
             self.log_none += self.blocks.log_none
 
     def _measure(self, power: Array) -> None:
@@ -237,14 +238,15 @@ class OutputBlock:
     def _smooth(self) -> NDArray[np.bool_]:
         """At which probes no logarithm of a row has a branch point nearby, shape (m, probes)."""
         smooth = np.ones((self.m, PROBES.size), np.bool_)
-        ends = [(x.amplitude, x, y) for x, y in zip(self.of.senders, self.ends, strict=True)]
-        if self.blocks is not None:
-            ends += [(law, None, y) for law, y in self.blocks.ends]
-        for law, x, both in ends:
-            for end in both:
+        for law, ends in [] if self.blocks is None else self.blocks.ends:
+            for end in ends:
+                smooth &= _exists(law, np.multiply.outer(end, PROBES))
+        for x, ends in zip(self.of.senders, self.ends, strict=True):
+            law = x.amplitude
+            for end in ends:
                 t = np.multiply.outer(end, PROBES)
-                smooth &= (t < 0.85 * law.abscissa) & (t > 0.85 * law.least_abscissa)
-                if self.of.listed or x is None:
+                smooth &= _exists(law, t)
+                if self.of.listed:
                     continue
                 with np.errstate(over="ignore", invalid="ignore", divide="ignore"):
                     growth = law.transform(t.astype(complex), 0).real
@@ -386,6 +388,11 @@ class OutputBlock:
         if slopes is not None:
             slopes.add(contour, nodes, rows, full, value, none, moments)
         return factor * total, factor * error
+
+
+def _exists(law: Amplitude, t: Array) -> NDArray[np.bool_]:
+    """Whether E e^{tu} is finite, and not far larger nearby."""
+    return np.asarray((t < 0.85 * law.abscissa) & (t > 0.85 * law.least_abscissa), np.bool_)
 
 
 class _Slopes:
