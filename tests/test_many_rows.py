@@ -242,30 +242,36 @@ class TestDependent:
             served += np.sum(some)
         assert served >= 3 * n
 
-    @pytest.mark.parametrize("seed", range(6))
+    @pytest.mark.parametrize(
+        "seed", [4, 7, *(pytest.param(k, marks=pytest.mark.slow) for k in range(8, 20))]
+    )
     def test_random_trees(self, seed):
         """Random groups of groups, laws of amplitudes mixed, against rows by themselves."""
         rng = np.random.default_rng(seed)
+        laws = rt.Uniform(), rt.Uniform(-1, 1), rt.Exponential(1.0)
         found = []
         while not found or len(rt.Groups(found)) < 12:
-            found.append(group(rng, DENSE))
+            one = group(rng, laws)
+            p = rt.Groups([one]).on_probability
+            if p.size > 1 or p[0] < 0.5:  # tables are of features that are off more often than on
+                found.append(one)
         features = rt.Groups(found)
         n = len(features)
         w = rng.normal(size=(4, n)) / 2
         model = rt.Model(w, w.T + 0.1 * rng.normal(size=(n, 4)), 0.2 * rng.normal(size=n))
-        row = model.w_out @ model.w_in
-        blocks = Blocks(features, 1e-6, 2**15)
-        alone = [
-            output_loss(model, i, row[i, i], blocks.laws(i, row[i], 0.0), 1e-9) for i in range(n)
-        ]
+        rows, w = np.arange(n), model.w_out @ model.w_in
+        blocks, served = Blocks(features, 1e-6, 2**15), np.zeros(n, bool)
+        alone = [output_loss(model, i, w[i, i], blocks.laws(i, w[i], 0.0), 1e-9) for i in rows]
         value, error = np.transpose(alone)
         for rung in blocks.rungs:
-            found = blocks.at(rung, model, np.arange(n), row, False)
+            found = blocks.at(rung, model, rows, w, False)
             gap = np.abs(found.value - value) - error - 1e-14 * value
             assert not np.any(gap > found.error)
+            served |= found.error <= 1e-3 * value
+        assert served.mean() > 0.3
 
     def test_losses_of_all_outputs(self):
-        """What `exact_loss` takes together is what it takes one by one, a latent added."""
+        """What `exact_loss` takes together is what it takes one by one, with noise."""
         rng, n, d = np.random.default_rng(0), 48, 12
         w = rng.normal(size=(d, n)) / np.sqrt(d)
         model = rt.Model(w, 1.2 * w.T, -0.15, hidden_noise=0.02)
