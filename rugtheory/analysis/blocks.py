@@ -27,8 +27,8 @@ _ENOUGH_DEPENDENT, _DEPENDENT_TERMS = 4, 2**10
 _LISTED, _FEW_TERMS, _FEW_UNLIKE = (400.0, 800.0, 1600.0, 6400.0), 144, 2**13
 # A height that serves fewer of the outputs of a block is not tried again.
 _SERVES = 0.3
-# Outputs by which the first height is chosen.
-_TRIED = 3
+# Outputs by which the first height is chosen, and where features depend on each other.
+_TRIED, _TRIED_DEPENDENT = 3, 6
 # Contours that serve less than one in so many outputs are not tabulated for one model.
 _PART = 64
 
@@ -113,12 +113,13 @@ class Blocks:
 
         The last one for losses of one model if none does.
         """
-        some = np.unique(np.linspace(0, rows.size - 1, _TRIED).astype(np.int64))
+        tried = _TRIED_DEPENDENT if self.dependent else _TRIED
+        some = np.unique(np.linspace(0, rows.size - 1, tried).astype(np.int64))
         for k, (height, listed) in enumerate(self.rungs):
             if listed or not (self.unlike or self.dependent):
                 break
             contours = [
-                Together(x.kinds, height, self.rtol, listed=True, blocks=x.blocks)
+                Together(x.kinds, height, self.rtol, listed=True, families=x.families)
                 for x in self.laws.scenarios
             ]
             found = self._losses(contours, model, rows[some], w[some], False)
@@ -139,7 +140,9 @@ class Blocks:
             height, listed = rung
             fewest = 1 if self._again or self.dependent else 1 + self.rows // _PART
             self._known[rung] = [
-                Together(x.kinds, height, self.rtol, listed=listed, fewest=fewest, blocks=x.blocks)
+                Together(
+                    x.kinds, height, self.rtol, listed=listed, fewest=fewest, families=x.families
+                )
                 for x in self.laws.scenarios
             ]
         return self._losses(self._known[rung], model, rows, w, slopes)

@@ -23,7 +23,7 @@ from numpy.typing import NDArray
 
 from .._check import Array
 from ..source.amplitude import Amplitude, Complex
-from ..source.pattern import Pattern
+from ..source.pattern import Algebra, Every, On, OneOf, Pattern
 from .algebras import Pair, Slopes, Transform
 from .block import NEVER
 from .heard import Nodes
@@ -35,31 +35,55 @@ _CHUNK = 2**19
 
 
 @dataclass(frozen=True, eq=False)
-class Members:
-    """Dependent features.
+class Family:
+    """Blocks of dependent features that are alike.
 
     Attributes
     ----------
     pattern : Pattern
-        Which are on together.
-    columns : ndarray of int
-        Which they are.
-    by_law : sequence of (Amplitude, ndarray of int)
-        Their places among these, of each amplitude law.
+        Which members of a block are on together, by their places in it.
+    columns : ndarray of int, shape (blocks, members)
+        Which features they are.
+    laws : tuple of Amplitude
+        Of the members.
     """
 
     pattern: Pattern
     columns: NDArray[np.intp]
-    by_law: Sequence[tuple[Amplitude, NDArray[np.intp]]]
+    laws: tuple[Amplitude, ...]
+
+    @cached_property
+    def by_law(self) -> list[tuple[Amplitude, NDArray[np.intp]]]:
+        """The members of each law."""
+        return [
+            (law, np.flatnonzero([law == x for x in self.laws])) for law in dict.fromkeys(self.laws)
+        ]
 
     @classmethod
-    def of(cls, pattern: Pattern, amplitudes: Sequence[Amplitude]) -> Members:
-        """`amplitudes` are those of all features."""
-        columns = np.array(list(pattern.features()), np.intp)
-        found: dict[Amplitude, list[int]] = {}
-        for k, j in enumerate(columns):
-            found.setdefault(amplitudes[j], []).append(k)
-        return cls(pattern, columns, [(law, np.array(some)) for law, some in found.items()])
+    def all(cls, blocks: Sequence[Pattern], amplitudes: Sequence[Amplitude]) -> tuple[Family, ...]:
+        """Of these blocks; `amplitudes` are those of all features."""
+        found: dict[tuple[Pattern, tuple[Amplitude, ...]], list[list[int]]] = {}
+        for block in blocks:
+            columns = list(block.features())
+            laws = tuple(amplitudes[j] for j in columns)
+            found.setdefault((block.fold(_Places(columns)), laws), []).append(columns)
+        return tuple(cls(x, np.array(columns), laws) for (x, laws), columns in found.items())
+
+
+class _Places(Algebra[Pattern]):
+    """The same pattern, of the places of features in a list."""
+
+    def __init__(self, features: list[int]) -> None:
+        self.places = {j: k for k, j in enumerate(features)}
+
+    def on(self, feature: int) -> Pattern:
+        return On(self.places[feature])
+
+    def one_of(self, p: tuple[float, ...], of: list[Pattern]) -> Pattern:
+        return OneOf(p, tuple(of))
+
+    def every(self, of: list[Pattern]) -> Pattern:
+        return Every(tuple(of))
 
 
 class Own(NamedTuple):
@@ -106,7 +130,7 @@ class Dependent:
 
     Parameters
     ----------
-    blocks : sequence of Members
+    families : sequence of Family
     w : ndarray, shape (rows, features)
         In units of the rows, 0 for the own feature.
     left_out : ndarray of bool, same shape
@@ -130,7 +154,7 @@ class Dependent:
 
     def __init__(
         self,
-        blocks: Sequence[Members],
+        families: Sequence[Family],
         w: Array,
         left_out: NDArray[np.bool_],
         own: NDArray[np.int64],
@@ -138,29 +162,42 @@ class Dependent:
         *,
         listed: bool = False,
     ) -> None:
-        self.blocks, self.listed = blocks, listed
+        self.families, self.listed = families, listed
         # By feature: blocks take all rows of a few.
         self.w, self.left_out = np.ascontiguousarray(w.T), np.ascontiguousarray(left_out.T)
-        rows = len(w)
-        block_of, place = np.full((2, w.shape[1]), -1)
-        for k, block in enumerate(blocks):
-            block_of[block.columns], place[block.columns] = k, np.arange(block.columns.size)
-        self.own_block, self.own_place = block_of[own], place[own]
-        self.log_none, self.atom = np.zeros(rows), np.ones(rows, np.bool_)
-        self.chances = alone, beside, off = Chances(p.copy(), np.zeros(rows), 1 - p)
-        for k, block in enumerate(blocks):
-            others, mine = (np.flatnonzero(x) for x in (self.own_block != k, self.own_block == k))
-            none, some = self._heard(block, others).chances
-            none, some = (np.broadcast_to(x, (others.size, 1))[:, 0] for x in (none, some))
-            there = none > NEVER
-            self.atom[others[~there]] = False
-            with np.errstate(divide="ignore"):
-                log = np.where(some < 0.5, np.log1p(-np.minimum(some, 0.5)), np.log(none))
-            self.log_none[others[there]] += log[there]
-            if mine.size:
-                one = self._heard(block, mine, own=True).own_chances
-                off[mine] = np.broadcast_to(one.pair[0], (mine.size, 1))[:, 0]
-                alone[mine], beside[mine] = one.none_by_c[:, 0], one.rest_by_c[:, 0]
+        # Of the own feature: the family, the block in it and the place in that.
+        where = np.full((3, w.shape[1]), -1)
+        for k, family in enumerate(families):
+            block, place = np.indices(family.columns.shape)
+            where[0, family.columns], where[1, family.columns] = k, block
+            where[2, family.columns] = place
+        self.family, self.block, self.place = where[:, own]
+        every = np.arange(len(w))
+        self.log_none, self.atom = np.zeros(every.size), np.ones(every.size, np.bool_)
+        self.chances = alone, beside, off = Chances(p.copy(), np.zeros(every.size), 1 - p)
+        for k, family in enumerate(families):
+            for blocks, rows in _parts(family, every, 1):
+                heard, own_block = self._others(k, blocks, rows)
+                none, some = (np.broadcast_to(x, (heard.rows, 1)) for x in heard.chances)
+                none, some = (x.reshape(blocks.size, rows.size) for x in (none, some))
+                with np.errstate(divide="ignore"):
+                    log = np.where(some < 0.5, np.log1p(-np.minimum(some, 0.5)), np.log(none))
+                there = (none > NEVER) | own_block
+                self.log_none[rows] += np.where(there & ~own_block, log, 0.0).sum(axis=0)
+                self.atom[rows] &= there.all(axis=0)
+            mine = np.flatnonzero(self.family == k)
+            one = self._own(family, mine).own_chances
+            off[mine] = np.broadcast_to(one.pair[0], (mine.size, 1))[:, 0]
+            alone[mine], beside[mine] = one.none_by_c[:, 0], one.rest_by_c[:, 0]
+
+    @cached_property
+    def by_law(self) -> list[tuple[Amplitude, NDArray[np.intp]]]:
+        """The features in all blocks of each amplitude law."""
+        found: dict[Amplitude, list[NDArray[np.intp]]] = {}
+        for family in self.families:
+            for law, some in family.by_law:
+                found.setdefault(law, []).append(family.columns[:, some].ravel())
+        return [(law, np.concatenate(columns)) for law, columns in found.items()]
 
     @cached_property
     def ends(self) -> list[tuple[Amplitude, tuple[Array, Array]]]:
@@ -168,43 +205,51 @@ class Dependent:
         parts = [(law, self.w[columns]) for law, columns in self.by_law]
         return [(law, (part.min(axis=0), part.max(axis=0))) for law, part in parts]
 
-    @cached_property
-    def by_law(self) -> list[tuple[Amplitude, NDArray[np.intp]]]:
-        """The features in all blocks of each amplitude law."""
-        found: dict[Amplitude, list[NDArray[np.intp]]] = {}
-        for block in self.blocks:
-            for law, some in block.by_law:
-                found.setdefault(law, []).append(block.columns[some])
-        return [(law, np.concatenate(columns)) for law, columns in found.items()]
-
     def exponent(self, at: Nodes, rows: NDArray[np.int64]) -> tuple[Complex, Array]:
         """Σ log F/P₀ of the blocks of others at the nodes, and its error."""
         q = np.zeros((rows.size, at.nodes.size), np.complex128)
         error = np.zeros(q.shape)
         if not self.listed:
             for law, columns in self.by_law:
-                at.own(law).fill(self.w[columns][:, rows])
-        for k, block in enumerate(self.blocks):
-            for part in _parts(np.flatnonzero(self.own_block[rows] != k), block, at):
-                heard = self._heard(block, rows[part])
+                at.transforms(law).fill(self.w[columns][:, rows])
+        for k, family in enumerate(self.families):
+            for blocks, part in _parts(family, np.arange(rows.size), at.nodes.size):
+                heard, own_block = self._others(k, blocks, rows[part])
                 none, rest, inexact = heard.others(at)
+                shape = blocks.size, part.size, at.nodes.size
                 with np.errstate(over="ignore", invalid="ignore", divide="ignore"):
-                    error[part] += inexact / np.abs(none + rest)
-                    q[part] += _log(none, rest)
+                    inexact = (inexact / np.abs(none + rest)).reshape(shape)
+                    logs = _log(none, rest).reshape(shape)
+                inexact[own_block], logs[own_block] = 0.0, 0.0
+                error[part] += inexact.sum(axis=0)
+                q[part] += logs.sum(axis=0)
         return q, error
 
     def own(self, at: Nodes, rows: NDArray[np.int64], c: Complex, found: Own) -> Own:
         """F of the blocks of the own features, with these values of c, put into what is `found`."""
-        for k, block in enumerate(self.blocks):
-            for part in _parts(np.flatnonzero(self.own_block[rows] == k), block, at):
-                heard = self._heard(block, rows[part], own=True)
-                for mine, one in zip(found, heard.own(at, c[part]), strict=True):
-                    mine[part] = one
+        for k, family in enumerate(self.families):
+            mine = np.flatnonzero(self.family[rows] == k)
+            for part in _split(mine, family.columns.shape[1] * at.nodes.size):
+                heard = self._own(family, rows[part])
+                for whole, one in zip(found, heard.own(at, c[part]), strict=True):
+                    whole[part] = one
         return found
 
-    def _heard(self, block: Members, rows: NDArray[np.intp], *, own: bool = False) -> _Heard:
-        at, place = block.columns, self.own_place[rows] if own else None
-        return _Heard(block, self.w[at][:, rows], self.left_out[at][:, rows], place)
+    def _others(
+        self, family: int, blocks: NDArray[np.intp], rows: NDArray[np.int64]
+    ) -> tuple[_Heard, NDArray[np.bool_]]:
+        """Some blocks as some rows hear them, blocks first, and which of them is the row's own."""
+        columns = self.families[family].columns[blocks].T
+        w = self.w[columns][..., rows].reshape(len(columns), -1)
+        left_out = self.left_out[columns][..., rows].reshape(w.shape)
+        own_block = (self.family[rows] == family) & (self.block[rows] == blocks[:, None])
+        left_out &= ~own_block.ravel()  # so that most members are heard in all rows
+        return _Heard(self.families[family], w, left_out), own_block
+
+    def _own(self, family: Family, rows: NDArray[np.int64]) -> _Heard:
+        """The own block of some rows."""
+        at = family.columns[self.block[rows]].T, rows
+        return _Heard(family, self.w[at], self.left_out[at], self.place[rows])
 
 
 class _Bounds(NamedTuple):
@@ -217,11 +262,11 @@ class _Bounds(NamedTuple):
 
 
 class _Heard:
-    """A block as some rows hear it.
+    """Blocks as some rows hear them, one each.
 
     Parameters
     ----------
-    block : Members
+    family : Family
     w : ndarray, shape (members, rows)
     gone : ndarray of bool, same shape
         Terms that are none.
@@ -230,9 +275,13 @@ class _Heard:
     """
 
     def __init__(
-        self, block: Members, w: Array, gone: NDArray[np.bool_], own: NDArray[np.int64] | None
+        self,
+        family: Family,
+        w: Array,
+        gone: NDArray[np.bool_],
+        own: NDArray[np.int64] | None = None,
     ) -> None:
-        self.block, self.w, self.gone = block, w, gone
+        self.family, self.w, self.gone, self.rows = family, w, gone, w.shape[1]
         self.heard = ~gone
         self.mine: NDArray[np.bool_] | None = None
         if own is not None:
@@ -249,18 +298,18 @@ class _Heard:
             if self.mine is not None:
                 none = np.where(self.mine[k, :, None], c, none)
             pairs[k] = none, np.where(self.heard[k, :, None], phi[k], 0.0)
-        return dict(zip(self.block.columns.tolist(), pairs, strict=True))
+        return dict(enumerate(pairs))
 
     def _bounds(self, phi: Array, c: float) -> _Bounds:
         slopes = Slopes(self._pairs(phi, c))
-        whole, columns = self.block.pattern.fold(slopes), self.block.columns.tolist()
+        whole = self.family.pattern.fold(slopes)
         by_phi, by_c = np.zeros(phi.shape), np.zeros((2, *phi.shape[1:]))
         for kind, by in enumerate([(1.0, 0.0), (0.0, 1.0)]):
             if kind == 0 and self.mine is None:
                 continue  # there is no c
             whole.back(by)
-            for k, j in enumerate(columns):
-                by_none, by_phi[k] = slopes.found[j]
+            for k in range(len(phi)):
+                by_none, by_phi[k] = slopes.found[k]
                 if self.mine is not None:
                     by_c[kind] += np.where(self.mine[k, :, None], by_none, 0.0)
         by_phi[~self.heard] = 0.0
@@ -278,7 +327,7 @@ class _Heard:
 
     def _fold(self, phi: Any, c: Any) -> Pair:
         with np.errstate(over="ignore", invalid="ignore"):
-            return self.block.pattern.fold(Transform(self._pairs(phi, c)))
+            return self.family.pattern.fold(Transform(self._pairs(phi, c)))
 
     def others(self, at: Nodes) -> tuple[Any, Complex, Array]:
         """F with none on and with some, and the error of the second."""
@@ -308,8 +357,8 @@ class _Heard:
     def _transforms(self, at: Nodes) -> tuple[Complex, list[_Errors]]:
         """E e^{swu} of the members, shape (members, rows, nodes), and errors."""
         found, errors = [], []
-        for law, some in self.block.by_law:
-            values, place, error = at.own(law).transform(self.w[some].ravel())
+        for law, some in self.family.by_law:
+            values, place, error = at.transforms(law).transform(self.w[some].ravel())
             found.append(values.reshape(some.size, -1, at.nodes.size))
             errors.append(_Errors(some, place.reshape(some.size, -1), error))
         if len(found) == 1:
@@ -322,7 +371,7 @@ class _Heard:
     def _on_axis(self, at: Nodes, c: float) -> tuple[_Bounds, Array]:
         """Where the contour crosses the real axis; E e^{swu} of the members there."""
         phi = np.empty((*self.w.shape, 1))
-        for law, some in self.block.by_law:
+        for law, some in self.family.by_law:
             t = (self.w[some] * at.nodes[0].real).astype(complex)
             with np.errstate(over="ignore", invalid="ignore", divide="ignore"):
                 phi[some, :, 0] = law.transform(t, 0).real
@@ -331,9 +380,9 @@ class _Heard:
 
     def _error(self, by_phi: Array, size: Array, tables: list[_Errors]) -> Array:
         """From bounds on slopes in the transforms, which are largest on the axis."""
-        by_phi, total = by_phi[..., 0], np.zeros((self.w.shape[1], 1))
-        for x, (law, _) in zip(tables, self.block.by_law, strict=True):
-            bins = np.arange(self.w.shape[1]) * len(x.error) + x.place
+        by_phi, total = by_phi[..., 0], np.zeros((self.rows, 1))
+        for x, (law, _) in zip(tables, self.family.by_law, strict=True):
+            bins = np.arange(self.rows) * len(x.error) + x.place
             weights = np.bincount(
                 bins.ravel(), by_phi[x.members].ravel(), bins.shape[1] * len(x.error)
             )
@@ -347,8 +396,9 @@ class _Heard:
         total = np.full(phi.shape[1:], 4 * _EPS * len(self.w))
         for x in tables:
             with np.errstate(divide="ignore"):
-                some = x.error[x.place] / np.abs(phi[x.members])
-            total += np.where(self.heard[x.members, :, None], some, 0.0).sum(axis=0)
+                some = x.error[x.place] / phi[x.members].real
+            some[~self.heard[x.members]] = 0.0
+            total += some.sum(axis=0)
         return total
 
 
@@ -371,9 +421,18 @@ def _log(none: Any, rest: Complex) -> Complex:
     return found
 
 
-def _parts(rows: NDArray[np.intp], block: Members, at: Nodes) -> Iterator[NDArray[np.intp]]:
-    """Of some rows, so many at a time that their transforms stay in the caches."""
-    if not rows.size:
-        return
-    size = max(1, _CHUNK // (block.columns.size * at.nodes.size))
-    yield from np.array_split(rows, -(-rows.size // size))
+def _split(some: NDArray[np.intp], size: int) -> list[NDArray[np.intp]]:
+    """In parts that stay in the caches, each taking so many transforms; none of nothing."""
+    if not some.size:
+        return []
+    return np.array_split(some, -(-some.size // max(1, _CHUNK // size)))
+
+
+def _parts(
+    family: Family, rows: NDArray[np.intp], nodes: int
+) -> Iterator[tuple[NDArray[np.intp], NDArray[np.intp]]]:
+    """Blocks and rows that are taken at a time."""
+    blocks, members = family.columns.shape
+    for part in _split(rows, members * nodes):
+        for some in _split(np.arange(blocks), members * nodes * part.size):
+            yield some, part

@@ -65,10 +65,16 @@ class Nodes:
         self.real = not nodes.imag.any()
         self.error = max((x.amplitude.transform_error for x in senders), default=0.0)
         self._own: dict[Amplitude, MomentTable] = {}
+        self._transforms: dict[Amplitude, MomentTable] = {}
 
     def own(self, law: Amplitude) -> MomentTable:
         """Of the feature of an output."""
         return self._own.setdefault(law, MomentTable(law, self.nodes, self.axis))
+
+    def transforms(self, law: Amplitude) -> MomentTable:
+        """Of features that others depend on."""
+        known = self._transforms
+        return known.setdefault(law, MomentTable(law, self.nodes, self.axis, orders=(0,)))
 
     @cached_property
     def tables(self) -> list[WeightTable]:

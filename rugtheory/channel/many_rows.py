@@ -28,7 +28,7 @@ from ..source.amplitude import Amplitude, Complex
 from ..source.uniform import expm1
 from ..theory.loss import LossGradient, loss_gradient, parts
 from .contours import PROBES, Contour
-from .dependent import Chances, Dependent, Members, Own
+from .dependent import Chances, Dependent, Family, Own
 from .heard import Binned, Heard, Listed, Nodes, Senders
 from .inversion import CUTS, cut_off, most_cut_off, windows
 from .outputs import Losses, Outputs, heard_power
@@ -76,7 +76,7 @@ class Together:
         even chance.
     fewest : int
         Outputs for which a contour is tabulated.
-    blocks : sequence of Members
+    families : sequence of Family
         Dependent features.
     """
 
@@ -88,10 +88,10 @@ class Together:
         *,
         listed: bool = False,
         fewest: int = 1,
-        blocks: Sequence[Members] = (),
+        families: Sequence[Family] = (),
     ) -> None:
         self.axis, self.rtol = Axis(HALF_PHASE / height), rtol
-        self.listed, self.fewest, self.blocks = listed, fewest, blocks
+        self.listed, self.fewest, self.families = listed, fewest, families
         self.senders = [Senders.of(k.columns, k.p, k.amplitude) for k in kinds]
         self.contours = Contour.every(height, _MOST_LISTED if listed else _MOST_NODES)
         self.probes = Nodes(self.senders, PROBES.astype(complex), self.axis)
@@ -102,7 +102,7 @@ class Together:
         """Whether features are of the kind this is for."""
         most = 1.0 if listed else 0.5
         laws = [x.amplitude for x in scenario.kinds]
-        laws += [law for block in scenario.blocks for law, _ in block.by_law]
+        laws += [law for family in scenario.families for law, _ in family.by_law]
         dense = bool(laws) and all(law.atoms() is None for law in laws)
         return dense and all(np.max(x.p) < most for x in scenario.kinds)
 
@@ -133,21 +133,22 @@ class OutputBlock:
         w = outputs.w.copy()
         w[np.arange(self.m), outputs.rows] = 0.0
         power = [heard_power(w[:, x.columns], x.amplitude) for x in of.senders]
-        for block in of.blocks:
-            power += [heard_power(w[:, block.columns[x]], law) for law, x in block.by_law]
+        for family in of.families:
+            for law, some in family.by_law:
+                power.append(heard_power(w[:, family.columns[:, some].ravel()], law))
         self._measure(np.sum(power, axis=0))
         w /= self.unit[:, None]
         self.scaled, self.left_out = w, np.abs(w) < _NEGLIGIBLE
         parts = [w[:, x.columns] for x in of.senders]
-        self.ends = [(some.min(axis=1), some.max(axis=1)) for some in parts]
+        self.ends = [(part.min(axis=1), part.max(axis=1)) for part in parts]
         self.log_none = np.zeros(self.m)
         for x in of.senders:
             off, at = -np.log1p(x.odds), np.nonzero(self.left_out[:, x.columns])  # log(1 - p)
             self.log_none += off.sum() - np.bincount(at[0], off[at[1]], self.m)
         self.heard = of.heard(w, self.left_out)
-        if of.blocks:
+        if of.families:
             own = outputs.rows, outputs.p
-            self.blocks = Dependent(of.blocks, w, self.left_out, *own, listed=of.listed)
+            self.blocks = Dependent(of.families, w, self.left_out, *own, listed=of.listed)
             self.log_none += self.blocks.log_none
 
     def _measure(self, power: Array) -> None:

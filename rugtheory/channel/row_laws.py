@@ -14,7 +14,7 @@ from ..source.features import Features
 from ..source.pattern import Every, On, OneOf, Pattern
 from ..source.sparse import on_law
 from .block import Block
-from .dependent import Members
+from .dependent import Family
 from .interference import Interference
 from .part import Part
 from .row_loss import RowLaw
@@ -38,8 +38,9 @@ class RowScenario:
     probability: float
     p: Array
     kinds: tuple[Kind, ...]
-    blocks: tuple[Members, ...]
+    blocks: tuple[Pattern, ...]
     block_of: dict[int, int]
+    families: tuple[Family, ...]
 
 
 class RowLaws:
@@ -70,8 +71,8 @@ class RowLaws:
             for law, members in found.items()
             for kind in _kinds(np.array(members), p[members], law)
         ]
-        members = tuple(Members.of(block, self.amplitudes) for block in blocks)
-        return RowScenario(probability, p, tuple(kinds), members, block_of)
+        families = Family.all(blocks, self.amplitudes)
+        return RowScenario(probability, p, tuple(kinds), blocks, block_of, families)
 
     def __call__(self, i: int, weights: Array, noise: float) -> list[tuple[float, RowLaw]]:
         """Probabilities of the scenarios, and what reading `i` hears in them.
@@ -93,7 +94,7 @@ class RowLaws:
         own = scenario.block_of.get(i)
         for k, block in enumerate(scenario.blocks):
             if k != own:
-                parts += self._block(block.pattern, weights)
+                parts += self._block(block, weights)
         return parts
 
     def _law(self, scenario: RowScenario, i: int, weights: Array, noise: float) -> RowLaw:
@@ -102,7 +103,7 @@ class RowLaws:
         if own is None:
             heard = Interference(tuple(parts), noise)
             return RowLaw(p, self.amplitudes[i], heard, heard)
-        block = scenario.blocks[own].pattern
+        block = scenario.blocks[own]
         nothing = Interference((), noise)
         on, off = (
             Interference((*parts, *self._block(given(i), weights)), noise) if share > 0 else nothing

@@ -33,7 +33,7 @@ _WIDE_PHASE = 0.2
 # Error of a bin of which there is no polynomial.
 _NEVER = 1e200
 # Values in a bin for which a polynomial takes less than each of them.
-_PAYS = 24
+_PAYS = 12
 # 1 + o E e^{swu} keeps away from 0 where o E e^{wu Re s} is below this.
 _REGULAR = 0.9
 _MOST_GROWTH = 200.0
@@ -51,11 +51,13 @@ def _fit(order: int) -> tuple[Array, Array]:
 class MomentTable:
     """E e^{asu} and E u e^{asu} as polynomials in a, at the nodes of a contour.
 
-    Bins are filled when they are asked for.
+    Bins are filled when they are asked for.  With `orders` (0,) there is the first alone.
     """
 
-    def __init__(self, law: Amplitude, nodes: Complex, axis: Axis) -> None:
-        self.law, self.nodes, self.axis = law, nodes, axis
+    def __init__(
+        self, law: Amplitude, nodes: Complex, axis: Axis, orders: tuple[int, ...] = (0, 1)
+    ) -> None:
+        self.law, self.nodes, self.axis, self.orders = law, nodes, axis, orders
         self._known: dict[int, tuple[Complex, Array]] = {}
 
     def __call__(self, a: Array, *, slope: bool = False) -> tuple[Complex, Array]:
@@ -113,7 +115,7 @@ class MomentTable:
         return values, place, np.array(errors)
 
     def _filled(self, k: float) -> tuple[Complex, Array]:
-        """Coefficients, shape (2, ORDER, nodes), and errors, shape (2, nodes)."""
+        """Coefficients, shape (orders, ORDER, nodes), and errors, shape (orders, nodes)."""
         x, to_powers = _fit(ORDER)
         # Where s is small a bin is so short that slopes would be rounding: values are taken wider.
         wide = np.ones(self.nodes.size)
@@ -134,7 +136,7 @@ class MomentTable:
         """At places in a bin, or as many times wider at each node."""
         x = np.multiply.outer(x, wide * np.ones(self.nodes.size))
         t = self.axis.weights(np.full(x.shape, k), x) * self.nodes
-        return np.stack([self._transformed(t, order) for order in (0, 1)])
+        return np.stack([self._transformed(t, order) for order in self.orders])
 
     def _transformed(self, t: Complex, order: int) -> Complex:
         outside = (t.real > 0.95 * self.law.abscissa) | (t.real < 0.95 * self.law.least_abscissa)
