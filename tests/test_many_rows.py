@@ -270,6 +270,18 @@ class TestDependent:
             served |= found.error <= 1e-3 * value
         assert served.mean() > 0.3
 
+    def test_features_that_never_are_on(self):
+        """At one value of a latent: the outputs of these hear all the same."""
+        rng, n, d = np.random.default_rng(1), 96, 24
+        w = rng.normal(size=(d, n)) / np.sqrt(d)
+        p = np.stack([np.full(n, 0.05), np.full(n, 0.1)])
+        p[1, :3] = 0.0
+        model, features = rt.Model(w, 1.2 * w.T, -0.15), rt.Latent(p, [1, 1])
+        found = rt.exact_loss(model, features, rtol=1e-6)
+        few = rt.exact_loss(model, features, rows=[0, 1, 50], rtol=1e-9)
+        gap = np.abs(found.loss[few.rows] - few.loss)
+        assert np.all(gap <= found.error[few.rows] + few.error)
+
     def test_losses_of_all_outputs(self):
         """What `exact_loss` takes together is what it takes one by one, with noise."""
         rng, n, d = np.random.default_rng(0), 48, 12

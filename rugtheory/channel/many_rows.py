@@ -8,7 +8,8 @@ The integral of `rugtheory.channel.inversion` on Re s > 0 alone,
 with K(as) = 2 s⁻² (E e^{asu}/s - E u e^{asu}), for all rows at the nodes of a few contours.  A row
 is measured in units of what it hears on the side that passes the ReLU, so that rows of very
 different size share nodes, and :math:`\log E e^{sZ}` is a product with a `WeightTable`.  Its
-derivative in a weight is the adjoint of the same product.
+derivative in a weight is the adjoint of the same product.  Blocks of features that depend on each
+other are more factors: see `rugtheory.channel.dependent`.
 
 Errors are those of the inversion of one row: images are bounded, and that of the table is measured
 where it is largest.  What is cut off is bounded by the moduli of the terms, or judged by sums cut
@@ -28,9 +29,11 @@ from ..source.amplitude import Amplitude, Complex
 from ..source.uniform import expm1
 from ..theory.loss import LossGradient, loss_gradient, parts
 from .contours import PROBES, Contour
-from .dependent import Chances, Dependent, Family, Own
+from .dependent import Dependent
+from .family import Chances, Family, Own
 from .heard import Binned, Heard, Listed, Nodes, Senders
 from .inversion import CUTS, cut_off, most_cut_off, windows
+from .loss_slopes import LossSlopes
 from .outputs import Losses, Outputs, heard_power
 from .row_laws import Kind, RowScenario
 from .weight_bins import HALF_PHASE, LOUD, REGULAR, Axis
@@ -304,7 +307,7 @@ class OutputBlock:
         value[best < 0], error[best < 0] = np.nan, np.inf
         every = None
         if slopes:
-            every = _Slopes(self)
+            every = LossSlopes(self)
             every.add_quiet(quiet_slopes, none * (chances.alone + chances.off))
         for c in np.unique(best[best >= 0]):
             rows = np.flatnonzero(best == c)
@@ -344,7 +347,7 @@ class OutputBlock:
         nodes: Nodes,
         rows: NDArray[np.int64],
         heard: float,
-        slopes: _Slopes | None,
+        slopes: LossSlopes | None,
     ) -> tuple[Array, Array]:
         """Of some rows on a contour, and all errors but those of images; in units of the row.
 
@@ -394,48 +397,3 @@ class OutputBlock:
 def _exists(law: Amplitude, t: Array) -> NDArray[np.bool_]:
     """Whether E e^{tu} is finite, and not far larger nearby."""
     return np.asarray((t < 0.85 * law.abscissa) & (t > 0.85 * law.least_abscissa), np.bool_)
-
-
-class _Slopes:
-    """Derivatives of the losses of a block, collected over contours."""
-
-    def __init__(self, block: OutputBlock) -> None:
-        self.block = block
-        self.by_a, self.by_b, self.by_noise = np.zeros((3, block.m))
-
-    def add_quiet(self, gradient: LossGradient | None, none: Array) -> None:
-        """What is left with all others off: L(a, b, τ/|a|)."""
-        assert gradient is not None
-        o = self.block.outputs
-        a = np.where(o.a != 0, o.a, 1.0)
-        sigma = o.noise / np.abs(a)
-        self.by_a += none * np.where(o.a != 0, gradient.a - gradient.sigma * sigma / a, gradient.a)
-        self.by_b += none * gradient.b
-        noisy = o.noise > 0
-        slope = gradient.sigma / np.abs(a) / (2 * np.where(noisy, o.noise, 1.0))
-        self.by_noise += none * np.where(noisy, slope, 0.0)
-
-    def add(
-        self,
-        contour: Contour,
-        nodes: Nodes,
-        rows: NDArray[np.int64],
-        full: Complex,
-        value: Complex,
-        kernel: Complex,
-        own: Complex,
-    ) -> None:
-        """Those of the integrals of some rows."""
-        block, s = self.block, contour.nodes
-        unit, p = block.unit[rows], block.outputs.p[rows, None]
-        weights = windows(s.size)[0] * 2 / contour.period
-        # d/da of (E e^{asu}/s - E u e^{asu}) at a s in units of the row.
-        by_a = 2 * p * (own[1] - own[2] * s / unit[:, None]) / s**2
-        self.by_a[rows] += unit * ((by_a * value).real @ weights)
-        self.by_b[rows] += unit * ((kernel * value * s).real @ weights)
-        self.by_noise[rows] += 0.5 * ((kernel * value * s * s).real @ weights)
-        block.heard.add(nodes, rows, kernel * full * weights)
-
-    def finished(self) -> tuple[Array, Array, Array]:
-        """Slopes in the weights, the bias, and the square of the noise."""
-        return self.block.slopes(self.by_a, self.by_b), self.by_b, self.by_noise

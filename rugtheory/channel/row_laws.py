@@ -14,7 +14,7 @@ from ..source.features import Features
 from ..source.pattern import Every, On, OneOf, Pattern
 from ..source.sparse import on_law
 from .block import Block
-from .dependent import Family
+from .family import Family
 from .interference import Interference
 from .part import Part
 from .row_loss import RowLaw
