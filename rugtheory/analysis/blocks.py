@@ -16,17 +16,19 @@ from ..source.features import Features
 
 # Weights in a block: so many that the product pays, so few that they stay in the caches.
 _BLOCK = 2**19
-# Outputs for which the tables of each height pay, and terms, where features are of several p, whose
-# tables have more columns.
-_ENOUGH, _ENOUGH_TERMS = (16, 20, 24, 48, 96), 2**17
+# Outputs left for which the tables of each height pay.  Of fewer outputs in all each is taken by
+# itself, or of fewer terms where features are of several p, whose tables have more columns.
+_ENOUGH, _MANY, _MANY_TERMS = (16, 20, 24, 48, 96), 96, 2**17
+# The same where features depend on each other, of which an output takes far longer by itself.
+_ENOUGH_DEPENDENT, _DEPENDENT_TERMS = 4, 2**10
 # Contours on which outputs are taken term by term, where derivatives are asked for, and so many
 # terms that it takes less than tables: of features of one p, and of several, whose tables have more
 # columns and are filled anew as weights move.
 _LISTED, _FEW_TERMS, _FEW_UNLIKE = (400.0, 800.0, 1600.0, 6400.0), 144, 2**13
 # A height that serves fewer of the outputs of a block is not tried again.
 _SERVES = 0.3
-# Outputs by which the first height is chosen.
-_TRIED = 3
+# Outputs by which the first height is chosen, and where features depend on each other.
+_TRIED, _TRIED_DEPENDENT = 3, 6
 # Contours that serve less than one in so many outputs are not tabulated for one model.
 _PART = 64
 
@@ -48,21 +50,28 @@ class Blocks:
 
     def __init__(self, features: Features, rtol: float, rows: int, *, again: bool = False) -> None:
         self.laws, self.rtol, self.rows, self.n = RowLaws(features), rtol, rows, len(features)
-        able = all(Together.can(x) for x in self.laws.scenarios)
-        listed = again and all(Together.can(x, listed=True) for x in self.laws.scenarios)
-        self.unlike = any(np.ndim(kind.p) for x in self.laws.scenarios for kind in x.kinds)
-        few = listed and rows * self.n <= (_FEW_UNLIKE if self.unlike else _FEW_TERMS)
-        seldom = self.unlike and rows * self.n < _ENOUGH_TERMS
+        scenarios = self.laws.scenarios
+        self.unlike = any(np.ndim(kind.p) for x in scenarios for kind in x.kinds)
+        self.dependent = any(x.blocks for x in scenarios)
+        # There are no derivatives of blocks of dependent features.
+        able, listed = (
+            not (again and self.dependent) and all(Together.can(x, listed=y) for x in scenarios)
+            for y in (False, True)
+        )
+        few = again and listed and rows * self.n <= (_FEW_UNLIKE if self.unlike else _FEW_TERMS)
+        seldom = rows < _MANY
+        if self.unlike or self.dependent:
+            seldom = rows * self.n < (_MANY_TERMS if self.unlike else _DEPENDENT_TERMS)
+        self._again, self._first = again, -1  # number of the first rung, once it is chosen
         self.rungs = [
             (h, False)
-            for h, enough in zip(HEIGHTS, _ENOUGH, strict=True)
-            if able and not few and (again or (rows >= enough and not seldom))
+            for k, h in enumerate(HEIGHTS)
+            if able and not few and (again or (rows >= self._enough(k) and not seldom))
         ]
         # What tables of some height miss is seldom served term by term by a lower one.
         least = max((h for h, _ in self.rungs), default=0.0)
-        self.rungs += [(h, True) for h in _LISTED if listed and h >= least]
+        self.rungs += [(h, True) for h in _LISTED if again and listed and h >= least]
         self._known: dict[tuple[float, bool], list[Together]] = {}
-        self._again, self._first = again, -1  # number of the first rung, once it is chosen
         self._distinct = tuple(dict.fromkeys(self.laws.amplitudes))
         numbers = {law: k for k, law in enumerate(self._distinct)}
         self._law = np.array([numbers[law] for law in self.laws.amplitudes])
@@ -84,30 +93,41 @@ class Blocks:
             self._first = self._start(model, rows, w)
         left, few = np.arange(rows.size), rows.size / 2
         for k, rung in enumerate(self.rungs[self._first :], self._first):
-            if left.size < (1 if self._again else _ENOUGH[k]):
+            if left.size < self._enough(k):
                 break
-            found.improve(left, self._at(rung, model, rows[left], w[left], slopes))
+            found.improve(left, self.at(rung, model, rows[left], w[left], slopes))
             missed = ~(found.error[left] <= self.rtol * found.value[left])
             if np.mean(~missed) < _SERVES and rung != self.rungs[-1] and left.size > few:
                 self._first = max(self._first, k + 1)
             left = left[missed]
         return found
 
+    def _enough(self, rung: int) -> int:
+        """Outputs left for which it pays."""
+        if self._again:
+            return 1
+        return _ENOUGH_DEPENDENT if self.dependent else _ENOUGH[rung]
+
     def _start(self, model: Model, rows: NDArray[np.int64], w: Array) -> int:
-        """The first rung that serves most of a few outputs, where tables take longer than those."""
-        some = np.unique(np.linspace(0, rows.size - 1, _TRIED).astype(np.int64))
+        """The first rung that serves most of a few outputs, where tables take longer than those.
+
+        The last one for losses of one model if none does.
+        """
+        tried = _TRIED_DEPENDENT if self.dependent else _TRIED
+        some = np.unique(np.linspace(0, rows.size - 1, tried).astype(np.int64))
         for k, (height, listed) in enumerate(self.rungs):
-            if listed or not self.unlike:
+            if listed or not (self.unlike or self.dependent):
                 break
             contours = [
-                Together(x.kinds, height, self.rtol, listed=True) for x in self.laws.scenarios
+                Together(x.kinds, height, self.rtol, listed=True, families=x.families)
+                for x in self.laws.scenarios
             ]
             found = self._losses(contours, model, rows[some], w[some], False)
             if np.mean(found.error <= self.rtol * found.value) > 0.5:
                 return k
-        return 0
+        return max(len(self.rungs) - 1, 0) if self.dependent and not self._again else 0
 
-    def _at(
+    def at(
         self,
         rung: tuple[float, bool],
         model: Model,
@@ -118,9 +138,11 @@ class Blocks:
         """Those on contours of one height, from tables or term by term."""
         if rung not in self._known:
             height, listed = rung
-            fewest = 1 if self._again else 1 + self.rows // _PART
+            fewest = 1 if self._again or self.dependent else 1 + self.rows // _PART
             self._known[rung] = [
-                Together(x.kinds, height, self.rtol, listed=listed, fewest=fewest)
+                Together(
+                    x.kinds, height, self.rtol, listed=listed, fewest=fewest, families=x.families
+                )
                 for x in self.laws.scenarios
             ]
         return self._losses(self._known[rung], model, rows, w, slopes)

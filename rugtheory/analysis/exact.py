@@ -12,15 +12,11 @@ from .. import _check
 from .._check import Array
 from .._result import Result
 from ..channel.inversion import Estimate
-from ..channel.outputs import Losses
 from ..channel.row_loss import RowLaw, linear_row, row_loss
 from ..model.model import Model, check_fit
 from ..source.features import Features
 from .blocks import Blocks
 from .sampling import Sample, given, some_rows, whole
-
-# Of fewer outputs each is taken by itself: tables of features that are alike take longer to fill.
-_MANY = 96
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -152,10 +148,9 @@ def each_loss(
 ) -> Iterator[tuple[int, Array, Estimate]]:
     """Outputs, rows of W, and losses: of many at once, of those that miss `rtol` alone."""
     blocks, noise = Blocks(features, rtol, rows.size), model.output_noise
-    alone = rows.size < _MANY and not blocks.unlike
     for some in blocks:
         w = model.w_out[rows[some]] @ model.w_in
-        found = Losses.none(len(w), w.shape[1], False) if alone else blocks(model, rows[some], w)
+        found = blocks(model, rows[some], w)
         for i, row, *estimate in zip(rows[some], w, found.value, found.error, strict=True):
             one = Estimate(*estimate)
             if not one.error <= rtol * one.value:

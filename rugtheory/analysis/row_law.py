@@ -195,12 +195,13 @@ def _laws(features: Features) -> tuple[RowLaws, RowScenario]:
             raise ValueError(
                 f"features must not be negative to share a law, got {_check.shown(law)}"
             )
-    if len(laws.scenarios) != 1 or not Together.can(laws.scenarios[0]):
+    scenario = laws.scenarios[0]
+    if len(laws.scenarios) != 1 or scenario.blocks or not Together.can(scenario):
         raise ValueError(
             "features must be independent, each on with a probability below ½ and with a density "
             f"of amplitudes, got {features!r:.80}"
         )
-    return laws, laws.scenarios[0]
+    return laws, scenario
 
 
 def _labels(features: Features, classes: int | ArrayLike | None) -> NDArray[np.int64]:

@@ -3,43 +3,96 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from functools import reduce
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from .._check import Array
-from ..source.amplitude import Complex
 from ..source.pattern import Algebra
 
 # Values, ascending, their probabilities, and the mean of Σ|terms| in each.
 Sums = tuple[Array, Array, Array]
 Add = Callable[[Sums, Sums], Sums | None]
 
-_Pair = tuple[float, Complex]
+# P₀ and φ - P₀.
+Pair = tuple[Any, Any]
 
 
-class Transform(Algebra[_Pair]):
-    """P₀ and φ - P₀, from E e^{s w u} of each term; sums of positive terms at real s."""
+class Transform(Algebra[Pair]):
+    """P₀ and φ - P₀, from those of each feature that is on; sums of positive terms at real s.
 
-    def __init__(self, values: Mapping[int, Complex]) -> None:
+    Those of a term are 0 and E e^{swu}, and of a feature that is none 1 and 0.
+    """
+
+    def __init__(self, values: Mapping[int, Pair]) -> None:
         self.values = values
 
-    def on(self, feature: int) -> _Pair:
-        if feature not in self.values:
-            return 1.0, np.zeros(1, np.complex128)
-        return 0.0, self.values[feature]
+    def on(self, feature: int) -> Pair:
+        return self.values.get(feature, (1.0, 0.0))
 
-    def one_of(self, p: tuple[float, ...], of: list[_Pair]) -> _Pair:
-        none = max(1 - sum(p), 0.0) + sum(q * x[0] for q, x in zip(p, of, strict=True))
-        rest = np.zeros(1, np.complex128)
-        for q, x in zip(p, of, strict=True):
-            rest = rest + q * x[1]
+    def one_of(self, p: tuple[float, ...], of: list[Pair]) -> Pair:
+        none, rest = max(1 - sum(p), 0.0), 0.0
+        for q, (n, x) in zip(p, of, strict=True):
+            none = none + q * n
+            rest += q * x
         return none, rest
 
-    def every(self, of: list[_Pair]) -> _Pair:
-        none, rest = 1.0, np.zeros(1, np.complex128)
-        for n, x in of:
-            none, rest = none * n, rest * x + rest * n + none * x
-        return none, rest
+    def every(self, of: list[Pair]) -> Pair:
+        return reduce(_both, of) if of else (1.0, 0.0)
+
+
+def _both(one: Pair, other: Pair) -> Pair:
+    (none, rest), (n, x) = one, other
+    # Most terms are never off where their block is on; what is not there takes no time.
+    product = rest * (x if _is_nothing(n) else n + x)
+    return none * n, product if _is_nothing(none) else product + none * x
+
+
+def _is_nothing(x: Any) -> bool:
+    return isinstance(x, float) and x == 0
+
+
+class Slopes(Algebra["Sloped"]):
+    """The same, and the derivatives of both in those of each feature, in the other direction."""
+
+    def __init__(self, values: Mapping[int, Pair]) -> None:
+        self.pairs, self.found = Transform(values), dict[int, Pair]()
+
+    def on(self, feature: int) -> Sloped:
+        def back(by: Pair) -> None:
+            self.found[feature] = by
+
+        return Sloped(self.pairs.on(feature), back)
+
+    def one_of(self, p: tuple[float, ...], of: list[Sloped]) -> Sloped:
+        def back(by: Pair) -> None:
+            for q, x in zip(p, of, strict=True):
+                x.back((q * by[0], q * by[1]))
+
+        return Sloped(self.pairs.one_of(p, [x.pair for x in of]), back)
+
+    def every(self, of: list[Sloped]) -> Sloped:
+        pairs = [x.pair for x in of]
+
+        def back(by: Pair) -> None:
+            # Products of the ones before, and of the ones behind.
+            before, behind = [(1.0, 0.0)], [(1.0, 0.0)]
+            for one, other in zip(pairs[:-1], pairs[:0:-1], strict=True):
+                before.append(self.pairs.every([before[-1], one]))
+                behind.append(self.pairs.every([other, behind[-1]]))
+            for x, *others in zip(of, before, behind[::-1], strict=True):
+                none, rest = self.pairs.every(others)
+                x.back((by[0] * none + by[1] * rest, by[1] * (none + rest)))
+
+        return Sloped(self.pairs.every(pairs), back)
+
+
+class Sloped(NamedTuple):
+    """A value, and what hands derivatives in it on to those it is made of."""
+
+    pair: Pair
+    back: Callable[[Pair], None]
 
 
 class Chances(Algebra[tuple[float, float]]):

@@ -16,6 +16,7 @@ from .algebras import (
     Chances,
     Moments,
     Outcomes,
+    Pair,
     RawMoments,
     Sums,
     Transform,
@@ -28,7 +29,7 @@ from .terms import log1p
 _EPS = float(np.finfo(float).eps)
 _CHUNK = 2**18
 # Probabilities of nothing below this are none: their inverse may be no number.
-_NEVER = 1e-280
+NEVER = 1e-280
 
 
 @dataclass(frozen=True, eq=False)
@@ -57,7 +58,7 @@ class Block(Part):
         none, some = self.pattern.fold(Chances(set(self._members)))
         if some < 0.5:
             return float(np.log1p(-some))
-        return float(np.log(none)) if none > _NEVER else -np.inf
+        return float(np.log(none)) if none > NEVER else -np.inf
 
     @property
     def laws(self) -> set[Amplitude]:
@@ -111,16 +112,15 @@ class Block(Part):
         return q, np.broadcast_to(rounding, s.shape)
 
     def _log(self, s: Complex) -> Complex:
-        values: dict[int, Complex] = {}
+        values: dict[int, Pair] = {}
         with np.errstate(over="ignore", invalid="ignore", divide="ignore"):
             for law in self.laws:
                 some = [j for j in self._members if self.amplitudes[j] == law]
                 found = law.transform(np.multiply.outer([self.weights[j] for j in some], s), 0)
-                values |= dict(zip(some, found, strict=True))
+                values |= {j: (0.0, phi) for j, phi in zip(some, found, strict=True)}
             none, rest = self.pattern.fold(Transform(values))
-            if none > _NEVER:
-                return log1p(np.asarray(rest / none, np.complex128) + np.zeros_like(s))
-            return np.asarray(np.log(rest), np.complex128)
+            rest = rest + np.zeros_like(s)
+            return log1p(rest / none) if none > NEVER else np.asarray(np.log(rest), np.complex128)
 
     def outcomes(self, add: Add) -> Sums | None:
         """The values of the sum if amplitudes are discrete; None if they are too many."""

@@ -58,16 +58,23 @@ class Senders:
 
 
 class Nodes:
-    """What is known at the nodes of a contour."""
+    """What is known at the nodes of a contour, or at real s."""
 
     def __init__(self, senders: list[Senders], nodes: Complex, axis: Axis) -> None:
         self.senders, self.nodes, self.axis = senders, nodes, axis
-        self.error = max(x.amplitude.transform_error for x in senders)
+        self.real = not nodes.imag.any()
+        self.error = max((x.amplitude.transform_error for x in senders), default=0.0)
         self._own: dict[Amplitude, MomentTable] = {}
+        self._transforms: dict[Amplitude, MomentTable] = {}
 
     def own(self, law: Amplitude) -> MomentTable:
         """Of the feature of an output."""
         return self._own.setdefault(law, MomentTable(law, self.nodes, self.axis))
+
+    def transforms(self, law: Amplitude) -> MomentTable:
+        """Of features that others depend on."""
+        known = self._transforms
+        return known.setdefault(law, MomentTable(law, self.nodes, self.axis, orders=(0,)))
 
     @cached_property
     def tables(self) -> list[WeightTable]:

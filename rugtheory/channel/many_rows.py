@@ -8,7 +8,8 @@ The integral of `rugtheory.channel.inversion` on Re s > 0 alone,
 with K(as) = 2 s⁻² (E e^{asu}/s - E u e^{asu}), for all rows at the nodes of a few contours.  A row
 is measured in units of what it hears on the side that passes the ReLU, so that rows of very
 different size share nodes, and :math:`\log E e^{sZ}` is a product with a `WeightTable`.  Its
-derivative in a weight is the adjoint of the same product.
+derivative in a weight is the adjoint of the same product.  Blocks of features that depend on each
+other are more factors: see `rugtheory.channel.dependent`.
 
 Errors are those of the inversion of one row: images are bounded, and that of the table is measured
 where it is largest.  What is cut off is bounded by the moduli of the terms, or judged by sums cut
@@ -17,17 +18,22 @@ off earlier: for rows of many terms the first is far less, and the smaller one i
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 from numpy.typing import NDArray
 
 from .._check import Array
 from ..numerics.circle import on_circle
-from ..source.amplitude import Complex
+from ..source.amplitude import Amplitude, Complex
 from ..source.uniform import expm1
-from ..theory.loss import LossGradient, loss_gradient, reduced_loss
+from ..theory.loss import LossGradient, loss_gradient, parts
 from .contours import PROBES, Contour
+from .dependent import Dependent
+from .family import Chances, Family, Own
 from .heard import Binned, Heard, Listed, Nodes, Senders
 from .inversion import CUTS, cut_off, most_cut_off, windows
+from .loss_slopes import LossSlopes
 from .outputs import Losses, Outputs, heard_power
 from .row_laws import Kind, RowScenario
 from .weight_bins import HALF_PHASE, LOUD, REGULAR, Axis
@@ -53,15 +59,17 @@ _LATE = 4
 _ENOUGH = 100
 # Part of the tolerance that images may take, of a loss of p² E u², and the most it may be.
 _IMAGES, _LAX = 0.1, 1e-2
+# A feature that never is on counts as one of this p.
+_RARE = 1e-140
 
 
 class Together:
-    """Losses of outputs that hear independent features of a few kinds.
+    """Losses of outputs that hear features of a few kinds, and blocks of dependent ones.
 
     Parameters
     ----------
     kinds : sequence of Kind
-        All features, amplitudes with a density.
+        Independent features, amplitudes with a density.
     height : float
         Of the contours, in inverse units of a row.
     rtol : float
@@ -71,6 +79,8 @@ class Together:
         even chance.
     fewest : int
         Outputs for which a contour is tabulated.
+    families : sequence of Family
+        Dependent features.
     """
 
     def __init__(
@@ -81,9 +91,10 @@ class Together:
         *,
         listed: bool = False,
         fewest: int = 1,
+        families: Sequence[Family] = (),
     ) -> None:
         self.axis, self.rtol = Axis(HALF_PHASE / height), rtol
-        self.listed, self.fewest = listed, fewest
+        self.listed, self.fewest, self.families = listed, fewest, families
         self.senders = [Senders.of(k.columns, k.p, k.amplitude) for k in kinds]
         self.contours = Contour.every(height, _MOST_LISTED if listed else _MOST_NODES)
         self.probes = Nodes(self.senders, PROBES.astype(complex), self.axis)
@@ -92,12 +103,11 @@ class Together:
     @staticmethod
     def can(scenario: RowScenario, *, listed: bool = False) -> bool:
         """Whether features are of the kind this is for."""
-        kinds, most = scenario.kinds, 1.0 if listed else 0.5
-        return (
-            bool(kinds)
-            and not scenario.blocks
-            and all(np.max(k.p) < most and k.amplitude.atoms() is None for k in kinds)
-        )
+        most = 1.0 if listed else 0.5
+        laws = [x.amplitude for x in scenario.kinds]
+        laws += [law for family in scenario.families for law, _ in family.by_law]
+        dense = bool(laws) and all(law.atoms() is None for law in laws)
+        return dense and all(np.max(x.p) < most for x in scenario.kinds)
 
     def __call__(self, outputs: Outputs, *, slopes: bool = False) -> Losses:
         """Losses of these outputs, a few at a time; derivatives with `slopes`."""
@@ -118,22 +128,31 @@ class Together:
 class OutputBlock:
     """A few outputs, their weights taken apart."""
 
+    blocks: Dependent | None = None
+
     def __init__(self, of: Together, outputs: Outputs) -> None:
         self.of, self.outputs, self.m = of, outputs, outputs.rows.size
         # Weights of the others.
         w = outputs.w.copy()
         w[np.arange(self.m), outputs.rows] = 0.0
         power = [heard_power(w[:, x.columns], x.amplitude) for x in of.senders]
+        for family in of.families:
+            for law, some in family.by_law:
+                power.append(heard_power(w[:, family.columns[:, some].ravel()], law))
         self._measure(np.sum(power, axis=0))
         w /= self.unit[:, None]
         self.scaled, self.left_out = w, np.abs(w) < _NEGLIGIBLE
         parts = [w[:, x.columns] for x in of.senders]
-        self.ends = [(some.min(axis=1), some.max(axis=1)) for some in parts]
+        self.ends = [(part.min(axis=1), part.max(axis=1)) for part in parts]
         self.log_none = np.zeros(self.m)
         for x in of.senders:
             off, at = -np.log1p(x.odds), np.nonzero(self.left_out[:, x.columns])  # log(1 - p)
             self.log_none += off.sum() - np.bincount(at[0], off[at[1]], self.m)
         self.heard = of.heard(w, self.left_out)
+        if of.families:
+            own = outputs.rows, outputs.p
+            self.blocks = Dependent(of.families, w, self.left_out, *own, listed=of.listed)
+            self.log_none += self.blocks.log_none
 
     def _measure(self, power: Array) -> None:
         """Units of the rows: terms on the side that passes, and the own feature."""
@@ -172,11 +191,36 @@ class OutputBlock:
                 found[:, at], error[:, at] = nodes.own(law)(self.a[rows[at]], slope=slope)
         return found, error
 
+    def exponent(self, nodes: Nodes, rows: NDArray[np.int64]) -> tuple[Complex, Array]:
+        """Q of some rows, without the block of the own feature, and its error."""
+        q, error = self.heard.exponent(nodes, rows)
+        if self.blocks is None:
+            return q, error
+        more, inexact = self.blocks.exponent(nodes, rows)
+        return q + more, error + inexact
+
+    def beside(self, nodes: Nodes, rows: NDArray[np.int64], c: Complex) -> Own:
+        """The factor of the own feature and those that depend on it; c stands for it where on."""
+        p = self.outputs.p[rows, None]
+        alone = Own.alone(p, c)
+        return alone if self.blocks is None else self.blocks.own(nodes, rows, c, alone)
+
+    @property
+    def atom(self) -> NDArray[np.bool_]:
+        """Whether it may be that nothing is heard from other blocks."""
+        return np.ones(self.m, np.bool_) if self.blocks is None else self.blocks.atom
+
+    @property
+    def chances(self) -> Chances:
+        """Of the block of the own feature."""
+        p = self.outputs.p
+        return Chances(p, np.zeros_like(p), 1 - p) if self.blocks is None else self.blocks.chances
+
     def log_bounds(self) -> tuple[Array, Array]:
         """Log of Chernoff's bound on the integrals at the probes, +inf where there is none; Q."""
         o, s = self.outputs, PROBES
         everyone = np.arange(self.m)
-        q, error = self.heard.exponent(self.of.probes, everyone)
+        q, error = self.exponent(self.of.probes, everyone)
         (m0, m1), inexact = self.own(self.of.probes, everyone)
         m0, m1 = m0.real, m1.real
         for law, some in o.by_law:
@@ -184,11 +228,13 @@ class OutputBlock:
                 m1[some] = law.reach * m0[some]
         with np.errstate(over="ignore", invalid="ignore", divide="ignore"):
             # In units of the row: E u e^{asu} against E e^{asu}/s.
-            p = o.p[:, None]
-            kernel = p * (m0 / s + m1 / self.unit[:, None]) * 2 / s + (1 - p) * 2 / s**2
-            heard = self.log_none[:, None] + np.where(q.real < 30, np.log(np.expm1(q.real)), q.real)
-            log = np.log(kernel) + heard + np.multiply.outer(self.b, s)
+            own = self.beside(self.of.probes, everyone, m0 + m1 * s / self.unit[:, None])
+            # e^{-q} of what is heard is that nothing is.
+            silent = np.where(self.atom[:, None], -np.expm1(-q.real), 1.0)
+            log = np.log(own.none.real * silent + own.rest.real) + np.log(2 / s**2)
+            log += self.log_none[:, None] + q.real + np.multiply.outer(self.b, s)
             log += 0.5 * np.multiply.outer(self.tau, s) ** 2
+            error = error + own.error / (own.none.real + own.rest.real)
         log = np.maximum(log, _LOG_NOTHING)  # rows that hear nothing
         known = np.isfinite(log) & (error <= _ROUGH) & (inexact[0] <= _ROUGH * m0)
         return np.where(known, log, np.inf), q.real
@@ -196,11 +242,14 @@ class OutputBlock:
     def _smooth(self) -> NDArray[np.bool_]:
         """At which probes no logarithm of a row has a branch point nearby, shape (m, probes)."""
         smooth = np.ones((self.m, PROBES.size), np.bool_)
+        for law, ends in [] if self.blocks is None else self.blocks.ends:
+            for end in ends:
+                smooth &= _exists(law, np.multiply.outer(end, PROBES))
         for x, ends in zip(self.of.senders, self.ends, strict=True):
             law = x.amplitude
             for end in ends:
                 t = np.multiply.outer(end, PROBES)
-                smooth &= (t < 0.85 * law.abscissa) & (t > 0.85 * law.least_abscissa)
+                smooth &= _exists(law, t)
                 if self.of.listed:
                     continue
                 with np.errstate(over="ignore", invalid="ignore", divide="ignore"):
@@ -215,9 +264,8 @@ class OutputBlock:
         """The contour of each row, -1 if there is none; logs of bounds on its images."""
         best = np.full(self.m, -1)
         images, score = np.full(self.m, np.inf), np.full(self.m, np.inf)
-        floor = np.log(
-            _IMAGES * min(self.of.rtol, _LAX) * self.outputs.p**2 * self.power / self.unit**2
-        )
+        least = np.maximum(self.outputs.p, _RARE) ** 2 * self.power / self.unit**2
+        floor = np.log(_IMAGES * min(self.of.rtol, _LAX) * least)
         smooth, known = self._smooth(), []
         for c, contour in enumerate(self.of.contours):
             if np.all(score <= floor):
@@ -248,15 +296,19 @@ class OutputBlock:
         o, unit = self.outputs, self.unit
         bounds, heard = self.log_bounds()
         best, images = self.chosen(bounds)
-        some = -np.expm1(self.log_none)
-        quiet, quiet_slopes = self._quiet(slopes)
-        known = np.exp(self.log_none) * quiet + o.p * some * self.power
+        chances, none = self.chances, np.exp(self.log_none) * self.atom
+        (on, off), quiet_slopes = self._quiet(slopes)
+        # On, and another with it.
+        heard_on = (
+            np.where(self.atom, -np.expm1(self.log_none), 1.0) * chances.alone + chances.beside
+        )
+        known = none * (chances.alone * on + chances.off * off) + heard_on * self.power
         value, error = known.copy(), _ROUNDING * known
         value[best < 0], error[best < 0] = np.nan, np.inf
         every = None
         if slopes:
-            every = _Slopes(self)
-            every.add_quiet(quiet_slopes, np.exp(self.log_none))
+            every = LossSlopes(self)
+            every.add_quiet(quiet_slopes, none * (chances.alone + chances.off))
         for c in np.unique(best[best >= 0]):
             rows = np.flatnonzero(best == c)
             nodes = self.of.at(int(c))
@@ -274,15 +326,16 @@ class OutputBlock:
         return Losses(value, error, *every.finished())
 
     def _quiet(self, slopes: bool) -> tuple[Array, LossGradient | None]:
-        """Loss with all others off, and its slopes in a, b and σ."""
-        o = self.outputs
+        """Loss with all others off, of a feature on and off, shape (2, m); slopes in a, b and σ."""
+        o, chances = self.outputs, self.chances
         # The formula divides the noise by it.
         a = np.where(np.abs(o.a) > 1e-30 * o.noise, o.a, 1e-30 * o.noise)
         sigma = np.divide(o.noise, np.abs(a), out=np.zeros_like(a), where=a != 0)
-        loss, gradient = np.empty(self.m), np.zeros((3, self.m))
+        p = np.maximum(chances.alone / np.maximum(chances.alone + chances.off, _RARE), _RARE)
+        loss, gradient = np.empty((2, self.m)), np.zeros((3, self.m))
         for law, some in o.by_law:
-            arguments = a[some], o.b[some], sigma[some], o.p[some]
-            loss[some] = reduced_loss(*arguments, amplitude=law)
+            arguments = a[some], o.b[some], sigma[some], p[some]
+            loss[:, some] = parts(law, *arguments, 1 - a[some])[:2]
             if slopes:
                 found = loss_gradient(*arguments, amplitude=law)
                 gradient[:, some] = found.a, found.b, found.sigma
@@ -294,15 +347,15 @@ class OutputBlock:
         nodes: Nodes,
         rows: NDArray[np.int64],
         heard: float,
-        slopes: _Slopes | None,
+        slopes: LossSlopes | None,
     ) -> tuple[Array, Array]:
         """Of some rows on a contour, and all errors but those of images; in units of the row.
 
         `heard` is the largest Q on the real axis.
         """
-        s, o, unit = contour.nodes, self.outputs, self.unit[rows, None]
-        q, inexact = self.heard.exponent(nodes, rows)
-        p, factor = o.p[rows, None], 2 / contour.period
+        s, unit = contour.nodes, self.unit[rows, None]
+        q, inexact = self.exponent(nodes, rows)
+        factor, atom = 2 / contour.period, self.atom[rows]
         # With all others off: e^{sb} times their probability, and noise.
         size = self.b[rows] * s[0].real + self.log_none[rows]
         quiet = on_circle(np.multiply.outer(self.b[rows], s.imag)) * np.exp(size)[:, None]
@@ -310,67 +363,37 @@ class OutputBlock:
             quiet *= np.exp(0.5 * np.multiply.outer(self.tau[rows], s) ** 2)
         value = expm1(q) * quiet
         full = value + quiet
-        own, missed = self.own(nodes, rows, slope=slopes is not None)
-        m0, m1 = own[:2]
-        kernel = 2 * p * (m0 / s - m1 / unit) / s**2 + (1 - p) * 2 / s**3
-        sums = windows(s.size) @ (value * kernel).real.T
+        value[~atom] = full[~atom]
+        moments, missed = self.own(nodes, rows, slope=slopes is not None)
+        off = 2 / s**3
+        own = self.beside(nodes, rows, moments[0] - moments[1] * s / unit)
+        none, rest = off * own.none, off * own.rest
+        terms, heights = value * none, np.abs(value)
+        sizes = heights * np.abs(none)
+        both = np.abs(none)
+        if self.blocks is not None:
+            terms += full * rest
+            sizes += np.abs(full * rest)
+            both = np.abs(none + rest)
+        sums = windows(s.size) @ terms.real.T
         total, error = cut_off(sums, _LEFT)
-        heights, sizes = np.abs(value), np.abs(kernel)
-        error = np.minimum(error, most_cut_off(heights * sizes, s))
+        error = np.minimum(error, most_cut_off(sizes, s))
         if slopes is not None:
             error = np.maximum(error, cut_off(sums[: _LATE + 1])[1])
         alpha = s[0].real
         turns = np.abs(s) * (np.abs(self.b[rows, None]) + min(1.0, _FAR_OUT / alpha))
         laws = nodes.error * (1 + 2 * heard)
-        inexact = np.abs(full) * (inexact + laws) + _EPS * (4 + turns) * heights
-        error += np.einsum("ik,ik->i", inexact, sizes)
-        missed = 2 * p * (missed[0] / np.abs(s) + missed[1] / unit) / np.abs(s) ** 2
-        error += np.einsum("ik,ik->i", heights, missed)
+        inexact = np.abs(full) * (inexact + laws) * both + _EPS * (4 + turns) * sizes
+        missed = (missed[0] + missed[1] * np.abs(s) / unit) * (
+            own.none_by_c * heights + own.rest_by_c * np.abs(full)
+        )
+        inexact += np.abs(off) * (missed + own.error * np.abs(full))
+        error += inexact.sum(axis=1)
         if slopes is not None:
-            slopes.add(contour, nodes, rows, full, value, kernel, own)
+            slopes.add(contour, nodes, rows, full, value, none, moments)
         return factor * total, factor * error
 
 
-class _Slopes:
-    """Derivatives of the losses of a block, collected over contours."""
-
-    def __init__(self, block: OutputBlock) -> None:
-        self.block = block
-        self.by_a, self.by_b, self.by_noise = np.zeros((3, block.m))
-
-    def add_quiet(self, gradient: LossGradient | None, none: Array) -> None:
-        """What is left with all others off: L(a, b, τ/|a|)."""
-        assert gradient is not None
-        o = self.block.outputs
-        a = np.where(o.a != 0, o.a, 1.0)
-        sigma = o.noise / np.abs(a)
-        self.by_a += none * np.where(o.a != 0, gradient.a - gradient.sigma * sigma / a, gradient.a)
-        self.by_b += none * gradient.b
-        noisy = o.noise > 0
-        slope = gradient.sigma / np.abs(a) / (2 * np.where(noisy, o.noise, 1.0))
-        self.by_noise += none * np.where(noisy, slope, 0.0)
-
-    def add(
-        self,
-        contour: Contour,
-        nodes: Nodes,
-        rows: NDArray[np.int64],
-        full: Complex,
-        value: Complex,
-        kernel: Complex,
-        own: Complex,
-    ) -> None:
-        """Those of the integrals of some rows."""
-        block, s = self.block, contour.nodes
-        unit, p = block.unit[rows], block.outputs.p[rows, None]
-        weights = windows(s.size)[0] * 2 / contour.period
-        # d/da of (E e^{asu}/s - E u e^{asu}) at a s in units of the row.
-        by_a = 2 * p * (own[1] - own[2] * s / unit[:, None]) / s**2
-        self.by_a[rows] += unit * ((by_a * value).real @ weights)
-        self.by_b[rows] += unit * ((kernel * value * s).real @ weights)
-        self.by_noise[rows] += 0.5 * ((kernel * value * s * s).real @ weights)
-        block.heard.add(nodes, rows, kernel * full * weights)
-
-    def finished(self) -> tuple[Array, Array, Array]:
-        """Slopes in the weights, the bias, and the square of the noise."""
-        return self.block.slopes(self.by_a, self.by_b), self.by_b, self.by_noise
+def _exists(law: Amplitude, t: Array) -> NDArray[np.bool_]:
+    """Whether E e^{tu} is finite, and not far larger nearby."""
+    return np.asarray((t < 0.85 * law.abscissa) & (t > 0.85 * law.least_abscissa), np.bool_)

@@ -14,6 +14,7 @@ from ..source.features import Features
 from ..source.pattern import Every, On, OneOf, Pattern
 from ..source.sparse import on_law
 from .block import Block
+from .family import Family
 from .interference import Interference
 from .part import Part
 from .row_loss import RowLaw
@@ -39,6 +40,7 @@ class RowScenario:
     kinds: tuple[Kind, ...]
     blocks: tuple[Pattern, ...]
     block_of: dict[int, int]
+    families: tuple[Family, ...]
 
 
 class RowLaws:
@@ -69,7 +71,8 @@ class RowLaws:
             for law, members in found.items()
             for kind in _kinds(np.array(members), p[members], law)
         ]
-        return RowScenario(probability, p, tuple(kinds), blocks, block_of)
+        families = Family.all(blocks, self.amplitudes)
+        return RowScenario(probability, p, tuple(kinds), blocks, block_of, families)
 
     def __call__(self, i: int, weights: Array, noise: float) -> list[tuple[float, RowLaw]]:
         """Probabilities of the scenarios, and what reading `i` hears in them.

@@ -32,6 +32,8 @@ _WIDE, _ENDS = ((26, 1.2), (38, 2.2)), np.array([-1.0, 1.0])
 _WIDE_PHASE = 0.2
 # Error of a bin of which there is no polynomial.
 _NEVER = 1e200
+# Values in a bin for which a polynomial takes less than each of them.
+_PAYS = 12
 # 1 + o E e^{swu} keeps away from 0 where o E e^{wu Re s} is below this.
 _REGULAR = 0.9
 _MOST_GROWTH = 200.0
@@ -49,11 +51,13 @@ def _fit(order: int) -> tuple[Array, Array]:
 class MomentTable:
     """E e^{asu} and E u e^{asu} as polynomials in a, at the nodes of a contour.
 
-    Bins are filled when they are asked for.
+    Bins are filled when they are asked for.  With `orders` (0,) there is the first alone.
     """
 
-    def __init__(self, law: Amplitude, nodes: Complex, axis: Axis) -> None:
-        self.law, self.nodes, self.axis = law, nodes, axis
+    def __init__(
+        self, law: Amplitude, nodes: Complex, axis: Axis, orders: tuple[int, ...] = (0, 1)
+    ) -> None:
+        self.law, self.nodes, self.axis, self.orders = law, nodes, axis, orders
         self._known: dict[int, tuple[Complex, Array]] = {}
 
     def __call__(self, a: Array, *, slope: bool = False) -> tuple[Complex, Array]:
@@ -82,8 +86,36 @@ class MomentTable:
                 found[2, at] = steps @ coefficients[1, 1:] / (stretch * self.nodes)
         return found, error
 
+    def fill(self, a: Array) -> None:
+        """Fill the bins that more than a few of these are in."""
+        bins, counts = np.unique(self.axis.place(a)[0], return_counts=True)
+        for k in bins[counts >= _PAYS].tolist():
+            if k not in self._known:
+                self._known[k] = self._filled(float(k))
+
+    def transform(self, a: Array) -> tuple[Complex, NDArray[np.intp], Array]:
+        """E e^{asu} alone, shape (m, nodes), of numbers of bins, and errors of those.
+
+        The first bin is of what is not tabulated, exact to rounding and NaN where there is none.
+        """
+        bins, x = self.axis.place(a)
+        found, place = np.empty((a.size, 2 * self.nodes.size)), np.zeros(a.size, np.intp)
+        errors = [np.zeros(self.nodes.size)]
+        order = np.argsort(bins, kind="stable")
+        powers = np.vander(x[order], ORDER, increasing=True)
+        some, starts = np.unique(bins[order], return_index=True)
+        for k, start, end in zip(some.tolist(), starts, [*starts[1:], a.size], strict=True):
+            if k in self._known:
+                at, (coefficients, inexact) = order[start:end], self._known[k]
+                found[at] = powers[start:end] @ coefficients[0].view(float)
+                place[at] = len(errors)
+                errors.append(inexact[0])
+        at, values = np.flatnonzero(place == 0), found.view(np.complex128)
+        values[at] = self._transformed(np.multiply.outer(a[at], self.nodes), 0)
+        return values, place, np.array(errors)
+
     def _filled(self, k: float) -> tuple[Complex, Array]:
-        """Coefficients, shape (2, ORDER, nodes), and errors, shape (2, nodes)."""
+        """Coefficients, shape (orders, ORDER, nodes), and errors, shape (orders, nodes)."""
         x, to_powers = _fit(ORDER)
         # Where s is small a bin is so short that slopes would be rounding: values are taken wider.
         wide = np.ones(self.nodes.size)
@@ -104,10 +136,13 @@ class MomentTable:
         """At places in a bin, or as many times wider at each node."""
         x = np.multiply.outer(x, wide * np.ones(self.nodes.size))
         t = self.axis.weights(np.full(x.shape, k), x) * self.nodes
+        return np.stack([self._transformed(t, order) for order in self.orders])
+
+    def _transformed(self, t: Complex, order: int) -> Complex:
         outside = (t.real > 0.95 * self.law.abscissa) | (t.real < 0.95 * self.law.least_abscissa)
         with np.errstate(over="ignore", invalid="ignore", divide="ignore"):
-            found = np.stack([self.law.transform(t, order) for order in (0, 1)])
-        found[:, outside] = np.nan
+            found = np.asarray(self.law.transform(t, order), np.complex128)
+        found[outside] = np.nan
         return found
 
 

@@ -35,6 +35,15 @@ def _cross(a, c, weights):
     return _averaged(c + a, weights, 2) / (2 * a) - rise / (6 * a * a)
 
 
+def _uniform_given(a, w, b, own):
+    """Of an own feature that is on or off, with the weights of those on."""
+    if not own:
+        return _averaged(b, w, 2)
+    square = _averaged(b, [*w, a] if a else w, 2)
+    cross = _cross(a, b, w) if a else _averaged(b, w, 1) / 2
+    return mp.mpf(1) / 3 - 2 * cross + square
+
+
 def uniform_loss(a, weights, b, p):
     with mp.workdps(DIGITS):
         a, b, p = mp.mpf(a), mp.mpf(b), mp.mpf(p)
@@ -42,11 +51,19 @@ def uniform_loss(a, weights, b, p):
         for on in itertools.product((0, 1), repeat=len(weights)):
             w = [mp.mpf(x) for x, c in zip(weights, on, strict=True) if c]
             share = p ** len(w) * (1 - p) ** (len(weights) - len(w))
-            off = _averaged(b, w, 2)
-            square = _averaged(b, [*w, a], 2) if a else off
-            cross = _cross(a, b, w) if a else _averaged(b, w, 1) / 2
-            total += share * ((1 - p) * off + p * (mp.mpf(1) / 3 - 2 * cross + square))
+            off, at = (_uniform_given(a, w, b, own) for own in (False, True))
+            total += share * ((1 - p) * off + p * at)
         return total
+
+
+def uniform_loss_of_sets(i, row, b, sets):
+    """Of output i, the whole row of W, and the probabilities of the sets of features on."""
+    with mp.workdps(DIGITS):
+        w, b = [mp.mpf(x) for x in row], mp.mpf(b)
+        return sum(
+            mp.mpf(share) * _uniform_given(w[i], [w[j] for j in on if j != i and w[j]], b, i in on)
+            for on, share in sets.items()
+        )
 
 
 def constant_loss(a, weights, b, p, value):
