@@ -189,6 +189,30 @@ def test_rows_that_differ_are_told():
     assert found.error >= abs(found.loss - found.exact) > 5e-3 * found.exact
 
 
+def test_a_law_from_which_rows_come_to_differ_is_told():
+    """At (32, 3, 0.045) descent leaves the law: 60 steps lose a tenth less, and rows differ."""
+    features = rt.Identical(32, 0.045)
+    found = rt.row_law(features, 3, seeds=0)
+    assert abs(found.loss - found.exact) < 5e-3 * found.exact and found.spread < 0.02
+    assert found.verdict == "saddle" and found.curvature < -0.01
+    below = rt.minimize(features, 3, init=found.model, steps=60)
+    assert below.loss < 0.9 * found.exact
+    assert below.losses.std() > 0.2 * below.losses.mean()
+    unseen = rt.row_law(features, 3, seeds=0, steps=100, products=0)
+    assert np.isnan(unseen.curvature) and unseen.verdict in ("consistent", "stopped")
+
+
+@pytest.mark.slow
+def test_a_law_at_a_minimum_is_none():
+    """At (64, 16, 0.045) descent gains a tenth of a per cent, and rows stay as alike as they are."""
+    features = rt.Identical(64, 0.045)
+    found = rt.row_law(features, 16, seeds=0)
+    assert found.verdict == "consistent" and found.curvature > -3e-4
+    below = rt.minimize(features, 16, init=found.model, steps=400)
+    assert below.loss > 0.995 * found.exact
+    assert below.losses.std() < 0.1 * below.losses.mean()
+
+
 @pytest.mark.slow
 def test_unequal_features_have_a_class_each():
     features = rt.Independent(np.repeat([0.05, 0.01], 6), rt.Uniform())

@@ -49,6 +49,8 @@ class Law:
         That of the law, and the exact one of its weights.
     law_spread : float
         Standard deviation of the losses of their outputs, over the mean.
+    law_curvature : float
+        The lowest seen of the exact loss there, over the largest.
     law_ended : str
         The verdict of `rugtheory.row_law`.
     law_seconds : float
@@ -58,6 +60,7 @@ class Law:
     law_loss: float
     law_exact: float
     law_spread: float
+    law_curvature: float
     law_ended: str
     law_seconds: float
 
@@ -105,4 +108,5 @@ def of_law(spec: Spec) -> tuple[rt.Model, Law]:
     cap = spec.max_coupling
     found = rt.row_law(spec.features, spec.n_dense, max_coupling=cap, seeds=spec.seed)
     seconds = time.process_time() - began
-    return found.model, Law(found.loss, found.exact, found.spread, found.verdict, seconds)
+    numbers = found.loss, found.exact, found.spread, found.curvature
+    return found.model, Law(*numbers, found.verdict, seconds)
