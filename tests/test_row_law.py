@@ -187,7 +187,7 @@ def law_of(model, p, labels):
 
 
 def test_a_class_for_each_place_in_a_small_code_is_exact():
-    """So laws of classes can be as low as small codes; what they lack is a start that leads there."""
+    """So laws of classes can be as low as small codes; they lack a start that leads there."""
     code, p = rt.best_model(15, 4, 0.1).model, 0.1
     model = side_by_side(code, 2)
     exact = rt.exact_loss(model, rt.Identical(30, p))
@@ -249,7 +249,7 @@ def test_a_law_from_which_rows_come_to_differ_is_told():
 
 @pytest.mark.slow
 def test_a_law_at_a_minimum_is_none():
-    """At (64, 16, 0.045) descent gains a tenth of a per cent, and rows stay as alike as they are."""
+    """At (64, 16, 0.045) descent gains a tenth of a per cent; rows stay as alike as they are."""
     features = rt.Identical(64, 0.045)
     found = rt.row_law(features, 16, seeds=0)
     assert found.verdict == "consistent" and found.curvature > -3e-4

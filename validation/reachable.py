@@ -108,7 +108,7 @@ _COLUMNS = {
 
 
 def markdown(data: xr.Dataset) -> str:
-    """The table of losses over p²; those of descents and trainings that had not ended are marked."""
+    """The table of losses over p²; a star marks descents and trainings that had not ended."""
     head = ["p", "n_dense", *_COLUMNS.values(), "rows", "asymmetry"]
     lines = [head, ["---"] * len(head)]
     for row in data.to_dataframe().sort_values(["p", "n_dense"]).to_dict("records"):
