@@ -148,6 +148,7 @@ FUNCTIONS = {
         "seeds": 0,
         "steps": 3,
         "gain": 1e-2,
+        "products": 2,
     }
     | ROUND,
     rt.save_curves: {"curves": CURVES, "directory": "curves"},
@@ -391,6 +392,7 @@ MAY_LACK = {
     "best_known": (".a", ".b", ".coupling"),
     "exact_loss": (".standard_error",),
     "least_skewness": ("",),
+    "row_law": (".curvature",),
 }
 MAY_LACK["allocate"] = (".sigma",)
 MAY_LACK["fit_floor"] = (".floor_interval[0]", ".alpha_interval[1]", ".beta_interval[0]")

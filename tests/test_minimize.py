@@ -7,7 +7,12 @@ import numpy as np
 import pytest
 
 import rugtheory as rt
-from rugtheory.analysis.curvature import hessian_product, lowest_curvatures
+from rugtheory.analysis.curvature import (
+    curvature_along,
+    hessian_product,
+    lowest_curvatures,
+    lowest_seen,
+)
 from rugtheory.analysis.descent import Coordinates, Objective
 from rugtheory.analysis.gradient import Gradient
 from rugtheory.cli import main
@@ -111,6 +116,10 @@ class TestCurvature:
         values = np.linalg.eigvalsh(free.T @ (whole + whole.T) @ free / 2)
         found = lowest_curvatures(objective, x, 2, 0)
         assert np.allclose(found, values[:2] / values[-1], atol=5e-3)
+        # More products than there are directions.
+        largest, way = lowest_seen(objective, x, 40, 0)
+        assert largest == pytest.approx(values[-1], rel=1e-4)
+        assert curvature_along(objective, x, way, 1e-3) == pytest.approx(values[0], rel=1e-3)
 
     def test_loss_is_the_same_along_a_gauge(self):
         objective = self.objective()

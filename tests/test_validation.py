@@ -276,6 +276,7 @@ class TestTraining:
         law = rt.row_law(spec.features, spec.n_dense, seeds=spec.seed, max_coupling=10)
         assert model.descent.start == pytest.approx(law.exact, rel=1e-3)
         assert end_of(model) < law.exact
+        assert model.shared.law_loss == law.loss and model.shared.law_ended == law.verdict
         with pytest.raises(ValueError, match="tied must be false"):
             replace(spec, tied=True)
 
@@ -836,6 +837,18 @@ class TestReport:
         assert marked == [not x for x in table(data)["converged"]] and sum(marked) >= 2
         later = data.assign(gain=("point", np.full(data.sizes["point"], 0.001)))
         assert np.all(converged(later)[~descents])
+
+    def test_a_law_is_kept_beside_the_end_of_its_descent(self, tmp_path):
+        """And how the losses of outputs differ, at either."""
+        protocols = ("law", "paper")
+        some = replace(SWEEP, seed=(0,), n_sparse=(8,), ratio=(0.25,), p=(0.02,), steps=20)
+        swept(tmp_path, replace(some, protocol=protocols))
+        data = collect(tmp_path)
+        of = data.protocol.values == "law"
+        (law,) = data.law_exact.values[of]
+        assert law == pytest.approx(data.start.values[of][0], rel=1e-3)
+        assert np.isnan(data.law_loss.values[~of]).all() and set(data.law_ended.values[~of]) == {""}
+        assert np.all(data.spread > 0)
 
     def test_empty_folder(self, tmp_path):
         with pytest.raises(ValueError, match="holds no finished points"):

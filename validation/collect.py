@@ -12,18 +12,21 @@ import xarray as xr
 
 import rugtheory as rt
 
-from .descent import Descent
+from .descent import Descent, Law
 from .spec import Spec, gain
 from .sweep import COMMON, hash_of
 
 # Weights of models as small as this are kept with their results.
 _FEW_WEIGHTS = 1000
-# Of models that were trained only.
-_NO_DESCENT = {
-    one.name: "" if one.type == "str" else -1 if one.type == "int" else np.nan
-    for one in fields(Descent)
-}
-_KEPT = ("loss", "standard_error", "numerical_error", "batch_loss", "steps_done")
+# Of models that were trained only, or whose descent started from no law.
+_NO_DESCENT, _NO_LAW = (
+    {
+        one.name: "" if one.type == "str" else -1 if one.type == "int" else np.nan
+        for one in fields(kind)
+    }
+    for kind in (Descent, Law)
+)
+_KEPT = ("loss", "standard_error", "numerical_error", "spread", "batch_loss", "steps_done")
 
 
 def results_of(out: Path) -> dict[Path, dict[str, Any]]:
@@ -66,8 +69,9 @@ def collect(out: Path) -> xr.Dataset:
     for x in results:
         row = {k: v for k, v in x["spec"].items() if k not in COMMON}
         row = {"max_coupling": np.nan, "descent_steps": 0, "decay": 0.0} | row
-        row |= {name: np.nan if x[name] is None else x[name] for name in _KEPT}
+        row |= {name: np.nan if x.get(name) is None else x[name] for name in _KEPT}
         row |= x.get("descent") or _NO_DESCENT
+        row |= _NO_LAW | (x.get("shared") or {})
         row |= {"rounds_done": len(x["rounds"]), "gain": gain(x["rounds"])}
         row |= x["statistics"] | {f"verdict {name}": v for name, v in x["verdict"].items()}
         for name, value in row.items():

@@ -39,6 +39,32 @@ class Descent:
     seconds: float
 
 
+@dataclass(frozen=True)
+class Law:
+    """The row law whose weights a descent started from.
+
+    Attributes
+    ----------
+    law_loss, law_exact : float
+        That of the law, and the exact one of its weights.
+    law_spread : float
+        Standard deviation of the losses of their outputs, over the mean.
+    law_curvature : float
+        The lowest seen of the exact loss there, over the largest.
+    law_ended : str
+        The verdict of `rugtheory.row_law`.
+    law_seconds : float
+        CPU time, of all threads.
+    """
+
+    law_loss: float
+    law_exact: float
+    law_spread: float
+    law_curvature: float
+    law_ended: str
+    law_seconds: float
+
+
 def descend(
     model: rt.Model,
     features: rt.Features,
@@ -76,7 +102,11 @@ def descend(
     return found.model, found.loss, about
 
 
-def of_law(spec: Spec) -> rt.Model:
-    """Weights whose rows share a law."""
-    features, d, cap = spec.features, spec.n_dense, spec.max_coupling
-    return rt.row_law(features, d, max_coupling=cap, seeds=spec.seed).model
+def of_law(spec: Spec) -> tuple[rt.Model, Law]:
+    """Weights whose rows share a law, and that law."""
+    began = time.process_time()
+    cap = spec.max_coupling
+    found = rt.row_law(spec.features, spec.n_dense, max_coupling=cap, seeds=spec.seed)
+    seconds = time.process_time() - began
+    numbers = found.loss, found.exact, found.spread, found.curvature
+    return found.model, Law(*numbers, found.verdict, seconds)

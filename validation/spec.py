@@ -13,7 +13,7 @@ import torch
 import rugtheory as rt
 from rugtheory.source.files import features_of
 
-from .descent import Descent
+from .descent import Descent, Law
 
 PROTOCOLS = ("converged", "paper", "constant", "descent", "continued", "law")
 # Those that descend on the exact loss: from the start, from where "converged" ends, from a law.
@@ -164,6 +164,8 @@ class Trained:
         are those after the best.  A descent is one more round.
     descent : Descent, optional
         Of protocols that descend on the exact loss.
+    shared : Law, optional
+        Where the protocol "law" started.
     """
 
     spec: Spec
@@ -173,6 +175,7 @@ class Trained:
     losses: np.ndarray
     rounds: tuple[float, ...] = ()
     descent: Descent | None = None
+    shared: Law | None = None
 
     @property
     def model(self) -> rt.Model:

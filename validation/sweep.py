@@ -260,7 +260,8 @@ def evaluate(trained: Trained, device: str) -> dict[str, Any]:
     """The exact loss of a model, its statistics, the verdict on it, and where it was made."""
     spec = trained.spec
     model, features = trained.model, spec.features
-    exact = rt.exact_loss(model, features, rows=min(_ROWS, spec.n_sparse), rtol=_RTOL)
+    rows = min(_ROWS, spec.n_sparse)
+    exact = rt.exact_loss(model, features, rows=rows, rtol=_RTOL)
     verdict = {}
     if not spec.law:
         found = rt.explain(model, features, rows=min(_EXPLAINED_ROWS, spec.n_sparse))
@@ -270,10 +271,12 @@ def evaluate(trained: Trained, device: str) -> dict[str, Any]:
         "loss": exact.mean,
         "standard_error": exact.standard_error,
         "numerical_error": exact.mean_error,
+        "spread": float(exact.loss.std() / exact.loss.mean()) if rows == spec.n_sparse else None,
         "batch_loss": float(trained.losses[-200:].mean()) if trained.losses.size else None,
         "steps_done": int(trained.losses.size),
         "rounds": trained.rounds,
         "descent": asdict(trained.descent) if trained.descent else None,
+        "shared": asdict(trained.shared) if trained.shared else None,
         "statistics": rt.statistics(model, features, rows=1).summary(),
         "verdict": verdict,
         "date": str(datetime.date.today()),

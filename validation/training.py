@@ -211,8 +211,9 @@ def train(
 def _descended(start: Trained, progress: Callable[[int], object]) -> Trained:
     """The model after exact descent from where it is."""
     spec, done = start.spec, start.losses.size
+    init, law = of_law(spec) if spec.protocol == "law" else (start.model, None)
     model, loss, found = descend(
-        of_law(spec) if spec.protocol == "law" else start.model,
+        init,
         spec.features,
         tied=spec.tied,
         max_coupling=spec.max_coupling,
@@ -226,6 +227,7 @@ def _descended(start: Trained, progress: Callable[[int], object]) -> Trained:
         b=model.b,
         rounds=(*start.rounds, loss),
         descent=found,
+        shared=law,
     )
 
 

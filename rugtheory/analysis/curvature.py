@@ -16,6 +16,8 @@ from .descent import Objective
 # Length of the step of a difference, of a vector of length 1.
 _STEP = 1e-4
 _TOLERANCE, _MOST_PRODUCTS = 1e-3, 400
+# Of the largest eigenvalue: what is left below this, with the error of products, is no direction.
+_NOTHING = 1e-7
 
 
 def hessian_product(objective: Objective, x: Array, direction: Array) -> Array:
@@ -88,3 +90,35 @@ def lowest_curvatures(
         operator, count, which="SA", ncv=max(20, 4 * count), maxiter=_MOST_PRODUCTS, **options
     )
     return np.asarray(np.sort(found) / largest)
+
+
+def lowest_seen(
+    objective: Objective, x: Array, products: int, seed: int | np.random.Generator
+) -> tuple[float, Array]:
+    """The largest eigenvalue, and the vector of the lowest, as so many steps of Lanczos see them.
+
+    Products jump where an output goes over to another contour between the points of a difference,
+    so take `curvature_along` the vector: there is an eigenvalue below.
+    """
+    gauge = Gauge(objective, x)
+    direction = gauge.without(np.random.default_rng(seed).normal(size=x.size))
+    basis = np.empty((min(products, x.size), x.size))
+    diagonal, beside = [], [float(np.linalg.norm(direction))]
+    for k in range(len(basis)):
+        basis[k] = direction / beside[-1]
+        direction = gauge.without(hessian_product(objective, x, basis[k]))
+        diagonal.append(float(basis[k] @ direction))
+        seen = basis[: k + 1]
+        for _ in range(2):  # once leaves rounding
+            direction = direction - (seen @ direction) @ seen
+        beside.append(float(np.linalg.norm(direction)))
+        if beside[-1] <= _NOTHING * np.abs(diagonal).max():
+            break
+    found, parts = scipy.linalg.eigh_tridiagonal(diagonal, beside[1:-1])
+    return float(found[-1]), parts[:, 0] @ seen
+
+
+def curvature_along(objective: Objective, x: Array, direction: Array, step: float) -> float:
+    """The second derivative along a direction of length 1, by slopes at two points."""
+    ahead, behind = (objective(x + y * direction)[1] @ direction for y in (step, -step))
+    return float(ahead - behind) / (2 * step)

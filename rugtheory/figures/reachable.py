@@ -35,12 +35,13 @@ def draw_reachable(
         Which p to draw, one of `curves`.
     ax : Axes
     points : xarray.Dataset, optional
-        Along the dimension point: p, ratio, loss and kind, a name for the legend.
+        Along the dimension point: p, ratio, loss and kind, a name for the legend; if there is
+        converged, points that have are filled and others hollow.
 
     Returns
     -------
     list
-        The artists: the lines, points of each kind, and the legend.
+        The artists: the lines, points of each kind, filled and then hollow, and the legend.
     """
     ax = axes(ax)
     row = curves.sel(p=p)
@@ -49,22 +50,26 @@ def draw_reachable(
         text = label.format(cap=curves.attrs["max_coupling"])
         artists += ax.plot(row["ratio"], row[name], style, color=colour, lw=1.3, label=text)
     if points is not None:
-        names = np.unique(points["kind"])
+        names = list(dict.fromkeys(points["kind"].values.tolist()))
         if len(names) > len(_LOOKS):
             raise ValueError(f"points must be of {len(_LOOKS)} kinds at most, got {len(names)}")
-        kinds = dict(zip(names, _LOOKS, strict=False))
         here = points["p"].values == p
-        for kind, (colour, marker) in kinds.items():
-            some = points.isel(point=here & (points["kind"].values == kind))
-            artists += ax.plot(
-                some["ratio"],
-                some["loss"] / p**2,
-                marker,
-                color=colour,
-                markersize=5,
-                markerfacecolor="none",
-                label=str(kind),
-            )
+        done = points["converged"].values if "converged" in points else np.ones_like(here)
+        for kind, (colour, marker) in zip(names, _LOOKS, strict=False):
+            for filled in (True, False):
+                mine = here & (points["kind"].values == kind) & (done == filled)
+                some = points.isel(point=mine)
+                if not (filled or mine.any()):
+                    continue
+                artists += ax.plot(
+                    some["ratio"],
+                    some["loss"] / p**2,
+                    marker,
+                    color=colour,
+                    markersize=5,
+                    markerfacecolor=colour if filled else "none",
+                    label=kind if filled else f"{kind}, not converged",
+                )
     ax.set(yscale="log", xlabel="compression ratio r", ylabel="loss / p²")
     ax.set_title(f"p = {p:g}", fontsize="medium")
     artists.append(ax.legend(fontsize="x-small", frameon=False))

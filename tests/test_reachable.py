@@ -1,0 +1,50 @@
+"""The kept table of what weights reach: kept models, and what the package computes."""
+
+from pathlib import Path
+
+import pandas as pd
+import pytest
+import xarray as xr
+
+import rugtheory as rt
+from validation.reachable import frame_of, kept, markdown, optimised, points, theory
+
+ROOT = Path(rt.__file__).parents[1]
+DATA = ROOT / "validation" / "data"
+SOURCES = [DATA / f"{name}.nc" for name in ("minima_law", "minima", "cpu")]
+TABLE = xr.load_dataset(DATA / "reachable.nc")
+
+
+def rows():
+    return TABLE.to_dataframe().to_dict("records")
+
+
+def test_models_are_those_of_the_sweeps():
+    again = [kept(some) for some in points(frame_of(SOURCES))]
+    assert len(again) == TABLE.sizes["point"]
+    found = TABLE.to_dataframe()[list(again[0])]
+    pd.testing.assert_frame_equal(
+        found.reset_index(drop=True), pd.DataFrame(again), check_dtype=False
+    )
+
+
+@pytest.mark.parametrize("row", [pytest.param(x, id=f"{x['p']}-{x['n_dense']}") for x in rows()])
+def test_theory_has_not_drifted(row):
+    for name, value in theory(128, row["n_dense"], row["p"], 10.0).items():
+        assert row[name] == (value if name == "family" else pytest.approx(value, rel=1e-6))
+
+
+@pytest.mark.slow
+def test_a_best_rug_again():
+    row = next(x for x in rows() if x["p"] == 0.045)
+    assert optimised(128, row["n_dense"], 0.045) == pytest.approx(row["optimised_rug"], rel=1e-6)
+
+
+def test_the_page_has_the_table():
+    """Its stars are those of models that have not converged."""
+    text = (ROOT / "docs" / "validation.md").read_text()
+    assert markdown(TABLE) in text
+    (star,) = [line for line in markdown(TABLE).splitlines() if "*" in line]
+    assert (
+        not TABLE.minimum_converged.values[TABLE.n_dense.values == 8].item() and "12.35 *" in star
+    )

@@ -1,0 +1,155 @@
+"""``python -m validation.reachable``: what is known of the least loss, point by point.
+
+At each number of hidden units and each p at which a descent started from a row law: the rug and the
+best rug, the law, the lowest end of descents, what Adam ends at, the best known with the same cap
+on couplings, and what is proved.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import xarray as xr
+from tqdm import tqdm
+
+import rugtheory as rt
+from rugtheory._files import add_overwrite, digest, replacing, writing
+from rugtheory.cli.running import guarded
+from rugtheory.cli.shared import Parser
+
+from .report import converged
+
+# Of the rugs whose eigenvalues are optimised: small ones differ by what rows they have.
+SEEDS = (0, 1, 2)
+_POINT = ["n_sparse", "n_dense", "p"]
+
+
+def optimised(n_sparse: int, n_dense: int, p: float) -> float:
+    """The least loss of rugs with eigenvalues of their own."""
+    rugs = (rt.hadamard_rug(n_sparse, n_dense, seed=seed) for seed in SEEDS)
+    return min(rt.optimised_rug(rug, rt.SparseSource(p)).loss for rug in rugs)
+
+
+def frame_of(files: Sequence[Path]) -> pd.DataFrame:
+    """All models of collected sweeps, and whether each has converged."""
+    some = [xr.load_dataset(file) for file in files]
+    return pd.concat(
+        [data.to_dataframe().assign(converged=converged(data)) for data in some], ignore_index=True
+    )
+
+
+def points(frame: pd.DataFrame) -> list[pd.DataFrame]:
+    """Models of one n_sparse, n_dense and p, where a descent started from a law."""
+    laws = {key for key, _ in frame[frame["protocol"] == "law"].groupby(_POINT)}
+    return [some for key, some in frame.groupby(_POINT) if key in laws]
+
+
+def kept(some: pd.DataFrame) -> dict[str, Any]:
+    """What models of one point are: the law, the lowest end of descents, what training ends at."""
+    (law,) = some[some["protocol"] == "law"].to_dict("records")
+    descents = some[some["protocol"].isin(("law", "descent"))]
+    lowest = descents.loc[descents["loss"].idxmin()]
+    trained = some[some["protocol"] == "converged"]
+    return {
+        **{name: law[name] for name in _POINT},
+        "ratio": law["n_dense"] / law["n_sparse"],
+        "max_coupling": law["max_coupling"],
+        "row_law": law["law_loss"],
+        "row_law_exact": law["law_exact"],
+        "row_law_spread": law["law_spread"],
+        "row_law_verdict": law["law_ended"],
+        "row_law_converged": law["law_ended"] == "consistent",
+        "minimum": lowest["loss"],
+        "minimum_from": lowest["protocol"],
+        "minimum_converged": bool(lowest["converged"]),
+        "minimum_spread": lowest["spread"],
+        "minimum_asymmetry": lowest["asymmetry"],
+        "minimum_coupling": lowest["coupling"],
+        "trained": trained["loss"].mean(),
+        "trained_converged": bool(trained["converged"].all()),
+    }
+
+
+def theory(n_sparse: int, n_dense: int, p: float, cap: float) -> dict[str, Any]:
+    """What needs no descent in all weights: losses of structures, and what is proved."""
+    ratio = n_dense / n_sparse
+    best = rt.best_known(p, ratio, max_coupling=cap)
+    bounds = rt.lower_bounds(p, n_sparse=n_sparse, n_dense=n_dense, max_coupling=cap)
+    return {
+        "rug": float(rt.optimum(p, ratio).loss),
+        "best_known": float(best.loss),
+        "family": str(best.family),
+        "bound": bounds[0].value,
+    }
+
+
+def point(some: pd.DataFrame) -> dict[str, Any]:
+    """One row of the table."""
+    row = kept(some)
+    n, d, p = int(row["n_sparse"]), int(row["n_dense"]), float(row["p"])
+    return row | theory(n, d, p, row["max_coupling"]) | {"optimised_rug": optimised(n, d, p)}
+
+
+_COLUMNS = {
+    "rug": "rug",
+    "optimised_rug": "best rug",
+    "row_law": "row law",
+    "minimum": "exact minimum",
+    "trained": "trained",
+    "best_known": "best known",
+    "bound": "bound",
+}
+
+
+def markdown(data: xr.Dataset) -> str:
+    """The table of losses over p²; a star marks descents and trainings that had not ended."""
+    head = ["p", "n_dense", *_COLUMNS.values(), "rows", "asymmetry"]
+    lines = [head, ["---"] * len(head)]
+    for row in data.to_dataframe().sort_values(["p", "n_dense"]).to_dict("records"):
+        cells = [f"{row['p']:g}", str(row["n_dense"])]
+        for name in _COLUMNS:
+            loss = row[name] / row["p"] ** 2
+            cells.append("" if np.isnan(loss) else f"{loss:.4g}{_mark(name, row)}")
+        spread = row["minimum_spread"]
+        cells.append("" if np.isnan(spread) else f"{100 * spread:.0f} %")
+        cells.append(f"{row['minimum_asymmetry']:.2f}")
+        lines.append(cells)
+    return "".join(f"| {' | '.join(cells)} |\n" for cells in lines)
+
+
+def _mark(name: str, row: dict[str, Any]) -> str:
+    return "" if row.get(f"{name}_converged", True) else " *"
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command; returns the exit code."""
+    parser = Parser(prog="python -m validation.reachable")
+    parser.add_argument("data", nargs="+", type=Path, help="what the command collect writes")
+    parser.add_argument("--out", type=Path, required=True, help="netCDF file")
+    add_overwrite(parser)
+    return guarded(parser, parser.parse_args(arguments), _run)
+
+
+def _run(options: argparse.Namespace) -> None:
+    made = {"command": "validation reachable"}
+    made |= {f"data {k}": digest(file) for k, file in enumerate(options.data)}
+    found = points(frame_of(options.data))
+    if not found:
+        raise ValueError("data must have models of the protocol 'law', got none")
+    with writing({options.out: made}, overwrite=options.overwrite):
+        rows = [point(some) for some in tqdm(found, unit="point")]
+        columns = {name: ("point", np.array([row[name] for row in rows])) for name in rows[0]}
+        about = {"rugtheory": rt.__version__, "numpy": np.__version__}
+        with replacing(options.out) as partial:
+            xr.Dataset(columns, attrs=about).to_netcdf(partial, engine="h5netcdf")
+    print(f"wrote {options.out}, {len(rows)} points")
+
+
+if __name__ == "__main__":
+    sys.exit(main())
