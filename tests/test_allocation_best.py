@@ -221,7 +221,7 @@ def test_many_p():
     some = [13, 24]
     exact = rt.best_known(features.p[some], found.capacity[some]).loss
     assert found.losses[some] == pytest.approx(exact, rel=2e-3)
-    assert 0 <= found.error < 2e-3 * found.loss
+    assert 0 <= found.error < 3e-3 * found.loss
     assert found.capacity.sum() == pytest.approx(8, rel=1e-12)
     for family in ("gaussian", "pairs"):
         assert found.bound < rt.allocate(features, 8, family=family).loss

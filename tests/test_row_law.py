@@ -186,6 +186,7 @@ def law_of(model, p, labels):
     return RowObjective(at, (one,) * sizes.size, sizes / labels.size)(x)[2]
 
 
+@pytest.mark.slow
 def test_a_class_for_each_place_in_a_small_code_is_exact():
     """So laws of classes can be as low as small codes; they lack a start that leads there."""
     code, p = rt.best_model(15, 4, 0.1).model, 0.1
@@ -198,6 +199,7 @@ def test_a_class_for_each_place_in_a_small_code_is_exact():
     assert law_of(model, p, places // 8).loss > 1.02 * exact.mean
 
 
+@pytest.mark.slow
 def test_the_least_law_does_not_rise_with_the_number_of_copies():
     """Groups side by side hear the same law as one of them, and lose the same."""
     features, p = rt.Identical(24, 0.045), 0.045

@@ -80,8 +80,8 @@ def least_loss(law: RowLaw, rtol: float) -> Least:
     if linear.a > 0 and best.loss > linear.loss:
         # At this threshold a ReLU is no worse than the best linear decoder.
         best = min(best, least_at(law, linear.threshold, linear.a, rtol)[0], key=lambda x: x.loss)
-    # The limit of low thresholds is a constant.
-    return best if best.loss <= floor.loss else floor
+    # The limit of low thresholds is a constant; rounding of what is 0 may be below.
+    return replace(best, loss=max(best.loss, 0.0)) if best.loss <= floor.loss else floor
 
 
 def _unheard(law: RowLaw) -> Least:

@@ -317,7 +317,7 @@ def _missed(chain: tuple[Segment, ...], curves: _Curves, p: float, amplitude: Am
         for one in chain:
             if one.chord:
                 chord |= (curve.ratio > one.low.ratio) & (curve.ratio < one.high.ratio)
-        gap = np.where(chord, curve.loss / known - 1, np.inf)
+        gap = np.where(chord, _excess(curve.loss, known), np.inf)
         middle = gap[1:-1]
         cells = 1 + np.flatnonzero(
             (middle < _GAP)
@@ -331,12 +331,12 @@ def _missed(chain: tuple[Segment, ...], curves: _Curves, p: float, amplitude: Am
         def over(place: Array, family: str = family, curve: _Curve = curve) -> Array:
             ratio = expit(place)
             loss = curve.near(family, p, ratio, amplitude)
-            return np.asarray(loss / on_hull(chain, p, ratio, amplitude).loss - 1)
+            return _excess(loss, on_hull(chain, p, ratio, amplitude).loss)
 
         start = tuple(logit(curve.ratio[cells + d]) for d in (-1, 0, 1))
         more = expit(local_minimum(over, start, (), xatol=_PLACED))
         best = FAMILIES[family](p, more, amplitude=amplitude)
-        under = best.loss / on_hull(chain, p, more, amplitude).loss - 1 < -_SURELY
+        under = _excess(best.loss, on_hull(chain, p, more, amplitude).loss) < -_SURELY
         if under.any():
             order = np.argsort(np.append(curve.ratio, more[under]))
             old, new = (curve.ratio, curve.loss, curve.beta), (more, best.loss, _beta(best))
@@ -344,6 +344,14 @@ def _missed(chain: tuple[Segment, ...], curves: _Curves, p: float, amplitude: Am
             below = np.append(curve.below, under[under])[order]
             found[family] = _Curve(arrays[0], arrays[1], arrays[2], below)
     return found
+
+
+def _excess(loss: Array, known: Array) -> Array:
+    """By what part a loss is above what is known; far, where that is 0 to rounding.
+
+    Losses of discrete laws may be p³ or less, which is 0 at the smallest p.
+    """
+    return np.divide(loss, known, out=np.full_like(known, 2.0), where=known > 0) - 1
 
 
 def on_hull(chain: tuple[Segment, ...], p: float, ratio: Array, amplitude: Amplitude) -> OnHull:

@@ -127,4 +127,5 @@ def rough_losses(some: list[Directions], source: SparseSource) -> Array:
         loss[heard] = rows.lowest(rows.thresholds()).loss
     else:
         loss[heard] = [rough_least(RowLaw.identical(x, source)).loss for x in w[heard]]
-    return np.asarray(loss.reshape(codes, n).mean(axis=1))
+    # Rounding of what is 0 may be below.
+    return np.maximum(loss.reshape(codes, n).mean(axis=1), 0.0)
