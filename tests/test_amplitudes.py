@@ -205,8 +205,8 @@ def called(function, arguments, p, amplitude):
     return {"value": np.asarray(found, float)} if _numeric(found) else {}
 
 
-# What is given on that a feature is on, or is the p that was given, or a stated error, or an estimate
-# from a few products with a Hessian.
+# What is given on that a feature is on, or is the p that was given, or a stated error, or an
+# estimate from a few products with a Hessian.
 _OF_THE_LAW = {
     "curvature",
     "on",

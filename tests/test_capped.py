@@ -93,7 +93,7 @@ def test_bad_values():
 
 @pytest.mark.parametrize("p", [1e-12, 1e-140])
 def test_discrete_features_that_are_as_rare_as_they_may_be(p):
-    """At ratio ½ uneven pairs with a coupling of 10 are the best, and lose 0.49 (1 + 1/10²) p²/2."""
+    """At ratio ½ uneven pairs of coupling 10 are the best, and lose 0.49 (1 + 1/10²) p²/2."""
     rare = rt.best_known(p, [0.01, 0.5, 1 - 1e-9], amplitude=rt.Constant(0.7)).loss
     assert np.all(rare > 0)
     assert rare[1] / p**2 == pytest.approx(0.49 * 1.01 / 2, rel=1e-9)

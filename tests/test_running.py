@@ -8,6 +8,7 @@ import re
 import signal
 import subprocess
 import sys
+import time
 import tomllib
 from pathlib import Path
 
@@ -111,9 +112,11 @@ def test_a_signal_in_the_middle_of_the_work(module, tmp_path):
     seen = b""
     while not re.search(rb"%\|.*\]", seen) and process.poll() is None:
         seen += process.stderr.read(1)
+    time.sleep(0.5)
     process.send_signal(signal.SIGINT)
     _, rest = process.communicate(timeout=60)
-    assert process.returncode == 130
+    # Python ends by the signal itself if it came while a library ran code of its own; shells say 130.
+    assert process.returncode in (130, -signal.SIGINT)
     assert b"Traceback" not in seen + rest
     lines = [line for line in re.split(r"[\r\n]+", (seen + rest).decode()) if line.strip()]
     assert [line for line in lines if "|" not in line] == [lines[-1]]

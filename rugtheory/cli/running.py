@@ -32,9 +32,9 @@ def guarded(
         with _streams(options, names):
             work(options)
             sys.stdout.flush()
+            return 0
     except KeyboardInterrupt:
-        print(f"{parser.prog}: interrupted", file=sys.stderr)
-        return INTERRUPTED
+        pass
     except BrokenPipeError:
         # What is left in the buffer has no reader either.
         with contextlib.suppress(OSError, ValueError):
@@ -49,7 +49,9 @@ def guarded(
         for temporary, name in names.items():
             said = said.replace(temporary, name)
         parser.error(said)
-    return 0
+    # Here no traceback keeps progress bars open, which end their line.
+    print(f"{parser.prog}: interrupted", file=sys.stderr)
+    return INTERRUPTED
 
 
 @contextlib.contextmanager
