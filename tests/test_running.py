@@ -115,7 +115,7 @@ def test_a_signal_in_the_middle_of_the_work(module, tmp_path):
     time.sleep(0.5)
     process.send_signal(signal.SIGINT)
     _, rest = process.communicate(timeout=60)
-    # Python ends by the signal itself if it came while a library ran code of its own; shells say 130.
+    # Python ends by the signal itself if it came while a library ran code; shells say 130.
     assert process.returncode in (130, -signal.SIGINT)
     assert b"Traceback" not in seen + rest
     lines = [line for line in re.split(r"[\r\n]+", (seen + rest).decode()) if line.strip()]
