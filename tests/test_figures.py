@@ -549,7 +549,7 @@ def test_only_the_axes_given_are_drawn_on(sweep, phases, gain):
     assert plt.get_fignums() == []
 
 
-@pytest.mark.parametrize("width", [4.5, 6.0])
+@pytest.mark.parametrize("width", [4.5, pytest.param(6.0, marks=pytest.mark.slow)])
 def test_texts_do_not_touch(sweep, written, width):
     """Neither numbers below axes nor texts inside, in panels as small as those of `weights`."""
     whole = (xr.load_dataset(written[0] / f"{name}.nc") for name in ("phases", "pairs"))

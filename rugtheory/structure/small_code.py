@@ -128,4 +128,4 @@ def rough_losses(some: list[Directions], source: SparseSource) -> Array:
     else:
         loss[heard] = [rough_least(RowLaw.identical(x, source)).loss for x in w[heard]]
     # Rounding of what is 0 may be below.
-    return np.maximum(loss.reshape(codes, n).mean(axis=1), 0.0)
+    return np.asarray(np.maximum(loss.reshape(codes, n).mean(axis=1), 0.0))
