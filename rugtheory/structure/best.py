@@ -119,8 +119,8 @@ def best_known(
     against all members, for seven laws and p from 1e-9 to 1: no loss is above by more than 1e-12 of
     it, and 1e-10 for 1 - r below 1e-9, where doubles resolve 1 - r coarsely; against the tangent
     from the derivative of the loss, 1e-13.  Losses of graphs are least to 2e-3, see
-    `graph_optimum`.  A new p takes about a second, for discrete laws and densities other than
-    Uniform up to ten; a ratio at which other codes matter takes as long again.  Both are
+    `graph_optimum`.  A new p takes one to two seconds, for discrete laws and densities other than
+    Uniform up to fifteen; a ratio at which other codes matter takes as long again.  Both are
     remembered.
 
     Examples
