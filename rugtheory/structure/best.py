@@ -142,11 +142,7 @@ def best_known(
     p, ratio = p_and_ratio(p, ratio)
     found = OnHull.none(p.size)
     for q in np.unique(p):
-        here = p.ravel() == q
-        for array, values in zip(
-            found, known_at(float(q), ratio[p == q], amplitude, cap), strict=True
-        ):
-            array[here] = values
+        found.put(p.ravel() == q, known_at(float(q), ratio[p == q], amplitude, cap))
     shaped = {name: array.reshape(p.shape) for name, array in found._asdict().items()}
     return BestKnown(np.broadcast_to(given, p.shape), ratio, **shaped)
 

@@ -98,6 +98,11 @@ class OnHull(NamedTuple):
         """To be filled."""
         return cls(np.empty(number), np.empty(number, "U40"), *np.empty((4, number)))
 
+    def put(self, where: NDArray[np.intp] | NDArray[np.bool_], found: OnHull) -> None:
+        """Fill in what was found at some of the ratios."""
+        for array, values in zip(self, found, strict=True):
+            array[where] = values
+
 
 def hull(p: float, amplitude: Amplitude, cap: float | None) -> tuple[Segment, ...]:
     """The hull from ratio 0 to 1, of structures whose couplings are at most `cap`; None for all."""
@@ -125,8 +130,7 @@ def known_at(p: float, ratio: Array, amplitude: Amplitude, cap: float | None) ->
                 others = left.get(exact | names, here[:0])
                 left[exact | names] = np.append(others, here)
                 continue
-            for array, values in zip(found, on_hull(chain, p, ratio[here], amplitude), strict=True):
-                array[here] = values
+            found.put(here, on_hull(chain, p, ratio[here], amplitude))
     return found
 
 
