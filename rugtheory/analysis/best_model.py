@@ -26,16 +26,15 @@ from ..source.identical import Identical
 from ..source.sparse import SparseSource, on_law
 from ..source.uniform import Uniform
 from ..structure.best import MAX_COUPLING
-from ..structure.graph_optimum import graph_optimum
+from ..structure.graph_optimum import ScannedGraph, graph_optimum
 from ..structure.graphs import TABLE, graph_code
 from ..structure.members import (
     Node,
-    found_node,
-    graph_node,
     lower_hull,
     planar,
     promising_codes,
     promising_graphs,
+    settled,
     simplest,
 )
 from ..theory.pairs import ONE_SIGN
@@ -162,12 +161,12 @@ def _blocks(source: SparseSource, n_dense: int, n_sparse: int, cap: float) -> li
     # Of codes with more places than there are features a smaller one loses less.
     nodes = simple + planar(p, law, cap, simple, n_sparse)
     codes = promising_codes(p, law, cap, lower_hull(nodes), n_sparse)
-    nodes += [found_node(x.rough, p, law) for x in codes]
+    nodes += [settled(x, p, law) for x in codes]
     if variance > 0:
         # With fewer features than hidden units a graph is no use.
         names = [name for name, x in TABLE.items() if x.n_dense <= min(n_dense, n_sparse)]
         some = promising_graphs(names, p, law, cap, known)
-        nodes += [graph_node(x, p, law) for x in some]
+        nodes += [settled(x, p, law) for x in some]
     return [_block(x, source) for x in nodes if x.family != "dropped" and x.coupling <= cap]
 
 
@@ -183,7 +182,7 @@ def _block(node: Node, source: SparseSource) -> _Block:
     if node.family == "singles":
         return _Block(1, 1, 0.0, "singles", lambda: Model([[1.0]], [[1.0]]))
     made = node.made
-    assert made is not None
+    assert made is not None and not isinstance(made, ScannedGraph)
     units, size = (1, 2) if isinstance(made, UnevenPairs) else (made.n_dense, made.n)
     return _Block(units, size, node.loss, node.family, made.model)
 

@@ -1,13 +1,13 @@
 """The lower convex hull of the losses of structures over the ratio, at one p.
 
-What codes that descents found lose at least is quick to tell, and exact losses are taken only of
-those that are next to a ratio that is asked for.
+What graphs, and codes that descents found, lose at least is quick to tell, and exact losses are
+taken only of those that are next to a ratio that is asked for.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from functools import lru_cache
+from functools import lru_cache, partial
 from itertools import pairwise
 from typing import NamedTuple
 
@@ -19,22 +19,12 @@ from .._check import Array
 from ..numerics.search import local_minimum
 from ..source.amplitude import Amplitude
 from ..source.sparse import SparseSource
-from ..theory.bounds import welch_sigma
-from ..theory.optimum import Optimum, optimum
-from ..theory.pairs import (
-    AntipodalOptimum,
-    antipodal_optimum,
-    antipodal_sigma,
-    loss_near,
-    rough_loss,
-)
 from . import precedence
-from .members import Node, code, corners_of, found_node, points, sizes
+from .hull_curves import COUPLINGS, FAMILIES, Curve, beta_of, even_curve, rug_curve
+from .members import Node, code, corners_of, points, settled, sizes
 
 # So many optima are found at a time: fewer points than would change how `optimum` starts.
 _BLOCK = 512
-# Even pairs are looked at where a rough loss, and what it leaves of v(p), is so near the others.
-_NEAR = 0.15
 # A curve is looked at between its samples where it is so near a chord.
 _GAP = 0.02
 # The two ends of a chord are moved in turn so many times; each time squares the error.
@@ -45,25 +35,8 @@ _PLACED = 1e-7
 # singles by the part p of it at most, and further away codes are far better: below this p, where
 # that part is rounding, there are no rugs.
 _RARE = 1e-15
-_LEAST_SIGMA = 1e-13
 # A curve is below the hull where rounding does not make it so.
 _SURELY = 1e-12
-
-
-class _Curve(NamedTuple):
-    """Samples of a family that there is at all ratios, and where they may be on the hull."""
-
-    ratio: Array
-    loss: Array
-    beta: Array  # b/a
-    below: NDArray[np.bool_]
-
-    def near(self, family: str, p: float, ratio: Array, amplitude: Amplitude) -> Array:
-        """The losses of a family between these samples; of pairs, next to their thresholds."""
-        if family == "antipodal":
-            beta = np.interp(ratio, self.ratio, self.beta)
-            return loss_near(p, ratio, beta, amplitude)
-        return optimum(p, ratio, amplitude=amplitude).loss
 
 
 class Segment(NamedTuple):
@@ -74,13 +47,9 @@ class Segment(NamedTuple):
     chord: bool
 
 
-# Of the curves at each ratio, for many features.
-_COUPLINGS = {"rug": 0.0, "antipodal": 1.0}
-FAMILIES: dict[str, Callable[..., Optimum | AntipodalOptimum]] = {
-    "rug": optimum,
-    "antipodal": antipodal_optimum,
-}
-_Curves = dict[str, _Curve]
+_Groups = dict[frozenset[str], NDArray[np.intp]]
+_NOTHING_LOST = (Segment(Node(0.0, 0.0, "rug"), Node(1.0, 0.0, "rug"), False),)
+_Curves = dict[str, Curve]
 
 
 class OnHull(NamedTuple):
@@ -107,31 +76,39 @@ class OnHull(NamedTuple):
 def hull(p: float, amplitude: Amplitude, cap: float | None) -> tuple[Segment, ...]:
     """The hull from ratio 0 to 1, of structures whose couplings are at most `cap`; None for all."""
     exact = frozenset[str]()
-    while True:
-        chain = hull_of(p, amplitude, cap, exact)
-        rough = _rough(chain)
-        if not rough:
-            return chain
-        exact |= rough
+    for of in (_polygon, hull_of):
+        while rough := _rough(of(p, amplitude, cap, exact)):
+            exact |= rough
+    return hull_of(p, amplitude, cap, exact)
 
 
 def known_at(p: float, ratio: Array, amplitude: Amplitude, cap: float | None) -> OnHull:
     """What the hull is at the ratios of a vector, each as if it were alone."""
     found = OnHull.none(ratio.size)
-    left = {frozenset[str](): np.arange(ratio.size)}
+    groups = {frozenset[str](): np.arange(ratio.size)}
+    for of in (_polygon, hull_of):
+        groups = _settled_beside(partial(of, p, amplitude, cap), groups, ratio)
+    for exact, here in groups.items():
+        chain = hull_of(p, amplitude, cap, exact)
+        found.put(here, on_hull(chain, p, ratio[here], amplitude))
+    return found
+
+
+def _settled_beside(
+    of: Callable[[frozenset[str]], tuple[Segment, ...]], groups: _Groups, ratio: Array
+) -> _Groups:
+    """Numbers of ratios by the exact nodes that it takes to have no rough ones next to them."""
+    left, done = dict(groups), _Groups()
     while left:
         exact, some = left.popitem()
-        chain = hull_of(p, amplitude, cap, exact)
+        chain = of(exact)
         where = _segments(chain, ratio[some])
         rough = {k: _rough([chain[k]]) for k in np.unique(where).tolist()}
         for names in set(rough.values()):
             here = some[[rough[k] == names for k in where.tolist()]]
-            if names:
-                others = left.get(exact | names, here[:0])
-                left[exact | names] = np.append(others, here)
-                continue
-            found.put(here, on_hull(chain, p, ratio[here], amplitude))
-    return found
+            goes = left if names else done
+            goes[exact | names] = np.append(goes.get(exact | names, here[:0]), here)
+    return done
 
 
 def _rough(segments: Iterable[Segment]) -> frozenset[str]:
@@ -143,6 +120,21 @@ def _points(p: float, amplitude: Amplitude, cap: float | None) -> list[Node]:
     return points(p, float(SparseSource(p, amplitude).variance), amplitude, cap)
 
 
+def _nodes(p: float, amplitude: Amplitude, cap: float | None, exact: frozenset[str]) -> list[Node]:
+    every = _points(p, amplitude, cap)
+    return [settled(x, p, amplitude) if x.rough in exact else x for x in every]
+
+
+def _polygon(
+    p: float, amplitude: Amplitude, cap: float | None, exact: frozenset[str]
+) -> tuple[Segment, ...]:
+    """The hull of points alone: next to most ratios it has the nodes that the whole one has."""
+    if not SparseSource(p, amplitude).variance > 0:
+        return _NOTHING_LOST
+    corners = corners_of(_nodes(p, amplitude, cap, exact))
+    return tuple(Segment(low, high, True) for low, high in pairwise(corners))
+
+
 @lru_cache(maxsize=4096)
 def hull_of(
     p: float, amplitude: Amplitude, cap: float | None, exact: frozenset[str]
@@ -150,15 +142,16 @@ def hull_of(
     """The hull with exact nodes of some codes, and rough ones of others that are below it."""
     variance = float(SparseSource(p, amplitude).variance)
     if not variance > 0:
-        return (Segment(Node(0.0, 0.0, "rug"), Node(1.0, 0.0, "rug"), False),)
-    some = [
-        found_node(x.rough, p, amplitude) if x.rough in exact else x
-        for x in _points(p, amplitude, cap)
-    ]
+        return _NOTHING_LOST
+    some = _nodes(p, amplitude, cap, exact)
     chain = _chain(some, {}, p, amplitude)
-    pairs = cap is None or cap >= _COUPLINGS["antipodal"]
-    curves = {"rug": _rug_curve(p, chain, amplitude)} if p > _RARE or not pairs else {}
-    even = _even_curve(p, variance, chain, amplitude) if pairs else None
+    pairs = cap is None or cap >= COUPLINGS["antipodal"]
+
+    def known(ratio: Array) -> Array:
+        return on_hull(chain, p, ratio, amplitude).loss
+
+    curves = {"rug": rug_curve(p, amplitude, known)} if p > _RARE or not pairs else {}
+    even = even_curve(p, variance, amplitude, known) if pairs else None
     if even is not None:
         curves["antipodal"] = even
     while True:
@@ -167,46 +160,6 @@ def hull_of(
         if not missed:
             return chain
         curves |= missed
-
-
-def _rug_curve(p: float, chain: tuple[Segment, ...], amplitude: Amplitude) -> _Curve:
-    ratio = np.concatenate(
-        [np.geomspace(0.02 * p, 0.5, 100)[:-1], 1 - np.geomspace(0.5, 2**-50, 120)]
-    )
-    ratio = np.unique(ratio)
-    # Below such a σ there is no telling the optimum of discrete laws.
-    ratio = ratio[welch_sigma(p, ratio, amplitude=amplitude) > _LEAST_SIGMA * amplitude.mean]
-    best = optimum(p, ratio, amplitude=amplitude)
-    below = best.loss < on_hull(chain, p, ratio, amplitude).loss
-    return _Curve(ratio, best.loss, _beta(best), below)
-
-
-def _beta(best: Optimum | AntipodalOptimum) -> Array:
-    return np.divide(best.b, best.a, out=np.zeros_like(best.a), where=best.a > 0)
-
-
-def _even_curve(
-    p: float, variance: float, chain: tuple[Segment, ...], amplitude: Amplitude
-) -> _Curve | None:
-    """Samples of even pairs where they are near the hull of the points, if anywhere."""
-    ratio = np.append(np.geomspace(0.02 * p, 0.25, 12)[:-1], np.linspace(0.25, 0.5, 11))
-    known = on_hull(chain, p, ratio[:-1], amplitude).loss
-    # No better than without the partner, in the Gaussian noise alone.
-    sigma = antipodal_sigma(p, ratio[:-1], amplitude=amplitude)
-    near = optimum(p, sigma=sigma, amplitude=amplitude).loss < known
-    if near.any():
-        some, rest = rough_loss(p, ratio[:-1][near], amplitude), known[near]
-        near[near] = (some < (1 + _NEAR) * rest) & (
-            variance - some > (1 - _NEAR) * (variance - rest)
-        )
-    if not near.any():
-        return None
-    first, last = np.flatnonzero(near)[[0, -1]]
-    ratio = ratio[max(first - 1, 0) : last + 2]
-    best = antipodal_optimum(p, ratio, amplitude=amplitude)
-    # At ½ there are uneven pairs, which are no worse.
-    below = (best.loss < on_hull(chain, p, ratio, amplitude).loss) & (ratio < 0.5)
-    return _Curve(ratio, best.loss, _beta(best), below)
 
 
 def _chain(
@@ -295,7 +248,7 @@ def _lowest(node: Node, other: Node, curves: _Curves, p: float, amplitude: Ampli
     if rise(np.array(x), best.loss) > rises[k]:
         x = float(curve.ratio[k])
         best = family(p, x, amplitude=amplitude)
-    coupling = _COUPLINGS[node.family]
+    coupling = COUPLINGS[node.family]
     return Node(x, float(best.loss), node.family, float(best.a), float(best.b), coupling, sample=k)
 
 
@@ -332,7 +285,7 @@ def _missed(chain: tuple[Segment, ...], curves: _Curves, p: float, amplitude: Am
         if not cells.size:
             continue
 
-        def over(place: Array, family: str = family, curve: _Curve = curve) -> Array:
+        def over(place: Array, family: str = family, curve: Curve = curve) -> Array:
             ratio = expit(place)
             loss = curve.near(family, p, ratio, amplitude)
             return _excess(loss, on_hull(chain, p, ratio, amplitude).loss)
@@ -343,10 +296,10 @@ def _missed(chain: tuple[Segment, ...], curves: _Curves, p: float, amplitude: Am
         under = _excess(best.loss, on_hull(chain, p, more, amplitude).loss) < -_SURELY
         if under.any():
             order = np.argsort(np.append(curve.ratio, more[under]))
-            old, new = (curve.ratio, curve.loss, curve.beta), (more, best.loss, _beta(best))
+            old, new = (curve.ratio, curve.loss, curve.beta), (more, best.loss, beta_of(best))
             arrays = [np.append(x, y[under])[order] for x, y in zip(old, new, strict=True)]
             below = np.append(curve.below, under[under])[order]
-            found[family] = _Curve(arrays[0], arrays[1], arrays[2], below)
+            found[family] = Curve(arrays[0], arrays[1], arrays[2], below)
     return found
 
 
@@ -381,7 +334,7 @@ def on_hull(chain: tuple[Segment, ...], p: float, ratio: Array, amplitude: Ampli
             loss[here], a[here], b[here] = (
                 np.concatenate([getattr(one, name) for one in best]) for name in ("loss", "a", "b")
             )
-            family[here], fraction[here], coupling[here] = low.family, 1.0, _COUPLINGS[low.family]
+            family[here], fraction[here], coupling[here] = low.family, 1.0, COUPLINGS[low.family]
         else:
             length = high.ratio - low.ratio
             rest, share = (high.ratio - x) / length, (x - low.ratio) / length
