@@ -121,9 +121,8 @@ def leasts(row: Row, a: float, thresholds: Array) -> list[Least]:
     return [Least(*x) for x in found]
 
 
-def _polished(law: RowLaw, threshold: float, a: float, width: float, rtol: float) -> Least:
-    """The minimum next to the threshold, by one inversion and what it says nearby."""
-    start, row = least_at(law, threshold, a, rtol)
+def _polished(start: Least, row: Row, width: float) -> Least:
+    """The minimum next to `start`, by the inversion of its row and what that says nearby."""
     if not start.a > 0:
         return start
     tried = [start]
@@ -133,6 +132,7 @@ def _polished(law: RowLaw, threshold: float, a: float, width: float, rtol: float
         tried.extend(found)
         return np.array([x.loss for x in found]).reshape(t.shape)
 
+    threshold = start.threshold
     step = max(width, 0.05 * abs(threshold))
     near = tuple(np.array([threshold + x]) for x in (-step, 0.0, step))
     loss(local_minimum(loss, near, (), xatol=_NEAR * step))
@@ -226,13 +226,13 @@ def _searched(law: RowLaw, kept: RowLaw, shift: float, rtol: float) -> Least:
     loss, _ = profile(grid)
     first, *others = _minima(loss)
     if not others or loss[others[0]] > _FAR_ABOVE * loss[first]:
-        # There is nothing to choose, so the minimum itself says whether the scan is right.
+        # There is nothing to choose, so the loss that the search starts from is check enough.
         at, width = _zoomed(profile, grid, first)
-        best = _polished(law, at.threshold + shift, at.a, width, rtol)
-        if abs(at.loss - best.loss) <= _BELIEVED * best.loss:
-            return best
+        start, row = least_at(law, at.threshold + shift, at.a, rtol)
+        if abs(at.loss - start.loss) <= _BELIEVED * start.loss:
+            return _polished(start, row, width)
     threshold, a, width = _scanned(kept)
-    return _polished(law, threshold + shift, a, width, rtol)
+    return _polished(*least_at(law, threshold + shift, a, rtol), width)
 
 
 def _scanned(law: RowLaw) -> tuple[float, float, float]:
