@@ -20,7 +20,7 @@ from ..numerics.search import local_minimum
 from ..source.amplitude import Amplitude
 from ..source.sparse import SparseSource
 from . import precedence
-from .hull_curves import COUPLINGS, FAMILIES, Curve, beta_of, even_curve, rug_curve
+from .hull_curves import COUPLINGS, FAMILIES, Curve, beta_of, even_curve, optima, rug_curve
 from .members import Node, code, corners_of, points, settled, sizes
 
 # So many optima are found at a time: fewer points than would change how `optimum` starts.
@@ -231,7 +231,7 @@ def _lowest(node: Node, other: Node, curves: _Curves, p: float, amplitude: Ampli
 
     if node.size > 0:
         return _lowest_code(node, other, p, amplitude)
-    curve, family = curves[node.family], FAMILIES[node.family]
+    curve = curves[node.family]
     side = curve.ratio > other.ratio if node.ratio > other.ratio else curve.ratio < other.ratio
     rises = np.where(side, rise(np.where(side, curve.ratio, np.nan), curve.loss), np.inf)
     k = int(np.argmin(np.where(np.abs(np.arange(side.size) - node.sample) <= 2, rises, np.inf)))
@@ -244,12 +244,12 @@ def _lowest(node: Node, other: Node, curves: _Curves, p: float, amplitude: Ampli
 
         start = tuple(logit(curve.ratio[k + d : k + d + 1]) for d in (-1, 0, 1))
         x = float(expit(local_minimum(at, start, (), xatol=_PLACED)[0]))
-    best = family(p, x, amplitude=amplitude)
-    if rise(np.array(x), best.loss) > rises[k]:
+    best = optima(node.family, p, (x,), amplitude)
+    if rise(np.array(x), best.loss)[0] > rises[k]:
         x = float(curve.ratio[k])
-        best = family(p, x, amplitude=amplitude)
-    coupling = COUPLINGS[node.family]
-    return Node(x, float(best.loss), node.family, float(best.a), float(best.b), coupling, sample=k)
+        best = optima(node.family, p, (x,), amplitude)
+    loss, a, b = (float(y[0]) for y in (best.loss, best.a, best.b))
+    return Node(x, loss, node.family, a, b, COUPLINGS[node.family], sample=k)
 
 
 def _lowest_code(node: Node, other: Node, p: float, amplitude: Amplitude) -> Node:

@@ -52,20 +52,22 @@ class Curve(NamedTuple):
 
 def rug_curve(p: float, amplitude: Amplitude, known: Known) -> Curve:
     """Samples of rugs at all ratios."""
-    ratio, best = _rugs(p, amplitude)
-    below = best.loss < known(ratio)
-    return Curve(ratio, best.loss, beta_of(best), below)
-
-
-@lru_cache(maxsize=1024)
-def _rugs(p: float, amplitude: Amplitude) -> tuple[Array, Optimum]:
     ratio = np.concatenate(
         [np.geomspace(0.02 * p, 0.5, 100)[:-1], 1 - np.geomspace(0.5, 2**-50, 120)]
     )
     ratio = np.unique(ratio)
     # Below such a σ there is no telling the optimum of discrete laws.
     ratio = ratio[welch_sigma(p, ratio, amplitude=amplitude) > _LEAST_SIGMA * amplitude.mean]
-    return ratio, optimum(p, ratio, amplitude=amplitude)
+    best = optima("rug", p, tuple(ratio.tolist()), amplitude)
+    return Curve(ratio, best.loss, beta_of(best), best.loss < known(ratio))
+
+
+@lru_cache(maxsize=4096)
+def optima(
+    family: str, p: float, ratio: tuple[float, ...], amplitude: Amplitude
+) -> Optimum | AntipodalOptimum:
+    """Those of `FAMILIES`: hulls at one p that differ in other members share them."""
+    return FAMILIES[family](p, np.array(ratio), amplitude=amplitude)
 
 
 def beta_of(best: Optimum | AntipodalOptimum) -> Array:
@@ -89,7 +91,7 @@ def even_curve(p: float, variance: float, amplitude: Amplitude, known: Known) ->
         return None
     first, last = np.flatnonzero(near)[[0, -1]]
     ratio = ratio[max(first - 1, 0) : last + 2]
-    best = antipodal_optimum(p, ratio, amplitude=amplitude)
+    best = optima("antipodal", p, tuple(ratio.tolist()), amplitude)
     # At ½ there are uneven pairs, which are no worse.
     below = (best.loss < known(ratio)) & (ratio < 0.5)
     return Curve(ratio, best.loss, beta_of(best), below)
