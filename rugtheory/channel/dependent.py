@@ -141,6 +141,76 @@ class Dependent:
                     whole[part] = one
         return found
 
+    @cached_property
+    def _found(self) -> Array:
+        """Slopes in the weights of all features, shape (features, rows)."""
+        return np.zeros(self.w.shape)
+
+    def add(self, at: Nodes, rows: NDArray[np.int64], moved: Complex, quiet: Complex) -> None:
+        """Collect those of Re Σ_k of a product over the blocks of others.
+
+        `moved` are its values, and `quiet` those of the part with none on, which is no part of it.
+        """
+        for k, family in enumerate(self.families):
+            for blocks, part in _parts(family, np.arange(rows.size), at.nodes.size):
+                heard, own_block = self._others(k, blocks, rows[part])
+                whole, none = (np.tile(x[part], (blocks.size, 1)) for x in (moved, quiet))
+
+                def by(pair: Pair, whole: Complex = whole, none: Complex = none) -> Pair:
+                    each = whole / (pair[0] + pair[1])
+                    return each - none / np.maximum(pair[0], NEVER), each
+
+                found = heard.slopes(at, by)[0].reshape(-1, *own_block.shape)
+                self._collect(family.columns[blocks].T, rows[part], np.where(own_block, 0.0, found))
+
+    def add_own(
+        self, at: Nodes, rows: NDArray[np.int64], by: Pair, c: Complex, by_c: Complex
+    ) -> None:
+        """Collect those of Re Σ_k (by₀ F₀ + by₁ F₁) of the blocks of the own features.
+
+        The slopes in c of the terms are put into `by_c`.
+        """
+        for k, family in enumerate(self.families):
+            mine = np.flatnonzero(self.family[rows] == k)
+            for part in _split(mine, family.columns.shape[1] * at.nodes.size):
+                heard = self._own(family, rows[part])
+                some = by[0][part], by[1][part]
+                found, by_c[part] = heard.slopes(at, lambda _, some=some: some, c[part])
+                self._found[self._own_columns(family, rows[part]), rows[part]] += found
+
+    def add_quiet(self, on: Array, off: Array) -> None:
+        """Collect those of what is left with all others off, in weights of terms of weight zero.
+
+        `on` and `off` are the slopes in the bias of the losses if the own feature is on and off,
+        times the chance that no other block is heard.
+        """
+        if not np.any(self.left_out):
+            return
+        both = self.chances.alone * on + self.chances.off * off
+        for k, family in enumerate(self.families):
+            means = np.array([law.mean for law in family.laws])[:, None]
+            for blocks, rows in _parts(family, np.arange(on.size), 1):
+                heard, own_block = self._others(k, blocks, rows)
+                none, silent = heard.silent()
+                share = (silent.real / np.maximum(none.real, NEVER)).reshape(-1, *own_block.shape)
+                share[:, own_block] = 0.0
+                self._collect(family.columns[blocks].T, rows, means[..., None] * share * both[rows])
+            mine = np.flatnonzero(self.family == k)
+            # With c = i the real part is of the own feature off and the imaginary one of it on.
+            _, silent = self._own(family, mine).silent(1j)
+            found = means * (silent.real * off[mine] + silent.imag * on[mine])
+            self._found[self._own_columns(family, mine), mine] += found
+
+    def _collect(self, columns, rows, found) -> None:
+        self._found[columns[..., None], rows] += found
+
+    def slopes(self) -> Array:
+        """What was collected, shape (rows, features)."""
+        return self._found.T
+
+    def _own_columns(self, family: Family, rows: NDArray[np.int64]) -> NDArray[np.intp]:
+        return family.columns[self.block[rows]].T
+
     def _others(
         self, family: int, blocks: NDArray[np.intp], rows: NDArray[np.int64]
     ) -> tuple[HeardBlocks, NDArray[np.bool_]]:
@@ -154,7 +224,7 @@ class Dependent:
 
     def _own(self, family: Family, rows: NDArray[np.int64]) -> HeardBlocks:
         """The own block of some rows."""
-        at = family.columns[self.block[rows]].T, rows
+        at = self._own_columns(family, rows), rows
         return HeardBlocks(family, self.w[at], self.left_out[at], self.place[rows])
 
 

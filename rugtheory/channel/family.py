@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, NamedTuple
@@ -211,6 +211,55 @@ class HeardBlocks:
         error = self._error(off.rest_by_phi, size, tables)
         error = error + np.abs(c) * self._error(on, size, tables)
         return Own(none, rest, error, off.none_by_c, off.rest_by_c)
+
+    def slopes(
+        self, at: Nodes, by: Callable[[Pair], Pair], c: Any = 0.0
+    ) -> tuple[Array, Complex | float]:
+        """Derivatives of Re Σ_k (by₀ F₀ + by₁ F₁), F₀ with none on and F₁ with some.
+
+        In the weights, shape (members, rows), and those in c of the terms, shape (rows, nodes).
+        `by` makes the factors, of shape (rows, nodes), of both parts of F.
+        """
+        phi, _ = self._transforms(at)
+        slopes = Slopes(self._pairs(phi, c))
+        whole = self.family.pattern.fold(slopes)
+        whole.back(by(whole.pair))
+        by_c = self._taken(slopes, phi)
+        found = np.empty(self.w.shape)
+        for law, some in self.family.by_law:
+            moved = phi[some].reshape(-1, at.nodes.size)
+            found[some] = at.transforms(law).slopes(self.w[some].ravel(), moved).reshape(-1, self.rows)
+        return found, by_c
+
+    def silent(self, c: complex = 0.0) -> tuple[Array | Complex, Complex]:
+        """The chance F₀ that none is on, and what of it is one term of weight zero that is.
+
+        Of each member, shape (members, rows); 0 where it is heard.
+        """
+        ones = np.ones((*self.w.shape, 1), np.complex128)
+        slopes = Slopes(self._pairs(ones, c))
+        whole = self.family.pattern.fold(slopes)
+        whole.back((1.0, 0.0))
+        self._taken(slopes, ones)
+        none = np.broadcast_to(whole.pair[0], (self.rows, 1))
+        return none[:, 0], ones[..., 0]
+
+    def _taken(self, slopes: Slopes, by_phi: Any) -> Any:
+        """Slopes in the transforms of all members that are heard or might be; returns that in c.
+
+        A feature that is none, of weight zero, is one to be heard: its transform 1 is that of its
+        being off.
+        """
+        by_c: Any = 0.0
+        for k, (by_none, by_rest) in slopes.found.items():
+            by_phi[k] = by_rest
+            if k in self.partly:
+                by_phi[k] = np.where(self.gone[k, :, None], by_none, by_phi[k])
+                if self.mine is not None:
+                    mine = self.mine[k, :, None]
+                    by_c = by_c + np.where(mine, by_none, 0.0)
+                    by_phi[k] = np.where(mine, 0.0, by_phi[k])
+        return by_c
 
     def _transforms(self, at: Nodes) -> tuple[Complex, list[_Errors]]:
         """E e^{swu} of the members, shape (members, rows, nodes), and errors."""

@@ -98,21 +98,40 @@ class MomentTable:
 
         The first bin is of what is not tabulated, exact to rounding and NaN where there is none.
         """
-        bins, x = self.axis.place(a)
         found, place = np.empty((a.size, 2 * self.nodes.size)), np.zeros(a.size, np.intp)
         errors = [np.zeros(self.nodes.size)]
-        order = np.argsort(bins, kind="stable")
-        powers = np.vander(x[order], ORDER, increasing=True)
-        some, starts = np.unique(bins[order], return_index=True)
-        for k, start, end in zip(some.tolist(), starts, [*starts[1:], a.size], strict=True):
+        for k, at, x in self._by_bin(a):
             if k in self._known:
-                at, (coefficients, inexact) = order[start:end], self._known[k]
-                found[at] = powers[start:end] @ coefficients[0].view(float)
+                coefficients, inexact = self._known[k]
+                found[at] = np.vander(x, ORDER, increasing=True) @ coefficients[0].view(float)
                 place[at] = len(errors)
                 errors.append(inexact[0])
         at, values = np.flatnonzero(place == 0), found.view(np.complex128)
         values[at] = self._transformed(np.multiply.outer(a[at], self.nodes), 0)
         return values, place, np.array(errors)
+
+    def slopes(self, a: Array, moved: Complex) -> Array:
+        """Re Σ_k moved_k d/da E e^{as_k u}, shape (m,): the adjoint of `transform`."""
+        found, listed = np.empty(a.size), np.ones(a.size, np.bool_)
+        for k, at, x in self._by_bin(a):
+            if k not in self._known:
+                continue
+            sums = moved[at].conj().view(float) @ self._known[k][0][0].view(float).T
+            steps = np.vander(x, ORDER - 1, increasing=True) * np.arange(1, ORDER)
+            found[at] = np.einsum("ij,ij->i", sums[:, 1:], steps)
+            found[at] /= self.axis.stretch(np.full(at.size, k), a[at])
+            listed[at] = False
+        slopes = self._transformed(np.multiply.outer(a[listed], self.nodes), 1) * self.nodes
+        found[listed] = np.einsum("ij,ij->i", slopes, moved[listed]).real
+        return found
+
+    def _by_bin(self, a: Array) -> Iterator[tuple[int, NDArray[np.intp], Array]]:
+        """Bins, which of these are in each, and where in it."""
+        bins, x = self.axis.place(a)
+        order = np.argsort(bins, kind="stable")
+        some, starts = np.unique(bins[order], return_index=True)
+        for k, at in zip(some.tolist(), np.split(order, starts[1:]), strict=True):
+            yield k, at, x[at]
 
     def _filled(self, k: float) -> tuple[Complex, Array]:
         """Coefficients, shape (orders, ORDER, nodes), and errors, shape (orders, nodes)."""
