@@ -136,10 +136,18 @@ def test_two_features_that_exclude_each_other_share_a_unit():
 
 
 @pytest.mark.parametrize("kind", DEPENDENT)
+def test_descent_goes_down_on_the_loss(kind):
+    features = rt.Groups([DEPENDENT[kind](0.1, rt.Uniform()), rt.SparseSource(0.1)])
+    found = rt.minimize(features, 2, seed=0, max_coupling=2.0, steps=30)
+    assert np.all(np.diff(found.trajectory) < 0)
+    assert found.loss < 0.8 * found.trajectory[0]
+    assert abs(found.trajectory[-1] - found.loss) <= 1e-3 * found.loss + found.error
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("kind", DEPENDENT)
 def test_descent_ends_where_no_gradient_is_left(kind):
     features = rt.Groups([DEPENDENT[kind](0.1, rt.Uniform()), rt.SparseSource(0.1)])
-    found = rt.minimize(features, 2, seed=0, max_coupling=2.0)
-    print(kind, found.verdict, found.gradient, found.loss, found.trajectory.size)
-    assert found.verdict in ("stationary", "at the cap", "lost")
-    assert found.loss < 0.7 * found.trajectory[0]
-    assert abs(found.trajectory[-1] - found.loss) <= 1e-3 * found.loss + found.error
+    found = rt.minimize(features, 2, seed=0, max_coupling=2.0, gtol=1e-5)
+    assert found.gradient <= 1e-5
+    assert found.verdict in ("stationary", "at the cap")

@@ -411,9 +411,9 @@ class TestGradient:
         for features in (
             rt.Identical(2, 1.0),
             rt.Identical(2, 0.1, rt.Constant(1.0)),
-            rt.Groups([rt.Together(0.1, 2)]),
+            rt.Groups([rt.Together(0.1, 2, rt.Constant(1.0))]),
         ):
-            with pytest.raises(ValueError, match="features must be independent"):
+            with pytest.raises(ValueError, match="features must have a density"):
                 rt.exact_gradient(model, features)
         with pytest.raises(ValueError, match="activation"):
             rt.exact_gradient(rt.Model([[1.0, -1.0]], activation="identity"), rt.Identical(2, 0.1))

@@ -15,7 +15,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from functools import cached_property
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -29,6 +29,26 @@ from .terms import log1p
 
 # Transforms that are worked on at a time, 8 MB.
 _CHUNK = 2**19
+
+
+class BlocksPart(NamedTuple):
+    """Blocks that are alike as some rows hear them.
+
+    Attributes
+    ----------
+    rows : ndarray of int
+        Places among the rows asked for.
+    columns : ndarray of int, shape (members, blocks), or (members, rows) of own blocks
+    heard : HeardBlocks
+        Rows within blocks.
+    own : ndarray of bool, shape (blocks, rows), or (rows,) of own blocks
+        Which are those of the own feature.
+    """
+
+    rows: NDArray[np.intp]
+    columns: NDArray[np.intp]
+    heard: HeardBlocks
+    own: NDArray[np.bool_]
 
 
 class Dependent:
@@ -81,20 +101,18 @@ class Dependent:
         every = np.arange(len(w))
         self.log_none, self.atom = np.zeros(every.size), np.ones(every.size, np.bool_)
         self.chances = alone, beside, off = Chances(p.copy(), np.zeros(every.size), 1 - p)
-        for k, family in enumerate(families):
-            for blocks, rows in _parts(family, every, 1):
-                heard, own_block = self._others(k, blocks, rows)
-                none, some = (np.broadcast_to(x, (heard.rows, 1)) for x in heard.chances)
-                none, some = (x.reshape(blocks.size, rows.size) for x in (none, some))
-                with np.errstate(divide="ignore"):
-                    log = np.where(some < 0.5, np.log1p(-np.minimum(some, 0.5)), np.log(none))
-                there = (none > NEVER) | own_block
-                self.log_none[rows] += np.where(there & ~own_block, log, 0.0).sum(axis=0)
-                self.atom[rows] &= there.all(axis=0)
-            mine = np.flatnonzero(self.family == k)
-            one = self._own(family, mine).own_chances
-            off[mine] = np.broadcast_to(one.pair[0], (mine.size, 1))[:, 0]
-            alone[mine], beside[mine] = one.none_by_c[:, 0], one.rest_by_c[:, 0]
+        for x in self.others(every, 1):
+            none, some = (np.broadcast_to(y, (x.own.size, 1)) for y in x.heard.chances)
+            none, some = none.reshape(x.own.shape), some.reshape(x.own.shape)
+            with np.errstate(divide="ignore"):
+                log = np.where(some < 0.5, np.log1p(-np.minimum(some, 0.5)), np.log(none))
+            there = (none > NEVER) | x.own
+            self.log_none[x.rows] += np.where(there & ~x.own, log, 0.0).sum(axis=0)
+            self.atom[x.rows] &= there.all(axis=0)
+        for x in self.own_blocks(every, 1):
+            one = x.heard.own_chances
+            off[x.rows] = np.broadcast_to(one.pair[0], (x.rows.size, 1))[:, 0]
+            alone[x.rows], beside[x.rows] = one.none_by_c[:, 0], one.rest_by_c[:, 0]
 
     @cached_property
     def by_law(self) -> list[tuple[Amplitude, NDArray[np.intp]]]:
@@ -118,114 +136,47 @@ class Dependent:
         if not self.listed:
             for law, columns in self.by_law:
                 at.transforms(law).fill(self.w[columns][:, rows])
-        for k, family in enumerate(self.families):
-            for blocks, part in _parts(family, np.arange(rows.size), at.nodes.size):
-                heard, own_block = self._others(k, blocks, rows[part])
-                none, rest, inexact = heard.others(at)
-                shape = blocks.size, part.size, at.nodes.size
-                with np.errstate(over="ignore", invalid="ignore", divide="ignore"):
-                    inexact = (inexact / np.abs(none + rest)).reshape(shape)
-                    logs = _log(none, rest).reshape(shape)
-                inexact[own_block], logs[own_block] = 0.0, 0.0
-                error[part] += inexact.sum(axis=0)
-                q[part] += logs.sum(axis=0)
+        for x in self.others(rows, at.nodes.size):
+            none, rest, inexact = x.heard.others(at)
+            with np.errstate(over="ignore", invalid="ignore", divide="ignore"):
+                inexact = (inexact / np.abs(none + rest)).reshape(*x.own.shape, -1)
+                logs = _log(none, rest).reshape(*x.own.shape, -1)
+            inexact[x.own], logs[x.own] = 0.0, 0.0
+            error[x.rows] += inexact.sum(axis=0)
+            q[x.rows] += logs.sum(axis=0)
         return q, error
 
     def own(self, at: Nodes, rows: NDArray[np.int64], c: Complex, found: Own) -> Own:
         """F of the blocks of the own features, with these values of c, put into what is `found`."""
-        for k, family in enumerate(self.families):
-            mine = np.flatnonzero(self.family[rows] == k)
-            for part in _split(mine, family.columns.shape[1] * at.nodes.size):
-                heard = self._own(family, rows[part])
-                for whole, one in zip(found, heard.own(at, c[part]), strict=True):
-                    whole[part] = one
+        for x in self.own_blocks(rows, at.nodes.size):
+            for whole, one in zip(found, x.heard.own(at, c[x.rows]), strict=True):
+                whole[x.rows] = one
         return found
 
-    @cached_property
-    def _found(self) -> Array:
-        """Slopes in the weights of all features, shape (features, rows)."""
-        return np.zeros(self.w.shape)
-
-    def add(self, at: Nodes, rows: NDArray[np.int64], moved: Complex, quiet: Complex) -> None:
-        """Collect those of Re Σ_k of a product over the blocks of others.
-
-        `moved` are its values, and `quiet` those of the part with none on, which is no part of it.
-        """
+    def others(self, rows: NDArray[np.int64], nodes: int) -> Iterator[BlocksPart]:
+        """The blocks of others, and own ones to be passed over, in parts for so many nodes."""
         for k, family in enumerate(self.families):
-            for blocks, part in _parts(family, np.arange(rows.size), at.nodes.size):
-                heard, own_block = self._others(k, blocks, rows[part])
-                whole, none = (np.tile(x[part], (blocks.size, 1)) for x in (moved, quiet))
+            blocks, members = family.columns.shape
+            for part in _split(np.arange(rows.size), members * nodes):
+                for some in _split(np.arange(blocks), members * nodes * part.size):
+                    columns = family.columns[some].T
+                    w = self.w[columns][..., rows[part]].reshape(members, -1)
+                    left_out = self.left_out[columns][..., rows[part]].reshape(w.shape)
+                    own = self.family[rows[part]] == k
+                    own = own & (self.block[rows[part]] == some[:, None])
+                    left_out &= ~own.ravel()  # so that most members are heard in all rows
+                    yield BlocksPart(part, columns, HeardBlocks(family, w, left_out), own)
 
-                def by(pair: Pair, whole: Complex = whole, none: Complex = none) -> Pair:
-                    each = whole / (pair[0] + pair[1])
-                    return each - none / np.maximum(pair[0], NEVER), each
-
-                found = heard.slopes(at, by)[0].reshape(-1, *own_block.shape)
-                self._collect(family.columns[blocks].T, rows[part], np.where(own_block, 0.0, found))
-
-    def add_own(
-        self, at: Nodes, rows: NDArray[np.int64], by: Pair, c: Complex, by_c: Complex
-    ) -> None:
-        """Collect those of Re Σ_k (by₀ F₀ + by₁ F₁) of the blocks of the own features.
-
-        The slopes in c of the terms are put into `by_c`.
-        """
+    def own_blocks(self, rows: NDArray[np.int64], nodes: int) -> Iterator[BlocksPart]:
+        """The own blocks of the rows that have one, in parts for so many nodes."""
         for k, family in enumerate(self.families):
             mine = np.flatnonzero(self.family[rows] == k)
-            for part in _split(mine, family.columns.shape[1] * at.nodes.size):
-                heard = self._own(family, rows[part])
-                some = by[0][part], by[1][part]
-                found, by_c[part] = heard.slopes(at, lambda _, some=some: some, c[part])
-                self._found[self._own_columns(family, rows[part]), rows[part]] += found
-
-    def add_quiet(self, on: Array, off: Array) -> None:
-        """Collect those of what is left with all others off, in weights of terms of weight zero.
-
-        `on` and `off` are the slopes in the bias of the losses if the own feature is on and off,
-        times the chance that no other block is heard.
-        """
-        if not np.any(self.left_out):
-            return
-        both = self.chances.alone * on + self.chances.off * off
-        for k, family in enumerate(self.families):
-            means = np.array([law.mean for law in family.laws])[:, None]
-            for blocks, rows in _parts(family, np.arange(on.size), 1):
-                heard, own_block = self._others(k, blocks, rows)
-                none, silent = heard.silent()
-                share = (silent.real / np.maximum(none.real, NEVER)).reshape(-1, *own_block.shape)
-                share[:, own_block] = 0.0
-                self._collect(family.columns[blocks].T, rows, means[..., None] * share * both[rows])
-            mine = np.flatnonzero(self.family == k)
-            # With c = i the real part is of the own feature off and the imaginary one of it on.
-            _, silent = self._own(family, mine).silent(1j)
-            found = means * (silent.real * off[mine] + silent.imag * on[mine])
-            self._found[self._own_columns(family, mine), mine] += found
-
-    def _collect(self, columns, rows, found) -> None:
-        self._found[columns[..., None], rows] += found
-
-    def slopes(self) -> Array:
-        """What was collected, shape (rows, features)."""
-        return self._found.T
-
-    def _own_columns(self, family: Family, rows: NDArray[np.int64]) -> NDArray[np.intp]:
-        return family.columns[self.block[rows]].T
-
-    def _others(
-        self, family: int, blocks: NDArray[np.intp], rows: NDArray[np.int64]
-    ) -> tuple[HeardBlocks, NDArray[np.bool_]]:
-        """Some blocks as some rows hear them, blocks first, and which of them is the row's own."""
-        columns = self.families[family].columns[blocks].T
-        w = self.w[columns][..., rows].reshape(len(columns), -1)
-        left_out = self.left_out[columns][..., rows].reshape(w.shape)
-        own_block = (self.family[rows] == family) & (self.block[rows] == blocks[:, None])
-        left_out &= ~own_block.ravel()  # so that most members are heard in all rows
-        return HeardBlocks(self.families[family], w, left_out), own_block
-
-    def _own(self, family: Family, rows: NDArray[np.int64]) -> HeardBlocks:
-        """The own block of some rows."""
-        at = self._own_columns(family, rows), rows
-        return HeardBlocks(family, self.w[at], self.left_out[at], self.place[rows])
+            for part in _split(mine, family.columns.shape[1] * nodes):
+                some = rows[part]
+                columns = family.columns[self.block[some]].T
+                at = columns, some
+                heard = HeardBlocks(family, self.w[at], self.left_out[at], self.place[some])
+                yield BlocksPart(part, columns, heard, np.ones(part.size, np.bool_))
 
 
 def _log(none: Any, rest: Complex) -> Complex:
@@ -240,17 +191,7 @@ def _log(none: Any, rest: Complex) -> Complex:
 
 
 def _split(some: NDArray[np.intp], size: int) -> list[NDArray[np.intp]]:
-    """In parts that stay in the caches, each taking so many transforms; none of nothing."""
+    """In parts that stay in the caches; each of these takes so many transforms."""
     if not some.size:
         return []
     return np.array_split(some, -(-some.size // max(1, _CHUNK // size)))
-
-
-def _parts(
-    family: Family, rows: NDArray[np.intp], nodes: int
-) -> Iterator[tuple[NDArray[np.intp], NDArray[np.intp]]]:
-    """Blocks and rows that are taken at a time."""
-    blocks, members = family.columns.shape
-    for part in _split(rows, members * nodes):
-        for some in _split(np.arange(blocks), members * nodes * part.size):
-            yield some, part

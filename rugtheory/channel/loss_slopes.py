@@ -11,6 +11,7 @@ from .._check import Array
 from ..source.amplitude import Complex
 from ..theory.loss import LossGradient
 from .contours import Contour
+from .dependent_slopes import DependentSlopes
 from .family import Own
 from .heard import Nodes
 from .inversion import windows
@@ -25,13 +26,14 @@ class LossSlopes:
     def __init__(self, block: OutputBlock) -> None:
         self.block = block
         self.by_a, self.by_b, self.by_noise = np.zeros((3, block.m))
+        self.blocks = DependentSlopes(block.blocks) if block.blocks is not None else None
 
     def add_quiet(self, gradient: LossGradient, none: Array) -> None:
         """What is left with all others off, `none` that those of other blocks are.
 
         `gradient` is that of L(a, b, τ/|a|), of a feature on and off, each of shape (2, m).
         """
-        o, chances, blocks = self.block.outputs, self.block.chances, self.block.blocks
+        o, chances = self.block.outputs, self.block.chances
         a = np.where(o.a != 0, o.a, 1.0)
         sigma = o.noise / np.abs(a)
         by_a = np.where(o.a != 0, gradient.a - gradient.sigma * sigma / a, gradient.a)
@@ -40,8 +42,8 @@ class LossSlopes:
         self.by_a += np.sum(shares * by_a, axis=0)
         self.by_b += np.sum(shares * gradient.b, axis=0)
         self.by_noise += np.sum(shares * np.where(o.noise > 0, by_noise, 0.0), axis=0)
-        if blocks is not None:
-            blocks.add_quiet(*(none * gradient.b / self.block.unit))
+        if self.blocks is not None:
+            self.blocks.add_quiet(*(none * gradient.b / self.block.unit))
 
     def add(
         self,
@@ -64,15 +66,13 @@ class LossSlopes:
         terms = by_none * own.none + by_rest * own.rest
         self.by_b[rows] += unit * (terms @ s).real
         self.by_noise[rows] += 0.5 * (terms @ s**2).real
-        c = moments[0] - moments[1] * s / unit[:, None]
         by_c = block.outputs.p[rows, None] * by_none
-        if block.blocks is not None:
-            whole = by_rest * (own.none + own.rest)
-            quiet = (by_rest - by_none) * own.none
-            block.blocks.add(nodes, rows, whole, quiet)
-            block.blocks.add_own(nodes, rows, (by_none, by_rest), c, by_c)
-        else:
-            whole = by_rest * own.none
+        whole = by_rest * own.none
+        if self.blocks is not None:
+            whole += by_rest * own.rest
+            self.blocks.add(nodes, rows, whole, (by_rest - by_none) * own.none)
+            c = moments[0] - moments[1] * s / unit[:, None]
+            self.blocks.add_own(nodes, rows, (by_none, by_rest), c, by_c)
         # dc/da, a in units of the row.
         by_a = moments[1] - moments[2] * s / unit[:, None]
         self.by_a[rows] += unit * ((by_c * by_a) @ s).real
@@ -82,8 +82,8 @@ class LossSlopes:
         """Slopes in the weights, the bias, and the square of the noise."""
         block = self.block
         by_w = np.zeros_like(block.scaled)
-        if block.blocks is not None:
-            by_w += block.unit[:, None] * block.blocks.slopes()
+        if self.blocks is not None:
+            by_w += block.unit[:, None] * self.blocks.found.T
         for x, slopes in zip(block.of.senders, block.heard.slopes(), strict=True):
             # Losses are in units of the square of the row, weights in units of the row.
             slopes *= block.unit[:, None]
