@@ -80,16 +80,8 @@ class LossSlopes:
 
     def finished(self) -> tuple[Array, Array, Array]:
         """Slopes in the weights, the bias, and the square of the noise."""
-        block = self.block
-        by_w = np.zeros_like(block.scaled)
+        by_w = self.block.slopes(self.by_a, self.by_b)
         if self.blocks is not None:
-            by_w += block.unit[:, None] * self.blocks.found.T
-        for x, slopes in zip(block.of.senders, block.heard.slopes(), strict=True):
             # Losses are in units of the square of the row, weights in units of the row.
-            slopes *= block.unit[:, None]
-            # A term too small to be seen moves the mean of what is heard.
-            row, at = np.nonzero(block.left_out[:, x.columns])
-            slopes[row, at] = (x.odds / (1 + x.odds) * x.amplitude.mean)[at] * self.by_b[row]
-            by_w[:, x.columns] = slopes
-        by_w[np.arange(block.m), block.outputs.rows] = self.by_a
+            by_w += self.block.unit[:, None] * self.blocks.found.T
         return by_w, self.by_b, self.by_noise

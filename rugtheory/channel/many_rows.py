@@ -168,6 +168,19 @@ class OutputBlock:
         self.unit = unit = np.where(unit > 0, unit, 1.0)
         self.a, self.b, self.tau = o.a / unit, o.b / unit, o.noise / unit
 
+    def slopes(self, by_a: Array, by_b: Array) -> Array:
+        """Derivatives in the weights of independent features, with those in a and b."""
+        by_w = np.zeros_like(self.scaled)
+        for x, slopes in zip(self.of.senders, self.heard.slopes(), strict=True):
+            # Losses are in units of the square of the row, weights in units of the row.
+            slopes *= self.unit[:, None]
+            # A term too small to be seen moves the mean of what is heard.
+            row, at = np.nonzero(self.left_out[:, x.columns])
+            slopes[row, at] = (x.odds / (1 + x.odds) * x.amplitude.mean)[at] * by_b[row]
+            by_w[:, x.columns] = slopes
+        by_w[np.arange(self.m), self.outputs.rows] = by_a
+        return by_w
+
     def own(
         self, nodes: Nodes, rows: NDArray[np.int64], *, slope: bool = False
     ) -> tuple[Complex, Array]:
