@@ -11,7 +11,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from functools import lru_cache
-from typing import NamedTuple
 
 import numpy as np
 from numpy.polynomial import chebyshev
@@ -21,6 +20,7 @@ from .._check import Array
 from ..source.amplitude import Amplitude, Complex
 from .terms import log1p
 from .weight_bins import GROUP, ORDER, Axis, OddsRange, chebyshev_fit, taken_apart
+from .weight_groups import Group, Groups
 
 _EPS = float(np.finfo(float).eps)
 # The error of a fit at Chebyshev's nodes is largest about cos(πk/ORDER) at these k.
@@ -165,44 +165,6 @@ class MomentTable:
         return found
 
 
-class Group(NamedTuple):
-    """Of neighbouring bins.
-
-    Attributes
-    ----------
-    basis : tuple of ndarray, each of shape (powers · GROUP, degrees), or None
-        For each power of the odds, Chebyshev's polynomials over all bins as powers of the place in
-        each of them, where so few make all; None where powers are taken as they are.
-    coefficients : ndarray, shape (degrees of all powers of the odds, 2 nodes)
-        Real parts first.
-    error : ndarray, shape (GROUP, nodes)
-        Of log(1 + o E e^{swu})/o.
-    """
-
-    basis: tuple[Array, ...] | None
-    coefficients: Array
-    error: Array
-
-    def reduced(self, sums: Array) -> Array:
-        """From sums of powers, shape (rows, columns, GROUP), those of polynomials."""
-        if self.basis is None:
-            return sums.reshape(len(sums), -1)
-        parts = np.split(sums, np.cumsum([len(x) // GROUP for x in self.basis[:-1]]), axis=1)
-        return np.concatenate(
-            [y.reshape(len(sums), -1) @ x for x, y in zip(self.basis, parts, strict=True)], axis=1
-        )
-
-    def restored(self, slopes: Array) -> Array:
-        """From slopes in sums of polynomials, those in sums of powers: the adjoint."""
-        if self.basis is None:
-            return slopes.reshape(len(slopes), -1, GROUP)
-        parts = np.split(slopes, np.cumsum([x.shape[1] for x in self.basis[:-1]]), axis=1)
-        return np.concatenate(
-            [(y @ x.T).reshape(len(y), -1, GROUP) for x, y in zip(self.basis, parts, strict=True)],
-            axis=1,
-        )
-
-
 class WeightTable:
     """log(1 + o E e^{swu})/o for the features of one amplitude law, at some nodes s.
 
@@ -220,39 +182,35 @@ class WeightTable:
     def __init__(self, law: Amplitude, odds: OddsRange, nodes: Complex, axis: Axis) -> None:
         self.law, self.range, self.nodes, self.axis = law, odds, nodes, axis
         self._known: dict[int, Group] = {}
+        self._last: tuple[bytes, Groups] | None = None
 
     def exponent(self, bins: NDArray[np.int64], sums: Array) -> tuple[Array, Array]:
         """Sums of the logarithms, shape (rows, 2 nodes), and errors, shape (rows, nodes).
 
         From sums of powers in whole groups of bins, shape (rows, columns, bins).
         """
-        nodes = self.nodes.size
-        found, error = np.zeros((len(sums), 2 * nodes)), np.zeros((len(sums), nodes))
-        for some, group in self._groups(bins):
-            found += group.reduced(sums[..., some]) @ group.coefficients
-            # The first sums are those of the odds themselves.
-            error += sums[:, 0, some] @ group.error
-        return found, error
+        return self._groups(bins).exponent(sums)
 
     def slopes(self, bins: NDArray[np.int64], moved: Array) -> Array:
         """The adjoint: from sensitivities to the logarithms those to the sums."""
-        found = np.empty((len(moved), len(self.range.columns), bins.size))
-        for some, group in self._groups(bins):
-            found[..., some] = group.restored(moved @ group.coefficients.T)
-        return found
+        return self._groups(bins).slopes(moved, len(self.range.columns))
 
-    def _groups(self, bins: NDArray[np.int64]) -> Iterator[tuple[slice, Group]]:
-        """Which of the bins are in each group, and the group."""
-        for start in range(0, bins.size, GROUP):
-            k = int(bins[start]) // GROUP
-            # Last asked for, last in order.
-            found = self._known.pop(k, None)
-            if found is None:
-                with np.errstate(over="ignore", invalid="ignore", divide="ignore"):
-                    found = self._filled(k * GROUP + np.arange(GROUP, dtype=float))
-            self._known[k] = found
-            yield slice(start, start + GROUP), found
-        self._forget(bins.size // GROUP)
+    def _groups(self, bins: NDArray[np.int64]) -> Groups:
+        """The groups of these bins, stacked; most often they are those asked for last."""
+        asked = bins.tobytes()
+        if self._last is None or self._last[0] != asked:
+            self._last = asked, Groups([self._group(int(k) // GROUP) for k in bins[::GROUP]])
+            self._forget(bins.size // GROUP)
+        return self._last[1]
+
+    def _group(self, k: int) -> Group:
+        # Last asked for, last in order.
+        found = self._known.pop(k, None)
+        if found is None:
+            with np.errstate(over="ignore", invalid="ignore", divide="ignore"):
+                found = self._filled(k * GROUP + np.arange(GROUP, dtype=float))
+        self._known[k] = found
+        return found
 
     def _forget(self, asked: int) -> None:
         """Groups that were not asked for last, oldest first: weights of a descent move on."""
