@@ -14,6 +14,7 @@ from rugtheory.channel.many_rows import HEIGHTS, Together
 from rugtheory.channel.outputs import Outputs
 from rugtheory.channel.row_laws import RowLaws
 from rugtheory.channel.weight_bins import GROUP, Axis, OddsRange
+from rugtheory.channel.weight_groups import Sums
 from rugtheory.channel.weight_table import WeightTable
 from rugtheory.source.groups import Group
 from rugtheory.source.laws import LAWS
@@ -444,7 +445,7 @@ class TestTable:
             powers = within.products(np.array([o]), x)[0]
             sums = np.zeros((1, powers.size, GROUP))
             sums[0, :, int(k[0] - group[0])] = powers
-            (both,), (error,) = table.exponent(group, sums)
+            (both,), (error,) = table.exponent(group, Sums(sums), np.arange(1))
             truth = [mp.log(1 + o * mp.mpmathify((mp.exp(s * w) - 1) / (s * w))) / o for s in nodes]
             gap = both[:40] + 1j * both[40:] - np.array([complex(x) for x in truth])
             assert np.all(np.abs(gap) <= error + 1e-12)

@@ -10,6 +10,8 @@ from numpy.typing import NDArray
 from .._check import Array
 from .weight_bins import GROUP
 
+Key = tuple[bytes, int]
+
 
 class Group(NamedTuple):
     """Of neighbouring bins.
@@ -46,9 +48,14 @@ class _Stack(NamedTuple):
     basis: tuple[Array, ...] | None
     coefficients: Array
 
+    @property
+    def key(self) -> Key:
+        """What `reduced` depends on, as long as the basis lives."""
+        return self.places.tobytes(), id(self.basis)
+
     def reduced(self, sums: Array) -> Array:
-        """From sums of powers, shape (rows, columns, groups, GROUP), those of polynomials."""
-        by_group = sums[:, :, self.places].swapaxes(1, 2)
+        """From sums of powers, shape (rows, columns, bins), those of polynomials."""
+        by_group = sums.reshape(*sums.shape[:2], -1, GROUP)[:, :, self.places].swapaxes(1, 2)
         if self.basis is None:
             return by_group.reshape(len(sums), -1)
         found, start = [], 0
@@ -73,6 +80,26 @@ class _Stack(NamedTuple):
             start += powers.shape[1]
 
 
+class Sums:
+    """Sums over the weights of rows.
+
+    Attributes
+    ----------
+    powers : ndarray, shape (rows, columns, bins)
+        Of powers of the place in each bin, in whole groups of bins.
+    """
+
+    def __init__(self, powers: Array) -> None:
+        self.powers = powers
+        self._reduced: dict[Key, tuple[_Stack, Array]] = {}
+
+    def reduced(self, stack: _Stack) -> Array:
+        """Those of polynomials, which are the same at all nodes."""
+        if stack.key not in self._reduced:
+            self._reduced[stack.key] = stack, stack.reduced(self.powers)
+        return self._reduced[stack.key][1]
+
+
 class Groups:
     """Several groups of one table.
 
@@ -94,14 +121,11 @@ class Groups:
             if places.size
         ]
 
-    def exponent(self, sums: Array) -> tuple[Array, Array]:
-        """From sums of powers, shape (rows, columns, bins), those of logarithms, and errors.
-
-        Of shapes (rows, 2 nodes) and (rows, nodes); the first column has sums of the odds.
-        """
-        by_group = sums.reshape(*sums.shape[:2], -1, GROUP)
-        found = sum(x.reduced(by_group) @ x.coefficients for x in self._stacks)
-        return np.asarray(found), sums[:, 0] @ self.error
+    def exponent(self, sums: Sums, rows: NDArray[np.int64]) -> tuple[Array, Array]:
+        """Sums of the logarithms, shape (rows, 2 nodes), and errors, shape (rows, nodes)."""
+        found = sum(sums.reduced(x)[rows] @ x.coefficients for x in self._stacks)
+        # The first column has sums of the odds.
+        return np.asarray(found), sums.powers[rows, 0] @ self.error
 
     def slopes(self, moved: Array, columns: int) -> Array:
         """The adjoint: from sensitivities to the logarithms those to the sums."""

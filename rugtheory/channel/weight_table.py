@@ -20,7 +20,7 @@ from .._check import Array
 from ..source.amplitude import Amplitude, Complex
 from .terms import log1p
 from .weight_bins import GROUP, ORDER, Axis, OddsRange, chebyshev_fit, taken_apart
-from .weight_groups import Group, Groups
+from .weight_groups import Group, Groups, Sums
 
 _EPS = float(np.finfo(float).eps)
 # The error of a fit at Chebyshev's nodes is largest about cos(πk/ORDER) at these k.
@@ -64,26 +64,28 @@ class MomentTable:
         """Both, shape (2, m, nodes), and their errors; with `slope`, E u² e^{asu} as a third."""
         found = np.empty((2 + slope, a.size, self.nodes.size), np.complex128)
         error = np.empty((2, a.size, self.nodes.size))
-        bins, x = self.axis.place(a)
-        for k in np.unique(bins):
-            at = np.flatnonzero(bins == k)
-            if int(k) not in self._known:
-                if at.size < ORDER and not slope:  # a polynomial takes more values
-                    some = self._values(float(k), x[at])
-                    bad = ~np.isfinite(some).all(axis=0)
-                    found[:, at] = np.where(bad, 0.0, some)
-                    error[:, at] = np.where(bad, _NEVER, 4 * _EPS * np.abs(some))
+        single = np.zeros(a.size, np.bool_)
+        for k, at, x in self._by_bin(a):
+            if k not in self._known:
+                single[at] = at.size < ORDER and not slope  # a polynomial takes more values
+                if single[at[0]]:
                     continue
-                self._known[int(k)] = self._filled(float(k))
-            coefficients, inexact = self._known[int(k)]
-            powers = np.vander(x[at], ORDER, increasing=True)
+                self._known[k] = self._filled(float(k))
+            coefficients, inexact = self._known[k]
+            powers = np.vander(x, ORDER, increasing=True)
             found[:2, at] = powers @ coefficients
             error[:, at] = inexact[:, None]
             if slope:
                 # d/da of E u e^{asu} is s E u² e^{asu}.
                 steps = powers[:, :-1] * np.arange(1, ORDER)
-                stretch = self.axis.stretch(bins[at], a[at])[:, None]
+                stretch = self.axis.stretch(np.full(at.size, k), a[at])[:, None]
                 found[2, at] = steps @ coefficients[1, 1:] / (stretch * self.nodes)
+        if single.any():
+            t = np.multiply.outer(a[single], self.nodes)
+            some = np.stack([self._transformed(t, order) for order in self.orders])
+            bad = ~np.isfinite(some).all(axis=0)
+            found[:, single] = np.where(bad, 0.0, some)
+            error[:, single] = np.where(bad, _NEVER, 4 * _EPS * np.abs(some))
         return found, error
 
     def fill(self, a: Array) -> None:
@@ -184,12 +186,14 @@ class WeightTable:
         self._known: dict[int, Group] = {}
         self._last: tuple[bytes, Groups] | None = None
 
-    def exponent(self, bins: NDArray[np.int64], sums: Array) -> tuple[Array, Array]:
+    def exponent(
+        self, bins: NDArray[np.int64], sums: Sums, rows: NDArray[np.int64]
+    ) -> tuple[Array, Array]:
         """Sums of the logarithms, shape (rows, 2 nodes), and errors, shape (rows, nodes).
 
-        From sums of powers in whole groups of bins, shape (rows, columns, bins).
+        Of some rows, from sums of powers in whole groups of bins.
         """
-        return self._groups(bins).exponent(sums)
+        return self._groups(bins).exponent(sums, rows)
 
     def slopes(self, bins: NDArray[np.int64], moved: Array) -> Array:
         """The adjoint: from sensitivities to the logarithms those to the sums."""
