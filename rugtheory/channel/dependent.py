@@ -27,6 +27,7 @@ from .family import Chances, Family, HeardBlocks, Own
 from .heard import Nodes
 from .terms import log1p
 
+_EPS = float(np.finfo(float).eps)
 # Transforms that are worked on at a time, 8 MB.
 _CHUNK = 2**19
 
@@ -89,6 +90,7 @@ class Dependent:
         listed: bool = False,
     ) -> None:
         self.families, self.listed = families, listed
+        self.number = sum(len(family.columns) for family in families)
         # By feature: blocks take all rows of a few.
         self.w, self.left_out = np.ascontiguousarray(w.T), np.ascontiguousarray(left_out.T)
         # Of the own feature: the family, the block in it and the place in that.
@@ -131,8 +133,9 @@ class Dependent:
 
     def exponent(self, at: Nodes, rows: NDArray[np.int64]) -> tuple[Complex, Array]:
         """Σ log F/P₀ of the blocks of others at the nodes, and its error."""
-        q = np.zeros((rows.size, at.nodes.size), np.complex128)
-        error = np.zeros(q.shape)
+        # Π F/P₀ - 1, in which nothing cancels: a logarithm takes as long as ten products.
+        product = np.zeros((rows.size, at.nodes.size), np.complex128)
+        error, q = np.zeros(product.shape), np.zeros_like(product)
         if not self.listed:
             for law, columns in self.by_law:
                 at.transforms(law).fill(self.w[columns][:, rows])
@@ -140,10 +143,18 @@ class Dependent:
             none, rest, inexact = x.heard.others(at)
             with np.errstate(over="ignore", invalid="ignore", divide="ignore"):
                 inexact = (inexact / np.abs(none + rest)).reshape(*x.own.shape, -1)
-                logs = _log(none, rest).reshape(*x.own.shape, -1)
-            inexact[x.own], logs[x.own] = 0.0, 0.0
+                if at.real:  # where a product may be no number
+                    logs = _log(none, rest).reshape(*x.own.shape, -1)
+                    logs[x.own] = 0.0
+                    q[x.rows] += logs.sum(axis=0)
+                else:
+                    product[x.rows] = _product(product[x.rows], none, rest, x.own)
+            inexact[x.own] = 0.0
             error[x.rows] += inexact.sum(axis=0)
-            q[x.rows] += logs.sum(axis=0)
+        if not at.real:
+            with np.errstate(over="ignore", invalid="ignore", divide="ignore"):
+                q = log1p(product)
+                error += self.number * _EPS * (1 + 1 / np.abs(1 + product))
         return q, error
 
     def own(self, at: Nodes, rows: NDArray[np.int64], c: Complex, found: Own) -> Own:
@@ -177,6 +188,20 @@ class Dependent:
                 at = columns, some
                 heard = HeardBlocks(family, self.w[at], self.left_out[at], self.place[some])
                 yield BlocksPart(part, columns, heard, np.ones(part.size, np.bool_))
+
+
+def _product(first: Complex, none: Any, rest: Complex, own: NDArray[np.bool_]) -> Complex:
+    """(1 + first) Π (1 + rest/none) - 1 over blocks but own ones, or rest where none is nothing."""
+    none = np.broadcast_to(none, (len(rest), 1))
+    there = none > NEVER
+    more = rest * np.where(there, 1 / none, 1.0)
+    if not there.all():
+        more -= ~there
+    for x, mine in zip(more.reshape(*own.shape, -1), own, strict=True):
+        x[mine] = 0.0
+        x *= 1 + first
+        first = first + x
+    return first
 
 
 def _log(none: Any, rest: Complex) -> Complex:

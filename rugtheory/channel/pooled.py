@@ -175,7 +175,8 @@ class _Pool:
         one_row = float(off[0]) * part.shape[1] if self.alike else float(off.sum())
         self.log_none = (len(part) * one_row - float(off[own[1]].sum())) / terms.rows
         self.left_out = np.ravel_multi_index(own, part.shape)
-        self.sums = Sums(sum(spread.sums() for _, spread in self.spreads()) / terms.rows)
+        sums = sum(spread.sums() for _, spread in self.spreads())
+        self.sums = Sums(np.asarray(sums) / terms.rows)
 
     def spreads(self) -> Iterator[tuple[slice, Spread]]:
         """The terms, flat and some at a time, as those of one row."""

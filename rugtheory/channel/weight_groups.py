@@ -60,17 +60,16 @@ class _Stack(NamedTuple):
             return by_group.reshape(len(sums), -1)
         found, start = [], 0
         for basis in self.basis:
-            powers = by_group[:, :, start : start + len(basis) // GROUP]
-            found.append(powers.reshape(-1, len(basis)) @ basis)
-            start += powers.shape[2]
+            stop = start + len(basis) // GROUP
+            found.append(by_group[:, :, start:stop].reshape(-1, len(basis)) @ basis)
+            start = stop
         return np.concatenate(found, axis=1).reshape(len(sums), -1)
 
     def restored(self, slopes: Array, into: Array) -> None:
         """From slopes in sums of polynomials, those in sums of powers: the adjoint."""
         rows, columns, groups = len(into), into.shape[1], self.places.size
         if self.basis is None:
-            each = slopes.reshape(rows, groups, columns, GROUP)
-            into[:, :, self.places] = each.swapaxes(1, 2)
+            into[:, :, self.places] = slopes.reshape(rows, groups, columns, GROUP).swapaxes(1, 2)
             return
         each, start = slopes.reshape(rows * groups, -1), 0
         parts = np.split(each, np.cumsum([x.shape[1] for x in self.basis[:-1]]), axis=1)

@@ -65,14 +65,13 @@ class MomentTable:
         found = np.empty((2 + slope, a.size, self.nodes.size), np.complex128)
         error = np.empty((2, a.size, self.nodes.size))
         single = np.zeros(a.size, np.bool_)
-        for k, at, x in self._by_bin(a):
+        for k, at, powers in self._by_bin(a):
             if k not in self._known:
                 single[at] = at.size < ORDER and not slope  # a polynomial takes more values
                 if single[at[0]]:
                     continue
                 self._known[k] = self._filled(float(k))
             coefficients, inexact = self._known[k]
-            powers = np.vander(x, ORDER, increasing=True)
             found[:2, at] = powers @ coefficients
             error[:, at] = inexact[:, None]
             if slope:
@@ -102,10 +101,10 @@ class MomentTable:
         """
         found, place = np.empty((a.size, 2 * self.nodes.size)), np.zeros(a.size, np.intp)
         errors = [np.zeros(self.nodes.size)]
-        for k, at, x in self._by_bin(a):
+        for k, at, powers in self._by_bin(a):
             if k in self._known:
                 coefficients, inexact = self._known[k]
-                found[at] = np.vander(x, ORDER, increasing=True) @ coefficients[0].view(float)
+                found[at] = powers @ coefficients[0].view(float)
                 place[at] = len(errors)
                 errors.append(inexact[0])
         at, values = np.flatnonzero(place == 0), found.view(np.complex128)
@@ -115,12 +114,11 @@ class MomentTable:
     def slopes(self, a: Array, moved: Complex) -> Array:
         """Re Σ_k moved_k d/da E e^{as_k u}, shape (m,): the adjoint of `transform`."""
         found, listed = np.empty(a.size), np.ones(a.size, np.bool_)
-        for k, at, x in self._by_bin(a):
+        for k, at, powers in self._by_bin(a):
             if k not in self._known:
                 continue
             sums = moved[at].conj().view(float) @ self._known[k][0][0].view(float).T
-            steps = np.vander(x, ORDER - 1, increasing=True) * np.arange(1, ORDER)
-            found[at] = np.einsum("ij,ij->i", sums[:, 1:], steps)
+            found[at] = np.einsum("ij,ij,j->i", sums[:, 1:], powers[:, :-1], np.arange(1, ORDER))
             found[at] /= self.axis.stretch(np.full(at.size, k), a[at])
             listed[at] = False
         slopes = self._transformed(np.multiply.outer(a[listed], self.nodes), 1) * self.nodes
@@ -128,12 +126,13 @@ class MomentTable:
         return found
 
     def _by_bin(self, a: Array) -> Iterator[tuple[int, NDArray[np.intp], Array]]:
-        """Bins, which of these are in each, and where in it."""
+        """Bins, which of these are in each, and powers of the place in it."""
         bins, x = self.axis.place(a)
         order = np.argsort(bins, kind="stable")
+        powers = np.vander(x[order], ORDER, increasing=True)
         some, starts = np.unique(bins[order], return_index=True)
-        for k, at in zip(some.tolist(), np.split(order, starts[1:]), strict=True):
-            yield k, at, x[at]
+        for k, start, end in zip(some.tolist(), starts, [*starts[1:], a.size], strict=True):
+            yield k, order[start:end], powers[start:end]
 
     def _filled(self, k: float) -> tuple[Complex, Array]:
         """Coefficients, shape (orders, ORDER, nodes), and errors, shape (orders, nodes)."""
