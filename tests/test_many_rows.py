@@ -14,6 +14,7 @@ from rugtheory.channel.many_rows import HEIGHTS, Together
 from rugtheory.channel.outputs import Outputs
 from rugtheory.channel.row_laws import RowLaws
 from rugtheory.channel.weight_bins import GROUP, Axis, OddsRange
+from rugtheory.channel.weight_groups import Sums
 from rugtheory.channel.weight_table import WeightTable
 from rugtheory.source.groups import Group
 from rugtheory.source.laws import LAWS
@@ -411,9 +412,9 @@ class TestGradient:
         for features in (
             rt.Identical(2, 1.0),
             rt.Identical(2, 0.1, rt.Constant(1.0)),
-            rt.Groups([rt.Together(0.1, 2)]),
+            rt.Groups([rt.Together(0.1, 2, rt.Constant(1.0))]),
         ):
-            with pytest.raises(ValueError, match="features must be independent"):
+            with pytest.raises(ValueError, match="features must have a density"):
                 rt.exact_gradient(model, features)
         with pytest.raises(ValueError, match="activation"):
             rt.exact_gradient(rt.Model([[1.0, -1.0]], activation="identity"), rt.Identical(2, 0.1))
@@ -444,7 +445,7 @@ class TestTable:
             powers = within.products(np.array([o]), x)[0]
             sums = np.zeros((1, powers.size, GROUP))
             sums[0, :, int(k[0] - group[0])] = powers
-            (both,), (error,) = table.exponent(group, sums)
+            (both,), (error,) = table.exponent(group, Sums(sums), np.arange(1))
             truth = [mp.log(1 + o * mp.mpmathify((mp.exp(s * w) - 1) / (s * w))) / o for s in nodes]
             gap = both[:40] + 1j * both[40:] - np.array([complex(x) for x in truth])
             assert np.all(np.abs(gap) <= error + 1e-12)

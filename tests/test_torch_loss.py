@@ -19,8 +19,12 @@ def weights(seed, n=5, d=2, dtype=torch.float64):
     return [x.to(dtype).requires_grad_() for x in found]
 
 
-def test_differences():
-    loss = rt.exact_loss_torch(FEATURES, hidden_noise=0.1)
+GROUPS = rt.Groups([rt.Together(0.2, 2), rt.Exclusive([0.1, 0.2]), rt.SparseSource(0.1)])
+
+
+@pytest.mark.parametrize("features", [FEATURES, GROUPS], ids=lambda x: type(x).__name__)
+def test_differences(features):
+    loss = rt.exact_loss_torch(features, hidden_noise=0.1)
     assert torch.autograd.gradcheck(loss, weights(0), eps=1e-4, atol=1e-6, rtol=1e-5)
 
 

@@ -53,11 +53,7 @@ class Blocks:
         scenarios = self.laws.scenarios
         self.unlike = any(np.ndim(kind.p) for x in scenarios for kind in x.kinds)
         self.dependent = any(x.blocks for x in scenarios)
-        # There are no derivatives of blocks of dependent features.
-        able, listed = (
-            not (again and self.dependent) and all(Together.can(x, listed=y) for x in scenarios)
-            for y in (False, True)
-        )
+        able, listed = (all(Together.can(x, listed=y) for x in scenarios) for y in (False, True))
         few = again and listed and rows * self.n <= (_FEW_UNLIKE if self.unlike else _FEW_TERMS)
         seldom = rows < _MANY
         if self.unlike or self.dependent:

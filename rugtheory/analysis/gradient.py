@@ -47,9 +47,10 @@ def exact_gradient(model: Model, features: Features, *, rtol: float = 1e-8) -> E
     model : Model
         With a ReLU.
     features : Features
-        As many as the model has inputs; independent, perhaps given a latent, each on with a
-        probability below 1, amplitudes with a density.  Outputs that tables do not serve, as of
-        features that are on with an even chance or more, take far longer.
+        As many as the model has inputs; amplitudes with a density, and those of the features that
+        are independent of all others, perhaps given a latent, on with a probability below 1.
+        Outputs that tables do not serve, as of such that are on with an even chance or more, take
+        far longer.
     rtol : float
         Relative error to aim at in the loss of each output.
 
@@ -99,8 +100,8 @@ class Gradient:
         self.blocks = Blocks(features, rtol, len(features), again=True)
         if not self.blocks.rungs:
             raise ValueError(
-                "features must be independent (perhaps given a latent), each on with a "
-                f"probability below 1 and with a density of amplitudes, got {features!r:.80}"
+                "features must have a density of amplitudes, and those that are independent be on "
+                f"with a probability below 1, got {features!r:.80}"
             )
 
     def __call__(self, model: Model) -> ExactGradient:

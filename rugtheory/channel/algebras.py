@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from functools import reduce
+from operator import iadd
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -32,11 +33,11 @@ class Transform(Algebra[Pair]):
         return self.values.get(feature, (1.0, 0.0))
 
     def one_of(self, p: tuple[float, ...], of: list[Pair]) -> Pair:
-        none, rest = max(1 - sum(p), 0.0), 0.0
-        for q, (n, x) in zip(p, of, strict=True):
+        none: Any = max(1 - sum(p), 0.0)
+        for q, (n, _) in zip(p, of, strict=True):
             none = none + q * n
-            rest += q * x
-        return none, rest
+        parts = [q * x for q, (_, x) in zip(p, of, strict=True)]
+        return none, reduce(iadd, parts) if parts else 0.0
 
     def every(self, of: list[Pair]) -> Pair:
         return reduce(_both, of) if of else (1.0, 0.0)

@@ -15,7 +15,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from functools import cached_property
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -27,8 +27,29 @@ from .family import Chances, Family, HeardBlocks, Own
 from .heard import Nodes
 from .terms import log1p
 
+_EPS = float(np.finfo(float).eps)
 # Transforms that are worked on at a time, 8 MB.
 _CHUNK = 2**19
+
+
+class BlocksPart(NamedTuple):
+    """Blocks that are alike as some rows hear them.
+
+    Attributes
+    ----------
+    rows : ndarray of int
+        Places among the rows asked for.
+    columns : ndarray of int, shape (members, blocks), or (members, rows) of own blocks
+    heard : HeardBlocks
+        Rows within blocks.
+    own : ndarray of bool, shape (blocks, rows), or (rows,) of own blocks
+        Which are those of the own feature.
+    """
+
+    rows: NDArray[np.intp]
+    columns: NDArray[np.intp]
+    heard: HeardBlocks
+    own: NDArray[np.bool_]
 
 
 class Dependent:
@@ -69,6 +90,7 @@ class Dependent:
         listed: bool = False,
     ) -> None:
         self.families, self.listed = families, listed
+        self.number = sum(len(family.columns) for family in families)
         # By feature: blocks take all rows of a few.
         self.w, self.left_out = np.ascontiguousarray(w.T), np.ascontiguousarray(left_out.T)
         # Of the own feature: the family, the block in it and the place in that.
@@ -81,20 +103,18 @@ class Dependent:
         every = np.arange(len(w))
         self.log_none, self.atom = np.zeros(every.size), np.ones(every.size, np.bool_)
         self.chances = alone, beside, off = Chances(p.copy(), np.zeros(every.size), 1 - p)
-        for k, family in enumerate(families):
-            for blocks, rows in _parts(family, every, 1):
-                heard, own_block = self._others(k, blocks, rows)
-                none, some = (np.broadcast_to(x, (heard.rows, 1)) for x in heard.chances)
-                none, some = (x.reshape(blocks.size, rows.size) for x in (none, some))
-                with np.errstate(divide="ignore"):
-                    log = np.where(some < 0.5, np.log1p(-np.minimum(some, 0.5)), np.log(none))
-                there = (none > NEVER) | own_block
-                self.log_none[rows] += np.where(there & ~own_block, log, 0.0).sum(axis=0)
-                self.atom[rows] &= there.all(axis=0)
-            mine = np.flatnonzero(self.family == k)
-            one = self._own(family, mine).own_chances
-            off[mine] = np.broadcast_to(one.pair[0], (mine.size, 1))[:, 0]
-            alone[mine], beside[mine] = one.none_by_c[:, 0], one.rest_by_c[:, 0]
+        for x in self.others(every, 1):
+            none, some = (np.broadcast_to(y, (x.own.size, 1)) for y in x.heard.chances)
+            none, some = none.reshape(x.own.shape), some.reshape(x.own.shape)
+            with np.errstate(divide="ignore"):
+                log = np.where(some < 0.5, np.log1p(-np.minimum(some, 0.5)), np.log(none))
+            there = (none > NEVER) | x.own
+            self.log_none[x.rows] += np.where(there & ~x.own, log, 0.0).sum(axis=0)
+            self.atom[x.rows] &= there.all(axis=0)
+        for x in self.own_blocks(every, 1):
+            one = x.heard.own_chances
+            off[x.rows] = np.broadcast_to(one.pair[0], (x.rows.size, 1))[:, 0]
+            alone[x.rows], beside[x.rows] = one.none_by_c[:, 0], one.rest_by_c[:, 0]
 
     @cached_property
     def by_law(self) -> list[tuple[Amplitude, NDArray[np.intp]]]:
@@ -113,49 +133,75 @@ class Dependent:
 
     def exponent(self, at: Nodes, rows: NDArray[np.int64]) -> tuple[Complex, Array]:
         """Σ log F/P₀ of the blocks of others at the nodes, and its error."""
-        q = np.zeros((rows.size, at.nodes.size), np.complex128)
-        error = np.zeros(q.shape)
+        # Π F/P₀ - 1, in which nothing cancels: a logarithm takes as long as ten products.
+        product = np.zeros((rows.size, at.nodes.size), np.complex128)
+        error, q = np.zeros(product.shape), np.zeros_like(product)
         if not self.listed:
             for law, columns in self.by_law:
                 at.transforms(law).fill(self.w[columns][:, rows])
-        for k, family in enumerate(self.families):
-            for blocks, part in _parts(family, np.arange(rows.size), at.nodes.size):
-                heard, own_block = self._others(k, blocks, rows[part])
-                none, rest, inexact = heard.others(at)
-                shape = blocks.size, part.size, at.nodes.size
-                with np.errstate(over="ignore", invalid="ignore", divide="ignore"):
-                    inexact = (inexact / np.abs(none + rest)).reshape(shape)
-                    logs = _log(none, rest).reshape(shape)
-                inexact[own_block], logs[own_block] = 0.0, 0.0
-                error[part] += inexact.sum(axis=0)
-                q[part] += logs.sum(axis=0)
+        for x in self.others(rows, at.nodes.size):
+            none, rest, inexact = x.heard.others(at)
+            with np.errstate(over="ignore", invalid="ignore", divide="ignore"):
+                inexact = (inexact / np.abs(none + rest)).reshape(*x.own.shape, -1)
+                if at.real:  # where a product may be no number
+                    logs = _log(none, rest).reshape(*x.own.shape, -1)
+                    logs[x.own] = 0.0
+                    q[x.rows] += logs.sum(axis=0)
+                else:
+                    product[x.rows] = _product(product[x.rows], none, rest, x.own)
+            inexact[x.own] = 0.0
+            error[x.rows] += inexact.sum(axis=0)
+        if not at.real:
+            with np.errstate(over="ignore", invalid="ignore", divide="ignore"):
+                q = log1p(product)
+                error += self.number * _EPS * (1 + 1 / np.abs(1 + product))
         return q, error
 
     def own(self, at: Nodes, rows: NDArray[np.int64], c: Complex, found: Own) -> Own:
         """F of the blocks of the own features, with these values of c, put into what is `found`."""
-        for k, family in enumerate(self.families):
-            mine = np.flatnonzero(self.family[rows] == k)
-            for part in _split(mine, family.columns.shape[1] * at.nodes.size):
-                heard = self._own(family, rows[part])
-                for whole, one in zip(found, heard.own(at, c[part]), strict=True):
-                    whole[part] = one
+        for x in self.own_blocks(rows, at.nodes.size):
+            for whole, one in zip(found, x.heard.own(at, c[x.rows]), strict=True):
+                whole[x.rows] = one
         return found
 
-    def _others(
-        self, family: int, blocks: NDArray[np.intp], rows: NDArray[np.int64]
-    ) -> tuple[HeardBlocks, NDArray[np.bool_]]:
-        """Some blocks as some rows hear them, blocks first, and which of them is the row's own."""
-        columns = self.families[family].columns[blocks].T
-        w = self.w[columns][..., rows].reshape(len(columns), -1)
-        left_out = self.left_out[columns][..., rows].reshape(w.shape)
-        own_block = (self.family[rows] == family) & (self.block[rows] == blocks[:, None])
-        left_out &= ~own_block.ravel()  # so that most members are heard in all rows
-        return HeardBlocks(self.families[family], w, left_out), own_block
+    def others(self, rows: NDArray[np.int64], nodes: int) -> Iterator[BlocksPart]:
+        """The blocks of others, and own ones to be passed over, in parts for so many nodes."""
+        for k, family in enumerate(self.families):
+            blocks, members = family.columns.shape
+            for part in _split(np.arange(rows.size), members * nodes):
+                for some in _split(np.arange(blocks), members * nodes * part.size):
+                    columns = family.columns[some].T
+                    w = self.w[columns][..., rows[part]].reshape(members, -1)
+                    left_out = self.left_out[columns][..., rows[part]].reshape(w.shape)
+                    own = self.family[rows[part]] == k
+                    own = own & (self.block[rows[part]] == some[:, None])
+                    left_out &= ~own.ravel()  # so that most members are heard in all rows
+                    yield BlocksPart(part, columns, HeardBlocks(family, w, left_out), own)
 
-    def _own(self, family: Family, rows: NDArray[np.int64]) -> HeardBlocks:
-        """The own block of some rows."""
-        at = family.columns[self.block[rows]].T, rows
-        return HeardBlocks(family, self.w[at], self.left_out[at], self.place[rows])
+    def own_blocks(self, rows: NDArray[np.int64], nodes: int) -> Iterator[BlocksPart]:
+        """The own blocks of the rows that have one, in parts for so many nodes."""
+        for k, family in enumerate(self.families):
+            mine = np.flatnonzero(self.family[rows] == k)
+            for part in _split(mine, family.columns.shape[1] * nodes):
+                some = rows[part]
+                columns = family.columns[self.block[some]].T
+                at = columns, some
+                heard = HeardBlocks(family, self.w[at], self.left_out[at], self.place[some])
+                yield BlocksPart(part, columns, heard, np.ones(part.size, np.bool_))
+
+
+def _product(first: Complex, none: Any, rest: Complex, own: NDArray[np.bool_]) -> Complex:
+    """(1 + first) Π (1 + rest/none) - 1 over blocks but own ones, or rest where none is nothing."""
+    none = np.broadcast_to(none, (len(rest), 1))
+    there = none > NEVER
+    more = rest * np.where(there, 1 / none, 1.0)
+    if not there.all():
+        more -= ~there
+    for x, mine in zip(more.reshape(*own.shape, -1), own, strict=True):
+        x[mine] = 0.0
+        x *= 1 + first
+        first = first + x
+    return first
 
 
 def _log(none: Any, rest: Complex) -> Complex:
@@ -170,17 +216,7 @@ def _log(none: Any, rest: Complex) -> Complex:
 
 
 def _split(some: NDArray[np.intp], size: int) -> list[NDArray[np.intp]]:
-    """In parts that stay in the caches, each taking so many transforms; none of nothing."""
+    """In parts that stay in the caches; each of these takes so many transforms."""
     if not some.size:
         return []
     return np.array_split(some, -(-some.size // max(1, _CHUNK // size)))
-
-
-def _parts(
-    family: Family, rows: NDArray[np.intp], nodes: int
-) -> Iterator[tuple[NDArray[np.intp], NDArray[np.intp]]]:
-    """Blocks and rows that are taken at a time."""
-    blocks, members = family.columns.shape
-    for part in _split(rows, members * nodes):
-        for some in _split(np.arange(blocks), members * nodes * part.size):
-            yield some, part

@@ -14,6 +14,7 @@ from .._check import Array
 from ..source.amplitude import Amplitude, Complex
 from ..source.pattern import Algebra, Every, On, OneOf, Pattern
 from .algebras import Pair, Slopes, Transform
+from .block import NEVER
 from .heard import Nodes
 
 _EPS = float(np.finfo(float).eps)
@@ -146,12 +147,22 @@ class HeardBlocks:
             self.mine = own == np.arange(len(w))[:, None]
             self.heard &= ~self.mine
         # Most members are heard in all rows.
-        self.partly = np.flatnonzero(~self.heard.all(axis=1)).tolist()
+        self._partly = np.flatnonzero(~self.heard.all(axis=1)).tolist()
+
+    @property
+    def all_heard(self) -> bool:
+        """Whether all members are heard in all rows."""
+        return not self._partly
+
+    @property
+    def means(self) -> Array:
+        """Of the amplitudes of the members."""
+        return np.array([law.mean for law in self.family.laws])
 
     def _pairs(self, phi: Any, c: Any) -> dict[int, Pair]:
         """P₀ and φ - P₀ of the members, from E e^{swu} of each, shape (members, rows, nodes)."""
         pairs: list[Pair] = [(0.0, x) for x in phi]
-        for k in self.partly:
+        for k in self._partly:
             none = self.gone[k, :, None].astype(float)
             if self.mine is not None:
                 none = np.where(self.mine[k, :, None], c, none)
@@ -211,6 +222,67 @@ class HeardBlocks:
         error = self._error(off.rest_by_phi, size, tables)
         error = error + np.abs(c) * self._error(on, size, tables)
         return Own(none, rest, error, off.none_by_c, off.rest_by_c)
+
+    def others_slopes(self, at: Nodes, whole: Complex, none: Complex) -> Array:
+        """Derivatives in the weights of Re Σ_k of a product, in which F is a factor.
+
+        Shape (members, rows); `whole` has the values of the product and `none` has what of it is
+        with none on, both of shape (rows, nodes), and this is subtracted.
+        """
+        phi, _ = self._transforms(at)
+        slopes = Slopes(self._pairs(phi, 0.0))
+        f = self.family.pattern.fold(slopes)
+        others = whole / (f.pair[0] + f.pair[1])
+        f.back((others - none / np.maximum(f.pair[0], NEVER), others))
+        return self._by_weight(at, slopes)
+
+    def own_slopes(self, at: Nodes, by: Pair, c: Complex) -> tuple[Array, Complex]:
+        """Derivatives of Re Σ_k (by₀ F₀ + by₁ F₁), F₀ with none of the others on, F₁ with some.
+
+        In the weights, shape (members, rows), and those of the terms in c, shape (rows, nodes).
+        """
+        assert self.mine is not None
+        phi, _ = self._transforms(at)
+        slopes = Slopes(self._pairs(phi, c))
+        self.family.pattern.fold(slopes).back(by)
+        by_c = np.zeros(c.shape, np.complex128)
+        for k, (by_none, _) in slopes.found.items():
+            by_c += np.where(self.mine[k, :, None], by_none, 0.0)
+        return self._by_weight(at, slopes), by_c
+
+    def silent(self, c: complex = 0.0) -> tuple[Complex, Complex]:
+        """The chance F₀ that none is on, and its slopes in the chances that terms of weight 0 are.
+
+        Shapes (rows,) and (members, rows); c stands for the own feature.
+        """
+        ones = np.ones((*self.w.shape, 1))
+        slopes = Slopes(self._pairs(ones, c))
+        whole = self.family.pattern.fold(slopes)
+        whole.back((1.0, 0.0))
+        found = np.zeros(self.w.shape, np.complex128)
+        for k, (by_none, _) in slopes.found.items():
+            found[k] = np.broadcast_to(by_none, (self.rows, 1))[:, 0]
+        found[self.heard if self.mine is None else self.heard | self.mine] = 0.0
+        none = np.broadcast_to(np.asarray(whole.pair[0], np.complex128), (self.rows, 1))
+        return none[:, 0], found
+
+    def _by_weight(self, at: Nodes, slopes: Slopes) -> Array:
+        """From slopes in transforms those in weights, shape (members, rows)."""
+        found, shape = np.empty(self.w.shape), (self.rows, at.nodes.size)
+        for law, some in self.family.by_law:
+            moved = np.empty((some.size, *shape), np.complex128)
+            for one, k in zip(moved, some.tolist(), strict=True):
+                by_none, by_rest = slopes.found[k]
+                one[...] = by_rest
+                if k in self._partly:
+                    # A term of weight zero is one whose transform 1 stands for its being off.
+                    np.copyto(one, by_none, where=self.gone[k, :, None])
+            table = at.transforms(law)
+            slope = table.slopes(self.w[some].ravel(), moved.reshape(-1, at.nodes.size))
+            found[some] = slope.reshape(some.size, -1)
+        if self.mine is not None:
+            found[self.mine] = 0.0
+        return found
 
     def _transforms(self, at: Nodes) -> tuple[Complex, list[_Errors]]:
         """E e^{swu} of the members, shape (members, rows, nodes), and errors."""

@@ -18,6 +18,7 @@ from .._check import Array
 from ..source.amplitude import Amplitude, Complex
 from .terms import log1p
 from .weight_bins import Axis, OddsRange, Spread
+from .weight_groups import Sums
 from .weight_table import MomentTable, WeightTable
 
 _EPS = float(np.finfo(float).eps)
@@ -124,12 +125,12 @@ class Binned(Heard):
             Spread.of(w[:, x.columns], left_out[:, x.columns], axis, x.odds, x.range)
             for x in senders
         ]
-        self.sums = [x.sums() for x in self.spreads]
+        self.sums = [Sums(x.sums()) for x in self.spreads]
 
     def exponent(self, at: Nodes, rows: NDArray[np.int64]) -> tuple[Complex, Array]:
         both, error = np.zeros((rows.size, 2 * at.nodes.size)), np.zeros((rows.size, at.nodes.size))
         for table, spread, sums in zip(at.tables, self.spreads, self.sums, strict=True):
-            one, inexact = table.exponent(spread.bins, spread.by_bin(sums[rows]))
+            one, inexact = table.exponent(spread.bins, sums, rows)
             both, error = both + one, error + inexact
         q = np.empty((rows.size, at.nodes.size), np.complex128)
         q.real, q.imag = np.split(both, 2, axis=1)
@@ -137,12 +138,12 @@ class Binned(Heard):
 
     @cached_property
     def _sensitivity(self) -> list[Array]:
-        return [np.zeros_like(x) for x in self.sums]
+        return [np.zeros_like(x.powers) for x in self.sums]
 
     def add(self, at: Nodes, rows: NDArray[np.int64], moved: Complex) -> None:
         both = np.concatenate([moved.real, -moved.imag], axis=1)
         for table, spread, found in zip(at.tables, self.spreads, self._sensitivity, strict=True):
-            found[rows] = table.slopes(spread.bins, both).reshape(rows.size, -1)
+            found[rows] = table.slopes(spread.bins, both)
 
     def slopes(self) -> list[Array]:
         return [

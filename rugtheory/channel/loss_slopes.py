@@ -11,6 +11,8 @@ from .._check import Array
 from ..source.amplitude import Complex
 from ..theory.loss import LossGradient
 from .contours import Contour
+from .dependent_slopes import DependentSlopes
+from .family import Own
 from .heard import Nodes
 from .inversion import windows
 
@@ -24,40 +26,62 @@ class LossSlopes:
     def __init__(self, block: OutputBlock) -> None:
         self.block = block
         self.by_a, self.by_b, self.by_noise = np.zeros((3, block.m))
+        self.blocks = DependentSlopes(block.blocks) if block.blocks is not None else None
 
-    def add_quiet(self, gradient: LossGradient | None, none: Array) -> None:
-        """What is left with all others off: L(a, b, τ/|a|)."""
-        assert gradient is not None
-        o = self.block.outputs
+    def add_quiet(self, gradient: LossGradient, none: Array) -> None:
+        """What is left with all others off, `none` that those of other blocks are.
+
+        `gradient` is that of L(a, b, τ/|a|), of a feature on and off, each of shape (2, m).
+        """
+        o, chances = self.block.outputs, self.block.chances
         a = np.where(o.a != 0, o.a, 1.0)
         sigma = o.noise / np.abs(a)
-        self.by_a += none * np.where(o.a != 0, gradient.a - gradient.sigma * sigma / a, gradient.a)
-        self.by_b += none * gradient.b
-        noisy = o.noise > 0
-        slope = gradient.sigma / np.abs(a) / (2 * np.where(noisy, o.noise, 1.0))
-        self.by_noise += none * np.where(noisy, slope, 0.0)
+        by_a = np.where(o.a != 0, gradient.a - gradient.sigma * sigma / a, gradient.a)
+        by_noise = gradient.sigma / np.abs(a) / (2 * np.where(o.noise > 0, o.noise, 1.0))
+        shares = none * np.stack([chances.alone, chances.off])
+        self.by_a += np.sum(shares * by_a, axis=0)
+        self.by_b += np.sum(shares * gradient.b, axis=0)
+        self.by_noise += np.sum(shares * np.where(o.noise > 0, by_noise, 0.0), axis=0)
+        if self.blocks is not None:
+            self.blocks.add_quiet(*(none * gradient.b / self.block.unit))
 
     def add(
         self,
         contour: Contour,
         nodes: Nodes,
         rows: NDArray[np.int64],
-        full: Complex,
-        value: Complex,
-        kernel: Complex,
-        own: Complex,
+        values: tuple[Complex, Complex],
+        own: Own,
+        moments: Complex,
     ) -> None:
-        """Those of the integrals of some rows."""
+        """Those of the integrals of some rows.
+
+        `values` are e^{sb} E e^{sZ} over the blocks of others, Z ≠ 0 and all Z, `own` is the factor
+        of the own block and `moments` are E u^k e^{asu}, k = 0, 1, 2.
+        """
         block, s = self.block, contour.nodes
-        unit, p = block.unit[rows], block.outputs.p[rows, None]
-        weights = windows(s.size)[0] * 2 / contour.period
-        # d/da of (E e^{asu}/s - E u e^{asu}) at a s in units of the row.
-        by_a = 2 * p * (own[1] - own[2] * s / unit[:, None]) / s**2
-        self.by_a[rows] += unit * ((by_a * value).real @ weights)
-        self.by_b[rows] += unit * ((kernel * value * s).real @ weights)
-        self.by_noise[rows] += 0.5 * ((kernel * value * s * s).real @ weights)
-        block.heard.add(nodes, rows, kernel * full * weights)
+        unit = block.unit[rows]
+        kernel = windows(s.size)[0] * (4 / contour.period) / s**3
+        by_none, by_rest = (kernel * x for x in values)
+        terms = by_none * own.none + by_rest * own.rest
+        self.by_b[rows] += unit * (terms @ s).real
+        self.by_noise[rows] += 0.5 * (terms @ s**2).real
+        by_c = block.outputs.p[rows, None] * by_none
+        whole = by_rest * own.none
+        if self.blocks is not None:
+            whole += by_rest * own.rest
+            self.blocks.add(nodes, rows, whole, (by_rest - by_none) * own.none)
+            c = moments[0] - moments[1] * s / unit[:, None]
+            self.blocks.add_own(nodes, rows, (by_none, by_rest), c, by_c)
+        # dc/da, a in units of the row.
+        by_a = moments[1] - moments[2] * s / unit[:, None]
+        self.by_a[rows] += unit * ((by_c * by_a) @ s).real
+        block.heard.add(nodes, rows, whole)
 
     def finished(self) -> tuple[Array, Array, Array]:
         """Slopes in the weights, the bias, and the square of the noise."""
-        return self.block.slopes(self.by_a, self.by_b), self.by_b, self.by_noise
+        by_w = self.block.slopes(self.by_a, self.by_b)
+        if self.blocks is not None:
+            # Losses are in units of the square of the row, weights in units of the row.
+            by_w += self.block.unit[:, None] * self.blocks.found.T
+        return by_w, self.by_b, self.by_noise

@@ -61,6 +61,8 @@ _ENOUGH = 100
 _IMAGES, _LAX = 0.1, 1e-2
 # A feature that never is on counts as one of this p.
 _RARE = 1e-140
+# Features that are always on, and never.
+_ON_AND_OFF = np.array([[1.0], [_RARE]])
 
 
 class Together:
@@ -167,7 +169,7 @@ class OutputBlock:
         self.a, self.b, self.tau = o.a / unit, o.b / unit, o.noise / unit
 
     def slopes(self, by_a: Array, by_b: Array) -> Array:
-        """Derivatives in all weights, with those in a and b."""
+        """Derivatives in the weights of independent features, with those in a and b."""
         by_w = np.zeros_like(self.scaled)
         for x, slopes in zip(self.of.senders, self.heard.slopes(), strict=True):
             # Losses are in units of the square of the row, weights in units of the row.
@@ -308,7 +310,7 @@ class OutputBlock:
         every = None
         if slopes:
             every = LossSlopes(self)
-            every.add_quiet(quiet_slopes, none * (chances.alone + chances.off))
+            every.add_quiet(quiet_slopes, none)
         for c in np.unique(best[best >= 0]):
             rows = np.flatnonzero(best == c)
             nodes = self.of.at(int(c))
@@ -325,21 +327,20 @@ class OutputBlock:
             return Losses(value, error)
         return Losses(value, error, *every.finished())
 
-    def _quiet(self, slopes: bool) -> tuple[Array, LossGradient | None]:
+    def _quiet(self, slopes: bool) -> tuple[Array, LossGradient]:
         """Loss with all others off, of a feature on and off, shape (2, m); slopes in a, b and σ."""
-        o, chances = self.outputs, self.chances
+        o = self.outputs
         # The formula divides the noise by it.
         a = np.where(np.abs(o.a) > 1e-30 * o.noise, o.a, 1e-30 * o.noise)
         sigma = np.divide(o.noise, np.abs(a), out=np.zeros_like(a), where=a != 0)
-        p = np.maximum(chances.alone / np.maximum(chances.alone + chances.off, _RARE), _RARE)
-        loss, gradient = np.empty((2, self.m)), np.zeros((3, self.m))
+        loss, gradient = np.empty((2, self.m)), np.zeros((3, 2, self.m))
         for law, some in o.by_law:
-            arguments = a[some], o.b[some], sigma[some], p[some]
-            loss[:, some] = parts(law, *arguments, 1 - a[some])[:2]
+            arguments = a[some], o.b[some], sigma[some]
+            loss[:, some] = parts(law, *arguments, o.p[some], 1 - a[some])[:2]
             if slopes:
-                found = loss_gradient(*arguments, amplitude=law)
-                gradient[:, some] = found.a, found.b, found.sigma
-        return loss, LossGradient(*gradient) if slopes else None
+                found = loss_gradient(*arguments, _ON_AND_OFF, amplitude=law)
+                gradient[..., some] = found.a, found.b, found.sigma
+        return loss, LossGradient(*gradient)
 
     def _integral(
         self,
@@ -390,7 +391,7 @@ class OutputBlock:
         inexact += np.abs(off) * (missed + own.error * np.abs(full))
         error += inexact.sum(axis=1)
         if slopes is not None:
-            slopes.add(contour, nodes, rows, full, value, none, moments)
+            slopes.add(contour, nodes, rows, (value, full), own, moments)
         return factor * total, factor * error
 
 

@@ -24,6 +24,7 @@ from .many_rows import HEIGHTS, OutputBlock, Together
 from .outputs import Outputs, heard_power
 from .row_laws import RowScenario
 from .weight_bins import GROUP, Axis, Spread
+from .weight_groups import Sums
 
 # Lower contours have losses as good, but not slopes, on which a descent goes down.
 _SMOOTH = HEIGHTS[2:]
@@ -174,7 +175,8 @@ class _Pool:
         one_row = float(off[0]) * part.shape[1] if self.alike else float(off.sum())
         self.log_none = (len(part) * one_row - float(off[own[1]].sum())) / terms.rows
         self.left_out = np.ravel_multi_index(own, part.shape)
-        self.sums = sum(spread.sums()[0] for _, spread in self.spreads()) / terms.rows
+        sums = sum(spread.sums() for _, spread in self.spreads())
+        self.sums = Sums(np.asarray(sums) / terms.rows)
 
     def spreads(self) -> Iterator[tuple[slice, Spread]]:
         """The terms, flat and some at a time, as those of one row."""
@@ -211,12 +213,12 @@ class _Pools(Heard):
 
     def __init__(self, pools: list[_Pool]) -> None:
         self.pools = pools
-        self._sensitivity = [np.zeros((1, pool.sums.size)) for pool in pools]
+        self._sensitivity = [np.zeros_like(pool.sums.powers) for pool in pools]
 
     def exponent(self, at: Nodes, rows: NDArray[np.int64]) -> tuple[Complex, Array]:
         q, error = np.zeros((1, at.nodes.size), np.complex128), np.zeros((1, at.nodes.size))
         for table, pool in zip(at.tables, self.pools, strict=True):
-            both, inexact = table.exponent(pool.bins, pool.sums.reshape(1, -1, pool.bins.size))
+            both, inexact = table.exponent(pool.bins, pool.sums, rows)
             q += both[:, : at.nodes.size] + 1j * both[:, at.nodes.size :]
             error += inexact
         return q, error
@@ -224,7 +226,7 @@ class _Pools(Heard):
     def add(self, at: Nodes, rows: NDArray[np.int64], moved: Complex) -> None:
         both = np.concatenate([moved.real, -moved.imag], axis=1)
         for table, pool, found in zip(at.tables, self.pools, self._sensitivity, strict=True):
-            found += table.slopes(pool.bins, both).reshape(1, -1)
+            found += table.slopes(pool.bins, both)
 
     def slopes(self) -> list[Array]:
         return [

@@ -26,6 +26,8 @@ _FAR, _LOG_BIN = 10.0, 0.6
 _MOST_GROWTH = 200.0
 # Bins that are taken together: few of them change from one model to the next.
 GROUP = 8
+# Weights whose slopes are taken at a time.
+_CHUNK = 2**14
 
 
 @dataclass(frozen=True)
@@ -244,7 +246,7 @@ class Spread:
         return cls(used + first * GROUP, place.ravel(), x.ravel(), powers, within, len(w), near)
 
     def sums(self) -> Array:
-        """Of powers in each bin, shape (rows, columns of `within` · bins)."""
+        """Of powers in each bin, shape (rows, columns of `within`, bins)."""
         size, bins = self.rows * self.bins.size, self.bins.size
         found = np.empty((self.rows, len(self.within.columns), bins))
         if len(self.within.orders) == 1:
@@ -254,7 +256,7 @@ class Spread:
                     power = self.x.copy() if power is None else np.multiply(power, self.x, power)
                 one = np.bincount(self.place, power, size + 1)[:size].reshape(self.rows, bins)
                 np.multiply(one, self.odds[0, 0], out=found[:, m])
-            return found.reshape(self.rows, -1)
+            return found
         # Products with a sparse matrix of one entry for each weight take all powers of the odds.
         columns = self.odds.shape[1]
         place, x = (z.reshape(self.rows, columns).T.ravel() for z in (self.place, self.x))
@@ -267,7 +269,7 @@ class Spread:
             at = [self.within.columns.index((c, m)) for c in powers]
             found[:, at] = one[:size].reshape(self.rows, bins, -1).swapaxes(1, 2)
             power *= x
-        return found.reshape(self.rows, -1)
+        return found
 
     def stretch(self, w: Array, axis: Axis) -> Array | float:
         """dw/dx at the weights that were taken apart, shape (rows, columns)."""
@@ -275,29 +277,28 @@ class Spread:
             return axis.half
         return axis.stretch(axis.place(w)[0], w)
 
-    def by_bin(self, sums: Array) -> Array:
-        """Shape (rows, columns of `within`, bins); the first column is of the odds themselves."""
-        return sums.reshape(len(sums), -1, self.bins.size)
-
     def slopes(self, sensitivity: Array) -> Array:
-        """From sensitivities to `sums` those to x, shape (rows, columns)."""
+        """From sensitivities to `sums`, of their shape, those to x, shape (rows, columns)."""
         size = self.rows * self.bins.size
         table = np.zeros((len(self.within.columns), size + 1))
-        by_row = sensitivity.reshape(self.rows, -1, self.bins.size)
-        table[:, :size].reshape(-1, self.rows, self.bins.size)[...] = by_row.swapaxes(0, 1)
-        total, one = np.zeros((2, self.x.size))
-        at = len(table)
-        for odds, order in zip(self.odds[::-1], self.within.orders[::-1], strict=True):
-            at -= order
-            if order == 1:
-                continue
-            slope = np.zeros(self.x.size)
-            for m in range(order - 1, 0, -1):
-                np.take(table[at + m], self.place, out=one, mode="clip")
-                slope *= self.x
-                one *= m
-                slope += one
-            times = slope.reshape(self.rows, -1)
-            times *= odds
-            total += slope
-        return total.reshape(self.rows, -1)
+        table[:, :size].reshape(-1, self.rows, self.bins.size)[...] = sensitivity.swapaxes(0, 1)
+        table *= np.array([m for _, m in self.within.columns], float)[:, None]
+        columns = self.x.size // self.rows
+        total = np.zeros((self.rows, columns))
+        # As many rows at a time as stay in the caches.
+        step = max(1, _CHUNK // columns)
+        for start in range(0, self.rows, step):
+            some = slice(start * columns, (start + step) * columns)
+            x, place, at = self.x[some], self.place[some], len(table)
+            for odds, order in zip(self.odds[::-1], self.within.orders[::-1], strict=True):
+                at -= order
+                if order == 1:
+                    continue
+                slope = np.take(table[at + order - 1], place, mode="clip")
+                for m in range(order - 2, 0, -1):
+                    slope *= x
+                    slope += np.take(table[at + m], place, mode="clip")
+                times = slope.reshape(-1, columns)
+                times *= odds
+                total[start : start + step] += times
+        return total

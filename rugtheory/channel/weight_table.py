@@ -11,7 +11,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from functools import lru_cache
-from typing import NamedTuple
 
 import numpy as np
 from numpy.polynomial import chebyshev
@@ -21,6 +20,7 @@ from .._check import Array
 from ..source.amplitude import Amplitude, Complex
 from .terms import log1p
 from .weight_bins import GROUP, ORDER, Axis, OddsRange, chebyshev_fit, taken_apart
+from .weight_groups import Group, Groups, Sums
 
 _EPS = float(np.finfo(float).eps)
 # The error of a fit at Chebyshev's nodes is largest about cos(πk/ORDER) at these k.
@@ -64,26 +64,27 @@ class MomentTable:
         """Both, shape (2, m, nodes), and their errors; with `slope`, E u² e^{asu} as a third."""
         found = np.empty((2 + slope, a.size, self.nodes.size), np.complex128)
         error = np.empty((2, a.size, self.nodes.size))
-        bins, x = self.axis.place(a)
-        for k in np.unique(bins):
-            at = np.flatnonzero(bins == k)
-            if int(k) not in self._known:
-                if at.size < ORDER and not slope:  # a polynomial takes more values
-                    some = self._values(float(k), x[at])
-                    bad = ~np.isfinite(some).all(axis=0)
-                    found[:, at] = np.where(bad, 0.0, some)
-                    error[:, at] = np.where(bad, _NEVER, 4 * _EPS * np.abs(some))
+        single = np.zeros(a.size, np.bool_)
+        for k, at, powers in self._by_bin(a):
+            if k not in self._known:
+                single[at] = at.size < ORDER and not slope  # a polynomial takes more values
+                if single[at[0]]:
                     continue
-                self._known[int(k)] = self._filled(float(k))
-            coefficients, inexact = self._known[int(k)]
-            powers = np.vander(x[at], ORDER, increasing=True)
+                self._known[k] = self._filled(float(k))
+            coefficients, inexact = self._known[k]
             found[:2, at] = powers @ coefficients
             error[:, at] = inexact[:, None]
             if slope:
                 # d/da of E u e^{asu} is s E u² e^{asu}.
                 steps = powers[:, :-1] * np.arange(1, ORDER)
-                stretch = self.axis.stretch(bins[at], a[at])[:, None]
+                stretch = self.axis.stretch(np.full(at.size, k), a[at])[:, None]
                 found[2, at] = steps @ coefficients[1, 1:] / (stretch * self.nodes)
+        if single.any():
+            t = np.multiply.outer(a[single], self.nodes)
+            some = np.stack([self._transformed(t, order) for order in self.orders])
+            bad = ~np.isfinite(some).all(axis=0)
+            found[:, single] = np.where(bad, 0.0, some)
+            error[:, single] = np.where(bad, _NEVER, 4 * _EPS * np.abs(some))
         return found, error
 
     def fill(self, a: Array) -> None:
@@ -98,21 +99,40 @@ class MomentTable:
 
         The first bin is of what is not tabulated, exact to rounding and NaN where there is none.
         """
-        bins, x = self.axis.place(a)
         found, place = np.empty((a.size, 2 * self.nodes.size)), np.zeros(a.size, np.intp)
         errors = [np.zeros(self.nodes.size)]
-        order = np.argsort(bins, kind="stable")
-        powers = np.vander(x[order], ORDER, increasing=True)
-        some, starts = np.unique(bins[order], return_index=True)
-        for k, start, end in zip(some.tolist(), starts, [*starts[1:], a.size], strict=True):
+        for k, at, powers in self._by_bin(a):
             if k in self._known:
-                at, (coefficients, inexact) = order[start:end], self._known[k]
-                found[at] = powers[start:end] @ coefficients[0].view(float)
+                coefficients, inexact = self._known[k]
+                found[at] = powers @ coefficients[0].view(float)
                 place[at] = len(errors)
                 errors.append(inexact[0])
         at, values = np.flatnonzero(place == 0), found.view(np.complex128)
         values[at] = self._transformed(np.multiply.outer(a[at], self.nodes), 0)
         return values, place, np.array(errors)
+
+    def slopes(self, a: Array, moved: Complex) -> Array:
+        """Re Σ_k moved_k d/da E e^{as_k u}, shape (m,): the adjoint of `transform`."""
+        found, listed = np.empty(a.size), np.ones(a.size, np.bool_)
+        for k, at, powers in self._by_bin(a):
+            if k not in self._known:
+                continue
+            sums = moved[at].conj().view(float) @ self._known[k][0][0].view(float).T
+            found[at] = np.einsum("ij,ij,j->i", sums[:, 1:], powers[:, :-1], np.arange(1, ORDER))
+            found[at] /= self.axis.stretch(np.full(at.size, k), a[at])
+            listed[at] = False
+        slopes = self._transformed(np.multiply.outer(a[listed], self.nodes), 1) * self.nodes
+        found[listed] = np.einsum("ij,ij->i", slopes, moved[listed]).real
+        return found
+
+    def _by_bin(self, a: Array) -> Iterator[tuple[int, NDArray[np.intp], Array]]:
+        """Bins, which of these are in each, and powers of the place in it."""
+        bins, x = self.axis.place(a)
+        order = np.argsort(bins, kind="stable")
+        powers = np.vander(x[order], ORDER, increasing=True)
+        some, starts = np.unique(bins[order], return_index=True)
+        for k, start, end in zip(some.tolist(), starts, [*starts[1:], a.size], strict=True):
+            yield k, order[start:end], powers[start:end]
 
     def _filled(self, k: float) -> tuple[Complex, Array]:
         """Coefficients, shape (orders, ORDER, nodes), and errors, shape (orders, nodes)."""
@@ -146,44 +166,6 @@ class MomentTable:
         return found
 
 
-class Group(NamedTuple):
-    """Of neighbouring bins.
-
-    Attributes
-    ----------
-    basis : tuple of ndarray, each of shape (powers · GROUP, degrees), or None
-        For each power of the odds, Chebyshev's polynomials over all bins as powers of the place in
-        each of them, where so few make all; None where powers are taken as they are.
-    coefficients : ndarray, shape (degrees of all powers of the odds, 2 nodes)
-        Real parts first.
-    error : ndarray, shape (GROUP, nodes)
-        Of log(1 + o E e^{swu})/o.
-    """
-
-    basis: tuple[Array, ...] | None
-    coefficients: Array
-    error: Array
-
-    def reduced(self, sums: Array) -> Array:
-        """From sums of powers, shape (rows, columns, GROUP), those of polynomials."""
-        if self.basis is None:
-            return sums.reshape(len(sums), -1)
-        parts = np.split(sums, np.cumsum([len(x) // GROUP for x in self.basis[:-1]]), axis=1)
-        return np.concatenate(
-            [y.reshape(len(sums), -1) @ x for x, y in zip(self.basis, parts, strict=True)], axis=1
-        )
-
-    def restored(self, slopes: Array) -> Array:
-        """From slopes in sums of polynomials, those in sums of powers: the adjoint."""
-        if self.basis is None:
-            return slopes.reshape(len(slopes), -1, GROUP)
-        parts = np.split(slopes, np.cumsum([x.shape[1] for x in self.basis[:-1]]), axis=1)
-        return np.concatenate(
-            [(y @ x.T).reshape(len(y), -1, GROUP) for x, y in zip(self.basis, parts, strict=True)],
-            axis=1,
-        )
-
-
 class WeightTable:
     """log(1 + o E e^{swu})/o for the features of one amplitude law, at some nodes s.
 
@@ -201,39 +183,37 @@ class WeightTable:
     def __init__(self, law: Amplitude, odds: OddsRange, nodes: Complex, axis: Axis) -> None:
         self.law, self.range, self.nodes, self.axis = law, odds, nodes, axis
         self._known: dict[int, Group] = {}
+        self._last: tuple[bytes, Groups] | None = None
 
-    def exponent(self, bins: NDArray[np.int64], sums: Array) -> tuple[Array, Array]:
+    def exponent(
+        self, bins: NDArray[np.int64], sums: Sums, rows: NDArray[np.int64]
+    ) -> tuple[Array, Array]:
         """Sums of the logarithms, shape (rows, 2 nodes), and errors, shape (rows, nodes).
 
-        From sums of powers in whole groups of bins, shape (rows, columns, bins).
+        Of some rows, from sums of powers in whole groups of bins.
         """
-        nodes = self.nodes.size
-        found, error = np.zeros((len(sums), 2 * nodes)), np.zeros((len(sums), nodes))
-        for some, group in self._groups(bins):
-            found += group.reduced(sums[..., some]) @ group.coefficients
-            # The first sums are those of the odds themselves.
-            error += sums[:, 0, some] @ group.error
-        return found, error
+        return self._groups(bins).exponent(sums, rows)
 
     def slopes(self, bins: NDArray[np.int64], moved: Array) -> Array:
         """The adjoint: from sensitivities to the logarithms those to the sums."""
-        found = np.empty((len(moved), len(self.range.columns), bins.size))
-        for some, group in self._groups(bins):
-            found[..., some] = group.restored(moved @ group.coefficients.T)
-        return found
+        return self._groups(bins).slopes(moved, len(self.range.columns))
 
-    def _groups(self, bins: NDArray[np.int64]) -> Iterator[tuple[slice, Group]]:
-        """Which of the bins are in each group, and the group."""
-        for start in range(0, bins.size, GROUP):
-            k = int(bins[start]) // GROUP
-            # Last asked for, last in order.
-            found = self._known.pop(k, None)
-            if found is None:
-                with np.errstate(over="ignore", invalid="ignore", divide="ignore"):
-                    found = self._filled(k * GROUP + np.arange(GROUP, dtype=float))
-            self._known[k] = found
-            yield slice(start, start + GROUP), found
-        self._forget(bins.size // GROUP)
+    def _groups(self, bins: NDArray[np.int64]) -> Groups:
+        """The groups of these bins, stacked; most often they are those asked for last."""
+        asked = bins.tobytes()
+        if self._last is None or self._last[0] != asked:
+            self._last = asked, Groups([self._group(int(k) // GROUP) for k in bins[::GROUP]])
+            self._forget(bins.size // GROUP)
+        return self._last[1]
+
+    def _group(self, k: int) -> Group:
+        # Last asked for, last in order.
+        found = self._known.pop(k, None)
+        if found is None:
+            with np.errstate(over="ignore", invalid="ignore", divide="ignore"):
+                found = self._filled(k * GROUP + np.arange(GROUP, dtype=float))
+        self._known[k] = found
+        return found
 
     def _forget(self, asked: int) -> None:
         """Groups that were not asked for last, oldest first: weights of a descent move on."""
