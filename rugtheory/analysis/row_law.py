@@ -211,7 +211,7 @@ def row_law(
     by_seed = np.array([y.loss for y in found])
     best = min(found, key=_preferred)
     best = replace(best, by_seed=by_seed, error=best.error + float(np.ptp(by_seed)))
-    return _curved(best, features, products) if products else best
+    return _curved(best, features, products, cap) if products else best
 
 
 def _laws(features: Features) -> tuple[RowLaws, RowScenario]:
@@ -330,10 +330,13 @@ def _result(end: End, features: Features, search: Search) -> SharedLaw:
     )
 
 
-def _curved(found: SharedLaw, features: Features, products: int) -> SharedLaw:
-    """With the curvature of the exact loss, and a verdict that knows it."""
+def _curved(found: SharedLaw, features: Features, products: int, cap: float) -> SharedLaw:
+    """With the curvature of the exact loss, and a verdict that knows it.
+
+    Couplings at the cap cost what they cost in a descent, so that going beyond is no way down.
+    """
     at = Coordinates(len(features), found.model.n_dense, False, 0.0)
-    rough, fine = (Objective(Gradient(features, rtol), at) for rtol in (_ROUGH, FINE))
+    rough, fine = (Objective(Gradient(features, rtol), at, cap=cap) for rtol in (_ROUGH, FINE))
     x = at.vector(found.model)
     largest, way = lowest_seen(rough, x, products, 0)
     if not largest > 0:  # no contour serves these weights at such errors
