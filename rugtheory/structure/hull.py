@@ -6,7 +6,7 @@ those that are next to a ratio that is asked for.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from functools import lru_cache
 from itertools import pairwise
 from typing import NamedTuple
@@ -23,12 +23,11 @@ from ..theory.bounds import welch_sigma
 from ..theory.optimum import Optimum, optimum
 from ..theory.pairs import (
     AntipodalOptimum,
-    antipodal_optimum,
     antipodal_sigma,
-    loss_near,
     rough_loss,
 )
 from . import precedence
+from .hull_curves import COUPLINGS, FAMILIES, Curve, best_of
 from .members import Node, code, corners_of, found_node, points, sizes
 
 # So many optima are found at a time: fewer points than would change how `optimum` starts.
@@ -46,24 +45,10 @@ _PLACED = 1e-7
 # that part is rounding, there are no rugs.
 _RARE = 1e-15
 _LEAST_SIGMA = 1e-13
+# Of the noise in the hidden units: less interference does not tell a rug from features alone.
+_SEEN = 1e-3
 # A curve is below the hull where rounding does not make it so.
 _SURELY = 1e-12
-
-
-class _Curve(NamedTuple):
-    """Samples of a family that there is at all ratios, and where they may be on the hull."""
-
-    ratio: Array
-    loss: Array
-    beta: Array  # b/a
-    below: NDArray[np.bool_]
-
-    def near(self, family: str, p: float, ratio: Array, amplitude: Amplitude) -> Array:
-        """The losses of a family between these samples; of pairs, next to their thresholds."""
-        if family == "antipodal":
-            beta = np.interp(ratio, self.ratio, self.beta)
-            return loss_near(p, ratio, beta, amplitude)
-        return optimum(p, ratio, amplitude=amplitude).loss
 
 
 class Segment(NamedTuple):
@@ -74,13 +59,7 @@ class Segment(NamedTuple):
     chord: bool
 
 
-# Of the curves at each ratio, for many features.
-_COUPLINGS = {"rug": 0.0, "antipodal": 1.0}
-FAMILIES: dict[str, Callable[..., Optimum | AntipodalOptimum]] = {
-    "rug": optimum,
-    "antipodal": antipodal_optimum,
-}
-_Curves = dict[str, _Curve]
+_Curves = dict[str, Curve]
 
 
 class OnHull(NamedTuple):
@@ -104,24 +83,28 @@ class OnHull(NamedTuple):
             array[where] = values
 
 
-def hull(p: float, amplitude: Amplitude, cap: float | None) -> tuple[Segment, ...]:
+def hull(
+    p: float, amplitude: Amplitude, cap: float | None, noise: float = 0.0
+) -> tuple[Segment, ...]:
     """The hull from ratio 0 to 1, of structures whose couplings are at most `cap`; None for all."""
     exact = frozenset[str]()
     while True:
-        chain = hull_of(p, amplitude, cap, exact)
+        chain = hull_of(p, amplitude, cap, exact, noise)
         rough = _rough(chain)
         if not rough:
             return chain
         exact |= rough
 
 
-def known_at(p: float, ratio: Array, amplitude: Amplitude, cap: float | None) -> OnHull:
+def known_at(
+    p: float, ratio: Array, amplitude: Amplitude, cap: float | None, noise: float = 0.0
+) -> OnHull:
     """What the hull is at the ratios of a vector, each as if it were alone."""
     found = OnHull.none(ratio.size)
     left = {frozenset[str](): np.arange(ratio.size)}
     while left:
         exact, some = left.popitem()
-        chain = hull_of(p, amplitude, cap, exact)
+        chain = hull_of(p, amplitude, cap, exact, noise)
         where = _segments(chain, ratio[some])
         rough = {k: _rough([chain[k]]) for k in np.unique(where).tolist()}
         for names in set(rough.values()):
@@ -130,7 +113,7 @@ def known_at(p: float, ratio: Array, amplitude: Amplitude, cap: float | None) ->
                 others = left.get(exact | names, here[:0])
                 left[exact | names] = np.append(others, here)
                 continue
-            found.put(here, on_hull(chain, p, ratio[here], amplitude))
+            found.put(here, on_hull(chain, p, ratio[here], amplitude, noise))
     return found
 
 
@@ -139,46 +122,51 @@ def _rough(segments: Iterable[Segment]) -> frozenset[str]:
 
 
 @lru_cache(maxsize=1024)
-def _points(p: float, amplitude: Amplitude, cap: float | None) -> list[Node]:
-    return points(p, float(SparseSource(p, amplitude).variance), amplitude, cap)
+def _points(p: float, amplitude: Amplitude, cap: float | None, noise: float = 0.0) -> list[Node]:
+    return points(p, float(SparseSource(p, amplitude).variance), amplitude, cap, noise)
 
 
 @lru_cache(maxsize=4096)
 def hull_of(
-    p: float, amplitude: Amplitude, cap: float | None, exact: frozenset[str]
+    p: float,
+    amplitude: Amplitude,
+    cap: float | None,
+    exact: frozenset[str],
+    noise: float = 0.0,
 ) -> tuple[Segment, ...]:
     """The hull with exact nodes of some codes, and rough ones of others that are below it."""
     variance = float(SparseSource(p, amplitude).variance)
     if not variance > 0:
         return (Segment(Node(0.0, 0.0, "rug"), Node(1.0, 0.0, "rug"), False),)
     some = [
-        found_node(x.rough, p, amplitude) if x.rough in exact else x
-        for x in _points(p, amplitude, cap)
+        found_node(x.rough, p, amplitude, noise) if x.rough in exact else x
+        for x in _points(p, amplitude, cap, noise)
     ]
-    chain = _chain(some, {}, p, amplitude)
-    pairs = cap is None or cap >= _COUPLINGS["antipodal"]
-    curves = {"rug": _rug_curve(p, chain, amplitude)} if p > _RARE or not pairs else {}
-    even = _even_curve(p, variance, chain, amplitude) if pairs else None
+    chain = _chain(some, {}, p, amplitude, noise)
+    pairs = cap is None or cap >= COUPLINGS["antipodal"]
+    curves = {"rug": _rug_curve(p, chain, amplitude, noise)} if p > _RARE or not pairs else {}
+    even = _even_curve(p, variance, chain, amplitude, noise) if pairs else None
     if even is not None:
         curves["antipodal"] = even
     while True:
-        chain = _chain(some, curves, p, amplitude)
-        missed = _missed(chain, curves, p, amplitude)
+        chain = _chain(some, curves, p, amplitude, noise)
+        missed = _missed(chain, curves, p, amplitude, noise)
         if not missed:
             return chain
         curves |= missed
 
 
-def _rug_curve(p: float, chain: tuple[Segment, ...], amplitude: Amplitude) -> _Curve:
+def _rug_curve(p: float, chain: tuple[Segment, ...], amplitude: Amplitude, noise: float) -> Curve:
     ratio = np.concatenate(
         [np.geomspace(0.02 * p, 0.5, 100)[:-1], 1 - np.geomspace(0.5, 2**-50, 120)]
     )
     ratio = np.unique(ratio)
     # Below such a σ there is no telling the optimum of discrete laws.
-    ratio = ratio[welch_sigma(p, ratio, amplitude=amplitude) > _LEAST_SIGMA * amplitude.mean]
-    best = optimum(p, ratio, amplitude=amplitude)
-    below = best.loss < on_hull(chain, p, ratio, amplitude).loss
-    return _Curve(ratio, best.loss, _beta(best), below)
+    least = max(_LEAST_SIGMA * amplitude.mean, _SEEN * noise)
+    ratio = ratio[welch_sigma(p, ratio, amplitude=amplitude) > least]
+    best = best_of("rug", p, ratio, amplitude, noise)
+    below = best.loss < on_hull(chain, p, ratio, amplitude, noise).loss
+    return Curve(ratio, best.loss, _beta(best), below)
 
 
 def _beta(best: Optimum | AntipodalOptimum) -> Array:
@@ -186,16 +174,16 @@ def _beta(best: Optimum | AntipodalOptimum) -> Array:
 
 
 def _even_curve(
-    p: float, variance: float, chain: tuple[Segment, ...], amplitude: Amplitude
-) -> _Curve | None:
+    p: float, variance: float, chain: tuple[Segment, ...], amplitude: Amplitude, noise: float
+) -> Curve | None:
     """Samples of even pairs where they are near the hull of the points, if anywhere."""
     ratio = np.append(np.geomspace(0.02 * p, 0.25, 12)[:-1], np.linspace(0.25, 0.5, 11))
-    known = on_hull(chain, p, ratio[:-1], amplitude).loss
+    known = on_hull(chain, p, ratio[:-1], amplitude, noise).loss
     # No better than without the partner, in the Gaussian noise alone.
-    sigma = antipodal_sigma(p, ratio[:-1], amplitude=amplitude)
+    sigma = np.hypot(antipodal_sigma(p, ratio[:-1], amplitude=amplitude), noise)
     near = optimum(p, sigma=sigma, amplitude=amplitude).loss < known
     if near.any():
-        some, rest = rough_loss(p, ratio[:-1][near], amplitude), known[near]
+        some, rest = rough_loss(p, ratio[:-1][near], amplitude, noise), known[near]
         near[near] = (some < (1 + _NEAR) * rest) & (
             variance - some > (1 - _NEAR) * (variance - rest)
         )
@@ -203,14 +191,14 @@ def _even_curve(
         return None
     first, last = np.flatnonzero(near)[[0, -1]]
     ratio = ratio[max(first - 1, 0) : last + 2]
-    best = antipodal_optimum(p, ratio, amplitude=amplitude)
+    best = best_of("antipodal", p, ratio, amplitude, noise)
     # At ½ there are uneven pairs, which are no worse.
-    below = (best.loss < on_hull(chain, p, ratio, amplitude).loss) & (ratio < 0.5)
-    return _Curve(ratio, best.loss, _beta(best), below)
+    below = (best.loss < on_hull(chain, p, ratio, amplitude, noise).loss) & (ratio < 0.5)
+    return Curve(ratio, best.loss, _beta(best), below)
 
 
 def _chain(
-    some: list[Node], curves: _Curves, p: float, amplitude: Amplitude
+    some: list[Node], curves: _Curves, p: float, amplitude: Amplitude, noise: float
 ) -> tuple[Segment, ...]:
     """The hull of points and of samples, from the right, with the ends of its chords moved."""
     nodes = some + [
@@ -226,7 +214,7 @@ def _chain(
         if beside or (low.size > 0 and high.size > 0):
             segments.append(Segment(low, high, False))
         else:
-            segments.append(Segment(*_tangent(low, high, curves, p, amplitude), True))
+            segments.append(Segment(*_tangent(low, high, curves, p, amplitude, noise), True))
     return tuple(_joined(segments))
 
 
@@ -248,16 +236,16 @@ def _joined(segments: list[Segment]) -> list[Segment]:
 
 
 def _tangent(
-    low: Node, high: Node, curves: _Curves, p: float, amplitude: Amplitude
+    low: Node, high: Node, curves: _Curves, p: float, amplitude: Amplitude, noise: float
 ) -> tuple[Node, Node]:
     """A chord with its ends moved along their families to where it is lowest."""
     free = [x.sample >= 0 or x.size > 0 for x in (low, high)]
     for _ in range(_TURNS if all(free) else 1):
         before = low.ratio, high.ratio
         if free[0]:
-            low = _lowest(low, high, curves, p, amplitude)
+            low = _lowest(low, high, curves, p, amplitude, noise)
         if free[1]:
-            high = _lowest(high, low, curves, p, amplitude)
+            high = _lowest(high, low, curves, p, amplitude, noise)
         # A curve's end depends on the other only, and codes come in whole sizes.
         stayed = [x for x, node in zip(before, (low, high), strict=True) if node.ratio == x]
         if stayed and low.family != high.family:
@@ -265,20 +253,22 @@ def _tangent(
     return low, high
 
 
-def _lowest(node: Node, other: Node, curves: _Curves, p: float, amplitude: Amplitude) -> Node:
+def _lowest(
+    node: Node, other: Node, curves: _Curves, p: float, amplitude: Amplitude, noise: float
+) -> Node:
     """The node of a family from which the chord to another node is lowest."""
 
     # Slopes less that of the line to (1, 0), which leaves their order: near 1 what they differ by
     # is rounding of the slopes themselves.
     end = 1 - other.ratio
-    line = other.loss / end if end > 0 else 0.0
+    line, alone = (other.loss / end, 0.0) if end > 0 else (0.0, other.loss)
 
     def rise(ratio: Array, loss: Array) -> Array:
-        return np.asarray((loss - line * (1 - ratio)) / np.abs(ratio - other.ratio))
+        return np.asarray((loss - alone - line * (1 - ratio)) / np.abs(ratio - other.ratio))
 
     if node.size > 0:
         return _lowest_code(node, other, p, amplitude)
-    curve, family = curves[node.family], FAMILIES[node.family]
+    curve = curves[node.family]
     side = curve.ratio > other.ratio if node.ratio > other.ratio else curve.ratio < other.ratio
     rises = np.where(side, rise(np.where(side, curve.ratio, np.nan), curve.loss), np.inf)
     k = int(np.argmin(np.where(np.abs(np.arange(side.size) - node.sample) <= 2, rises, np.inf)))
@@ -287,15 +277,15 @@ def _lowest(node: Node, other: Node, curves: _Curves, p: float, amplitude: Ampli
 
         def at(place: Array) -> Array:
             ratio = expit(place)
-            return rise(ratio, curve.near(node.family, p, ratio, amplitude))
+            return rise(ratio, curve.near(node.family, p, ratio, amplitude, noise))
 
         start = tuple(logit(curve.ratio[k + d : k + d + 1]) for d in (-1, 0, 1))
         x = float(expit(local_minimum(at, start, (), xatol=_PLACED)[0]))
-    best = family(p, x, amplitude=amplitude)
+    best = best_of(node.family, p, x, amplitude, noise)
     if rise(np.array(x), best.loss) > rises[k]:
         x = float(curve.ratio[k])
-        best = family(p, x, amplitude=amplitude)
-    coupling = _COUPLINGS[node.family]
+        best = best_of(node.family, p, x, amplitude, noise)
+    coupling = COUPLINGS[node.family]
     return Node(x, float(best.loss), node.family, float(best.a), float(best.b), coupling, sample=k)
 
 
@@ -312,11 +302,13 @@ def _lowest_code(node: Node, other: Node, p: float, amplitude: Amplitude) -> Nod
             return code(p, float(some[k]), amplitude)
 
 
-def _missed(chain: tuple[Segment, ...], curves: _Curves, p: float, amplitude: Amplitude) -> _Curves:
+def _missed(
+    chain: tuple[Segment, ...], curves: _Curves, p: float, amplitude: Amplitude, noise: float
+) -> _Curves:
     """Curves with one sample more, where they pass below the hull between two samples."""
     found = {}
     for family, curve in curves.items():
-        known = on_hull(chain, p, curve.ratio, amplitude).loss
+        known = on_hull(chain, p, curve.ratio, amplitude, noise).loss
         chord = np.zeros(curve.ratio.shape, bool)
         for one in chain:
             if one.chord:
@@ -332,21 +324,21 @@ def _missed(chain: tuple[Segment, ...], curves: _Curves, p: float, amplitude: Am
         if not cells.size:
             continue
 
-        def over(place: Array, family: str = family, curve: _Curve = curve) -> Array:
+        def over(place: Array, family: str = family, curve: Curve = curve) -> Array:
             ratio = expit(place)
-            loss = curve.near(family, p, ratio, amplitude)
-            return _excess(loss, on_hull(chain, p, ratio, amplitude).loss)
+            loss = curve.near(family, p, ratio, amplitude, noise)
+            return _excess(loss, on_hull(chain, p, ratio, amplitude, noise).loss)
 
         start = tuple(logit(curve.ratio[cells + d]) for d in (-1, 0, 1))
         more = expit(local_minimum(over, start, (), xatol=_PLACED))
-        best = FAMILIES[family](p, more, amplitude=amplitude)
-        under = _excess(best.loss, on_hull(chain, p, more, amplitude).loss) < -_SURELY
+        best = best_of(family, p, more, amplitude, noise)
+        under = _excess(best.loss, on_hull(chain, p, more, amplitude, noise).loss) < -_SURELY
         if under.any():
             order = np.argsort(np.append(curve.ratio, more[under]))
             old, new = (curve.ratio, curve.loss, curve.beta), (more, best.loss, _beta(best))
             arrays = [np.append(x, y[under])[order] for x, y in zip(old, new, strict=True)]
             below = np.append(curve.below, under[under])[order]
-            found[family] = _Curve(arrays[0], arrays[1], arrays[2], below)
+            found[family] = Curve(arrays[0], arrays[1], arrays[2], below)
     return found
 
 
@@ -358,7 +350,9 @@ def _excess(loss: Array, known: Array) -> Array:
     return np.divide(loss, known, out=np.full_like(known, 2.0), where=known > 0) - 1
 
 
-def on_hull(chain: tuple[Segment, ...], p: float, ratio: Array, amplitude: Amplitude) -> OnHull:
+def on_hull(
+    chain: tuple[Segment, ...], p: float, ratio: Array, amplitude: Amplitude, noise: float
+) -> OnHull:
     """What a chain is at the ratios of a vector."""
     found = OnHull.none(ratio.size)
     loss, family, fraction, a, b, coupling = found
@@ -377,11 +371,11 @@ def on_hull(chain: tuple[Segment, ...], p: float, ratio: Array, amplitude: Ampli
             coupling[here] = np.inf
         elif not chord:
             parts = [x[j : j + _BLOCK] for j in range(0, x.size, _BLOCK)]
-            best = [FAMILIES[low.family](p, part, amplitude=amplitude) for part in parts]
+            best = [best_of(low.family, p, part, amplitude, noise) for part in parts]
             loss[here], a[here], b[here] = (
                 np.concatenate([getattr(one, name) for one in best]) for name in ("loss", "a", "b")
             )
-            family[here], fraction[here], coupling[here] = low.family, 1.0, _COUPLINGS[low.family]
+            family[here], fraction[here], coupling[here] = low.family, 1.0, COUPLINGS[low.family]
         else:
             length = high.ratio - low.ratio
             rest, share = (high.ratio - x) / length, (x - low.ratio) / length

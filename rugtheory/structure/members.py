@@ -14,11 +14,13 @@ from typing import NamedTuple
 import numpy as np
 
 from ..source.amplitude import Amplitude
+from ..theory.optimum import optimum
 from ..theory.uneven import UnevenPairs, uneven_pairs
 from . import found_codes, precedence
 from .bounded_precedence import MOST_SIZE, bounded_codes
 from .graph_optimum import ScannedGraph, best_of_scanned, graph_coupling, scanned_graphs
 from .graphs import TABLE
+from .noisy_graph import best_of_noisy
 from .small_code import ROUGH, SmallCode
 
 # Couplings of uneven pairs that are tried at most.
@@ -42,36 +44,50 @@ class Node(NamedTuple):
     rough: str = ""  # name of the code that loses no less than this
 
 
-def points(p: float, variance: float, amplitude: Amplitude, cap: float | None) -> list[Node]:
-    """Structures at single ratios, of couplings up to a cap.
+def points(
+    p: float, variance: float, amplitude: Amplitude, cap: float | None, noise: float = 0.0
+) -> list[Node]:
+    """Structures at single ratios, of couplings up to a cap, with noise in the hidden units.
+
+    Noise is a bias of each output that is drawn anew, so what a structure loses without noise is
+    the least that it loses.
 
     Without a cap, None, these are precedence codes in their limit, of some sizes, which lose less
     than graphs.  Of codes that descents found there are rough nodes, see `found_node`.
     """
-    nodes = simplest(p, variance, amplitude, cap)
+    nodes = simplest(p, variance, amplitude, cap, noise)
     if cap is None:
         return nodes + _limit_codes(p, amplitude)
-    nodes += _graphs(p, amplitude, cap, nodes)
-    nodes += planar(p, amplitude, cap, nodes)
+    nodes += _graphs(p, amplitude, cap, nodes, noise)
+    nodes += planar(p, amplitude, cap, nodes, noise=noise)
     return nodes + promising_codes(p, amplitude, cap, lower_hull(nodes), MOST_SIZE)
 
 
-def simplest(p: float, variance: float, amplitude: Amplitude, cap: float | None) -> list[Node]:
+def simplest(
+    p: float, variance: float, amplitude: Amplitude, cap: float | None, noise: float = 0.0
+) -> list[Node]:
     """Features dropped, alone, and in the best pairs that the cap allows."""
-    nodes = [Node(0.0, variance, "dropped"), Node(1.0, 0.0, "singles")]
+    alone = float(optimum(p, sigma=noise, amplitude=amplitude).loss) if noise else 0.0
+    nodes = [Node(0.0, variance, "dropped"), Node(1.0, alone, "singles")]
     if cap is None or cap >= 1:
-        nodes.append(_pair(p, amplitude, _MOST if cap is None else min(cap, _MOST)))
+        nodes.append(_pair(p, amplitude, _MOST if cap is None else min(cap, _MOST), noise))
     return nodes
 
 
 def planar(
-    p: float, amplitude: Amplitude, cap: float, others: list[Node], most: int = MOST_SIZE
+    p: float,
+    amplitude: Amplitude,
+    cap: float,
+    others: list[Node],
+    most: int = MOST_SIZE,
+    noise: float = 0.0,
 ) -> list[Node]:
     """Precedence codes of couplings up to the cap that lose less than the others side by side.
 
     They have up to `most` features each.
     """
-    codes = bounded_codes(p, amplitude, cap, lower_hull(others), most) if cap > 1 else ()
+    known = lower_hull(others)
+    codes = bounded_codes(p, amplitude, cap, known, most, noise) if cap > 1 else ()
     return [Node(x.ratio, x.loss, "precedence", coupling=x.coupling, made=x) for x in codes]
 
 
@@ -96,9 +112,9 @@ def promising_codes(
     return [node for node in rough if node.loss < known(node.ratio)]
 
 
-def found_node(name: str, p: float, amplitude: Amplitude) -> Node:
+def found_node(name: str, p: float, amplitude: Amplitude, noise: float = 0.0) -> Node:
     """A code that a descent found."""
-    code = found_codes.code_at(name, p, amplitude)
+    code = found_codes.code_at(name, p, amplitude, noise)
     family = found_codes.table()[name].size
     return Node(code.ratio, code.loss, family, coupling=code.coupling, made=code)
 
@@ -144,10 +160,10 @@ def _limit_codes(p: float, amplitude: Amplitude) -> list[Node]:
     return [code(p, n, amplitude) for n in some]
 
 
-def _pair(p: float, amplitude: Amplitude, cap: float) -> Node:
-    pairs = uneven_pairs(p, amplitude=amplitude)
+def _pair(p: float, amplitude: Amplitude, cap: float, noise: float) -> Node:
+    pairs = uneven_pairs(p, hidden_noise=noise, amplitude=amplitude)
     if pairs.coupling * cap < 1:
-        pairs = uneven_pairs(p, max_coupling=cap, amplitude=amplitude)
+        pairs = uneven_pairs(p, max_coupling=cap, hidden_noise=noise, amplitude=amplitude)
     coupling, loss = 1 / float(pairs.coupling), float(pairs.loss)
     if pairs.coupling > 1 - _EVEN:
         a, b = float(pairs.a[0]), float(pairs.b[0])
@@ -155,7 +171,9 @@ def _pair(p: float, amplitude: Amplitude, cap: float) -> Node:
     return Node(0.5, loss, "uneven pairs", coupling=coupling, made=pairs)
 
 
-def _graphs(p: float, amplitude: Amplitude, cap: float, others: list[Node]) -> list[Node]:
+def _graphs(
+    p: float, amplitude: Amplitude, cap: float, others: list[Node], noise: float
+) -> list[Node]:
     """Graphs that are on the hull, or may be: optima of those only whose scans say so."""
     scanned = {x.name: x for x in promising_graphs(TABLE, p, amplitude, cap, lower_hull(others))}
     left = {
@@ -168,7 +186,7 @@ def _graphs(p: float, amplitude: Amplitude, cap: float, others: list[Node]) -> l
         open_ = [x.rough for x in corners if x.rough]
         if not open_:
             return found
-        found += [graph_node(scanned[name], p, amplitude) for name in open_]
+        found += [graph_node(scanned[name], p, amplitude, noise) for name in open_]
         left = {name: node for name, node in left.items() if name not in open_}
 
 
@@ -190,8 +208,11 @@ def least_of_scan(scanned: ScannedGraph) -> float:
     return (1 - ROUGH) * scanned.loss
 
 
-def graph_node(scanned: ScannedGraph, p: float, amplitude: Amplitude) -> Node:
+def graph_node(scanned: ScannedGraph, p: float, amplitude: Amplitude, noise: float = 0.0) -> Node:
     """A graph at its best lift."""
-    lift, loss = best_of_scanned(scanned, p, amplitude)[2:]
     name = scanned.name
+    if noise:
+        lift, loss = best_of_noisy(name, p, amplitude, noise)[2:]
+    else:
+        lift, loss = best_of_scanned(scanned, p, amplitude)[2:]
     return Node(TABLE[name].ratio, loss, name, coupling=graph_coupling(name, lift))
