@@ -43,7 +43,7 @@ from ..structure.quiet import unit_columns
 from ..theory.optimum import optimum
 from ..theory.pairs import ONE_SIGN
 from ..theory.uneven import UnevenPairs
-from .descent import coupling
+from .descent import coupling, exceeds
 from .exact import exact_loss
 
 # Relative error of the loss of a block that is not full.
@@ -181,7 +181,11 @@ def _blocks(
         names = [name for name, x in TABLE.items() if x.n_dense <= min(n_dense, n_sparse)]
         some = promising_graphs(names, p, law, cap, known)
         nodes += [graph_node(x, p, law, noise) for x in some]
-    return [_block(x, source, noise) for x in nodes if x.family != "dropped" and x.coupling <= cap]
+    return [
+        _block(x, source, noise)
+        for x in nodes
+        if x.family != "dropped" and not exceeds(x.coupling, cap)
+    ]
 
 
 def _block(node: Node, source: SparseSource, noise: float) -> _Block:

@@ -21,14 +21,10 @@ from ..source.amplitude import Amplitude
 from ..source.sparse import SparseSource
 from ..theory.bounds import welch_sigma
 from ..theory.optimum import Optimum, optimum
-from ..theory.pairs import (
-    AntipodalOptimum,
-    antipodal_sigma,
-    rough_loss,
-)
+from ..theory.pairs import AntipodalOptimum, antipodal_sigma, rough_loss
 from . import precedence
 from .hull_curves import COUPLINGS, FAMILIES, Curve, best_of
-from .members import Node, code, corners_of, found_node, points, sizes
+from .members import Node, code, corners_of, found_node, points, sizes, with_idle_units
 
 # So many optima are found at a time: fewer points than would change how `optimum` starts.
 _BLOCK = 512
@@ -142,6 +138,7 @@ def hull_of(
         found_node(x.rough, p, amplitude, noise) if x.rough in exact else x
         for x in _points(p, amplitude, cap, noise)
     ]
+    some = with_idle_units(some) if noise else some
     chain = _chain(some, {}, p, amplitude, noise)
     pairs = cap is None or cap >= COUPLINGS["antipodal"]
     curves = {"rug": _rug_curve(p, chain, amplitude, noise)} if p > _RARE or not pairs else {}

@@ -131,13 +131,23 @@ def corners_of(nodes: list[Node]) -> list[Node]:
     nodes = sorted(nodes, key=lambda node: node.ratio)
     ratio, loss = (np.array([getattr(x, name) for x in nodes]) for name in ("ratio", "loss"))
     # From the right, as losses near ratio 1 have all their digits in the steepness towards (1, 0).
-    corners, k = [], int(np.flatnonzero(ratio == 1)[0])
+    ends = np.flatnonzero(ratio == 1)
+    corners, k = [], int(ends[np.argmin(loss[ends])])
     while True:
         corners.append(nodes[k])
         if not ratio[k] > 0:
             return corners[::-1]
         left = ratio < ratio[k]
         k = int(np.argmin((loss[left] - loss[k]) / (ratio[k] - ratio[left])))
+
+
+def with_idle_units(nodes: list[Node]) -> list[Node]:
+    """With what loses least at ratio 1 too, beside hidden units without weights.
+
+    Where there is noise in hidden units features alone may lose more.
+    """
+    least = min(nodes, key=lambda node: node.loss)
+    return nodes if least.ratio == 1 else [*nodes, least._replace(ratio=1.0)]
 
 
 def code(p: float, n: float, amplitude: Amplitude) -> Node:

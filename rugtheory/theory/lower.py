@@ -30,8 +30,10 @@ _PLACES, _DEGREES, _OFFSETS, _SLACK, _FAR = 1001, 10, 12, 1e-7, 1e9
 _GRID = np.concatenate([np.linspace(0, 1, 4001), np.geomspace(1, 10, 200)[1:]])
 _LEAST_DENSE = 6
 # Standard deviations of noise at which losses make a convex hull: from below what columns of W_in
-# far longer than the mean leave, to where nothing is told; a step is small enough for 1e-5.
+# far longer than the mean leave, to where nothing is told.  Steps are so small that chords between
+# samples are above the hull by less than this part of it.
 _SHORTEST, _LONGEST, _NOISES = 1e-3, 1e3, 2048
+_ABOVE_HULL = 1e-5
 _ROOT = float(np.sqrt(2))
 # What is not proved of a bound.
 _NUMERICAL = "; that no larger Σ X² is better, by the linear program"
@@ -189,7 +191,7 @@ def noise_alone(p: float, noise: float) -> float:
     # The lowest chord across 1, and the loss there.
     rise = (1 - square[left, None]) / (square[right] - square[left, None])
     chords = loss[left, None] + rise * (loss[right] - loss[left, None])
-    return float(min(chords.min(), loss[square == 1].min()))
+    return float(min((1 - _ABOVE_HULL) * chords.min(), loss[square == 1].min()))
 
 
 def one_negative(n: int, d: int, *, triangles: bool) -> float:
