@@ -164,6 +164,15 @@ class TestLaws:
     def test_copies_of_atoms_in_pairs(self, law):
         self.in_pairs(law)
 
+    def test_threshold_between_ends_of_panels(self):
+        """A law that does not say where it is narrow has wide panels, with minima inside them."""
+        law = rt.TruncatedNormal(1.0, 0.5)
+        ours, theirs = (
+            rt.optimum_decoder("jumprelu", 0.1, 0.4, channel="antipodal", amplitude=x).loss
+            for x in (law, copied_law(law))
+        )
+        assert theirs == pytest.approx(float(ours), rel=1e-8)
+
     @pytest.mark.slow
     @pytest.mark.parametrize("law", AMPLITUDES, ids=repr)
     def test_copies_in_pairs(self, law):

@@ -26,16 +26,15 @@ from ..source.identical import Identical
 from ..source.sparse import SparseSource, on_law
 from ..source.uniform import Uniform
 from ..structure.best import MAX_COUPLING
-from ..structure.graph_optimum import graph_optimum
+from ..structure.graph_optimum import ScannedGraph, graph_optimum
 from ..structure.graphs import TABLE, graph_code
 from ..structure.members import (
     Node,
-    found_node,
-    graph_node,
     lower_hull,
     planar,
     promising_codes,
     promising_graphs,
+    settled,
     simplest,
 )
 from ..structure.noisy_graph import noisy_graph_model
@@ -175,12 +174,12 @@ def _blocks(
     # Of codes with more places than there are features a smaller one loses less.
     nodes = simple + planar(p, law, cap, simple, n_sparse, noise)
     codes = promising_codes(p, law, cap, lower_hull(nodes), n_sparse)
-    nodes += [found_node(x.rough, p, law, noise) for x in codes]
+    nodes += [settled(x, p, law, noise) for x in codes]
     if variance > 0:
         # With fewer features than hidden units a graph is no use.
         names = [name for name, x in TABLE.items() if x.n_dense <= min(n_dense, n_sparse)]
         some = promising_graphs(names, p, law, cap, known)
-        nodes += [graph_node(x, p, law, noise) for x in some]
+        nodes += [settled(x, p, law, noise) for x in some]
     return [
         _block(x, source, noise)
         for x in nodes
@@ -202,7 +201,7 @@ def _block(node: Node, source: SparseSource, noise: float) -> _Block:
     if node.family == "singles":
         return _Block(1, 1, node.loss, "singles", lambda: _alone(source, noise))
     made = node.made
-    assert made is not None
+    assert made is not None and not isinstance(made, ScannedGraph)
     units, size = (1, 2) if isinstance(made, UnevenPairs) else (made.n_dense, made.n)
     return _Block(units, size, node.loss, node.family, made.model)
 

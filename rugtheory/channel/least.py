@@ -8,50 +8,38 @@ Cov(x, x̂) ≤ 0, and loses no less than the mean of x does.
 
 * Where the values of ν are few, as for discrete amplitudes, every piece of the function between two
   readings is a quotient of two quadratics, and the best point of each is known in closed form.
-* Else the scan takes the moments of ReLU(u + ν - t) and of what it misses at all t at once, from
-  the transform of ν along a few paths, see `rugtheory.channel.inversion`.  Exact losses check the
-  scan and decide between its minima.
+* Else the scan takes all t at once, see `rugtheory.channel.profile`.  Exact losses check it and
+  decide between its minima.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
-from functools import cache
+from dataclasses import replace
 
 import numpy as np
-from numpy.polynomial import hermite_e
 
 from .._check import Array
-from ..numerics.circle import on_circle
 from ..numerics.search import local_minimum
-from ..source.amplitude import Amplitude, Complex
 from ..theory.optimum import optimum
 from .interference import Interference
-from .inversion import windows
-from .multiple import best_multiple
+from .profile import Profile, thresholds
 from .row_loss import Least, Row, RowLaw
 from .support import support
 
-# Paths of integration, in units of the inverse scale of the interference.
-PATHS = (0.7, 4.0)
 # Nodes of each path: more, where scan and exact losses differ by more than this part of them.
 _NODES, _BELIEVED = (128, 512, 2048, 8192), 5e-3
 _SCAN_NODES = 256
-# Images of a midpoint rule are below exp of this.
-LOG_IMAGES = 24.0
 # Minima of the scan that are compared by exact losses, if they are not above the least by more.
 _CANDIDATES, _FAR_ABOVE = 4, 1.2
 # Of losses that are compared only.
 _COARSE = 1e-3
 _ZOOMS, _ZOOM = 3, 9
-_NO_THRESHOLD = 1e-300
 _ROUNDING = 1e-14
 # A diagonal so much smaller than where the search starts is rounding: nothing passes.
 _NO_GAIN = 1e-12
 # How near a minimum is looked for, in units of how well it is known.
 _NEAR = 3e-2
-_NORMAL_NODES = 24
 # Values so unlikely are left out of a list, in units of p², and so many are listed.
 _UNLIKELY, _FEW_VALUES, _ALL = 1e-9, 2**13, 2**31
 
@@ -74,8 +62,7 @@ def least_loss(law: RowLaw, rtol: float) -> Least:
     if found:
         best = min((least_at(law, t + shift, 1.0, rtol)[0] for _, t in found), key=lambda x: x.loss)
     else:
-        threshold, a, width = _scanned(kept)
-        best = _polished(law, threshold + shift, a, width, rtol)
+        best = _searched(law, kept, shift, rtol)
     linear = law.linear
     if linear.a > 0 and best.loss > linear.loss:
         # At this threshold a ReLU is no worse than the best linear decoder.
@@ -102,7 +89,7 @@ def scanned_least(law: RowLaw) -> Least:
     kept, shift = _kept(law)
     grid, profile = thresholds(kept), Profile(kept, _SCAN_NODES)
     k = int(np.argmin(profile(grid)[0]))
-    best, _ = _zoomed(profile, grid[max(k - 1, 0)], grid[min(k + 1, grid.size - 1)])
+    best, _ = _zoomed(profile, grid, k)
     return replace(best, threshold=best.threshold + shift)
 
 
@@ -134,9 +121,8 @@ def leasts(row: Row, a: float, thresholds: Array) -> list[Least]:
     return [Least(*x) for x in found]
 
 
-def _polished(law: RowLaw, threshold: float, a: float, width: float, rtol: float) -> Least:
-    """The minimum next to the threshold, by one inversion and what it says nearby."""
-    start, row = least_at(law, threshold, a, rtol)
+def _polished(start: Least, row: Row, width: float) -> Least:
+    """The minimum next to `start`, by the inversion of its row and what that says nearby."""
     if not start.a > 0:
         return start
     tried = [start]
@@ -146,6 +132,7 @@ def _polished(law: RowLaw, threshold: float, a: float, width: float, rtol: float
         tried.extend(found)
         return np.array([x.loss for x in found]).reshape(t.shape)
 
+    threshold = start.threshold
     step = max(width, 0.05 * abs(threshold))
     near = tuple(np.array([threshold + x]) for x in (-step, 0.0, step))
     loss(local_minimum(loss, near, (), xatol=_NEAR * step))
@@ -233,6 +220,21 @@ def _through(
     return np.asarray(missed + ee - 2 * d * eh + d * d * hh)
 
 
+def _searched(law: RowLaw, kept: RowLaw, shift: float, rtol: float) -> Least:
+    """The lowest minimum; `kept` and `shift` say what the law is without what is not seen."""
+    grid, profile = thresholds(kept), Profile(kept, _NODES[0])
+    loss, _ = profile(grid)
+    first, *others = _minima(loss)
+    if not others or loss[others[0]] > _FAR_ABOVE * loss[first]:
+        # There is nothing to choose, so the loss that the search starts from is check enough.
+        at, width = _zoomed(profile, grid, first)
+        start, row = least_at(law, at.threshold + shift, at.a, rtol)
+        if abs(at.loss - start.loss) <= _BELIEVED * start.loss:
+            return _polished(start, row, width)
+    threshold, a, width = _scanned(kept)
+    return _polished(*least_at(law, threshold + shift, a, rtol), width)
+
+
 def _scanned(law: RowLaw) -> tuple[float, float, float]:
     """The best threshold of a scan over all, zoomed; its best a; how well it is known."""
     grid = thresholds(law)
@@ -244,7 +246,7 @@ def _scanned(law: RowLaw) -> tuple[float, float, float]:
         for k in _minima(loss):
             if known and loss[k] > _FAR_ABOVE * min(known.values())[0]:
                 continue
-            at, width = _zoomed(profile, grid[max(k - 1, 0)], grid[min(k + 1, grid.size - 1)])
+            at, width = _zoomed(profile, grid, k)
             truth = least_at(law, at.threshold, at.a, _COARSE)[0]
             known[at.threshold] = truth.loss, truth.a, width
             believed &= abs(at.loss - truth.loss) <= _BELIEVED * truth.loss
@@ -254,8 +256,9 @@ def _scanned(law: RowLaw) -> tuple[float, float, float]:
     return best, *known[best][1:]
 
 
-def _zoomed(profile: Profile, low: float, high: float) -> tuple[Least, float]:
-    """A minimum between, and the distance of the points it is among."""
+def _zoomed(profile: Profile, grid: Array, k: int) -> tuple[Least, float]:
+    """The minimum next to number `k` of the grid, and the distance of the points it is among."""
+    low, high = grid[max(k - 1, 0)], grid[min(k + 1, grid.size - 1)]
     for _ in range(_ZOOMS):
         t = np.linspace(low, high, _ZOOM)
         loss, a = profile(t)
@@ -269,130 +272,3 @@ def _minima(loss: Array) -> list[int]:
     padded = np.concatenate([[np.inf], loss, [np.inf]])
     local = np.flatnonzero((loss <= padded[:-2]) & (loss <= padded[2:]))
     return [int(k) for k in local[np.argsort(loss[local], kind="stable")][:_CANDIDATES]]
-
-
-def thresholds(law: RowLaw) -> Array:
-    """Where to look, ascending: all scales that the law of u + ν has."""
-    amplitude, p, on = law.amplitude, law.p, law.on
-    size, end = amplitude.scale, amplitude.jump
-    mean, sigma = law.heard, np.sqrt(law.noise)
-    # Up to where the noise is as rare as the signal, and down to the linear decoder.
-    flank = np.sqrt(8 / 3 * np.log(1 / p)) + np.sqrt(2 * np.log1p(size / sigma)) + 3
-    linear = -p * amplitude.mean * law.noise / law.variance if law.variance > 0 else -size
-    rare = min(on.mean_size, float(sigma))
-    edges = np.append(0.0, [max(amplitude.start, -end), end])
-    pieces = [
-        np.zeros(1),
-        mean + sigma * np.linspace(-4, 0, 9),
-        mean + sigma * flank * np.linspace(0.03, 1, 20),
-        mean + linear * np.geomspace(0.01, 1.5, 12),
-        size * np.linspace(0.05, 1.6, 16),
-        np.outer([-1, 1], rare * np.geomspace(0.05, 8, 10)).ravel(),
-        np.add.outer(on.strongest(8), edges).ravel(),
-        edges,
-    ]
-    return np.unique(np.concatenate(pieces))
-
-
-class Profile:
-    """The least loss over a at many thresholds at once, for a scan.
-
-    Parameters
-    ----------
-    law : RowLaw
-    nodes : int
-        Of each path.
-    """
-
-    def __init__(self, law: RowLaw, nodes: int) -> None:
-        self.law = law
-        self._paths = {side: self._found(side, nodes) for side in (1, -1)}
-
-    def _found(self, side: int, nodes: int) -> list[_Path]:
-        """Paths right of the imaginary axis, for the feature off, or left of it, for it on."""
-        heard = self.law.off if side > 0 else self.law.on
-        low, high = heard.domain()
-        bound = high if side > 0 else -low
-        scale = max(heard.spread, heard.jump / 2)
-        if not scale > 0:
-            return []
-        alphas = (side * min(x / scale, x / (1 + x) * bound) for x in PATHS)
-        return [_path(heard, self.law.amplitude, x, nodes) for x in alphas]
-
-    def __call__(self, t: Array) -> tuple[Array, Array]:
-        """The losses and the best a, which is positive."""
-        law, p, amplitude = self.law, self.law.p, self.law.amplitude
-        on, some = law.on, law.on.some
-        square = on.variance + some * on.noise**2 + on.mean**2
-        first, second = on.mean - t * some, square - 2 * t * on.mean + t * t * some
-        (off,) = self._moments(1, t)
-        missed, crossed = self._moments(-1, t)
-        # Where nothing interferes but noise, of e = u - h and h = ReLU(u + noise - t).
-        noise, chance = _normal(law.on.noise)
-        kink = np.maximum(t, 0.0)
-        u, share = amplitude.resolving(kink, 1e-9 * np.abs(t) + on.noise + _NO_THRESHOLD)
-        h = np.maximum(u[..., None] + noise - t[..., None], 0.0)
-        e = u[..., None] - h
-        none = float(np.exp(on.log_none))
-        ee, eh, hh = (none * np.sum(share * (y @ chance), axis=0) for y in (e * e, e * h, h * h))
-        quiet = np.exp(law.off.log_none) * (np.maximum(noise - t[:, None], 0.0) ** 2 @ chance)
-        off = (1 - p) * (np.maximum(off, 0.0) + quiet)
-        heard, screened = (some, first, second), (missed, crossed)
-        return best_multiple(law, heard, screened, off, (ee, eh, hh))
-
-    def _moments(self, side: int, t: Array) -> Array:
-        """Each by the path whose integrand is least."""
-        paths = self._paths[side]
-        if not paths:
-            return np.zeros((1 if side > 0 else 2, t.size))
-        best = np.argmin([x.log_size - x.alpha * t for x in paths], axis=0)
-        found = np.zeros((1 if side > 0 else 2, t.size))
-        for k, path in enumerate(paths):
-            found[:, best == k] = path.moments(t[best == k])
-        return found
-
-
-@dataclass(frozen=True)
-class _Path:
-    """Integrands along Re s = α, without the factors e^{-st} and e^{log_size}.
-
-    On the right E(Z - t)₊², on the left E(t - u - Z)₊² and E u (t - u - Z)₊, without Z = 0.
-    """
-
-    alpha: float
-    log_size: float
-    step: float
-    s: Complex
-    values: Complex
-
-    def moments(self, t: Array) -> Array:
-        with np.errstate(over="ignore", under="ignore", invalid="ignore"):
-            factor = np.exp(self.log_size - self.alpha * t) * self.step / np.pi
-            phase = on_circle(np.multiply.outer(-self.s.imag, t))
-            # A product this small needs no threads.
-            value = factor * np.einsum("kn,nt->kt", self.values, phase).real
-        return np.asarray(np.where(np.isfinite(value), value, 0.0))
-
-
-def _path(law: Interference, amplitude: Amplitude, alpha: float, nodes: int) -> _Path:
-    step = 2 * np.pi * abs(alpha) / LOG_IMAGES
-    x = (np.arange(nodes) + 0.5) / nodes
-    s = np.asarray(alpha + 1j * nodes * x * step, np.complex128)
-    log_size = float(law.log_mgf(np.array([alpha]))[0])
-    if not np.isfinite(log_size):
-        return _Path(alpha, np.inf, step, s, np.zeros((1 if alpha > 0 else 2, nodes), complex))
-    transform, _ = law.mgf(s, np.full_like(s, -log_size))
-    transform = transform * windows(nodes)[0]
-    if alpha > 0:
-        return _Path(alpha, log_size, step, s, (2 * transform / s**3)[None])
-    on, cross = (amplitude.transform(s, k) for k in (0, 1))
-    return _Path(alpha, log_size, step, s, transform * np.stack([-2 * on / s, cross]) / s**2)
-
-
-@cache
-def _normal(noise: float) -> tuple[Array, Array]:
-    """Nodes and weights of N(0, noise²)."""
-    if not noise:
-        return np.zeros(1), np.ones(1)
-    x, w = hermite_e.hermegauss(_NORMAL_NODES)
-    return noise * x, w / w.sum()

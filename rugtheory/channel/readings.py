@@ -33,6 +33,11 @@ from .fields import Fields, Problems, targets
 from .fits import Fit, Moments, moments_of, regress
 
 RTOL = 1e-11
+# Where thresholds are tried first, in parts of a panel, and how many minima inside are refined.
+_PARTS = (0.0, 0.25, 0.5, 0.75)
+_REFINED = 3
+# Of the power of all readings, what interpolation may be off by.
+_ROUNDING = 1e-13
 
 
 @dataclass(frozen=True)
@@ -192,23 +197,49 @@ class Readings:
         squares = square(x, panels[whole], fit.of(home))
         return np.asarray(total + np.bincount(home, squares, minlength=problem.size))
 
+    @cached_property
+    def _scan(self) -> tuple[Array, Moments, Moments]:
+        """Thresholds a quarter of a panel apart, and the moments above and below them.
+
+        Each of shape (..., problems, points), infinite thresholds beyond the last panel.
+        """
+        panels = self.integral.panels
+        half = (panels.right - panels.left) / 2
+        above, below = self._cumulated
+        over = [above[:, panels.problem, self._column]]
+        under = [below[:, panels.problem, self._column]]
+        beyond = above[:, panels.problem, self._column + 1]
+        for part in _PARTS[1:]:
+            down, up = parts_of_legendre(np.array([2 * part]), np.array([2 - 2 * part]))
+            over.append(beyond + half * (self._series @ up[:, 0]))
+            under.append(under[0] + half * (self._series @ down[:, 0]))
+        theta = [panels.anchor + (panels.left + 2 * part * half) for part in _PARTS]
+
+        def table(values: list[Array], fill: float) -> Array:
+            padded = self._padded(np.stack(values), fill)
+            return np.asarray(np.moveaxis(padded, 0, -1)).reshape(*padded.shape[1:-1], -1)
+
+        return table(theta, np.inf), moments_of(table(over, 0.0)), moments_of(table(under, 0.0))
+
     def best(self, added: Callable[[Moments, Moments, Array], Array]) -> tuple[Array, Array]:
         """Where `added`, of the moments above and below and θ, is least, and the best panel's end.
 
-        The first is refined by interpolation, to rounding of what the panel holds.
+        The first is refined by interpolation, to rounding of what the panel holds.  Inside panels
+        there may be minima that their ends do not see; those that rounding may make are left out.
         """
-        every = np.arange(self.problems.p.size)
-        above, below = (x[..., :-1] for x in self._cumulated)
-        left = self._left
+        theta, above, below = self._scan
         with np.errstate(invalid="ignore"):
-            losses = added(moments_of(above), moments_of(below), left)
-        losses = np.where(np.isfinite(left) & np.isfinite(losses), losses, np.inf)
-        least = np.argmin(losses, axis=1)
-        lowest = left[every, least]
-        middle = np.clip(least, 1, np.maximum(self._sizes - 2, 1))
-        bracket = tuple(left[every, np.clip(middle + k, 0, self._sizes - 1)] for k in (-1, 0, 1))
-        proper = (bracket[0] < bracket[1]) & (bracket[1] < bracket[2])
-        if not proper.any():
+            losses = added(above, below, theta)
+        losses = np.where(np.isfinite(theta) & np.isfinite(losses), losses, np.inf)
+        ends = slice(None, None, len(_PARTS))
+        first, lowest, least = _lowest(theta[:, ends], losses[:, ends])
+        rounding = _ROUNDING * (above.tt[1] + below.tt[1]).max(axis=1)
+        brackets = [first]
+        if (losses.min(axis=1) < least - rounding).any():
+            inside = np.where(losses < (least - rounding)[:, None], losses, np.inf)
+            brackets += _minima(theta, inside)
+        problem, bracket = (np.concatenate(x, axis=-1) for x in zip(*brackets, strict=True))
+        if not problem.size:
             return lowest, lowest
 
         def loss(theta: Array, problem: Array) -> Array:
@@ -216,12 +247,16 @@ class Readings:
             over, under = self.moments(index, theta)
             return added(over, under, theta)
 
-        ends = tuple(x[proper] for x in bracket)
         with np.errstate(invalid="ignore", divide="ignore", over="ignore"):
-            found = find_minimum(loss, ends, args=(every[proper].astype(float),))
-        theta = lowest.copy()
-        theta[proper] = np.where(found.success, found.x, lowest[proper])
-        return theta, lowest
+            found = find_minimum(loss, tuple(bracket), args=(problem.astype(float),))
+        value = np.where(found.success & np.isfinite(found.f_x), found.f_x, np.inf)
+        value[first[0].size :] += rounding[problem[first[0].size :]]
+        refined = lowest.copy()
+        # The least of each problem comes last, and stays.
+        order = np.argsort(-value, kind="stable")
+        order = order[np.isfinite(value[order])]
+        refined[problem[order]] = found.x[order]
+        return refined, lowest
 
     def kept(self, keep: Array) -> Array:
         """Thresholds that a part `keep` of the readings exceeds."""
@@ -259,6 +294,34 @@ class Readings:
                 found = find_root(at, (low[some], top[some]), args=args)
             theta[some] = np.where(found.success, found.x, low[some])
         return theta
+
+
+_Brackets = tuple[Index, Array]
+
+
+def _lowest(theta: Array, losses: Array) -> tuple[_Brackets, Array, Array]:
+    """Brackets next to the lowest point of each problem, that point, and the loss there."""
+    every, least = np.arange(len(theta)), np.argmin(losses, axis=1)
+    return _bracketed(every, theta, least), theta[every, least], losses[every, least]
+
+
+def _minima(theta: Array, losses: Array) -> list[_Brackets]:
+    """Brackets of the lowest minima of a scan."""
+    end = np.full((len(theta), 1), np.inf)
+    before, after = np.hstack([end, losses[:, :-1]]), np.hstack([losses[:, 1:], end])
+    minima = np.where((losses <= before) & (losses <= after), losses, np.inf)
+    found = np.argsort(minima, axis=1, kind="stable")[:, :_REFINED]
+    each = [(np.flatnonzero(np.isfinite(minima[np.arange(len(theta)), k])), k) for k in found.T]
+    return [_bracketed(some, theta[some], k[some]) for some, k in each]
+
+
+def _bracketed(problem: Index, theta: Array, middle: Index) -> _Brackets:
+    """The problems that have a bracket about these points of theirs, and three thresholds each."""
+    rows, last = np.arange(len(theta)), np.isfinite(theta).sum(axis=1) - 1
+    middle = np.clip(middle, 1, np.maximum(last - 1, 1))
+    bracket = np.stack([theta[rows, np.clip(middle + k, 0, last)] for k in (-1, 0, 1)])
+    proper = (bracket[0] < bracket[1]) & (bracket[1] < bracket[2])
+    return problem[proper], bracket[:, proper]
 
 
 def integrated_loss(

@@ -2,8 +2,8 @@ r"""The least loss of many rows at a time, by a scan.
 
 Rows whose interferers are of a few kinds, Z = Σ_k w_k (sum of n_k features), as those of graph
 codes or of small codes, have transforms that make one array.  In units of its own scale each has
-the same paths of integration, see `rugtheory.channel.least`, and along a path of m² nodes of equal
-distance
+the same paths of integration, see `rugtheory.channel.profile`, and along a path of m² nodes, all
+equally far apart,
 
 .. math:: Σ_{i,j} v_{ij} z^{mi + j} = Σ_i z^{mi} Σ_j v_{ij} z^j , \qquad z = e^{-iht} ,
 
@@ -21,8 +21,8 @@ from ..numerics.search import polynomial_minimum, sample_points
 from ..source.amplitude import Complex
 from ..source.sparse import SparseSource
 from .inversion import windows
-from .least import LOG_IMAGES, PATHS
 from .multiple import best_multiple
+from .profile import LOG_IMAGES, PATHS
 from .row_loss import Least
 from .terms import log1p
 

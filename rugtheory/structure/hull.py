@@ -1,13 +1,13 @@
 """The lower convex hull of the losses of structures over the ratio, at one p.
 
-What codes that descents found lose at least is quick to tell, and exact losses are taken only of
-those that are next to a ratio that is asked for.
+What graphs, and codes that descents found, lose at least is quick to tell, and exact losses are
+taken only of those that are next to a ratio that is asked for.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from functools import lru_cache
+from collections.abc import Callable, Iterable
+from functools import lru_cache, partial
 from itertools import pairwise
 from typing import NamedTuple
 
@@ -19,17 +19,21 @@ from .._check import Array
 from ..numerics.search import local_minimum
 from ..source.amplitude import Amplitude
 from ..source.sparse import SparseSource
-from ..theory.bounds import welch_sigma
-from ..theory.optimum import Optimum, optimum
-from ..theory.pairs import AntipodalOptimum, antipodal_sigma, rough_loss
 from . import precedence
-from .hull_curves import COUPLINGS, FAMILIES, Curve, best_of
-from .members import Node, code, corners_of, found_node, points, sizes, with_idle_units
+from .hull_curves import (
+    COUPLINGS,
+    FAMILIES,
+    Curve,
+    best_of,
+    beta_of,
+    even_curve,
+    optima,
+    rug_curve,
+)
+from .members import Node, code, corners_of, points, settled, sizes, with_idle_units
 
 # So many optima are found at a time: fewer points than would change how `optimum` starts.
 _BLOCK = 512
-# Even pairs are looked at where a rough loss, and what it leaves of v(p), is so near the others.
-_NEAR = 0.15
 # A curve is looked at between its samples where it is so near a chord.
 _GAP = 0.02
 # The two ends of a chord are moved in turn so many times; each time squares the error.
@@ -40,9 +44,6 @@ _PLACED = 1e-7
 # singles by the part p of it at most, and further away codes are far better: below this p, where
 # that part is rounding, there are no rugs.
 _RARE = 1e-15
-_LEAST_SIGMA = 1e-13
-# Of the noise in the hidden units: less interference does not tell a rug from features alone.
-_SEEN = 1e-3
 # A curve is below the hull where rounding does not make it so.
 _SURELY = 1e-12
 
@@ -55,6 +56,8 @@ class Segment(NamedTuple):
     chord: bool
 
 
+_Groups = dict[frozenset[str], NDArray[np.intp]]
+_NOTHING_LOST = (Segment(Node(0.0, 0.0, "rug"), Node(1.0, 0.0, "rug"), False),)
 _Curves = dict[str, Curve]
 
 
@@ -84,12 +87,10 @@ def hull(
 ) -> tuple[Segment, ...]:
     """The hull from ratio 0 to 1, of structures whose couplings are at most `cap`; None for all."""
     exact = frozenset[str]()
-    while True:
-        chain = hull_of(p, amplitude, cap, exact, noise)
-        rough = _rough(chain)
-        if not rough:
-            return chain
-        exact |= rough
+    for of in (_polygon, hull_of):
+        while rough := _rough(of(p, amplitude, cap, noise, exact)):
+            exact |= rough
+    return hull_of(p, amplitude, cap, noise, exact)
 
 
 def known_at(
@@ -97,20 +98,30 @@ def known_at(
 ) -> OnHull:
     """What the hull is at the ratios of a vector, each as if it were alone."""
     found = OnHull.none(ratio.size)
-    left = {frozenset[str](): np.arange(ratio.size)}
+    groups = {frozenset[str](): np.arange(ratio.size)}
+    for of in (_polygon, hull_of):
+        groups = _settled_beside(partial(of, p, amplitude, cap, noise), groups, ratio)
+    for exact, here in groups.items():
+        chain = hull_of(p, amplitude, cap, noise, exact)
+        found.put(here, on_hull(chain, p, ratio[here], amplitude, noise))
+    return found
+
+
+def _settled_beside(
+    of: Callable[[frozenset[str]], tuple[Segment, ...]], groups: _Groups, ratio: Array
+) -> _Groups:
+    """Numbers of ratios by the exact nodes that it takes to have no rough ones next to them."""
+    left, done = dict(groups), _Groups()
     while left:
         exact, some = left.popitem()
-        chain = hull_of(p, amplitude, cap, exact, noise)
+        chain = of(exact)
         where = _segments(chain, ratio[some])
         rough = {k: _rough([chain[k]]) for k in np.unique(where).tolist()}
         for names in set(rough.values()):
             here = some[[rough[k] == names for k in where.tolist()]]
-            if names:
-                others = left.get(exact | names, here[:0])
-                left[exact | names] = np.append(others, here)
-                continue
-            found.put(here, on_hull(chain, p, ratio[here], amplitude, noise))
-    return found
+            goes = left if names else done
+            goes[exact | names] = np.append(goes.get(exact | names, here[:0]), here)
+    return done
 
 
 def _rough(segments: Iterable[Segment]) -> frozenset[str]:
@@ -122,27 +133,41 @@ def _points(p: float, amplitude: Amplitude, cap: float | None, noise: float = 0.
     return points(p, float(SparseSource(p, amplitude).variance), amplitude, cap, noise)
 
 
+def _nodes(
+    p: float, amplitude: Amplitude, cap: float | None, noise: float, exact: frozenset[str]
+) -> list[Node]:
+    every = _points(p, amplitude, cap, noise)
+    some = [settled(x, p, amplitude, noise) if x.rough in exact else x for x in every]
+    return with_idle_units(some) if noise else some
+
+
+def _polygon(
+    p: float, amplitude: Amplitude, cap: float | None, noise: float, exact: frozenset[str]
+) -> tuple[Segment, ...]:
+    """The hull of points alone: next to most ratios it has the nodes that the whole one has."""
+    if not SparseSource(p, amplitude).variance > 0:
+        return _NOTHING_LOST
+    corners = corners_of(_nodes(p, amplitude, cap, noise, exact))
+    return tuple(Segment(low, high, True) for low, high in pairwise(corners))
+
+
 @lru_cache(maxsize=4096)
 def hull_of(
-    p: float,
-    amplitude: Amplitude,
-    cap: float | None,
-    exact: frozenset[str],
-    noise: float = 0.0,
+    p: float, amplitude: Amplitude, cap: float | None, noise: float, exact: frozenset[str]
 ) -> tuple[Segment, ...]:
     """The hull with exact nodes of some codes, and rough ones of others that are below it."""
     variance = float(SparseSource(p, amplitude).variance)
     if not variance > 0:
-        return (Segment(Node(0.0, 0.0, "rug"), Node(1.0, 0.0, "rug"), False),)
-    some = [
-        found_node(x.rough, p, amplitude, noise) if x.rough in exact else x
-        for x in _points(p, amplitude, cap, noise)
-    ]
-    some = with_idle_units(some) if noise else some
+        return _NOTHING_LOST
+    some = _nodes(p, amplitude, cap, noise, exact)
     chain = _chain(some, {}, p, amplitude, noise)
     pairs = cap is None or cap >= COUPLINGS["antipodal"]
-    curves = {"rug": _rug_curve(p, chain, amplitude, noise)} if p > _RARE or not pairs else {}
-    even = _even_curve(p, variance, chain, amplitude, noise) if pairs else None
+
+    def known(ratio: Array) -> Array:
+        return on_hull(chain, p, ratio, amplitude, noise).loss
+
+    curves = {"rug": rug_curve(p, amplitude, known, noise)} if p > _RARE or not pairs else {}
+    even = even_curve(p, variance, amplitude, known, noise) if pairs else None
     if even is not None:
         curves["antipodal"] = even
     while True:
@@ -151,47 +176,6 @@ def hull_of(
         if not missed:
             return chain
         curves |= missed
-
-
-def _rug_curve(p: float, chain: tuple[Segment, ...], amplitude: Amplitude, noise: float) -> Curve:
-    ratio = np.concatenate(
-        [np.geomspace(0.02 * p, 0.5, 100)[:-1], 1 - np.geomspace(0.5, 2**-50, 120)]
-    )
-    ratio = np.unique(ratio)
-    # Below such a σ there is no telling the optimum of discrete laws.
-    least = max(_LEAST_SIGMA * amplitude.mean, _SEEN * noise)
-    ratio = ratio[welch_sigma(p, ratio, amplitude=amplitude) > least]
-    best = best_of("rug", p, ratio, amplitude, noise)
-    below = best.loss < on_hull(chain, p, ratio, amplitude, noise).loss
-    return Curve(ratio, best.loss, _beta(best), below)
-
-
-def _beta(best: Optimum | AntipodalOptimum) -> Array:
-    return np.divide(best.b, best.a, out=np.zeros_like(best.a), where=best.a > 0)
-
-
-def _even_curve(
-    p: float, variance: float, chain: tuple[Segment, ...], amplitude: Amplitude, noise: float
-) -> Curve | None:
-    """Samples of even pairs where they are near the hull of the points, if anywhere."""
-    ratio = np.append(np.geomspace(0.02 * p, 0.25, 12)[:-1], np.linspace(0.25, 0.5, 11))
-    known = on_hull(chain, p, ratio[:-1], amplitude, noise).loss
-    # No better than without the partner, in the Gaussian noise alone.
-    sigma = np.hypot(antipodal_sigma(p, ratio[:-1], amplitude=amplitude), noise)
-    near = optimum(p, sigma=sigma, amplitude=amplitude).loss < known
-    if near.any():
-        some, rest = rough_loss(p, ratio[:-1][near], amplitude, noise), known[near]
-        near[near] = (some < (1 + _NEAR) * rest) & (
-            variance - some > (1 - _NEAR) * (variance - rest)
-        )
-    if not near.any():
-        return None
-    first, last = np.flatnonzero(near)[[0, -1]]
-    ratio = ratio[max(first - 1, 0) : last + 2]
-    best = best_of("antipodal", p, ratio, amplitude, noise)
-    # At ½ there are uneven pairs, which are no worse.
-    below = (best.loss < on_hull(chain, p, ratio, amplitude, noise).loss) & (ratio < 0.5)
-    return Curve(ratio, best.loss, _beta(best), below)
 
 
 def _chain(
@@ -278,12 +262,12 @@ def _lowest(
 
         start = tuple(logit(curve.ratio[k + d : k + d + 1]) for d in (-1, 0, 1))
         x = float(expit(local_minimum(at, start, (), xatol=_PLACED)[0]))
-    best = best_of(node.family, p, x, amplitude, noise)
-    if rise(np.array(x), best.loss) > rises[k]:
+    best = optima(node.family, p, (x,), amplitude, noise)
+    if rise(np.array(x), best.loss)[0] > rises[k]:
         x = float(curve.ratio[k])
-        best = best_of(node.family, p, x, amplitude, noise)
-    coupling = COUPLINGS[node.family]
-    return Node(x, float(best.loss), node.family, float(best.a), float(best.b), coupling, sample=k)
+        best = optima(node.family, p, (x,), amplitude, noise)
+    loss, a, b = (float(y[0]) for y in (best.loss, best.a, best.b))
+    return Node(x, loss, node.family, a, b, COUPLINGS[node.family], sample=k)
 
 
 def _lowest_code(node: Node, other: Node, p: float, amplitude: Amplitude) -> Node:
@@ -332,7 +316,7 @@ def _missed(
         under = _excess(best.loss, on_hull(chain, p, more, amplitude, noise).loss) < -_SURELY
         if under.any():
             order = np.argsort(np.append(curve.ratio, more[under]))
-            old, new = (curve.ratio, curve.loss, curve.beta), (more, best.loss, _beta(best))
+            old, new = (curve.ratio, curve.loss, curve.beta), (more, best.loss, beta_of(best))
             arrays = [np.append(x, y[under])[order] for x, y in zip(old, new, strict=True)]
             below = np.append(curve.below, under[under])[order]
             found[family] = Curve(arrays[0], arrays[1], arrays[2], below)

@@ -40,12 +40,12 @@ class Node(NamedTuple):
     coupling: float = 0.0
     size: float = np.nan  # of a precedence code in its limit
     sample: int = -1  # the nearest sample of its curve
-    made: UnevenPairs | SmallCode | None = None
+    made: UnevenPairs | SmallCode | ScannedGraph | None = None
     rough: str = ""  # name of the code that loses no less than this
 
 
 def points(
-    p: float, variance: float, amplitude: Amplitude, cap: float | None, noise: float = 0.0
+    p: float, variance: float, amplitude: Amplitude, cap: float | None, noise: float
 ) -> list[Node]:
     """Structures at single ratios, of couplings up to a cap, with noise in the hidden units.
 
@@ -53,14 +53,18 @@ def points(
     the least that it loses.
 
     Without a cap, None, these are precedence codes in their limit, of some sizes, which lose less
-    than graphs.  Of codes that descents found there are rough nodes, see `found_node`.
+    than graphs.  Of graphs, and of codes that descents found, there are rough nodes, see `settled`.
     """
     nodes = simplest(p, variance, amplitude, cap, noise)
     if cap is None:
         return nodes + _limit_codes(p, amplitude)
-    nodes += _graphs(p, amplitude, cap, nodes, noise)
-    nodes += planar(p, amplitude, cap, nodes, noise=noise)
-    return nodes + promising_codes(p, amplitude, cap, lower_hull(nodes), MOST_SIZE)
+    graphs = promising_graphs(TABLE, p, amplitude, cap, lower_hull(nodes))
+    # Other codes have to lose less than graphs do at most; with noise there is no telling that.
+    most = (x._replace(loss=x.loss * (1 + ROUGH) / (1 - ROUGH)) for x in graphs)
+    known = nodes if noise else [*nodes, *most]
+    codes = planar(p, amplitude, cap, known, noise=noise)
+    found = promising_codes(p, amplitude, cap, lower_hull(known + codes), MOST_SIZE)
+    return nodes + graphs + codes + found
 
 
 def simplest(
@@ -112,10 +116,17 @@ def promising_codes(
     return [node for node in rough if node.loss < known(node.ratio)]
 
 
-def found_node(name: str, p: float, amplitude: Amplitude, noise: float = 0.0) -> Node:
-    """A code that a descent found."""
-    code = found_codes.code_at(name, p, amplitude, noise)
-    family = found_codes.table()[name].size
+def settled(node: Node, p: float, amplitude: Amplitude, noise: float = 0.0) -> Node:
+    """The exact node of a rough one."""
+    if isinstance(node.made, ScannedGraph):
+        name = node.rough
+        if noise:
+            lift, loss = best_of_noisy(name, p, amplitude, noise)[2:]
+        else:
+            lift, loss = best_of_scanned(node.made, p, amplitude)[2:]
+        return Node(node.ratio, loss, name, coupling=graph_coupling(name, lift))
+    code = found_codes.code_at(node.rough, p, amplitude, noise)
+    family = found_codes.table()[node.rough].size
     return Node(code.ratio, code.loss, family, coupling=code.coupling, made=code)
 
 
@@ -181,48 +192,17 @@ def _pair(p: float, amplitude: Amplitude, cap: float, noise: float) -> Node:
     return Node(0.5, loss, "uneven pairs", coupling=coupling, made=pairs)
 
 
-def _graphs(
-    p: float, amplitude: Amplitude, cap: float, others: list[Node], noise: float
-) -> list[Node]:
-    """Graphs that are on the hull, or may be: optima of those only whose scans say so."""
-    scanned = {x.name: x for x in promising_graphs(TABLE, p, amplitude, cap, lower_hull(others))}
-    left = {
-        name: Node(TABLE[name].ratio, least_of_scan(x), "", rough=name)
-        for name, x in scanned.items()
-    }
-    found: list[Node] = []
-    while True:
-        corners = corners_of([*others, *found, *left.values()])
-        open_ = [x.rough for x in corners if x.rough]
-        if not open_:
-            return found
-        found += [graph_node(scanned[name], p, amplitude, noise) for name in open_]
-        left = {name: node for name, node in left.items() if name not in open_}
-
-
 def promising_graphs(
     names: Iterable[str],
     p: float,
     amplitude: Amplitude,
     cap: float,
     known: Callable[[float], float],
-) -> list[ScannedGraph]:
-    """Those of couplings up to a cap that may lose less than what is known at their ratio."""
+) -> list[Node]:
+    """Rough nodes of graphs of couplings up to a cap that may lose less than what is known."""
     allowed = tuple(x for x in names if 1 / TABLE[x].theta <= cap)
-    scanned = scanned_graphs(allowed, p, amplitude)
-    return [x for x in scanned if least_of_scan(x) < known(TABLE[x.name].ratio)]
-
-
-def least_of_scan(scanned: ScannedGraph) -> float:
-    """What a graph loses at least."""
-    return (1 - ROUGH) * scanned.loss
-
-
-def graph_node(scanned: ScannedGraph, p: float, amplitude: Amplitude, noise: float = 0.0) -> Node:
-    """A graph at its best lift."""
-    name = scanned.name
-    if noise:
-        lift, loss = best_of_noisy(name, p, amplitude, noise)[2:]
-    else:
-        lift, loss = best_of_scanned(scanned, p, amplitude)[2:]
-    return Node(TABLE[name].ratio, loss, name, coupling=graph_coupling(name, lift))
+    rough = [
+        Node(TABLE[x.name].ratio, (1 - ROUGH) * x.loss, "", made=x, rough=x.name)
+        for x in scanned_graphs(allowed, p, amplitude)
+    ]
+    return [node for node in rough if node.loss < known(node.ratio)]
