@@ -79,8 +79,10 @@ FUNCTIONS = {
     rt.antipodal_optimum: GRID,
     rt.antipodal_rug: {"n_sparse": 8, "n_dense": 2} | SEED,
     rt.antipodal_sigma: GRID,
-    rt.best_known: POINT | {"max_coupling": 10.0, "limit": True} | QUICK,
-    rt.best_model: {"n_sparse": 4, "n_dense": 2, "p": 0.1, "max_coupling": 4.0} | QUICK,
+    rt.best_known: POINT | {"max_coupling": 10.0, "hidden_noise": 0.0, "limit": True} | QUICK,
+    rt.best_model: {"n_sparse": 4, "n_dense": 2, "p": 0.1, "max_coupling": 4.0}
+    | {"hidden_noise": 0.1}
+    | QUICK,
     rt.capacity_bound: {"features": FEATURES, "n_dense": 2},
     rt.critical_ratio: {"p": 0.1} | QUICK,
     rt.cubic_sum: {"w": [[1.0, -0.5], [-0.5, 1.0]]},
@@ -111,7 +113,10 @@ FUNCTIONS = {
     rt.loss_gradient: READING,
     rt.loss_parts: READING,
     rt.lower_bound: POINT,
-    rt.lower_bounds: ({"p": 0.1, "ratio": None, "n_sparse": 12, "n_dense": 6, "max_coupling": 2.0}),
+    rt.lower_bounds: (
+        {"p": 0.1, "ratio": None, "n_sparse": 12, "n_dense": 6, "max_coupling": 2.0}
+        | {"hidden_noise": 0.1}
+    ),
     rt.minimize: {
         "features": rt.Identical(3, 0.1),
         "n_dense": 1,
@@ -161,7 +166,7 @@ FUNCTIONS = {
     rt.sparse_constants: {"p": 0.1} | LAW,
     rt.sparse_law: GRID | {"kind": "relu", "order": 1},
     rt.statistics: MODEL | ROUND,
-    rt.uneven_pairs: {"p": 0.1, "max_coupling": 10.0} | QUICK,
+    rt.uneven_pairs: {"p": 0.1, "max_coupling": 10.0, "hidden_noise": 0.1} | QUICK,
     rt.upper_bound: GRID,
     rt.welch_sigma: GRID,
 }

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 import rugtheory as rt
+from rugtheory.analysis.columns import dead_features
 from rugtheory.analysis.curvature import (
     curvature_along,
     hessian_product,
@@ -68,6 +69,34 @@ def test_stationary_at_the_cap():
     free = rt.minimize(features, 2, init=found.model, max_coupling=None, steps=30)
     assert free.loss < found.loss
     assert free.coupling > 2.0
+
+
+@pytest.mark.parametrize("seed", range(2))
+def test_no_step_where_a_feature_dies(seed):
+    """The objective is the integral of its slope; at a step a line search would not end."""
+    generator = np.random.default_rng(seed)
+    w_in = generator.normal(size=(3, 5))
+    w_in /= np.linalg.norm(w_in, axis=0)
+    w_out = w_in.T + 0.2 * generator.normal(size=(5, 3))
+    # What the first output hears stays; its own weight goes to zero.
+    gone = w_in.copy()
+    gone[:, 0] = 0.0
+    at = Coordinates(5, 3, False, 0.0)
+    objective = Objective(Gradient(rt.Identical(5, 0.05), 1e-8), at, cap=1.0)
+    start, end = (at.vector(rt.Model(x, w_out, -0.1)) for x in (w_in, gone))
+    found, alive, counted = [], [], []
+    for x in np.linspace(0.6, 1, 81):
+        point = start + x * (end - start)
+        value, slope, loss = objective(point)
+        found.append((value, slope @ (end - start)))
+        alive.append(~dead_features(at.model(point).diagonal))
+        counted.append(value - np.log(loss.loss))
+    assert alive[0].all() and not alive[-1][0]
+    first = [row[0] for row in alive].index(False)
+    assert counted[first] > counted[-1]  # it counts in part when it has just died
+    values, slopes = np.array(found).T
+    simpson = (slopes[:-2:2] + 4 * slopes[1:-1:2] + slopes[2::2]) / (6 * 40) * 0.4
+    assert np.abs(np.diff(values[::2]) - simpson).max() < 1e-2 * np.ptp(values)
 
 
 @pytest.mark.slow

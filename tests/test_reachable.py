@@ -28,6 +28,25 @@ def test_models_are_those_of_the_sweeps():
     )
 
 
+def test_models_of_a_point_are_comparable():
+    """Of two laws the lower one counts, of descents those with its cap, and no tied weights."""
+    (some, *_) = points(frame_of(SOURCES))
+    law = some[some["protocol"] == "law"].iloc[0]
+    low, loss = {"loss": law["loss"] / 2}, law["loss"]
+    others = [
+        law.to_dict() | {"law_exact": 2 * law["law_exact"], "law_loss": 1.0},
+        law.to_dict() | {"protocol": "descent", "max_coupling": 100.0} | low,
+        law.to_dict() | {"tied": True, "law_exact": 0.0} | low,
+        law.to_dict() | {"law": "kind = 'independent'", "law_exact": 0.0} | low,
+    ]
+    more = pd.concat([some, pd.DataFrame(others)], ignore_index=True)
+    (again,) = [kept(x) for x in points(more)]
+    assert again["row_law"] == law["law_loss"] and again["minimum"] == min(
+        loss, kept(some)["minimum"]
+    )
+    assert again["max_coupling"] == 10.0
+
+
 @pytest.mark.parametrize("row", [pytest.param(x, id=f"{x['p']}-{x['n_dense']}") for x in rows()])
 def test_theory_has_not_drifted(row):
     for name, value in theory(128, row["n_dense"], row["p"], 10.0).items():

@@ -5,6 +5,8 @@ import pytest
 
 import rugtheory as rt
 from rugtheory.analysis.row_descent import Free, PairEnergy, RowObjective, Symmetric
+from rugtheory.analysis.row_law import _result
+from rugtheory.analysis.row_search import Search
 from rugtheory.channel.many_rows import HEIGHTS
 from rugtheory.channel.pooled import Pooled, Terms
 from rugtheory.channel.row_laws import RowLaws
@@ -267,6 +269,34 @@ def test_unequal_features_have_a_class_each():
     assert found.labels.tolist() == [0] * 6 + [1] * 6
     assert found.loss < features.second_moment.mean()
     assert found.loss == pytest.approx(found.class_losses.mean())
+
+
+def test_a_class_of_dropped_features_is_told():
+    """Two features alone in a hidden unit each, and two that are hardly there: these lose v."""
+    features = rt.Identical(4, 0.1)
+    faint = [[1, 0, 1e-3, 0], [0, 1, 0, 1e-3]]
+    model = rt.Model(faint, np.transpose(faint), [0, 0, 0.05, 0.05])
+    laws, labels = RowLaws(features), np.array([0, 0, 1, 1])
+    (scenario,), kinds = laws.scenarios, np.zeros(4, int)
+    search = Search(laws, scenario, kinds, labels, np.ones(4), 2, True, np.inf, 1, 1e-5)
+    end, _ = search.onward(model, rt.exact_loss(model, features).loss)
+    found = _result(end, features, search)
+    assert found.verdict == "dropped class"
+    assert found.class_losses[1] == pytest.approx(rt.SparseSource(0.1).variance, rel=1e-3)
+    assert found.class_losses[0] < 1e-3 * found.class_losses[1]
+
+
+@pytest.mark.parametrize("most", [2, pytest.param(3, marks=pytest.mark.slow)])
+def test_more_classes_are_never_worse(most):
+    """Classes can be alike, so a search with more of them that ends higher has missed something."""
+    n, n_dense = 6, 2
+    few = {"max_coupling": 2.0, "seeds": 0, "steps": 30 * most, "products": 0}
+    found = [rt.row_law(rt.Identical(n, 0.1), n_dense, classes=k + 1, **few) for k in range(most)]
+    assert all(x.exact <= y.exact * (1 + 1e-9) for x, y in zip(found[1:], found, strict=False))
+    assert found[1].exact < 0.9 * found[0].exact  # rows that are alike are far from the best
+    for k, one in enumerate(found, 1):
+        assert one.labels.tolist() == (np.arange(n) * k // n).tolist()
+        assert one.exact == pytest.approx(rt.exact_loss(one.model, rt.Identical(n, 0.1)).mean)
 
 
 @pytest.mark.parametrize(

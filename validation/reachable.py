@@ -45,15 +45,27 @@ def frame_of(files: Sequence[Path]) -> pd.DataFrame:
 
 
 def points(frame: pd.DataFrame) -> list[pd.DataFrame]:
-    """Models of one n_sparse, n_dense and p, where a descent started from a law."""
+    """Models of one n_sparse, n_dense and p, where a descent started from a law.
+
+    Tied ones, and those that were trained on a law of features of their own, are left out.
+    """
+    other = frame["tied"].astype(bool)
+    if "law" in frame:
+        other |= frame["law"].notna()
+    frame = frame[~other]
     laws = {key for key, _ in frame[frame["protocol"] == "law"].groupby(_POINT)}
     return [some for key, some in frame.groupby(_POINT) if key in laws]
 
 
 def kept(some: pd.DataFrame) -> dict[str, Any]:
-    """What models of one point are: the law, the lowest end of descents, what training ends at."""
-    (law,) = some[some["protocol"] == "law"].to_dict("records")
+    """What models of one point are: the law, the lowest end of descents, what training ends at.
+
+    Of several laws that whose weights lose least; descents are those with its cap.
+    """
+    laws = some[some["protocol"] == "law"]
+    law = laws.loc[laws["law_exact"].idxmin()]
     descents = some[some["protocol"].isin(("law", "descent"))]
+    descents = descents[descents["max_coupling"] == law["max_coupling"]]
     lowest = descents.loc[descents["loss"].idxmin()]
     trained = some[some["protocol"] == "converged"]
     return {

@@ -37,9 +37,12 @@ from ..structure.members import (
     settled,
     simplest,
 )
+from ..structure.noisy_graph import noisy_graph_model
+from ..structure.quiet import unit_columns
+from ..theory.optimum import optimum
 from ..theory.pairs import ONE_SIGN
 from ..theory.uneven import UnevenPairs
-from .descent import coupling
+from .descent import coupling, exceeds
 from .exact import exact_loss
 
 # Relative error of the loss of a block that is not full.
@@ -86,6 +89,7 @@ def best_model(
     p: float,
     *,
     max_coupling: float = MAX_COUPLING,
+    hidden_noise: float = 0.0,
     amplitude: Amplitude = Uniform(),
 ) -> BestModel:
     """Weights of least loss among blocks side by side: graphs, small codes, pairs, singles.
@@ -99,6 +103,9 @@ def best_model(
         Probability that a feature is on, at least 1e-140.
     max_coupling : float > 0
         Largest |W_ij|/W_ii of a block.
+    hidden_noise : float ≥ 0
+        Standard deviation of noise in the hidden units of the model.  Columns of W_in then have
+        mean square length 1 in each block, and 0 of features that are dropped.
     amplitude : Amplitude
         Law of a feature that is on.
 
@@ -127,10 +134,11 @@ def best_model(
     n_sparse = _check.count("n_sparse", n_sparse, 1)
     n_dense = _check.count("n_dense", n_dense, 1)
     cap = float(_check.positive("max_coupling", _check.scalar("max_coupling", max_coupling)))
+    noise = float(_check.nonnegative("hidden_noise", _check.scalar("hidden_noise", hidden_noise)))
     given = _check.scalar("p", p)
     on, law = on_law(given, amplitude, least=_check.LEAST_P, positive=ONE_SIGN)
     source = SparseSource(float(on), law)
-    blocks = _blocks(source, n_dense, n_sparse, cap)
+    blocks = _blocks(source, n_dense, n_sparse, cap, noise)
     chosen = _chosen(blocks, n_sparse, n_dense, float(source.variance))
     parts, losses, error, families = [], 0.0, 0.0, dict[str, int]()
     left = n_sparse
@@ -139,7 +147,10 @@ def best_model(
         families[block.family] = families.get(block.family, 0) + number
         left -= number
         if number < block.size:
-            part = Model(part.w_in[:, :number], part.w_out[:number], part.b[:number])
+            w_in, w_out = part.w_in[:, :number], part.w_out[:number]
+            if noise:
+                w_in, w_out = unit_columns(w_in, w_out)
+            part = Model(w_in, w_out, part.b[:number], hidden_noise=noise)
             exact = exact_loss(part, Identical(number, given, amplitude), rtol=_RTOL)
             losses, error = losses + number * exact.mean, error + number * exact.mean_error
         else:
@@ -149,42 +160,58 @@ def best_model(
     if left:
         families["dropped"] = left
         losses += left * float(source.variance)
-    model = _side_by_side(parts, n_sparse, n_dense, float(source.mean))
+    model = _side_by_side(parts, n_sparse, n_dense, float(source.mean), noise)
     return BestModel(model, losses / n_sparse, error / n_sparse, coupling(model), families)
 
 
-def _blocks(source: SparseSource, n_dense: int, n_sparse: int, cap: float) -> list[_Block]:
+def _blocks(
+    source: SparseSource, n_dense: int, n_sparse: int, cap: float, noise: float
+) -> list[_Block]:
     """All that may be of use, graphs only if they beat what is simpler at their ratio."""
     p, law, variance = float(source.p), source.amplitude, float(source.variance)
-    simple = simplest(p, variance, law, cap)
+    simple = simplest(p, variance, law, cap, noise)
     known = lower_hull(simple)
     # Of codes with more places than there are features a smaller one loses less.
-    nodes = simple + planar(p, law, cap, simple, n_sparse)
+    nodes = simple + planar(p, law, cap, simple, n_sparse, noise)
     codes = promising_codes(p, law, cap, lower_hull(nodes), n_sparse)
-    nodes += [settled(x, p, law) for x in codes]
+    nodes += [settled(x, p, law, noise) for x in codes]
     if variance > 0:
         # With fewer features than hidden units a graph is no use.
         names = [name for name, x in TABLE.items() if x.n_dense <= min(n_dense, n_sparse)]
         some = promising_graphs(names, p, law, cap, known)
-        nodes += [settled(x, p, law) for x in some]
-    return [_block(x, source) for x in nodes if x.family != "dropped" and x.coupling <= cap]
+        nodes += [settled(x, p, law, noise) for x in some]
+    return [
+        _block(x, source, noise)
+        for x in nodes
+        if x.family != "dropped" and not exceeds(x.coupling, cap)
+    ]
 
 
-def _block(node: Node, source: SparseSource) -> _Block:
+def _block(node: Node, source: SparseSource, noise: float) -> _Block:
     if node.family in TABLE:
         name, graph = node.family, TABLE[node.family]
 
         def of_graph() -> Model:
+            if noise:
+                return noisy_graph_model(name, float(source.p), source.amplitude, noise)
             best = graph_optimum(source.p, name, amplitude=source.amplitude)
             return graph_code(name).model(best)
 
         return _Block(graph.n_dense, graph.n, node.loss, name, of_graph)
     if node.family == "singles":
-        return _Block(1, 1, 0.0, "singles", lambda: Model([[1.0]], [[1.0]]))
+        return _Block(1, 1, node.loss, "singles", lambda: _alone(source, noise))
     made = node.made
     assert made is not None and not isinstance(made, ScannedGraph)
     units, size = (1, 2) if isinstance(made, UnevenPairs) else (made.n_dense, made.n)
     return _Block(units, size, node.loss, node.family, made.model)
+
+
+def _alone(source: SparseSource, noise: float) -> Model:
+    """One feature in a hidden unit."""
+    if not noise:
+        return Model([[1.0]], [[1.0]])
+    best = optimum(source.p, sigma=noise, amplitude=source.amplitude)
+    return Model([[1.0]], [[float(best.a)]], float(best.b), hidden_noise=noise)
 
 
 def _chosen(blocks: list[_Block], n_sparse: int, n_dense: int, dropped: float) -> list[_Block]:
@@ -218,7 +245,9 @@ def _chosen(blocks: list[_Block], n_sparse: int, n_dense: int, dropped: float) -
     return sorted(chosen[: len(chosen) - len(partial)], key=lambda x: -x.size) + partial
 
 
-def _side_by_side(parts: list[Model], n_sparse: int, n_dense: int, mean: float) -> Model:
+def _side_by_side(
+    parts: list[Model], n_sparse: int, n_dense: int, mean: float, noise: float
+) -> Model:
     w_in: Array = np.zeros((n_dense, n_sparse))
     w_out, b = np.zeros((n_sparse, n_dense)), np.full(n_sparse, mean)
     row = column = 0
@@ -226,4 +255,4 @@ def _side_by_side(parts: list[Model], n_sparse: int, n_dense: int, mean: float) 
         rows, columns = (slice(k, k + n) for k, n in ((row, part.n_dense), (column, part.n_sparse)))
         w_in[rows, columns], w_out[columns, rows], b[columns] = part.w_in, part.w_out, part.b
         row, column = row + part.n_dense, column + part.n_sparse
-    return Model(w_in, w_out, b)
+    return Model(w_in, w_out, b, hidden_noise=noise)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import numpy as np
 from numpy.typing import NDArray
@@ -83,11 +83,36 @@ def _scaled(first: list[Array], a: Array, readings: list[Array], reading: Array)
 
 def dead_features(diagonal: Array) -> NDArray[np.bool_]:
     """Which features are not represented; see `Statistics`."""
+    return np.asarray(diagonal < _DEAD * _typical(diagonal)[0])
+
+
+def presence(diagonal: Array) -> tuple[Array, Callable[[Array], Array]]:
+    """How far each feature is represented, and the gradient of a sum of these with weights.
+
+    1 of features that are alive, 0 of those with a diagonal below half of what that takes, and a
+    polynomial with continuous slopes between.
+    """
+    typical, by_diagonal = _typical(diagonal)
+    least = _DEAD * typical
+    x = np.clip(2 * diagonal / least - 1, 0.0, 1.0)
+    steep = 12 * x * (1 - x) / least
+
+    def slope(weights: Array) -> Array:
+        each = weights * steep
+        return np.asarray(each - (each @ diagonal) / typical * by_diagonal)
+
+    return x * x * (3 - 2 * x), slope
+
+
+def _typical(diagonal: Array) -> tuple[float, Array]:
+    """The mean diagonal, each weighted by its square, and its derivatives."""
     d = np.maximum(diagonal, 0.0)
-    most = float(d.max(initial=0.0)) or 1.0
+    most = float(d.max(initial=0.0))
+    if not most:
+        return 1.0, d
     d = d / most  # cubes of what is far from 1 may be no numbers
-    typical = most * np.sum(d**3) / np.sum(d**2) if d.any() else 1.0
-    return np.asarray(diagonal < _DEAD * typical)
+    squares, cubes = np.sum(d**2), np.sum(d**3)
+    return most * float(cubes / squares), (3 * d * d - 2 * d * (cubes / squares)) / squares
 
 
 def each_row(model: Model, rows: NDArray[np.int64]) -> Iterator[tuple[int, Array]]:

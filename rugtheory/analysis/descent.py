@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from .._check import Array
 from ..model.model import Model
-from .columns import dead_features
+from .columns import dead_features, presence
 from .gradient import ExactGradient, Gradient
 
 # Rows of W at a time.
@@ -129,7 +129,8 @@ class Objective:
 
 def coupling(model: Model) -> float:
     """Largest |W_ij|/W_ii, j ≠ i, over features i that are alive; 0 if none is."""
-    return max((float(ratio.max()) for _, ratio, _ in _ratios(model)), default=0.0)
+    alive = np.flatnonzero(~dead_features(model.diagonal))
+    return max((float(ratio.max()) for _, ratio, _ in _ratios(model, alive)), default=0.0)
 
 
 def exceeds(found: float, cap: float) -> bool:
@@ -137,11 +138,12 @@ def exceeds(found: float, cap: float) -> bool:
     return found > cap * (1 + _ROUNDING)
 
 
-def _ratios(model: Model) -> Iterator[tuple[NDArray[np.intp], Array, Array]]:
-    """Of features i that are alive, some at a time: |W_ij|/W_ii, 0 for j = i, and signs of W_ij."""
-    alive = np.flatnonzero(~dead_features(model.diagonal))
-    for start in range(0, alive.size, _ROWS):
-        rows = alive[start : start + _ROWS]
+def _ratios(
+    model: Model, some: NDArray[np.intp]
+) -> Iterator[tuple[NDArray[np.intp], Array, Array]]:
+    """Of some features i, a few at a time: |W_ij|/W_ii, 0 for j = i, and signs of W_ij."""
+    for start in range(0, some.size, _ROWS):
+        rows = some[start : start + _ROWS]
         w = model.w_out[rows] @ model.w_in
         ratio = np.abs(w) / model.diagonal[rows, None]
         ratio[np.arange(rows.size), rows] = 0.0
@@ -149,24 +151,33 @@ def _ratios(model: Model) -> Iterator[tuple[NDArray[np.intp], Array, Array]]:
 
 
 def _above(model: Model, cap: float) -> tuple[float, Array, Array]:
-    """Mean over features of Σ_j (|W_ij|/W_ii - cap)₊², and its gradient in the weights."""
-    n, total = model.n_sparse, 0.0
+    """Mean over features of Σ_j (|W_ij|/W_ii - cap)₊², and its gradient in the weights.
+
+    Each feature counts as far as it is present, so that none that dies or comes alive makes a step:
+    at a step a line search halves its interval without end.
+    """
+    n, diagonal = model.n_sparse, model.diagonal
     by_in, by_out = np.zeros_like(model.w_in), np.zeros_like(model.w_out)
-    alive = ~dead_features(model.diagonal)
-    lengths = np.linalg.norm(model.w_out[alive], axis=1) / model.diagonal[alive]
+    share, by_diagonal = presence(diagonal)
+    some = np.flatnonzero(share)
+    lengths = np.linalg.norm(model.w_out[some], axis=1) / diagonal[some]
     if lengths.max(initial=0.0) * np.linalg.norm(model.w_in, axis=0).max() <= cap:
-        return total, by_in, by_out  # by Cauchy and Schwarz
-    for rows, ratio, sign in _ratios(model):
+        return 0.0, by_in, by_out  # by Cauchy and Schwarz
+    each = np.zeros(n)
+    for rows, ratio, sign in _ratios(model, some):
         over = np.maximum(ratio - cap, 0.0)
         if not over.any():
             continue
-        total += float(np.sum(over**2)) / n
-        slope = 2 * over * sign / (n * model.diagonal[rows, None])
-        own = np.einsum("ij,ij->i", over, ratio)
-        slope[np.arange(rows.size), rows] = -2 * own / (n * model.diagonal[rows])
+        each[rows] = np.sum(over**2, axis=1) / n
+        scale = 2 * share[rows] / (n * diagonal[rows])
+        slope = scale[:, None] * over * sign
+        slope[np.arange(rows.size), rows] = -scale * np.einsum("ij,ij->i", over, ratio)
         by_in += model.w_out[rows].T @ slope
         by_out[rows] = slope @ model.w_in.T
-    return total, by_in, by_out
+    moved = by_diagonal(each)
+    by_in += moved * model.w_out.T
+    by_out += moved[:, None] * model.w_in.T
+    return float(share @ each), by_in, by_out
 
 
 def nowhere_with(penalty: float) -> float:

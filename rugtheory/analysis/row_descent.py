@@ -136,6 +136,12 @@ class Free:
             return w_in, w_out, np.zeros(self.n)
         return w_in, w_out / diagonal[:, None], diagonal
 
+    def vector(self, w_in: Array, w_out: Array, b: Array) -> Array:
+        """The point of weights, with the mean diagonal and bias of each class."""
+        diagonal = np.einsum("ki,ik->i", w_in, w_out)
+        decoders = [[float(y[rows].mean()) for rows in self.members] for y in (diagonal, b)]
+        return np.concatenate([w_in.ravel(), w_out.ravel(), *decoders])
+
     def readings(self, x: Array) -> Readings | None:
         w_in, w_out, diagonal = self._factors(x)
         if not diagonal.all():

@@ -38,6 +38,8 @@ from .row_search import End, Search
 _TRUTH = 1e-6
 # Of the loss: where the law and its own weights differ by more, rows are not alike.
 _DIFFER = 5e-3
+# Of the variance of a feature: what loses no less than the rest is as good as dropped.
+_KEPT = 1e-2
 # Over the largest eigenvalue of the Hessian: what is below is a way down that the law has not.
 _DOWN = -3e-4
 # Errors of losses for products with the Hessian, so large that outputs keep to their contours; the
@@ -45,6 +47,7 @@ _DOWN = -3e-4
 _ROUGH, _STEP = 1e-2, 0.1
 _BINS = 100
 _MOST_STEPS, _MOST_PRODUCTS = 10**9, 1000
+_ABOVE = "above the cap"
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -62,8 +65,10 @@ class SharedLaw(Result):
         "rows differ here": the law and its own weights do not lose the same, within 0.5 %, and
         `loss` is no prediction; "saddle": they do, but the exact loss is curved down there, and
         descent from these weights leads to rows that differ; "stopped": steps were used up before
-        the loss settled; "above the cap": no penalty kept couplings below it; "consistent": none
-        of these, which does not say that no weights whose rows differ are better.
+        the loss settled; "above the cap": no penalty kept couplings below it; "dropped class": all
+        features of some class are as good as dropped, so that the law is of the others beside
+        them; "consistent": none of these, which does not say that no weights whose rows differ are
+        better.
     model : Model
         Weights found.
     exact : float
@@ -135,6 +140,8 @@ def row_law(
     classes : int or array_like of int, shape (n_sparse,), optional
         So many classes of equal size, if features are identical, or the class of each feature,
         0, 1, …; features of a class have one law.  By default, a class for each law of features.
+        With more, descents start from laws of fewer classes too, rows sorted by their losses: k
+        classes take 2k - 1 descents for each seed, and are never worse than k - 1.
     free : bool
         Whether W is any product of rank `n_dense`; else couplings are symmetric with one negative
         eigenvalue, as those that descent and training find where rows are alike.  With several
@@ -142,9 +149,9 @@ def row_law(
     max_coupling : float > 0, optional
         Cap on |W_ij|/W_ii.
     seeds : int or array_like of int
-        Random starts; the one of least exact loss is taken.
+        Random starts; of all ends the one of least exact loss is taken.
     steps : int
-        Of descent for each seed, at most, after a start on the energy of pairs.
+        Of each descent, at most; random weights are first put where the energy of pairs is low.
     gain : float
         Stop where 50 steps gain less, in the log of the loss.
     products : int in [0, 1000]
@@ -185,7 +192,8 @@ def row_law(
     if n < 2:
         raise ValueError(f"features must be two or more, got {n}")
     laws, scenario = _laws(features)
-    labels = _labels(features, classes)
+    kinds = _kinds(features)
+    labels = _labels(kinds, classes)
     free = _check.boolean("free", free)
     cap = np.inf
     if max_coupling is not None:
@@ -197,13 +205,13 @@ def row_law(
     gain = _check.tolerance("gain", gain)
     products = _check.integer("products", products, 0, _MOST_PRODUCTS)
     _check.function("progress", progress)
-    search = Search(laws, scenario, labels, features.importance, n_dense, free, cap, steps, gain)
-    ends = (search(np.random.default_rng(s)) for s in progress(starts.tolist()))
-    found = [_result(end, features, search) for end in ends]
+    settings = features.importance, n_dense, free, cap, steps, gain
+    searches = [Search(laws, scenario, kinds, x, *settings) for x in _stages(kinds, labels)]
+    found = [_of_seed(searches, features, s) for s in progress(starts.tolist())]
     by_seed = np.array([y.loss for y in found])
-    best = min(found, key=lambda y: y.exact)
+    best = min(found, key=_preferred)
     best = replace(best, by_seed=by_seed, error=best.error + float(np.ptp(by_seed)))
-    return _curved(best, features, products) if products else best
+    return _curved(best, features, products, cap) if products else best
 
 
 def _laws(features: Features) -> tuple[RowLaws, RowScenario]:
@@ -222,27 +230,67 @@ def _laws(features: Features) -> tuple[RowLaws, RowScenario]:
     return laws, scenario
 
 
-def _labels(features: Features, classes: int | ArrayLike | None) -> NDArray[np.int64]:
-    """The class of each feature."""
-    n = len(features)
-    kinds: dict[Any, int] = {}
+def _kinds(features: Features) -> NDArray[np.int64]:
+    """The number of the law of each feature."""
+    known: dict[Any, int] = {}
     laws = zip(features.on_probability, features.amplitudes, features.importance, strict=True)
-    kind = np.array([kinds.setdefault(law, len(kinds)) for law in laws])
+    return np.array([known.setdefault(law, len(known)) for law in laws])
+
+
+def _labels(kinds: NDArray[np.int64], classes: int | ArrayLike | None) -> NDArray[np.int64]:
+    """The class of each feature."""
+    n = kinds.size
     if classes is None:
-        return kind
+        return kinds
     labels = _check.integers("classes", classes)
     if labels.ndim == 0:
         many = _check.integer("classes", int(labels), 1, n)
-        labels = np.arange(n) * many // n
+        labels = _equal(n, many)
     if labels.shape != (n,):
         raise ValueError(f"classes must have {n} entries, one a feature, got {labels.size}")
     names = np.unique(labels)
     if not np.array_equal(names, np.arange(names.size)):
         raise ValueError(f"classes must be 0, 1, … without gaps, got {names[:8]}")
     for c in names:
-        if np.unique(kind[labels == c]).size > 1:
+        if not _pure(kinds, labels == c):
             raise ValueError(f"features of a class must have one law, got several in class {c}")
     return labels
+
+
+def _equal(n: int, classes: int) -> NDArray[np.int64]:
+    """Classes of equal size."""
+    return np.arange(n) * classes // n
+
+
+def _pure(kinds: NDArray[np.int64], some: NDArray[np.bool_]) -> bool:
+    return np.unique(kinds[some]).size == 1
+
+
+def _stages(kinds: NDArray[np.int64], labels: NDArray[np.int64]) -> list[NDArray[np.int64]]:
+    """These classes after those that are fewer: k - 1 after k - 2 … if they are of equal size."""
+    n, most, least = labels.size, int(labels.max()) + 1, int(kinds.max()) + 1
+    if least == most:
+        return [labels]
+    if least == 1 and np.array_equal(labels, _equal(n, most)):
+        return [_equal(n, k) for k in range(1, most + 1)]
+    return [kinds, labels]
+
+
+def _of_seed(searches: list[Search], features: Features, seed: int) -> SharedLaw:
+    """The best end of descents from random weights, and from where fewer classes ended."""
+    best: SharedLaw | None = None
+    for search in searches:
+        ends = [search(np.random.default_rng(seed))]
+        if best is not None:
+            ends += search.onward(best.model, best.losses)
+        best = min((_result(end, features, search) for end in ends), key=_preferred)
+    assert best is not None
+    return best
+
+
+def _preferred(found: SharedLaw) -> tuple[bool, float]:
+    """Those below the cap first, then by the loss of their weights."""
+    return found.verdict == _ABOVE, found.exact
 
 
 def _result(end: End, features: Features, search: Search) -> SharedLaw:
@@ -250,13 +298,15 @@ def _result(end: End, features: Features, search: Search) -> SharedLaw:
     labels, model = search.labels, end.model
     exact = exact_loss(model, features, rtol=_TRUTH)
     gap, largest = abs(end.told.loss - exact.mean), coupling(model)
+    _, first, sizes = np.unique(labels, return_index=True, return_counts=True)
     if exceeds(largest, search.cap):
-        verdict = "above the cap"
+        verdict = _ABOVE
     elif gap > _DIFFER * exact.mean:
         verdict = "rows differ here"
+    elif np.any(end.told.losses >= (1 - _KEPT) * features.variance[first]):
+        verdict = "dropped class"
     else:
         verdict = "stopped" if end.stopped else "consistent"
-    _, first, sizes = np.unique(labels, return_index=True, return_counts=True)
     edges, law = _law(model, labels)
     inside = exact.loss - (np.bincount(labels, exact.loss) / sizes)[labels]
     return SharedLaw(
@@ -280,10 +330,13 @@ def _result(end: End, features: Features, search: Search) -> SharedLaw:
     )
 
 
-def _curved(found: SharedLaw, features: Features, products: int) -> SharedLaw:
-    """With the curvature of the exact loss, and a verdict that knows it."""
+def _curved(found: SharedLaw, features: Features, products: int, cap: float) -> SharedLaw:
+    """With the curvature of the exact loss, and a verdict that knows it.
+
+    Couplings at the cap cost what they cost in a descent, so that going beyond is no way down.
+    """
     at = Coordinates(len(features), found.model.n_dense, False, 0.0)
-    rough, fine = (Objective(Gradient(features, rtol), at) for rtol in (_ROUGH, FINE))
+    rough, fine = (Objective(Gradient(features, rtol), at, cap=cap) for rtol in (_ROUGH, FINE))
     x = at.vector(found.model)
     largest, way = lowest_seen(rough, x, products, 0)
     if not largest > 0:  # no contour serves these weights at such errors

@@ -1,4 +1,4 @@
-"""Random starts of the row law, and the descents from them."""
+"""Descents to the row law, from random weights and from those of laws with fewer classes."""
 
 from __future__ import annotations
 
@@ -37,9 +37,9 @@ class End(NamedTuple):
     stopped: bool
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Search:
-    """Descents from random starts.
+    """Descents with rows in given classes.
 
     Attributes
     ----------
@@ -47,8 +47,8 @@ class Search:
         Of the features.
     scenario : RowScenario
         The only one of them.
-    labels : ndarray of int, shape (n,)
-        Classes.
+    kinds, labels : ndarray of int, shape (n,)
+        Numbers of the laws of features, and classes.
     importance : ndarray, shape (n,)
     n_dense : int
     free : bool
@@ -63,6 +63,7 @@ class Search:
 
     laws: RowLaws
     scenario: RowScenario
+    kinds: NDArray[np.int64]
     labels: NDArray[np.int64]
     importance: Array
     n_dense: int
@@ -72,8 +73,30 @@ class Search:
     gain: float
 
     def __call__(self, generator: np.random.Generator) -> End:
-        """Where one start leads."""
-        at, x = self._start(generator)
+        """Where random weights lead."""
+        return self._descended(*self._start(generator))
+
+    def onward(self, model: Model, row_losses: Array) -> list[End]:
+        """From weights of fewer classes: what these are in classes, and where they lead.
+
+        Rows go to classes by their losses.  Empty where the law of the classes has no loss there.
+        """
+        order = np.empty_like(self.labels)
+        for kind in np.unique(self.kinds):
+            rows = np.flatnonzero(self.kinds == kind)
+            places = rows[np.argsort(self.labels[rows], kind="stable")]
+            order[places] = rows[np.argsort(row_losses[rows], kind="stable")]
+        at = Free(self.labels.size, self.n_dense, self.labels)
+        x = at.vector(model.w_in[:, order], model.w_out[order], model.b[order])
+        told = self._told(at, x)
+        if not np.isfinite(told.loss):
+            return []
+        return [End(at.model(x), told, 0.0, False), self._descended(at, x)]
+
+    def _told(self, at: Coordinates, x: Array) -> LawLoss:
+        return RowObjective(at, self._pooled(FINE), self._shares)(x)[2]
+
+    def _descended(self, at: Coordinates, x: Array) -> End:
         losses: list[float] = []
 
         def gained() -> float:
@@ -94,8 +117,7 @@ class Search:
             if not exceeds(coupling(at.model(x)), self.cap):
                 break
             objective = objective.harder()
-        told = RowObjective(at, self._pooled(FINE), self._shares)(x)[2]
-        return End(at.model(x), told, gained(), len(losses) > self.steps)
+        return End(at.model(x), self._told(at, x), gained(), len(losses) > self.steps)
 
     def _start(self, generator: np.random.Generator) -> tuple[Coordinates, Array]:
         """Couplings of low pair energy, and decoders that go with them."""

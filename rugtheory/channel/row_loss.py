@@ -72,11 +72,12 @@ class RowLaw(ByValue):
     off: Interference
 
     @classmethod
-    def identical(cls, weights: Array, source: SparseSource) -> RowLaw:
-        """Of identical features; `weights` are those of the others."""
+    def identical(cls, weights: Array, source: SparseSource, noise: float = 0.0) -> RowLaw:
+        """Of identical features; `weights` are those of the others, `noise` what is Gaussian."""
         weights = weights[weights != 0]
         weights = weights[np.argsort(-np.abs(weights))]
         heard = Interference.identical(weights, source.p, source.amplitude)
+        heard = replace(heard, noise=noise) if noise else heard
         return cls(source.p, source.amplitude, heard, heard)
 
     def scaled(self, by: float) -> RowLaw:

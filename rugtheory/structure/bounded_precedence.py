@@ -35,10 +35,12 @@ def bounded_codes(
     cap: float,
     known: Callable[[float], float],
     most: int = MOST_SIZE,
+    noise: float = 0.0,
 ) -> Iterator[SmallCode]:
     """Codes of couplings up to `cap` that lose less, or nearly, than `known` at their ratio.
 
-    They have up to `most` features.
+    They have up to `most` features.  Scans are without the noise in the hidden units, and say what
+    a code loses at least.
 
     Of two sizes in turn that lose more, larger ones lose more still.
     """
@@ -50,7 +52,7 @@ def bounded_codes(
         found = None
         rough = _rough(n, largest, p, amplitude)
         if rough is None or rough.min() <= (1 + ROUGH) * known(2 / n):
-            found = _best_scale(n, largest, p, amplitude)
+            found = _best_scale(n, largest, p, amplitude, noise)
         if found is None or found.loss > known(2 / n):
             missed += 1
         else:
@@ -91,15 +93,16 @@ def _rough(n: int, largest: float, p: float, amplitude: Amplitude) -> Array | No
 
 
 @lru_cache(maxsize=1024)
-def _best_scale(n: int, largest: float, p: float, amplitude: Amplitude) -> SmallCode:
+def _best_scale(n: int, largest: float, p: float, amplitude: Amplitude, noise: float) -> SmallCode:
     source = SparseSource(p, amplitude)
     tried: dict[float, SmallCode] = {}
 
     def loss(scale: float) -> float:
-        tried[scale] = SmallCode.of(_directions(n, scale), source)
+        tried[scale] = SmallCode.of(_directions(n, scale), source, noise)
         return tried[scale].loss
 
-    rough, best = _rough(n, largest, p, amplitude), np.inf
+    # With noise smaller scales are better than a scan says.
+    rough, best = None if noise else _rough(n, largest, p, amplitude), np.inf
     for k, scale in enumerate(_scales(largest)):
         if rough is not None and rough[k] > (1 + ROUGH) * rough.min():
             continue
@@ -111,7 +114,7 @@ def _best_scale(n: int, largest: float, p: float, amplitude: Amplitude) -> Small
     if scale < largest:
         scipy.optimize.minimize_scalar(
             lambda x: loss(float(x)),
-            bounds=(scale / _STEP, min(scale * _STEP, largest)),
+            bounds=(max(scale / _STEP, _LEAST_SCALE), min(scale * _STEP, largest)),
             method="bounded",
             options={"maxiter": _REFINED},
         )

@@ -59,9 +59,9 @@ def rough_loss(name: str, p: float, amplitude: Amplitude) -> float:
 
 
 @lru_cache(maxsize=1024)
-def code_at(name: str, p: float, amplitude: Amplitude) -> SmallCode:
-    """A code with its best diagonals and biases."""
-    return SmallCode.of(table()[name].directions, SparseSource(p, amplitude))
+def code_at(name: str, p: float, amplitude: Amplitude, noise: float = 0.0) -> SmallCode:
+    """A code with its best diagonals and biases, where there is this noise in the hidden units."""
+    return SmallCode.of(table()[name].directions, SparseSource(p, amplitude), noise)
 
 
 def directions_of(w_in: Array, w_out: Array) -> Directions:

@@ -117,13 +117,13 @@ def scanned_graphs(names: tuple[str, ...], p: float, amplitude: Amplitude) -> li
     rest = [x for x in names if x not in rare]
     for many in (False, True):
         some = [x for x in rest if (TABLE[x].degree * p > _MANY) == many]
-        lifts = np.array([_even(x) * _LIFTS for x in some]).ravel()
+        lifts = np.array([even_lift(x) * _LIFTS for x in some]).ravel()
         rows = [x for x in some for _ in _LIFTS]
         losses = _lowest(rows, lifts, source, _ROOTS[many]).loss.reshape(-1, _LIFTS.size)
         for name, loss in zip(some, losses, strict=True):
             k = int(np.argmin(loss))
             ends = max(k - 1, 0), min(k + 1, _LIFTS.size - 1)
-            low, high = (float(_even(name) * _LIFTS[x]) for x in ends)
+            low, high = (float(even_lift(name) * _LIFTS[x]) for x in ends)
             found.append(ScannedGraph(name, float(loss[k]), low, high))
     return sorted(found, key=lambda x: names.index(x.name))
 
@@ -157,14 +157,14 @@ def _best(
     # W is a projector over r, and no decoder is better than a linear one at less, where the
     # eigenvalues of -s and of the vector of ones are the same; 1ᵀW = 1ᵀ/r leaves no bias.
     if losses[0] > source.variance * (1 - graph.ratio):
-        found.append((graph.ratio, 0.0, _even(name)))
+        found.append((graph.ratio, 0.0, even_lift(name)))
         losses.append(loss(*found[1]))
     k = int(np.argmin(losses))
     a, threshold, lift = found[k]
     return a, 0.0 - a * threshold, lift, losses[k]
 
 
-def _even(name: str) -> float:
+def even_lift(name: str) -> float:
     """μ of the linear decoder."""
     graph = TABLE[name]
     return (graph.smallest + graph.degree) / (graph.theta * graph.n)

@@ -20,8 +20,17 @@ from ..numerics.search import local_minimum
 from ..source.amplitude import Amplitude
 from ..source.sparse import SparseSource
 from . import precedence
-from .hull_curves import COUPLINGS, FAMILIES, Curve, beta_of, even_curve, optima, rug_curve
-from .members import Node, code, corners_of, points, settled, sizes
+from .hull_curves import (
+    COUPLINGS,
+    FAMILIES,
+    Curve,
+    best_of,
+    beta_of,
+    even_curve,
+    optima,
+    rug_curve,
+)
+from .members import Node, code, corners_of, points, settled, sizes, with_idle_units
 
 # So many optima are found at a time: fewer points than would change how `optimum` starts.
 _BLOCK = 512
@@ -73,24 +82,28 @@ class OnHull(NamedTuple):
             array[where] = values
 
 
-def hull(p: float, amplitude: Amplitude, cap: float | None) -> tuple[Segment, ...]:
+def hull(
+    p: float, amplitude: Amplitude, cap: float | None, noise: float = 0.0
+) -> tuple[Segment, ...]:
     """The hull from ratio 0 to 1, of structures whose couplings are at most `cap`; None for all."""
     exact = frozenset[str]()
     for of in (_polygon, hull_of):
-        while rough := _rough(of(p, amplitude, cap, exact)):
+        while rough := _rough(of(p, amplitude, cap, noise, exact)):
             exact |= rough
-    return hull_of(p, amplitude, cap, exact)
+    return hull_of(p, amplitude, cap, noise, exact)
 
 
-def known_at(p: float, ratio: Array, amplitude: Amplitude, cap: float | None) -> OnHull:
+def known_at(
+    p: float, ratio: Array, amplitude: Amplitude, cap: float | None, noise: float = 0.0
+) -> OnHull:
     """What the hull is at the ratios of a vector, each as if it were alone."""
     found = OnHull.none(ratio.size)
     groups = {frozenset[str](): np.arange(ratio.size)}
     for of in (_polygon, hull_of):
-        groups = _settled_beside(partial(of, p, amplitude, cap), groups, ratio)
+        groups = _settled_beside(partial(of, p, amplitude, cap, noise), groups, ratio)
     for exact, here in groups.items():
-        chain = hull_of(p, amplitude, cap, exact)
-        found.put(here, on_hull(chain, p, ratio[here], amplitude))
+        chain = hull_of(p, amplitude, cap, noise, exact)
+        found.put(here, on_hull(chain, p, ratio[here], amplitude, noise))
     return found
 
 
@@ -116,54 +129,57 @@ def _rough(segments: Iterable[Segment]) -> frozenset[str]:
 
 
 @lru_cache(maxsize=1024)
-def _points(p: float, amplitude: Amplitude, cap: float | None) -> list[Node]:
-    return points(p, float(SparseSource(p, amplitude).variance), amplitude, cap)
+def _points(p: float, amplitude: Amplitude, cap: float | None, noise: float = 0.0) -> list[Node]:
+    return points(p, float(SparseSource(p, amplitude).variance), amplitude, cap, noise)
 
 
-def _nodes(p: float, amplitude: Amplitude, cap: float | None, exact: frozenset[str]) -> list[Node]:
-    every = _points(p, amplitude, cap)
-    return [settled(x, p, amplitude) if x.rough in exact else x for x in every]
+def _nodes(
+    p: float, amplitude: Amplitude, cap: float | None, noise: float, exact: frozenset[str]
+) -> list[Node]:
+    every = _points(p, amplitude, cap, noise)
+    some = [settled(x, p, amplitude, noise) if x.rough in exact else x for x in every]
+    return with_idle_units(some) if noise else some
 
 
 def _polygon(
-    p: float, amplitude: Amplitude, cap: float | None, exact: frozenset[str]
+    p: float, amplitude: Amplitude, cap: float | None, noise: float, exact: frozenset[str]
 ) -> tuple[Segment, ...]:
     """The hull of points alone: next to most ratios it has the nodes that the whole one has."""
     if not SparseSource(p, amplitude).variance > 0:
         return _NOTHING_LOST
-    corners = corners_of(_nodes(p, amplitude, cap, exact))
+    corners = corners_of(_nodes(p, amplitude, cap, noise, exact))
     return tuple(Segment(low, high, True) for low, high in pairwise(corners))
 
 
 @lru_cache(maxsize=4096)
 def hull_of(
-    p: float, amplitude: Amplitude, cap: float | None, exact: frozenset[str]
+    p: float, amplitude: Amplitude, cap: float | None, noise: float, exact: frozenset[str]
 ) -> tuple[Segment, ...]:
     """The hull with exact nodes of some codes, and rough ones of others that are below it."""
     variance = float(SparseSource(p, amplitude).variance)
     if not variance > 0:
         return _NOTHING_LOST
-    some = _nodes(p, amplitude, cap, exact)
-    chain = _chain(some, {}, p, amplitude)
+    some = _nodes(p, amplitude, cap, noise, exact)
+    chain = _chain(some, {}, p, amplitude, noise)
     pairs = cap is None or cap >= COUPLINGS["antipodal"]
 
     def known(ratio: Array) -> Array:
-        return on_hull(chain, p, ratio, amplitude).loss
+        return on_hull(chain, p, ratio, amplitude, noise).loss
 
-    curves = {"rug": rug_curve(p, amplitude, known)} if p > _RARE or not pairs else {}
-    even = even_curve(p, variance, amplitude, known) if pairs else None
+    curves = {"rug": rug_curve(p, amplitude, known, noise)} if p > _RARE or not pairs else {}
+    even = even_curve(p, variance, amplitude, known, noise) if pairs else None
     if even is not None:
         curves["antipodal"] = even
     while True:
-        chain = _chain(some, curves, p, amplitude)
-        missed = _missed(chain, curves, p, amplitude)
+        chain = _chain(some, curves, p, amplitude, noise)
+        missed = _missed(chain, curves, p, amplitude, noise)
         if not missed:
             return chain
         curves |= missed
 
 
 def _chain(
-    some: list[Node], curves: _Curves, p: float, amplitude: Amplitude
+    some: list[Node], curves: _Curves, p: float, amplitude: Amplitude, noise: float
 ) -> tuple[Segment, ...]:
     """The hull of points and of samples, from the right, with the ends of its chords moved."""
     nodes = some + [
@@ -179,7 +195,7 @@ def _chain(
         if beside or (low.size > 0 and high.size > 0):
             segments.append(Segment(low, high, False))
         else:
-            segments.append(Segment(*_tangent(low, high, curves, p, amplitude), True))
+            segments.append(Segment(*_tangent(low, high, curves, p, amplitude, noise), True))
     return tuple(_joined(segments))
 
 
@@ -201,16 +217,16 @@ def _joined(segments: list[Segment]) -> list[Segment]:
 
 
 def _tangent(
-    low: Node, high: Node, curves: _Curves, p: float, amplitude: Amplitude
+    low: Node, high: Node, curves: _Curves, p: float, amplitude: Amplitude, noise: float
 ) -> tuple[Node, Node]:
     """A chord with its ends moved along their families to where it is lowest."""
     free = [x.sample >= 0 or x.size > 0 for x in (low, high)]
     for _ in range(_TURNS if all(free) else 1):
         before = low.ratio, high.ratio
         if free[0]:
-            low = _lowest(low, high, curves, p, amplitude)
+            low = _lowest(low, high, curves, p, amplitude, noise)
         if free[1]:
-            high = _lowest(high, low, curves, p, amplitude)
+            high = _lowest(high, low, curves, p, amplitude, noise)
         # A curve's end depends on the other only, and codes come in whole sizes.
         stayed = [x for x, node in zip(before, (low, high), strict=True) if node.ratio == x]
         if stayed and low.family != high.family:
@@ -218,16 +234,18 @@ def _tangent(
     return low, high
 
 
-def _lowest(node: Node, other: Node, curves: _Curves, p: float, amplitude: Amplitude) -> Node:
+def _lowest(
+    node: Node, other: Node, curves: _Curves, p: float, amplitude: Amplitude, noise: float
+) -> Node:
     """The node of a family from which the chord to another node is lowest."""
 
     # Slopes less that of the line to (1, 0), which leaves their order: near 1 what they differ by
     # is rounding of the slopes themselves.
     end = 1 - other.ratio
-    line = other.loss / end if end > 0 else 0.0
+    line, alone = (other.loss / end, 0.0) if end > 0 else (0.0, other.loss)
 
     def rise(ratio: Array, loss: Array) -> Array:
-        return np.asarray((loss - line * (1 - ratio)) / np.abs(ratio - other.ratio))
+        return np.asarray((loss - alone - line * (1 - ratio)) / np.abs(ratio - other.ratio))
 
     if node.size > 0:
         return _lowest_code(node, other, p, amplitude)
@@ -240,14 +258,14 @@ def _lowest(node: Node, other: Node, curves: _Curves, p: float, amplitude: Ampli
 
         def at(place: Array) -> Array:
             ratio = expit(place)
-            return rise(ratio, curve.near(node.family, p, ratio, amplitude))
+            return rise(ratio, curve.near(node.family, p, ratio, amplitude, noise))
 
         start = tuple(logit(curve.ratio[k + d : k + d + 1]) for d in (-1, 0, 1))
         x = float(expit(local_minimum(at, start, (), xatol=_PLACED)[0]))
-    best = optima(node.family, p, (x,), amplitude)
+    best = optima(node.family, p, (x,), amplitude, noise)
     if rise(np.array(x), best.loss)[0] > rises[k]:
         x = float(curve.ratio[k])
-        best = optima(node.family, p, (x,), amplitude)
+        best = optima(node.family, p, (x,), amplitude, noise)
     loss, a, b = (float(y[0]) for y in (best.loss, best.a, best.b))
     return Node(x, loss, node.family, a, b, COUPLINGS[node.family], sample=k)
 
@@ -265,11 +283,13 @@ def _lowest_code(node: Node, other: Node, p: float, amplitude: Amplitude) -> Nod
             return code(p, float(some[k]), amplitude)
 
 
-def _missed(chain: tuple[Segment, ...], curves: _Curves, p: float, amplitude: Amplitude) -> _Curves:
+def _missed(
+    chain: tuple[Segment, ...], curves: _Curves, p: float, amplitude: Amplitude, noise: float
+) -> _Curves:
     """Curves with one sample more, where they pass below the hull between two samples."""
     found = {}
     for family, curve in curves.items():
-        known = on_hull(chain, p, curve.ratio, amplitude).loss
+        known = on_hull(chain, p, curve.ratio, amplitude, noise).loss
         chord = np.zeros(curve.ratio.shape, bool)
         for one in chain:
             if one.chord:
@@ -287,13 +307,13 @@ def _missed(chain: tuple[Segment, ...], curves: _Curves, p: float, amplitude: Am
 
         def over(place: Array, family: str = family, curve: Curve = curve) -> Array:
             ratio = expit(place)
-            loss = curve.near(family, p, ratio, amplitude)
-            return _excess(loss, on_hull(chain, p, ratio, amplitude).loss)
+            loss = curve.near(family, p, ratio, amplitude, noise)
+            return _excess(loss, on_hull(chain, p, ratio, amplitude, noise).loss)
 
         start = tuple(logit(curve.ratio[cells + d]) for d in (-1, 0, 1))
         more = expit(local_minimum(over, start, (), xatol=_PLACED))
-        best = FAMILIES[family](p, more, amplitude=amplitude)
-        under = _excess(best.loss, on_hull(chain, p, more, amplitude).loss) < -_SURELY
+        best = best_of(family, p, more, amplitude, noise)
+        under = _excess(best.loss, on_hull(chain, p, more, amplitude, noise).loss) < -_SURELY
         if under.any():
             order = np.argsort(np.append(curve.ratio, more[under]))
             old, new = (curve.ratio, curve.loss, curve.beta), (more, best.loss, beta_of(best))
@@ -311,7 +331,9 @@ def _excess(loss: Array, known: Array) -> Array:
     return np.divide(loss, known, out=np.full_like(known, 2.0), where=known > 0) - 1
 
 
-def on_hull(chain: tuple[Segment, ...], p: float, ratio: Array, amplitude: Amplitude) -> OnHull:
+def on_hull(
+    chain: tuple[Segment, ...], p: float, ratio: Array, amplitude: Amplitude, noise: float
+) -> OnHull:
     """What a chain is at the ratios of a vector."""
     found = OnHull.none(ratio.size)
     loss, family, fraction, a, b, coupling = found
@@ -330,7 +352,7 @@ def on_hull(chain: tuple[Segment, ...], p: float, ratio: Array, amplitude: Ampli
             coupling[here] = np.inf
         elif not chord:
             parts = [x[j : j + _BLOCK] for j in range(0, x.size, _BLOCK)]
-            best = [FAMILIES[low.family](p, part, amplitude=amplitude) for part in parts]
+            best = [best_of(low.family, p, part, amplitude, noise) for part in parts]
             loss[here], a[here], b[here] = (
                 np.concatenate([getattr(one, name) for one in best]) for name in ("loss", "a", "b")
             )

@@ -14,11 +14,13 @@ from typing import NamedTuple
 import numpy as np
 
 from ..source.amplitude import Amplitude
+from ..theory.optimum import optimum
 from ..theory.uneven import UnevenPairs, uneven_pairs
 from . import found_codes, precedence
 from .bounded_precedence import MOST_SIZE, bounded_codes
 from .graph_optimum import ScannedGraph, best_of_scanned, graph_coupling, scanned_graphs
 from .graphs import TABLE
+from .noisy_graph import best_of_noisy
 from .small_code import ROUGH, SmallCode
 
 # Couplings of uneven pairs that are tried at most.
@@ -42,39 +44,54 @@ class Node(NamedTuple):
     rough: str = ""  # name of the code that loses no less than this
 
 
-def points(p: float, variance: float, amplitude: Amplitude, cap: float | None) -> list[Node]:
-    """Structures at single ratios, of couplings up to a cap.
+def points(
+    p: float, variance: float, amplitude: Amplitude, cap: float | None, noise: float
+) -> list[Node]:
+    """Structures at single ratios, of couplings up to a cap, with noise in the hidden units.
+
+    Noise is a bias of each output that is drawn anew, so what a structure loses without noise is
+    the least that it loses.
 
     Without a cap, None, these are precedence codes in their limit, of some sizes, which lose less
     than graphs.  Of graphs, and of codes that descents found, there are rough nodes, see `settled`.
     """
-    nodes = simplest(p, variance, amplitude, cap)
+    nodes = simplest(p, variance, amplitude, cap, noise)
     if cap is None:
         return nodes + _limit_codes(p, amplitude)
     graphs = promising_graphs(TABLE, p, amplitude, cap, lower_hull(nodes))
-    # Other codes have to lose less than graphs do at most.
-    known = [*nodes, *(x._replace(loss=x.loss * (1 + ROUGH) / (1 - ROUGH)) for x in graphs)]
-    codes = planar(p, amplitude, cap, known)
+    # Other codes have to lose less than graphs do at most; with noise there is no telling that.
+    most = (x._replace(loss=x.loss * (1 + ROUGH) / (1 - ROUGH)) for x in graphs)
+    known = nodes if noise else [*nodes, *most]
+    codes = planar(p, amplitude, cap, known, noise=noise)
     found = promising_codes(p, amplitude, cap, lower_hull(known + codes), MOST_SIZE)
     return nodes + graphs + codes + found
 
 
-def simplest(p: float, variance: float, amplitude: Amplitude, cap: float | None) -> list[Node]:
+def simplest(
+    p: float, variance: float, amplitude: Amplitude, cap: float | None, noise: float = 0.0
+) -> list[Node]:
     """Features dropped, alone, and in the best pairs that the cap allows."""
-    nodes = [Node(0.0, variance, "dropped"), Node(1.0, 0.0, "singles")]
+    alone = float(optimum(p, sigma=noise, amplitude=amplitude).loss) if noise else 0.0
+    nodes = [Node(0.0, variance, "dropped"), Node(1.0, alone, "singles")]
     if cap is None or cap >= 1:
-        nodes.append(_pair(p, amplitude, _MOST if cap is None else min(cap, _MOST)))
+        nodes.append(_pair(p, amplitude, _MOST if cap is None else min(cap, _MOST), noise))
     return nodes
 
 
 def planar(
-    p: float, amplitude: Amplitude, cap: float, others: list[Node], most: int = MOST_SIZE
+    p: float,
+    amplitude: Amplitude,
+    cap: float,
+    others: list[Node],
+    most: int = MOST_SIZE,
+    noise: float = 0.0,
 ) -> list[Node]:
     """Precedence codes of couplings up to the cap that lose less than the others side by side.
 
     They have up to `most` features each.
     """
-    codes = bounded_codes(p, amplitude, cap, lower_hull(others), most) if cap > 1 else ()
+    known = lower_hull(others)
+    codes = bounded_codes(p, amplitude, cap, known, most, noise) if cap > 1 else ()
     return [Node(x.ratio, x.loss, "precedence", coupling=x.coupling, made=x) for x in codes]
 
 
@@ -99,13 +116,16 @@ def promising_codes(
     return [node for node in rough if node.loss < known(node.ratio)]
 
 
-def settled(node: Node, p: float, amplitude: Amplitude) -> Node:
+def settled(node: Node, p: float, amplitude: Amplitude, noise: float = 0.0) -> Node:
     """The exact node of a rough one."""
     if isinstance(node.made, ScannedGraph):
-        lift, loss = best_of_scanned(node.made, p, amplitude)[2:]
         name = node.rough
+        if noise:
+            lift, loss = best_of_noisy(name, p, amplitude, noise)[2:]
+        else:
+            lift, loss = best_of_scanned(node.made, p, amplitude)[2:]
         return Node(node.ratio, loss, name, coupling=graph_coupling(name, lift))
-    code = found_codes.code_at(node.rough, p, amplitude)
+    code = found_codes.code_at(node.rough, p, amplitude, noise)
     family = found_codes.table()[node.rough].size
     return Node(code.ratio, code.loss, family, coupling=code.coupling, made=code)
 
@@ -122,13 +142,23 @@ def corners_of(nodes: list[Node]) -> list[Node]:
     nodes = sorted(nodes, key=lambda node: node.ratio)
     ratio, loss = (np.array([getattr(x, name) for x in nodes]) for name in ("ratio", "loss"))
     # From the right, as losses near ratio 1 have all their digits in the steepness towards (1, 0).
-    corners, k = [], int(np.flatnonzero(ratio == 1)[0])
+    ends = np.flatnonzero(ratio == 1)
+    corners, k = [], int(ends[np.argmin(loss[ends])])
     while True:
         corners.append(nodes[k])
         if not ratio[k] > 0:
             return corners[::-1]
         left = ratio < ratio[k]
         k = int(np.argmin((loss[left] - loss[k]) / (ratio[k] - ratio[left])))
+
+
+def with_idle_units(nodes: list[Node]) -> list[Node]:
+    """With what loses least at ratio 1 too, beside hidden units without weights.
+
+    Where there is noise in hidden units features alone may lose more.
+    """
+    least = min(nodes, key=lambda node: node.loss)
+    return nodes if least.ratio == 1 else [*nodes, least._replace(ratio=1.0)]
 
 
 def code(p: float, n: float, amplitude: Amplitude) -> Node:
@@ -151,10 +181,10 @@ def _limit_codes(p: float, amplitude: Amplitude) -> list[Node]:
     return [code(p, n, amplitude) for n in some]
 
 
-def _pair(p: float, amplitude: Amplitude, cap: float) -> Node:
-    pairs = uneven_pairs(p, amplitude=amplitude)
+def _pair(p: float, amplitude: Amplitude, cap: float, noise: float) -> Node:
+    pairs = uneven_pairs(p, hidden_noise=noise, amplitude=amplitude)
     if pairs.coupling * cap < 1:
-        pairs = uneven_pairs(p, max_coupling=cap, amplitude=amplitude)
+        pairs = uneven_pairs(p, max_coupling=cap, hidden_noise=noise, amplitude=amplitude)
     coupling, loss = 1 / float(pairs.coupling), float(pairs.loss)
     if pairs.coupling > 1 - _EVEN:
         a, b = float(pairs.a[0]), float(pairs.b[0])

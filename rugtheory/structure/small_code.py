@@ -18,6 +18,7 @@ from ..channel.row_loss import Least, RowLaw
 from ..channel.row_scan import Rows, together
 from ..model.model import Model
 from ..source.sparse import SparseSource
+from .quiet import quiet_factors
 
 _RTOL = 1e-7
 # Root of the number of nodes of a scan.
@@ -72,12 +73,17 @@ class SmallCode(ByValue):
     directions: Directions
     source: SparseSource
     rows: tuple[Least, ...]
+    noise: float = 0.0
 
     @classmethod
-    def of(cls, directions: Directions, source: SparseSource) -> SmallCode:
-        """By the least loss of each row."""
-        laws = [RowLaw.identical(w, source) for w in directions.interferers]
-        return cls(directions, source, tuple(least_loss(law, _RTOL) for law in laws))
+    def of(cls, directions: Directions, source: SparseSource, noise: float = 0.0) -> SmallCode:
+        """By the least loss of each row; with noise in the hidden units, of other factors of W."""
+        if noise:
+            directions = Directions(*quiet_factors(directions.w_in, directions.w_out))
+        heard = noise * np.linalg.norm(directions.w_out, axis=1)
+        rows = zip(directions.interferers, heard.tolist(), strict=True)
+        laws = [RowLaw.identical(w, source, one) for w, one in rows]
+        return cls(directions, source, tuple(least_loss(law, _RTOL) for law in laws), noise)
 
     @property
     def n(self) -> int:
@@ -107,7 +113,8 @@ class SmallCode(ByValue):
         """The weights."""
         a = np.array([row.a for row in self.rows])
         b = np.array([self._bias(row) for row in self.rows])
-        return Model(self.directions.w_in, a[:, None] * self.directions.w_out, b)
+        w_in, w_out = self.directions.w_in, a[:, None] * self.directions.w_out
+        return Model(w_in, w_out, b, hidden_noise=self.noise)
 
     def _bias(self, row: Least) -> float:
         if row.a > 0:

@@ -20,6 +20,8 @@ import scipy
 from .. import _check
 from .._check import Array
 from .._result import Result
+from ..source.sparse import SparseSource
+from .optimum import optimum
 
 RARE, ALL = "rare features", "all p"
 # Of the linear program: places of inner products, degrees of polynomials, and of t.
@@ -27,6 +29,13 @@ _PLACES, _DEGREES, _OFFSETS, _SLACK, _FAR = 1001, 10, 12, 1e-7, 1e9
 # Offsets t; beyond these the bound on couplings alone is larger.
 _GRID = np.concatenate([np.linspace(0, 1, 4001), np.geomspace(1, 10, 200)[1:]])
 _LEAST_DENSE = 6
+# Standard deviations of noise at which losses make a convex hull: from below what columns of W_in
+# far longer than the mean leave, to where nothing is told.  Steps are so small that chords between
+# samples are above the hull by less than this part of it.
+_SHORTEST, _LONGEST, _NOISES = 1e-3, 1e3, 2048
+_ABOVE_HULL = 1e-5
+# Noise that costs nothing, to rounding of all that is computed.
+_NO_NOISE = 1e-50
 _ROOT = float(np.sqrt(2))
 # What is not proved of a bound.
 _NUMERICAL = "; that no larger Σ X² is better, by the linear program"
@@ -62,6 +71,7 @@ def lower_bounds(
     n_sparse: int | None = None,
     n_dense: int | None = None,
     max_coupling: float = 10.0,
+    hidden_noise: float = 0.0,
 ) -> tuple[Bound, ...]:
     """Lower bounds on the loss of Uniform[0, 1] features, each for a class of weights.
 
@@ -79,6 +89,9 @@ def lower_bounds(
         the numbers, of which n_dense is at most n_sparse.
     max_coupling : float > 0
         Cap c on |W_ij|/W_ii of the bound for bounded couplings.
+    hidden_noise : float ≥ 0
+        Standard deviation of the noise in the hidden units, against columns of W_in of mean square
+        length 1 or less.
 
     Returns
     -------
@@ -86,7 +99,8 @@ def lower_bounds(
         For all W of that rank; couplings up to c; tied W (symmetric, positive semidefinite);
         symmetric W with no positive coupling and one negative eigenvalue, on the vector of ones, as
         graph codes are; with triangles too, and by a linear program, if the numbers are
-        given; and for all p those of all W without positive couplings.
+        given; for all p those of all W without positive couplings, if the numbers are given; and
+        with noise that of all W for all p, which knows of the noise alone.
 
     Raises
     ------
@@ -98,6 +112,10 @@ def lower_bounds(
     The linear program (Gegenbauer polynomials of degree up to 10, HiGHS) is numerical: its inner
     products are on a grid, and it is no proof.  It agrees with the closed form to 1e-4 where the
     coupling of that, c, is below 1.
+
+    Noise in the hidden units is a bias of the outputs that is drawn anew, so that what is below the
+    loss of all biases is below that with noise.  Its own bound is convex in the squares of the
+    lengths of columns, to 1e-5 of it.
 
     Examples
     --------
@@ -112,6 +130,8 @@ def lower_bounds(
     """
     p = float(_check.probability("p", _check.scalar("p", p)))
     cap = float(_check.positive("max_coupling", _check.scalar("max_coupling", max_coupling)))
+    noise = float(_check.nonnegative("hidden_noise", _check.scalar("hidden_noise", hidden_noise)))
+    noisy = (Bound("all", ALL, noise_alone(p, noise), "each feature alone"),) if noise else ()
     numbers = _numbers(ratio, n_sparse, n_dense)
     given = numbers[1] / numbers[0] if numbers else _check.scalar("ratio", ratio or 0.0)
     r = float(_check.probability("ratio", given))
@@ -130,7 +150,7 @@ def lower_bounds(
     silent = "symmetric, no positive coupling, one negative eigenvalue on the vector of ones"
     if numbers is None:
         limit = rest * float(_each(np.array(1 / rest))) if rest else 0.0
-        return (*found, Bound(silent, RARE, square * limit, "moments, many features"))
+        return (*found, Bound(silent, RARE, square * limit, "moments, many features"), *noisy)
     n, d = numbers
     if _LEAST_DENSE <= d < n:
         moments, triangles = (one_negative(n, d, triangles=x) for x in (False, True))
@@ -143,7 +163,8 @@ def lower_bounds(
         ]
     factor = (1 - p) ** (n - 1) / (1 - p + 9 * p * (n - 1)) if n > 1 else 0.0
     value = square * everything(r) * factor
-    return (*found, Bound("no positive coupling", ALL, value, "two features on, others off"))
+    silenced = Bound("no positive coupling", ALL, value, "two features on, others off")
+    return (*found, silenced, *noisy)
 
 
 def pair_cost(c: float | Array) -> Array:
@@ -156,6 +177,25 @@ def pair_cost(c: float | Array) -> Array:
 def everything(ratio: float) -> float:
     """κ(1/r - 1), κ = g(√2)/2: no W of unit diagonal and that rank has a smaller pair energy."""
     return float(pair_cost(_ROOT)) / 2 * (1 / ratio - 1)
+
+
+def noise_alone(p: float, noise: float) -> float:
+    """What noise in the hidden units costs at least if no feature hears any other.
+
+    An output with W_ii = a hears noise of deviation a·noise/l or more if its column of W_in has the
+    length l.  Given all other features it is a ReLU of its own feature and that noise, which loses
+    no less than the best one; and the mean over l, of mean square 1, is on the convex hull.
+    """
+    if noise < _NO_NOISE:
+        return 0.0
+    sigma = np.append(np.geomspace(_SHORTEST * noise, max(_LONGEST, noise), _NOISES), noise)
+    square, loss = (noise / sigma) ** 2, optimum(p, sigma=sigma).loss
+    square, loss = np.append(square, 0.0), np.append(loss, SparseSource(p).variance)
+    left, right = square < 1, square > 1
+    # The lowest chord across 1, and the loss there.
+    rise = (1 - square[left, None]) / (square[right] - square[left, None])
+    chords = loss[left, None] + rise * (loss[right] - loss[left, None])
+    return float(min((1 - _ABOVE_HULL) * chords.min(), loss[square == 1].min()))
 
 
 def one_negative(n: int, d: int, *, triangles: bool) -> float:

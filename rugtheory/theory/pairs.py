@@ -164,6 +164,17 @@ def antipodal_optimum(
     return AntipodalOptimum(given, ratio, sigma, a, b, paired, paired * loss)
 
 
+def noisy_pairs(
+    p: float, ratio: ArrayLike, noise: float, *, amplitude: Amplitude
+) -> AntipodalOptimum:
+    """`antipodal_optimum` with noise in the hidden units, ratios up to ½."""
+    ratio = np.asarray(ratio, float)
+    sigma = np.hypot(antipodal_sigma(p, ratio, amplitude=amplitude), noise)
+    every = np.full_like(ratio, p)
+    a, b, loss = over_blocks(lambda s, q: optimise(amplitude, s, q, np.ones_like(q)), sigma, every)
+    return AntipodalOptimum(every, ratio, sigma, a, b, np.ones_like(ratio), loss)
+
+
 def gauss_rule_of(amplitude: Amplitude) -> Amplitude:
     """A law for the first scan: discrete, or one with averages in closed form."""
     atoms = amplitude.atoms()
@@ -280,9 +291,14 @@ def _scan(amplitude: Amplitude, grid: Array, *problem: Array) -> Array:
     )
 
 
-def loss_near(p: float, ratio: Array, beta: Array, amplitude: Amplitude) -> Array:
-    """The local minimum next to thresholds -β of what `antipodal_optimum` minimises, ratio < ½."""
-    sigma = antipodal_sigma(p, ratio, amplitude=amplitude)
+def loss_near(
+    p: float, ratio: Array, beta: Array, amplitude: Amplitude, noise: float = 0.0
+) -> Array:
+    """The local minimum next to thresholds -β of what `antipodal_optimum` minimises, ratio < ½.
+
+    With `noise` in the hidden units too, which each output hears per unit diagonal.
+    """
+    sigma = np.hypot(antipodal_sigma(p, ratio, amplitude=amplitude), noise)
     problem = sigma, np.full_like(sigma, p), np.ones_like(sigma)
     scale = amplitude.mean + sigma
     law = _fine_rule(amplitude) if _wide(amplitude, sigma).all() else amplitude
@@ -295,9 +311,9 @@ def loss_near(p: float, ratio: Array, beta: Array, amplitude: Amplitude) -> Arra
     return p * loss(x, scale, *problem)
 
 
-def rough_loss(p: float, ratio: Array, amplitude: Amplitude) -> Array:
+def rough_loss(p: float, ratio: Array, amplitude: Amplitude, noise: float = 0.0) -> Array:
     """Least loss of `antipodal_optimum` to a few percent, for ratios in (0, ½)."""
-    sigma = antipodal_sigma(p, ratio, amplitude=amplitude)
+    sigma = np.hypot(antipodal_sigma(p, ratio, amplitude=amplitude), noise)
     problem = sigma, np.full_like(sigma, p), np.ones_like(sigma)
     grid = _thresholds(amplitude, *problem)
     return np.asarray(p * _scan(gauss_rule_of(amplitude), grid, *problem).min(axis=0))

@@ -36,6 +36,8 @@ class UnevenPairs(Result):
         Diagonal and bias of the first and the second feature.
     loss : ndarray
         Mean loss of the two.
+    hidden_noise : float
+        Standard deviation of the noise in the hidden unit.
     """
 
     p: Array
@@ -43,17 +45,27 @@ class UnevenPairs(Result):
     a: Array
     b: Array
     loss: Array
+    hidden_noise: float = 0.0
 
     def model(self) -> Model:
-        """The model of one pair; p must be a scalar."""
+        """The model of one pair; p must be a scalar.
+
+        With noise the columns of W_in have mean square length 1.
+        """
         if self.p.ndim:
             raise ValueError(f"p must be a scalar to make one model, got shape {self.p.shape}")
         c, (first, second) = float(self.coupling), self.a.tolist()
-        return Model([[1.0, -c]], [[first], [-second / c]], self.b)
+        long = np.sqrt(2 / (1 + c * c)) if self.hidden_noise else 1.0
+        w_out = [[first / long], [-second / c / long]]
+        return Model([[long, -c * long]], w_out, self.b, hidden_noise=self.hidden_noise)
 
 
 def uneven_pairs(
-    p: ArrayLike, *, max_coupling: float = _MOST, amplitude: Amplitude = Uniform()
+    p: ArrayLike,
+    *,
+    max_coupling: float = _MOST,
+    hidden_noise: float = 0.0,
+    amplitude: Amplitude = Uniform(),
 ) -> UnevenPairs:
     """The best pair of features in one hidden unit, ratio ½: not v, -v but uneven.
 
@@ -72,6 +84,9 @@ def uneven_pairs(
         Probability that a feature is on, at least 1e-140.
     max_coupling : float in [1, 1e8]
         Largest 1/c, by which the second feature hears the first.
+    hidden_noise : float ≥ 0
+        Standard deviation of noise in the hidden unit, against columns of W_in of mean square
+        length 1.
     amplitude : Amplitude
         Law of a feature that is on.
 
@@ -89,8 +104,8 @@ def uneven_pairs(
     For all c and for the threshold b/a of either feature, a scan over many magnitudes comes first,
     for which a density is replaced by its Gauss rule, then every local minimum near the best is
     refined with the law itself.  The decoders a = 1, b = 0 and the linear one compete always, so
-    that the loss is at most p² E u²/2, and at most v(p)/2.  A new p takes some tenths of a second,
-    for densities other than Uniform some seconds, which are remembered.
+    that the loss is at most p² E u²/2, and at most v(p)/2, without noise.  A new p takes some
+    tenths of a second, for densities other than Uniform some seconds, which are remembered.
 
     Examples
     --------
@@ -104,22 +119,24 @@ def uneven_pairs(
     most = _check.scalar("max_coupling", max_coupling)
     if not 1 <= most <= _MOST:
         raise ValueError(f"max_coupling must lie in [1, {_MOST:g}], got {most}")
-    each = [_uneven(float(q), amplitude, -float(np.log(most))) for q in p.ravel()]
+    noise = float(_check.nonnegative("hidden_noise", _check.scalar("hidden_noise", hidden_noise)))
+    each = [_uneven(float(q), amplitude, -float(np.log(most)), noise) for q in p.ravel()]
     found = np.array(each).reshape(-1, 6)
     coupling, a1, a2, b1, b2, loss = (x.reshape(p.shape) for x in found.T)
-    return UnevenPairs(given, coupling, np.stack([a1, a2]), np.stack([b1, b2]), loss)
+    return UnevenPairs(given, coupling, np.stack([a1, a2]), np.stack([b1, b2]), loss, noise)
 
 
 @lru_cache(maxsize=4096)
-def _uneven(p: float, amplitude: Amplitude, least: float) -> tuple[float, ...]:
+def _uneven(p: float, amplitude: Amplitude, least: float, noise: float) -> tuple[float, ...]:
     """c, a and b of both features, and their mean loss; log c is at least `least` ≤ 0."""
 
     def best(amplitude: Amplitude, log_c: Array) -> tuple[Array, ...]:
         # The loss does not tell c from 1/c: it is even in its logarithm.
         log_c = np.minimum(np.abs(log_c), -least)
         c = np.exp(np.stack([-log_c, log_c]))
-        q, quiet = np.full_like(c, p), np.zeros_like(c)
-        return over_blocks(lambda s, q, c: optimise(amplitude, s, q, c), quiet, q, c)
+        # Columns of W_in have lengths in the ratio c, and mean square 1.
+        q, sigma = np.full_like(c, p), noise * np.sqrt((1 + c * c) / 2) if noise else 0 * c
+        return over_blocks(lambda s, q, c: optimise(amplitude, s, q, c), sigma, q, c)
 
     def loss(log_c: Array) -> Array:
         return np.asarray(best(amplitude, log_c)[2].mean(axis=0))

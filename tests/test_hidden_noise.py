@@ -1,0 +1,158 @@
+"""Structures and bounds with noise in the hidden units, against exact losses of weights."""
+
+import numpy as np
+import pytest
+
+import rugtheory as rt
+from rugtheory.structure.noisy_graph import noise_of, noisy_graph_model
+from rugtheory.structure.quiet import quiet_factors
+
+
+@pytest.mark.parametrize(
+    ("n", "d", "p", "noise"),
+    [
+        (7, 2, 0.15, 0.01),
+        (9, 3, 0.05, 2.0),
+        pytest.param(12, 5, 0.01, 0.02, marks=pytest.mark.slow),
+        pytest.param(20, 7, 0.1, 0.2, marks=pytest.mark.slow),
+    ],
+)
+def test_weights_lose_what_is_said(n, d, p, noise):
+    """And columns of W_in of features that are kept have mean square length 1."""
+    best = rt.best_model(n, d, p, hidden_noise=noise)
+    assert best.model.hidden_noise == noise
+    exact = rt.exact_loss(best.model, rt.Identical(n, p))
+    assert abs(exact.mean - best.loss) <= best.error + exact.mean_error
+    assert best.coupling <= 10 * (1 + 1e-12)
+    kept = n - best.families.get("dropped", 0)
+    assert np.sum(best.model.w_in**2) == pytest.approx(kept)
+    quiet = rt.best_model(n, d, p)
+    assert best.loss >= quiet.loss
+    assert best.loss <= rt.exact_loss(noisy(quiet.model, noise), rt.Identical(n, p)).mean
+    bounds = rt.lower_bounds(p, n_sparse=n, n_dense=d, hidden_noise=noise)
+    assert max(x.value for x in bounds if x.scope == "all p" and x.weights == "all") <= best.loss
+
+
+def noisy(model, noise):
+    """The same weights with columns of W_in of mean square length 1."""
+    long = np.sqrt(np.sum(model.w_in**2) / model.n_sparse)
+    return rt.Model(model.w_in / long, model.w_out * long, model.b, hidden_noise=noise)
+
+
+@pytest.mark.parametrize(("p", "noise"), [(0.01, 1e-3), (0.1, 0.05), (0.1, 0.3)])
+def test_pairs_are_what_descents_find(p, noise):
+    pairs = rt.uneven_pairs(p, hidden_noise=noise)
+    few = range(3)
+    found = min(rt.minimize(rt.Identical(2, p), 1, hidden_noise=noise, seed=s).loss for s in few)
+    assert float(pairs.loss) == pytest.approx(found, rel=1e-6)
+    model = pairs.model()
+    assert np.sum(model.w_in**2) == pytest.approx(2)
+    exact = rt.exact_loss(model, rt.Identical(2, p)).mean
+    assert float(pairs.loss) == pytest.approx(exact, rel=1e-7)
+    assert rt.uneven_pairs(p, hidden_noise=0).loss == rt.uneven_pairs(p).loss
+
+
+@pytest.mark.parametrize("name", ["Clebsch", "Schläfli"])
+def test_a_graph_hears_the_nuclear_norm(name):
+    """Its rows are alike; descent from it with the same noise does not find a tenth less."""
+    p, noise = 0.02, 0.05
+    model = noisy_graph_model(name, p, rt.Uniform(), noise)
+    n, w = model.n_sparse, model.w_out @ model.w_in
+    norm = np.linalg.svd(w / w[0, 0], compute_uv=False).sum() / n
+    heard = np.linalg.norm(model.w_out, axis=1) / w[0, 0]
+    assert heard == pytest.approx(norm)
+    lift = w[0][np.abs(w[0] - w[0, 0]) > 1e-9].max() / w[0, 0]
+    assert noise_of(name, lift / (1 - lift)) == pytest.approx(norm)
+    exact = rt.exact_loss(model, rt.Identical(n, p)).mean
+    quiet = rt.graph_code(name).model(rt.graph_optimum(p, name))
+    assert exact < rt.exact_loss(noisy(quiet, noise), rt.Identical(n, p)).mean
+
+
+def test_quiet_factors_hear_least():
+    generator = np.random.default_rng(0)
+    w_in, w_out = generator.normal(size=(3, 7)), generator.normal(size=(7, 3))
+    quiet_in, quiet_out = quiet_factors(w_in, w_out)
+    assert np.allclose(quiet_out @ quiet_in, w_out @ w_in)
+    assert np.sum(quiet_in**2) == pytest.approx(7)
+    least = np.sum(quiet_out**2)
+    assert least == pytest.approx(np.linalg.svd(w_out @ w_in, compute_uv=False).sum() ** 2 / 7)
+    for _ in range(100):
+        turn = np.eye(3) + 0.2 * generator.normal(size=(3, 3))
+        other_in = turn @ quiet_in
+        size = np.sqrt(np.sum(other_in**2) / 7)
+        assert np.sum((quiet_out @ np.linalg.inv(turn) * size) ** 2) >= least * (1 - 1e-12)
+
+
+@pytest.mark.parametrize(
+    ("p", "noises"),
+    [
+        (0.01, (1.0,)),
+        pytest.param(0.01, (1e-4, 1.0), marks=pytest.mark.slow),
+        pytest.param(0.1, (1e-4, 0.03, 0.2, 1.0, 100.0), marks=pytest.mark.slow),
+    ],
+)
+def test_the_curve_rises_with_the_noise(p, noises):
+    """From that without noise, by little at first, to features that are dropped."""
+    ratio = np.array([0.1, 0.25, 0.5, 0.8, 1.0])
+    first = before = rt.best_known(p, ratio)
+    variance = rt.SparseSource(p).variance
+    assert np.array_equal(rt.best_known(p, ratio, hidden_noise=0.0).loss, before.loss)
+    for noise in noises:
+        best = rt.best_known(p, ratio, hidden_noise=noise)
+        assert np.all(best.loss >= before.loss * (1 - 1e-9))
+        assert np.all(np.diff(best.loss) <= 1e-12 * variance)
+        assert np.all(best.coupling <= 10 * (1 + 1e-12))
+        assert best.loss[-1] <= rt.optimum(p, sigma=noise).loss * (1 + 1e-12)
+        bound = rt.lower_bounds(p, 0.5, hidden_noise=noise)[-1]
+        assert bound.scope == "all p" and np.all(bound.value <= best.loss)
+        before = best
+        if noise == 1e-4:
+            assert best.loss[:3] == pytest.approx(first.loss[:3], rel=1e-3)
+    assert before.loss == pytest.approx(variance, rel=0.02)
+
+
+@pytest.mark.parametrize("seed", range(8))
+def test_bounds_are_below_all_weights(seed):
+    """Random weights, lengths of columns and biases: most of them lose far more."""
+    generator = np.random.default_rng(seed)
+    n, d = 6, int(generator.integers(1, 7))
+    p, noise = 10 ** generator.uniform(-3, -0.5), 10 ** generator.uniform(-2, 0.5)
+    w_in = generator.normal(size=(d, n)) * np.exp(generator.normal(size=n))
+    w_in *= np.sqrt(n) / np.linalg.norm(w_in)
+    w_out = w_in.T / np.sum(w_in**2, axis=0)[:, None]
+    model = rt.Model(w_in, w_out, -noise * generator.random(), hidden_noise=noise)
+    bound = rt.lower_bounds(p, n_sparse=n, n_dense=d, hidden_noise=noise)[-1]
+    assert bound.value < rt.exact_loss(model, rt.Identical(n, p)).mean
+
+
+@pytest.mark.parametrize(("p", "noise"), [(1e-3, 0.3), (0.05, 0.1), (0.01, 0.5)])
+def test_noise_alone_is_nearly_attained(p, noise):
+    """By features alone in a unit, some of them dropped and the others as much longer."""
+    bound = rt.lower_bounds(p, n_sparse=60, n_dense=60, hidden_noise=noise)[-1].value
+    variance, kept = rt.SparseSource(p).variance, np.arange(1, 61)
+    alone = rt.optimum(p, sigma=noise * np.sqrt(kept / 60)).loss
+    least = np.min(kept / 60 * alone + (1 - kept / 60) * variance)
+    assert bound <= least * (1 + 1e-9)
+    assert bound == pytest.approx(least, rel=2e-3)
+    k = 1 + int(np.argmin(kept / 60 * alone + (1 - kept / 60) * variance))
+    best = rt.optimum(p, sigma=noise * np.sqrt(k / 60))
+    long, eye = np.sqrt(60 / k), np.diag((np.arange(60) < k).astype(float))
+    b = np.where(np.arange(60) < k, best.b, rt.SparseSource(p).mean)
+    model = rt.Model(long * eye, float(best.a) / long * eye, b, hidden_noise=noise)
+    assert rt.exact_loss(model, rt.Identical(60, p)).mean == pytest.approx(least, rel=1e-6)
+
+
+def test_descents_do_not_cross_the_bound():
+    p, noise = 0.1, 0.2
+    found = rt.minimize(rt.Identical(4, p), 4, hidden_noise=noise, seed=0, steps=60)
+    bound = rt.lower_bounds(p, n_sparse=4, n_dense=4, hidden_noise=noise)[-1].value
+    assert bound <= found.loss + found.error
+    assert found.loss == pytest.approx(bound, rel=0.05)
+
+
+def test_noise_and_the_limit_are_refused():
+    with pytest.raises(ValueError, match=r"hidden_noise must be 0 with limit=True, got 0\.1"):
+        rt.best_known(0.1, 0.5, limit=True, hidden_noise=0.1)
+    for function in (rt.best_known, rt.lower_bounds):
+        with pytest.raises(ValueError, match="hidden_noise"):
+            function(0.1, 0.5, hidden_noise=-1.0)
