@@ -68,7 +68,7 @@ def test_distance_of_two_interferers(p):
     largest = np.max(np.abs(two_interferers(t, p) - norm.cdf(t, channel.mean, channel.std)))
     found = channel.distance_from_gaussian()
     assert abs(found.value - largest) <= found.error + 1e-6
-    assert found.error < 2e-3
+    assert found.error < 1e-5
 
 
 @pytest.mark.parametrize("step", [1e-9, 1e-3, 0.02])

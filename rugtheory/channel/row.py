@@ -30,10 +30,11 @@ from ..source.uniform import Uniform
 from ..theory.loss import loss_parts
 from .algebras import from_raw_moments, raw_moments
 from .interference import Interference
-from .inversion import Estimate, Tails
+from .inversion import Estimate
 from .row_laws import RowLaws
 from .row_loss import RowLaw, row_loss
 from .support import support
+from .tails import Tails
 
 # Points of the first search, over so many deviations to either side, and of those in a gap of it.
 _POINTS, _FEW_POINTS = 400, 64
