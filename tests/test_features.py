@@ -70,6 +70,14 @@ def oracle_rounding(model, features):
     return 4 * EPS * features.second_moment if model.hidden_noise else 0.0
 
 
+@pytest.mark.parametrize("small", 10.0 ** -np.arange(1.0, 13))
+def test_what_is_left_where_a_feature_is_nearly_always_on(small):
+    """Three others exclude it and each other: given that it is off, one of them is on."""
+    features = rt.Groups([rt.Exclusive([1 - 3 * small, small, small, small])])
+    left = features.scenarios[0].blocks[0].given_off(0)
+    assert [left.probability(j) for j in range(1, 4)] == pytest.approx([1 / 3] * 3, rel=1e-3)
+
+
 class TestEnumeration:
     @pytest.mark.parametrize(("kind", "seed"), list(spread(25, 275)))
     def test_discrete(self, kind, seed):

@@ -153,8 +153,11 @@ class Dependent:
             error[x.rows] += inexact.sum(axis=0)
         if not at.real:
             with np.errstate(over="ignore", invalid="ignore", divide="ignore"):
-                q = log1p(product)
-                error += self.number * _EPS * (1 + 1 / np.abs(1 + product))
+                q, size = log1p(product), np.abs(product)
+                # Those over part of the blocks are not larger than that over all on the real axis,
+                # next to which is the first node.
+                rounding = 4 * self.number * _EPS * np.maximum(size, size[:, :1])
+                error += rounding / np.abs(1 + product)
         return q, error
 
     def own(self, at: Nodes, rows: NDArray[np.int64], c: Complex, found: Own) -> Own:

@@ -61,7 +61,6 @@ _ENOUGH = 100
 _IMAGES, _LAX = 0.1, 1e-2
 # A feature that never is on counts as one of this p.
 _RARE = 1e-140
-# Features that are always on, and never.
 _ON_AND_OFF = np.array([[1.0], [_RARE]])
 
 

@@ -127,9 +127,11 @@ class OneOf(ShortRepr, Pattern):
     def given_off(self, feature: int) -> Pattern:
         k = _place(self.of, feature)
         inside = self.of[k].probability(feature)
-        left = 1 - self.p[k] * inside
-        p, of = [x / left for x in self.p], list(self.of)
+        p, of = list(self.p), list(self.of)
         p[k] *= 1 - inside
+        # The first loses digits where the feature is nearly always on.
+        left = max(1 - self.p[k] * inside, sum(p))
+        p = [x / left for x in p]
         if p[k] > 0:
             of[k] = of[k].given_off(feature)
         else:
