@@ -114,7 +114,8 @@ def _of_hulls(amplitude: Amplitude, p: Array, cap: float) -> tuple[Array, Array,
 
 
 def _of_curves(one: Family, amplitude: Amplitude, q: Array) -> tuple[Array, Array, Array]:
-    table = Table(one, list(curves_of(one, amplitude, tuple(q.tolist()))))
+    # Of many optima at a time the last digits depend on how many there are.
+    table = Table(one, [curves_of(one, amplitude, (x,))[0] for x in q.tolist()])
     last = table.pieces - 2
     s = _tangent(one, amplitude, table, q, last)
     # Where the chord from (0, v) touches the curve, and does not end at a feature alone.

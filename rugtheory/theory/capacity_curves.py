@@ -206,8 +206,18 @@ class Table:
         self.apart = self.key + _APART * np.repeat(np.arange(len(pieces)), sizes)
 
     def piece(self, row: Indices, price: Array) -> Indices:
-        """The piece of each row that is best at prices, given by their logarithms."""
-        return np.asarray((self.chords[row] < price[..., None]).sum(axis=-1), np.intp)
+        """The piece of each row that is best at prices, given by their logarithms.
+
+        So many chords are below the price, by bisection: rows of the table are long, and many.
+        """
+        row, price = np.broadcast_arrays(row, price)
+        last = self.chords.shape[1] - 1
+        low, high = np.zeros(row.shape, np.intp), self.pieces[row] - 1
+        for _ in range(int(self.pieces.max()).bit_length()):
+            middle = (low + high) // 2
+            below = (middle < high) & (self.chords[row, np.minimum(middle, last)] < price)
+            low, high = np.where(below, middle + 1, low), np.where(below, high, middle)
+        return low
 
     def noise(self, row: Indices, piece: Indices, price: Array) -> Array:
         """s of `place`."""

@@ -136,8 +136,8 @@ def settled(classes: Classes, groups: Groups, n_dense: float) -> float:
 def ends(classes: Classes) -> tuple[float, float]:
     """Logarithms of prices at which all have as much, and as little, as there is."""
     weight = np.log(classes.importance)
-    chords = classes.table.chords[classes.row]
-    top = np.where(np.isfinite(chords), chords, -np.inf).max(axis=1)
+    chords = classes.table.chords
+    top = np.where(np.isfinite(chords), chords, -np.inf).max(axis=1)[classes.row]
     return float(classes.table.lowest + weight.min() - 1), float((top + weight).max() + 1)
 
 
