@@ -231,10 +231,11 @@ class HeardBlocks:
         """
         phi, _ = self._transforms(at)
         slopes = Slopes(self._pairs(phi, 0.0))
-        f = self.family.pattern.fold(slopes)
-        others = whole / (f.pair[0] + f.pair[1])
-        f.back((others - none / np.maximum(f.pair[0], NEVER), others))
-        return self._by_weight(at, slopes)
+        with np.errstate(over="ignore", invalid="ignore", divide="ignore"):
+            f = self.family.pattern.fold(slopes)
+            others = whole / (f.pair[0] + f.pair[1])
+            f.back((others - none / np.maximum(f.pair[0], NEVER), others))
+            return self._by_weight(at, slopes)
 
     def own_slopes(self, at: Nodes, by: Pair, c: Complex) -> tuple[Array, Complex]:
         """Derivatives of Re Σ_k (by₀ F₀ + by₁ F₁), F₀ with none of the others on, F₁ with some.
@@ -244,11 +245,12 @@ class HeardBlocks:
         assert self.mine is not None
         phi, _ = self._transforms(at)
         slopes = Slopes(self._pairs(phi, c))
-        self.family.pattern.fold(slopes).back(by)
         by_c = np.zeros(c.shape, np.complex128)
-        for k, (by_none, _) in slopes.found.items():
-            by_c += np.where(self.mine[k, :, None], by_none, 0.0)
-        return self._by_weight(at, slopes), by_c
+        with np.errstate(over="ignore", invalid="ignore"):
+            self.family.pattern.fold(slopes).back(by)
+            for k, (by_none, _) in slopes.found.items():
+                by_c += np.where(self.mine[k, :, None], by_none, 0.0)
+            return self._by_weight(at, slopes), by_c
 
     def silent(self, c: complex = 0.0) -> tuple[Complex, Complex]:
         """The chance F₀ that none is on, and its slopes in the chances that terms of weight 0 are.

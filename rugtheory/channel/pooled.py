@@ -92,7 +92,7 @@ class Pooled:
             np.zeros(1, np.int64),
         )
         none: Array = np.zeros(0)
-        best = PooledLoss(np.nan, np.inf, none, 0.0, 0.0)
+        best, least = PooledLoss(np.nan, np.inf, none, 0.0, 0.0), self.heights[0]
         for height in tuple(self.heights):
             if height not in self._known:
                 self._known[height] = Together(self.kinds, height, self.rtol)
@@ -107,10 +107,11 @@ class Pooled:
                 best = PooledLoss(
                     float(found.value[0]), float(found.error[0]), by_w, float(by_a), by_b
                 )
+                least = height
             if best.error <= self.rtol * best.value:
                 break
-            if height != HEIGHTS[-1]:
-                self.heights.remove(height)
+        # Lower contours are not tried again; longer ones may serve no row at all.
+        self.heights = [height for height in self.heights if height >= least]
         return best
 
 
