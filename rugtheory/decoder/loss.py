@@ -19,6 +19,7 @@ from ..channel.pair import AntipodalChannel
 from ..channel.posterior import above
 from ..channel.readings import integrated_loss
 from ..numerics.quadrature import Index
+from ..numerics.sums import over_rows
 from ..source.amplitude import Amplitude
 from ..source.expect import blockwise
 from ..source.sparse import SparseSource
@@ -150,7 +151,7 @@ def _jump(
         missed = (1 - a) * u + (a * partner - b) - a * sigma * lead
         return np.asarray(passed * (missed**2 + (a * sigma) ** 2 * spread) + u**2 * special.ndtr(z))
 
-    return np.asarray(p * (weights * error(u)).sum(axis=0) + (1 - p) * error(0.0))
+    return np.asarray(p * over_rows(weights * error(u)) + (1 - p) * error(0.0))
 
 
 def _jump_of_pairs(
@@ -163,7 +164,7 @@ def _jump_of_pairs(
     flat = [np.broadcast_to(x, w.shape).ravel() for x in (a, b, theta, sigma, p, w)]
     block = 512
     parts = [_jump(amplitude, *(x[k : k + block] for x in flat)) for k in range(0, w.size, block)]
-    paired = (weights * np.concatenate(parts).reshape(w.shape)).sum(axis=0)
+    paired = over_rows(weights * np.concatenate(parts).reshape(w.shape))
     return np.asarray((1 - p) * _jump(amplitude, a, b, theta, sigma, p) + p * paired)
 
 

@@ -24,6 +24,7 @@ from numpy.typing import NDArray
 from scipy import special
 
 from .._check import Array
+from .sums import over_rows
 
 Complex = NDArray[np.complex128]
 # Nodes of the Gauss rules for e^{tu}: so many, and one more for so much more of |t|.
@@ -128,7 +129,7 @@ def both(
     right, weight_right = half(upper, b, a, rule)
     weights = np.concatenate([weight_left, weight_right])
     u = np.concatenate([left, 1 - right])
-    return u, np.concatenate([1 - left, right]), weights / weights.sum(axis=0)
+    return u, np.concatenate([1 - left, right]), weights / over_rows(weights)
 
 
 def transform(t: Complex, a: float, b: float) -> Complex:

@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .._check import Array
+from ..numerics.sums import over_rows
 from .amplitude import Amplitude
 from .uniform import Uniform
 
@@ -102,8 +103,4 @@ def blockwise(
 
 
 def _weighted(weights: Array, values: Array) -> Array:
-    terms = weights * values
-    if terms.shape[-1] > 1:
-        return np.asarray(terms.sum(axis=-2))
-    # numpy adds up a single column in pairs; one order for all is that of many columns.
-    return np.asarray(np.repeat(terms, 2, axis=-1).sum(axis=-2)[..., :1])
+    return over_rows(weights * values)

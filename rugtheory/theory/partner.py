@@ -7,6 +7,7 @@ from typing import NamedTuple
 import numpy as np
 
 from .._check import Array
+from ..numerics.sums import over_rows
 from ..source.amplitude import Amplitude
 from ..source.expect import blockwise
 from ..source.sparse import SparseSource
@@ -45,7 +46,7 @@ def pair_loss(
     def at(bias: Array) -> Array:
         return blockwise(parts, amplitude, a, bias, sigma, p, complement)[2]
 
-    return np.asarray((1 - p) * at(b) + p * _total(weights * at(b - a * coupling * u)))
+    return np.asarray((1 - p) * at(b) + p * over_rows(weights * at(b - a * coupling * u)))
 
 
 class _Moments(NamedTuple):
@@ -74,7 +75,7 @@ def pair_fit(
     flat = (np.broadcast_to(x, shape).ravel() for x in (coupling * u - beta, sigma, p))
     both = (x.reshape(shape) for x in moments(amplitude, *flat))
     xh, hh, excess, error = (
-        (1 - p) * x + p * _total(weights * y) for x, y in zip(alone, both, strict=True)
+        (1 - p) * x + p * over_rows(weights * y) for x, y in zip(alone, both, strict=True)
     )
     active = hh > 0
     a = np.divide(xh, hh, out=np.zeros_like(xh), where=active)
@@ -124,15 +125,9 @@ def _quiet(amplitude: Amplitude, t: Array, sigma: Array, p: Array) -> _Moments:
             part = slice(k, k + size)
             u, weights = _without_zeros(*amplitude.resolving(t[part], sigma[part]))
             above = np.maximum(u - t[part], 0)
-            h[part], hh[part] = _total(weights * above), _total(weights * above**2)
-            error[part] = _total(weights * np.minimum(u, t[part]) ** 2)
+            h[part], hh[part] = over_rows(weights * above), over_rows(weights * above**2)
+            error[part] = over_rows(weights * np.minimum(u, t[part]) ** 2)
     return _Moments(hh + t * h, hh + off, off - t * h, error + off)
-
-
-def _total(x: Array) -> Array:
-    """Sum along axis 0, in one order whatever the number of columns."""
-    # numpy adds up a single column in pairs.
-    return np.asarray(x.sum(axis=0) if x.shape[1] > 1 else np.repeat(x, 2, axis=1).sum(axis=0)[:1])
 
 
 def _without_zeros(nodes: Array, weights: Array) -> tuple[Array, Array]:
