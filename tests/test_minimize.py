@@ -41,6 +41,22 @@ def test_few_features_end_in_a_minimum(n, d, p):
     assert abs(found.trajectory[-1] / found.loss - 1) <= 1e-6
 
 
+def test_outputs_that_never_fire_are_opened():
+    """They have no gradient: descent by itself ends next to where such weights are."""
+    features, pairs = rt.Identical(2, 0.05), rt.uneven_pairs(0.05)
+    good = rt.minimize(features, 1).model
+    closed = rt.Model(good.w_in, good.w_out, [good.b[0], -5.0])
+    still = rt.exact_gradient(closed, features)
+    assert abs(still.b[1]) < 1e-30 and np.abs(still.w_out[1]).max() < 1e-30
+    found = rt.minimize(features, 1, init=closed)
+    assert abs(found.loss / float(pairs.loss) - 1) < 1e-5
+    # Without a step to take they are constant.
+    at_once = rt.minimize(features, 1, init=closed, steps=0)
+    mean = features.mean[1]
+    assert np.all(at_once.model.w_out[1] == 0) and at_once.model.b[1] == pytest.approx(mean)
+    assert at_once.losses[1] == pytest.approx(features.variance[1], rel=1e-9)
+
+
 def test_as_many_units_as_features_lose_nothing():
     found = rt.minimize(rt.Identical(3, 0.2), 3, seed=0)
     assert found.verdict == "lost"

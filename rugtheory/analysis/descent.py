@@ -271,7 +271,14 @@ class Descent:
         self.trajectory = [self._known(start)[2].loss]
         if not np.isfinite(self.trajectory[0]):
             return False
+        self.go_on()
+        return True
+
+    def go_on(self, beside: Array | None = None) -> None:
+        """The same from where it is, or from a point beside that, which counts as a step."""
         try:
+            if beside is not None:
+                self.stepped(beside)
             for _ in range(_PENALTIES):
                 self._settle()
                 if not exceeds(coupling(self._model), self.objective.cap) or not self.left:
@@ -279,7 +286,6 @@ class Descent:
                 self.objective = self.objective.harder()
         except Stop:
             self.stopped = True
-        return True
 
     @property
     def slope(self) -> float:
@@ -301,7 +307,7 @@ class Descent:
     @property
     def left(self) -> int:
         """Steps that there may still be."""
-        return self.steps + 1 - len(self.trajectory)
+        return max(self.steps + 1 - len(self.trajectory), 0)
 
     def _settle(self) -> None:
         """L-BFGS, started anew as long as that helps."""

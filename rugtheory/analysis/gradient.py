@@ -100,8 +100,8 @@ class Gradient:
         self.blocks = Blocks(features, rtol, len(features), again=True)
         if not self.blocks.rungs:
             raise ValueError(
-                "features must have a density of amplitudes, and those that are independent be on "
-                f"with a probability below 1, got {features!r:.80}"
+                "features must be of laws with a density of amplitudes, and those that are "
+                f"independent be on with a probability below 1, got {features!r:.80}"
             )
 
     def __call__(self, model: Model) -> ExactGradient:

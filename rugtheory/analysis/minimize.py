@@ -12,7 +12,8 @@ What is minimised is the logarithm of the loss, by L-BFGS in W_in, W_out and b, 
 Errors of the loss are watched on the way: each output is taken on contours that serve it, and what
 is reported in the end is `exact_loss`.  The tolerance is coarse on the way and tightened where no
 step gains or no gradient is left, and where gains are below rounding, steps of Newton make the
-gradient small.
+gradient small.  Outputs that never fire have no gradient: where descent ends they are made
+constant, and it goes on from there.
 """
 
 from __future__ import annotations
@@ -40,8 +41,10 @@ from .statistics import interference_variance
 _AT_CAP = 0.98
 # An eigenvalue below this part of the largest is a way down.
 _DOWN = -1e-3
-# Relative error of the loss reported.
-_TRUTH = 1e-7
+# Relative error of the loss reported, and of losses that say which outputs never fire.
+_TRUTH, _ROUGH = 1e-7, 1e-6
+# These lose all of E x² but for this part.
+_CLOSED = 1e-5
 # Of random starts: W_out against W_in.
 _UNLIKE = 0.05
 _MOST_STEPS = 10**9
@@ -201,9 +204,30 @@ def minimize(
     descent = Descent(objective, steps, gtol, each)
     if not descent.run(at.vector(model)):
         raise ValueError(f"no contour serves the start, {model!r}: its weights are too large")
+    while not (tied or descent.stopped):
+        opened = _opened(at.model(descent.x), features)
+        if opened is None:
+            break
+        descent.go_on(at.vector(opened))
+        if not descent.left:
+            break
     settle(descent)
     next(bar, None)  # a bar closes when nothing is left
     return _result(descent, features, curvature, generator)
+
+
+def _opened(model: Model, features: Features) -> Model | None:
+    """With constant outputs in place of those that never fire; None if all do.
+
+    An output that is always zero has no gradient, and loses more than the mean of its feature does.
+    """
+    losses, mean = exact_loss(model, features, rtol=_ROUGH).loss, features.mean
+    closed = (mean > 0) & (losses >= (1 - _CLOSED) * (features.variance + mean**2))
+    if not closed.any():
+        return None
+    w_out = np.where(closed[:, None], 0.0, model.w_out)
+    b = np.where(closed, mean, model.b)
+    return Model(model.w_in, w_out, b, hidden_noise=model.hidden_noise)
 
 
 def _result(

@@ -144,7 +144,7 @@ def best_known(
     '15 in 4'
     >>> noisy = rt.best_known(0.01, [0.5, 1.0], hidden_noise=0.01)
     >>> (noisy.loss / rt.optimum(0.01, sigma=0.01).loss).round(2).tolist()
-    [6.93, 1.0]
+    [7.55, 1.0]
     """
     cap = _cap(max_coupling, limit)
     noise = float(_check.nonnegative("hidden_noise", _check.scalar("hidden_noise", hidden_noise)))
