@@ -29,7 +29,7 @@ def simulated_least(row, p, seed=0):
     return best.fun, losses(best.x).std() / np.sqrt(SAMPLES)
 
 
-@pytest.mark.parametrize("p", [0.1, 0.4])
+@pytest.mark.parametrize("p", [0.1, pytest.param(0.4, marks=pytest.mark.slow)])
 def test_a_small_hadamard_rug(p):
     """n = 4, m = 3: leaving row k out leaves W_0j = -H_kj/3 and, for the constant one, -1/3."""
     found = rt.finite_rug(p, 4, 3, draws=64, seed=0)

@@ -25,6 +25,12 @@ from .test_hostile import AMPLITUDES
 
 DENSE = [kind(**AMPLITUDES[kind]) for kind in LAWS.values()]
 DENSE = [law for law in [*DENSE, rt.Uniform(-1, 1), rt.Uniform()] if law.atoms() is None]
+# Transforms of these take long.
+LONG = (rt.Beta, rt.HalfNormal)
+SOME_SLOW = [
+    pytest.param(law, marks=[pytest.mark.slow] * isinstance(law, LONG), id=repr(law))
+    for law in DENSE
+]
 
 
 # Groups of four features, at least one of each kind of groups there is.
@@ -139,7 +145,7 @@ class TestErrors:
     def test_kinds(self, kind):
         assert worst(kind, rt.Uniform(), 0.05, 1, 6, 800) <= 1
 
-    @pytest.mark.parametrize("law", DENSE, ids=repr)
+    @pytest.mark.parametrize("law", SOME_SLOW)
     def test_laws(self, law):
         assert worst("trained", law, 0.02, 2, 3, 800) <= 1
 
