@@ -201,14 +201,16 @@ def test_command(capsys):
     assert "max_coupling" in capsys.readouterr().err
 
 
-def test_many_p_some_of_them_alone():
+@pytest.mark.slow
+@pytest.mark.parametrize("cap", [1.0, 10.0])
+def test_many_p_some_of_them_alone(cap):
     """The commonest feature is at the end of the grid of p, and has a hidden unit to itself."""
     p = np.linspace(0.001, 0.001005, 30)[::-1]
     importance = np.ones(30)
     importance[[0, 5]] = 1e6
-    found = allocated(p, 10, importance)
+    found = allocated(p, 10, importance, max_coupling=cap)
     assert found.capacity[[0, 5]].tolist() == [1, 1] and found.losses[[0, 5]].tolist() == [0, 0]
-    others = allocated(np.full(28, 0.0010025), 8)
+    others = allocated(np.full(28, 0.0010025), 8, max_coupling=cap)
     assert found.loss == pytest.approx(others.loss * 28 / 30, rel=2e-3)
     assert 0 < found.bound <= found.loss < np.inf
 

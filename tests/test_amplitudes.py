@@ -274,8 +274,8 @@ def test_amplitudes_of_either_sign(name, law):
 
 # They take long for laws with a density.
 _LONG = {
-    rt.antipodal_optimum, rt.best_known, rt.critical_ratio, rt.explain, rt.graph_optimum,
-    rt.mixture_loss, rt.represented_fraction, rt.statistics, rt.uneven_pairs,
+    rt.antipodal_optimum, rt.best_known, rt.best_model, rt.critical_ratio, rt.explain,
+    rt.graph_optimum, rt.mixture_loss, rt.represented_fraction, rt.statistics, rt.uneven_pairs,
 }  # fmt: skip
 
 

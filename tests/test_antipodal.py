@@ -128,6 +128,7 @@ class TestUnevenPairs:
         assert rt.uneven_pairs(0.8).loss <= found * (1 + 1e-6) < 0.0528
         assert rt.uneven_pairs(0.9).loss < rt.antipodal_optimum(0.9, 0.5).loss
 
+    @pytest.mark.slow
     def test_even_pairs_of_exponential_amplitudes(self):
         """E min(u, cw)² + E min(u, w/c)² = 4 (1 + c²)/(1 + c)² is least at c = 1."""
         best = rt.uneven_pairs(1e-6, amplitude=rt.Exponential(1.0))

@@ -39,6 +39,7 @@ def test_below_what_training_found():
         assert best.loss >= rt.best_known(p, 0.25).loss
 
 
+@pytest.mark.slow
 def test_no_mixture_of_blocks_is_better():
     """All ways to fill 6 hidden units with 14 features at p = 0.2, by enumeration."""
     p, n_dense, n_sparse = 0.2, 6, 14

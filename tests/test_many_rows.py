@@ -420,7 +420,7 @@ class TestGradient:
             rt.Identical(2, 0.1, rt.Constant(1.0)),
             rt.Groups([rt.Together(0.1, 2, rt.Constant(1.0))]),
         ):
-            with pytest.raises(ValueError, match="features must have a density"):
+            with pytest.raises(ValueError, match="features must be of laws with a density"):
                 rt.exact_gradient(model, features)
         with pytest.raises(ValueError, match="activation"):
             rt.exact_gradient(rt.Model([[1.0, -1.0]], activation="identity"), rt.Identical(2, 0.1))

@@ -389,6 +389,7 @@ def test_training_stays_at_a_graph_code():
     assert losses[1] > 1.1
 
 
+@pytest.mark.slow
 def test_training_stays_at_precedence_codes():
     """Couplings of up to 500 come within 3 % of the limit, far below groups on graphs."""
     p, code, copies = 0.1, rt.precedence_code(5, 8.0), 12
