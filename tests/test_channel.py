@@ -71,6 +71,15 @@ def test_distance_of_two_interferers(p):
     assert found.error < 1e-5
 
 
+def test_distance_with_noise_that_is_narrow_beside_the_weights():
+    """The largest weights are apart from those that the noise is not far below."""
+    weights = [9.0, -4.0, 1.0, 0.1, -0.05, 0.02, 0.01, 0.3, -2.0]
+    w_out = np.vstack([[1.0, *weights], np.eye(10)[1:]])
+    model = rt.Model(np.eye(10), w_out, hidden_noise=1e-3)
+    found = rt.RowChannel(model, rt.Identical(10, 0.05), 0).distance_from_gaussian()
+    assert found.error < 1e-3
+
+
 @pytest.mark.parametrize("step", [1e-9, 1e-3, 0.02])
 def test_tails_of_many_points_together(step):
     """Points of equal distance are inverted together: here some, the rest beside them."""

@@ -69,10 +69,11 @@ def _above(law: Amplitude, x: Array) -> Array:
 
 
 def lone_of(law: Interference) -> Lone | None:
-    """Of independent terms, if they are few and densities jump."""
+    """Of independent terms without noise, if they are few and densities jump."""
     terms = [x for x in law.parts if isinstance(x, Terms)]
     few = sum(x.weights.size for x in terms) <= _MOST
-    if len(terms) < len(law.parts) or not few or not np.isfinite(law.log_none) or law.discrete:
+    alone = len(terms) == len(law.parts) and not law.noise and np.isfinite(law.log_none)
+    if not (alone and few) or law.discrete:
         return None
     none = float(np.exp(law.log_none))
     odds = (np.broadcast_to(x.p / (1 - x.p), x.weights.shape) for x in terms)

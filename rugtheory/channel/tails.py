@@ -87,7 +87,7 @@ class _Side:
         self.period = max(-LOG_IMAGES / alpha, float(np.min(excess / (steeper - alpha))))
         self.step, self.accuracy = 2 * np.pi / self.period, both.accuracy(alpha)
         self.terms, self.noise = np.empty(0, complex), 0.0
-        self.lone = None if weak.parts or weak.noise else lone_of(strong)
+        self.lone = lone_of(both) if not weak.parts else None
 
     def _log_weak(self, s: Complex) -> tuple[Complex, Array]:
         q, inexact = self.weak.exponent(s)
