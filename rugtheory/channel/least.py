@@ -231,16 +231,19 @@ def _searched(law: RowLaw, kept: RowLaw, shift: float, rtol: float) -> Least:
         start, row = least_at(law, at.threshold + shift, at.a, rtol)
         if abs(at.loss - start.loss) <= _BELIEVED * start.loss:
             return _polished(start, row, width)
-    threshold, a, width = _scanned(kept)
+    threshold, a, width = _scanned(kept, grid, profile)
     return _polished(*least_at(law, threshold + shift, a, rtol), width)
 
 
-def _scanned(law: RowLaw) -> tuple[float, float, float]:
-    """The best threshold of a scan over all, zoomed; its best a; how well it is known."""
-    grid = thresholds(law)
+def _scanned(law: RowLaw, grid: Array, profile: Profile) -> tuple[float, float, float]:
+    """The best threshold of a scan over all, zoomed; its best a; how well it is known.
+
+    `profile` is that of the fewest nodes.
+    """
     known: dict[float, tuple[float, float, float]] = {}
     for nodes in _NODES:
-        profile = Profile(law, nodes)
+        if nodes > _NODES[0]:
+            profile = Profile(law, nodes)
         loss, _ = profile(grid)
         believed = True
         for k in _minima(loss):

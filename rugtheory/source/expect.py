@@ -39,12 +39,12 @@ def expect(
     """
     if not isinstance(amplitude, Uniform):
         nodes, weights = amplitude.resolving(kink_of(a, b), sigma)
-        return _weighted(weights, at(nodes, a, b, sigma, *more))
+        return over_rows(weights * at(nodes, a, b, sigma, *more))
     value, inexact = closed(amplitude, a, b, sigma, *more)
     if np.any(inexact):
         u, w = amplitude.quadrature(_SHORT_ORDER)
         points = (x[inexact] for x in (a, b, sigma, *more))
-        value[..., inexact] = _weighted(w[:, None], at(u[:, None], *points))
+        value[..., inexact] = over_rows(w[:, None] * at(u[:, None], *points))
     return value
 
 
@@ -100,7 +100,3 @@ def blockwise(
         for output, result in zip(outputs, results, strict=True):
             output[block] = result
     return tuple(output.reshape(shape) for output in outputs)
-
-
-def _weighted(weights: Array, values: Array) -> Array:
-    return over_rows(weights * values)

@@ -129,7 +129,7 @@ def _rough(segments: Iterable[Segment]) -> frozenset[str]:
 
 
 @lru_cache(maxsize=1024)
-def _points(p: float, amplitude: Amplitude, cap: float | None, noise: float = 0.0) -> list[Node]:
+def _points(p: float, amplitude: Amplitude, cap: float | None, noise: float) -> list[Node]:
     return points(p, float(SparseSource(p, amplitude).variance), amplitude, cap, noise)
 
 
