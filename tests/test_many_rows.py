@@ -80,6 +80,9 @@ def models(kind, n, d, law, p, generator):
     elif kind == "pairs":
         w = np.kron(np.eye(n // 2), [[1.0, -1.0]])
         other = 1.1 * w.T
+    elif kind == "uneven":
+        w = np.kron(np.eye(n // 2), [[1.0, -0.6]]) + 0.02 * generator.normal(size=(n // 2, n))
+        other, b = 1.05 * w.T, 0.1 * b
     elif kind == "random":
         other = w.T
         b[:] = 0.0
@@ -91,7 +94,7 @@ def models(kind, n, d, law, p, generator):
 
 KINDS = (
     "trained", "unequal", "latent", "dead", "closed", "noise", "scales", "precedence", "pairs",
-    "random", "rug", *DEPENDENT,
+    "uneven", "random", "rug", *DEPENDENT,
 )  # fmt: skip
 
 

@@ -18,7 +18,7 @@ from ..source.features import Features
 _BLOCK = 2**19
 # Outputs left for which the tables of each height pay.  Of fewer outputs in all each is taken by
 # itself, or of fewer terms where features are of several p, whose tables have more columns.
-_ENOUGH, _MANY, _MANY_TERMS = (16, 20, 24, 48, 96), 96, 2**17
+_ENOUGH, _MANY, _MANY_TERMS = (16, 20, 24, 48, 96, 256, 1024), 96, 2**17
 # The same where features depend on each other, of which an output takes far longer by itself.
 _ENOUGH_DEPENDENT, _DEPENDENT_TERMS = 4, 2**10
 # Contours on which outputs are taken term by term, where derivatives are asked for, and so many
@@ -29,6 +29,9 @@ _LISTED, _FEW_TERMS, _FEW_UNLIKE = (400.0, 800.0, 1600.0, 6400.0), 144, 2**13
 _SERVES = 0.3
 # Outputs by which the first height is chosen, and where features depend on each other.
 _TRIED, _TRIED_DEPENDENT = 3, 6
+# Tables of features of several p, or of dependent ones, have many columns: of heights up to this.
+# Term by term it is the least where there are tables; lower contours seldom serve what they miss.
+_LOW = 800.0
 # Contours that serve less than one in so many outputs are not tabulated for one model.
 _PART = 64
 
@@ -53,19 +56,22 @@ class Blocks:
         scenarios = self.laws.scenarios
         self.unlike = any(np.ndim(kind.p) for x in scenarios for kind in x.kinds)
         self.dependent = any(x.blocks for x in scenarios)
+        alike = not (self.unlike or self.dependent)
         able, listed = (all(Together.can(x, listed=y) for x in scenarios) for y in (False, True))
         few = again and listed and rows * self.n <= (_FEW_UNLIKE if self.unlike else _FEW_TERMS)
         seldom = rows < _MANY
-        if self.unlike or self.dependent:
+        if not alike:
             seldom = rows * self.n < (_MANY_TERMS if self.unlike else _DEPENDENT_TERMS)
         self._again, self._first = again, -1  # number of the first rung, once it is chosen
         self.rungs = [
             (h, False)
             for k, h in enumerate(HEIGHTS)
-            if able and not few and (again or (rows >= self._enough(k) and not seldom))
+            if able
+            and not few
+            and (alike or h <= _LOW)
+            and (again or (rows >= self._enough(k) and not seldom))
         ]
-        # What tables of some height miss is seldom served term by term by a lower one.
-        least = max((h for h, _ in self.rungs), default=0.0)
+        least = _LOW if self.rungs else 0.0
         self.rungs += [(h, True) for h in _LISTED if again and listed and h >= least]
         self._known: dict[tuple[float, bool], list[Together]] = {}
         self._distinct = tuple(dict.fromkeys(self.laws.amplitudes))
@@ -88,14 +94,18 @@ class Blocks:
         if self._first < 0:
             self._first = self._start(model, rows, w)
         left, few = np.arange(rows.size), rows.size / 2
+        # Heights of contours that serve an output, if not well enough: only higher ones do better.
+        known = np.zeros(rows.size)
         for k, rung in enumerate(self.rungs[self._first :], self._first):
-            if left.size < self._enough(k):
-                break
-            found.improve(left, self.at(rung, model, rows[left], w[left], slopes))
-            missed = ~(found.error[left] <= self.rtol * found.value[left])
-            if np.mean(~missed) < _SERVES and rung != self.rungs[-1] and left.size > few:
+            some = left[known[left] < rung[0]]
+            if some.size < self._enough(k):
+                continue
+            found.improve(some, self.at(rung, model, rows[some], w[some], slopes))
+            known[some[np.isfinite(found.error[some])]] = rung[0]
+            served = found.error[some] <= self.rtol * found.value[some]
+            if np.mean(served) < _SERVES and rung != self.rungs[-1] and some.size > few:
                 self._first = max(self._first, k + 1)
-            left = left[missed]
+            left = left[~(found.error[left] <= self.rtol * found.value[left])]
         return found
 
     def _enough(self, rung: int) -> int:

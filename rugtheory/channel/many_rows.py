@@ -40,8 +40,9 @@ from .weight_bins import HALF_PHASE, LOUD, REGULAR, Axis
 
 _EPS = float(np.finfo(float).eps)
 # Heights of contours, in inverse units of the row.
-HEIGHTS = (100.0, 150.0, 240.0, 400.0, 800.0)
-_MOST_NODES, _MOST_LISTED = 2**11, 2**14
+HEIGHTS = (100.0, 150.0, 240.0, 400.0, 800.0, 1600.0, 3200.0)
+# At heights up to the first; more in proportion further up, and term by term.
+_LOW, _MOST_NODES, _MOST_LISTED = 800.0, 2**11, 2**14
 # Terms below this part of a row are left out; weights are numbers above.
 _NEGLIGIBLE = 1e-14
 _ROUNDING = 4e-15
@@ -97,7 +98,8 @@ class Together:
         self.axis, self.rtol = Axis(HALF_PHASE / height), rtol
         self.listed, self.fewest, self.families = listed, fewest, families
         self.senders = [Senders.of(k.columns, k.p, k.amplitude) for k in kinds]
-        self.contours = Contour.every(height, _MOST_LISTED if listed else _MOST_NODES)
+        most = _MOST_LISTED if listed else int(_MOST_NODES * max(height / _LOW, 1.0))
+        self.contours = Contour.every(height, most)
         self.probes = Nodes(self.senders, PROBES.astype(complex), self.axis)
         self.known: dict[int, Nodes] = {}
 
