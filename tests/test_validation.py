@@ -458,10 +458,10 @@ class TestSweep:
             swept(tmp_path, replace(SWEEP, steps=40))
 
     def test_a_failing_job_does_not_lose_the_others(self, tmp_path, monkeypatch):
-        def failing(specs, device):
+        def failing(specs, device, until):
             if specs[0].p == 0.1 and specs[0].seed == 1:
                 raise RuntimeError("out of memory")
-            return work(specs, device)
+            return work(specs, device, until)
 
         from validation.sweep import work
 
@@ -472,6 +472,16 @@ class TestSweep:
         assert sum(finished(tmp_path, spec) for spec in SWEEP.specs()) == 6
         swept(tmp_path)
         assert all(finished(tmp_path, spec) for spec in SWEEP.specs())
+
+    def test_out_of_time(self, tmp_path):
+        """The descent under way is kept where it is, later ones are left to the next call."""
+        messages: list[str] = []
+        sweep = Sweep((0.25,), (64,), (0.05, 0.1), protocol=("descent",))
+        run(sweep, tmp_path, ThreadPoolExecutor(1), minutes=0.01, warn=messages.append)
+        (about,) = tmp_path.glob("*.json")
+        descent = json.loads(about.read_text())["descent"]
+        assert descent["ended"] == "stopped" and descent["seconds"] > 0.5
+        assert messages == ["1 of 2 jobs are left: the same command goes on"]
 
     def test_killed(self, tmp_path):
         """SIGKILL in the middle: finished points stay, the next call does the rest."""

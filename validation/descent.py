@@ -72,14 +72,22 @@ def descend(
     tied: bool,
     max_coupling: float,
     steps: int,
+    until: float,
     progress: Callable[[int], object],
 ) -> tuple[rt.Model, float, Descent]:
-    """The model of least exact loss that descent from `model` finds, its loss, and how it ended."""
+    """The model of least exact loss that descent from `model` finds, its loss, and how it ended.
+
+    It stops at the time `until`, in seconds since the epoch.
+    """
 
     def counted(steps: Iterable[int]) -> Iterator[int]:
         for step in steps:
             yield step
             progress(step + 1)
+
+    def in_time(model: rt.Model, loss: float) -> None:
+        if time.time() > until:
+            raise StopIteration
 
     began = time.process_time()
     found = rt.minimize(
@@ -90,6 +98,7 @@ def descend(
         max_coupling=max_coupling,
         steps=steps,
         progress=counted,
+        callback=in_time,
     )
     about = Descent(
         descended=found.trajectory.size - 1,

@@ -12,7 +12,9 @@ import datetime
 import hashlib
 import itertools
 import json
+import math
 import platform
+import time
 import tomllib
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Executor, Future, as_completed
@@ -199,10 +201,13 @@ def run(
     *,
     device: str = "cpu",
     group: int = 1,
+    minutes: float = math.inf,
     progress: Callable[[Iterable[Future[Any]], int], Iterable[Future[Any]]] = lambda x, n: x,
     warn: Callable[[str], object] = print,
 ) -> None:
     """Train what is missing of `sweep` in the folder `out`, `group` models at a time.
+
+    After so many minutes descents stop where they are, and nothing more is begun.
 
     Points that fail are named at the end, in a RuntimeError; all others are kept.  So are points
     without a result of their own, if there should be any.  ValueError if `out` holds points that
@@ -215,12 +220,16 @@ def run(
         warn(f"{len(models) - len(specs)} of {len(models)} models are the same as others")
     missing = [spec for spec in specs if not finished(out, spec, warn)]
     jobs = list(_groups(missing, group))
-    futures = {executor.submit(work, job, device): job for job in jobs}
+    until = time.time() + 60 * minutes
+    futures = {executor.submit(work, job, device, until): job for job in jobs}
     failures: list[tuple[str, Exception]] = []
+    late = 0
     try:
         for future in progress(as_completed(futures), len(futures)):
             try:
-                for trained, result in future.result():
+                done = future.result()
+                late += not done
+                for trained, result in done:
                     write(out, trained, result)
             except Exception as error:
                 failures.append((key(futures[future][0]), error))
@@ -232,6 +241,9 @@ def run(
         shown = "; ".join(f"{name} with: {error}" for name, error in failures[:_SHOWN])
         more = f"; and {len(failures) - _SHOWN} more" if len(failures) > _SHOWN else ""
         raise RuntimeError(f"{count}, {shown}{more}") from failures[0][1]
+    if late:
+        warn(f"{late} of {len(futures)} jobs are left: the same command goes on")
+        return
     found = {key(spec): _find(out, spec, warn) for spec in specs}
     left = [name for name, path in found.items() if path is None]
     if left or len(set(found.values())) < len(specs):
@@ -250,10 +262,13 @@ def _groups(specs: list[Spec], size: int) -> Iterator[list[Spec]]:
             yield items[start : start + size]
 
 
-def work(specs: list[Spec], device: str) -> list[tuple[Trained, dict[str, Any]]]:
-    """Train models and evaluate them; runs on a worker."""
+def work(specs: list[Spec], device: str, until: float) -> list[tuple[Trained, dict[str, Any]]]:
+    """Train models and evaluate them; runs on a worker.  Nothing if it is late."""
+    if time.time() > until:
+        return []
     torch.set_num_threads(1)
-    return [(trained, evaluate(trained, device)) for trained in train(specs, device=device)]
+    trained = train(specs, device=device, until=until)
+    return [(model, evaluate(model, device)) for model in trained]
 
 
 def evaluate(trained: Trained, device: str) -> dict[str, Any]:

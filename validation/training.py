@@ -11,6 +11,7 @@ differently sized products.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Container, Sequence
 from dataclasses import replace
 
@@ -171,6 +172,7 @@ def train(
     *,
     starts: Sequence[Trained] | None = None,
     device: str = "cpu",
+    until: float = math.inf,
     progress: Callable[[int], object] = lambda step: None,
     watch: Callable[[list[Trained]], object] = lambda models: None,
     watched: Container[int] = (),
@@ -180,13 +182,14 @@ def train(
     On a CPU it is fastest to have those of one seed and p side by side.  They start from `starts`,
     by default at random, see `initial`.  `progress` is called with the number of each step done,
     `watch` with the models still trained as they are after each of the steps in `watched`.
+    Descents stop at the time `until`, in seconds since the epoch.
     """
     first = specs[0]
     if len({replace(s, n_dense=1, p=1.0, seed=0) for s in specs}) != 1:
         raise ValueError(f"specs may differ in n_dense, p and seed only, got {specs}")
     models = list(starts or map(initial, specs))
     if first.protocol in ("descent", "law"):
-        return [_descended(model, progress) for model in models]
+        return [_descended(model, until, progress) for model in models]
     if first.protocol in ("paper", "constant"):
         return _round(models, 0, first.most_steps, device, progress, watch, watched)
     for k in range(first.rounds):
@@ -204,11 +207,11 @@ def train(
                 best = model if rounds[-1] == min(rounds) else models[i]
                 models[i] = replace(best, spec=specs[i], losses=model.losses, rounds=rounds)
     if first.protocol == "continued":
-        return [_descended(model, progress) for model in models]
+        return [_descended(model, until, progress) for model in models]
     return models
 
 
-def _descended(start: Trained, progress: Callable[[int], object]) -> Trained:
+def _descended(start: Trained, until: float, progress: Callable[[int], object]) -> Trained:
     """The model after exact descent from where it is."""
     spec, done = start.spec, start.losses.size
     init, law = of_law(spec) if spec.protocol == "law" else (start.model, None)
@@ -218,6 +221,7 @@ def _descended(start: Trained, progress: Callable[[int], object]) -> Trained:
         tied=spec.tied,
         max_coupling=spec.max_coupling,
         steps=spec.descent_steps or spec.most_steps,
+        until=until,
         progress=lambda step: progress(done + step),
     )
     return replace(

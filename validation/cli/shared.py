@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import math
 
 import torch
 
@@ -63,6 +64,9 @@ def check(options: argparse.Namespace) -> None:
             if one is not None and not low <= one <= high:
                 option = name.replace("_", "-")
                 raise ValueError(f"--{option} must be in [{low}, {high}], got {one}")
+    minutes = getattr(options, "minutes", math.inf)
+    if not minutes > 0:
+        raise ValueError(f"--minutes must be positive, got {minutes}")
     for name in ("p", "ratio"):
         value = getattr(options, name, None)
         if value is not None and not 0 < value <= 1:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import math
 import os
 from collections.abc import Iterable
 from concurrent.futures import Executor
@@ -36,6 +37,12 @@ def add(commands: Any) -> None:
     parser.add_argument(
         "--group", type=int, help="number of models in a job (1 on a CPU, 16 on a GPU)"
     )
+    parser.add_argument(
+        "--minutes",
+        type=float,
+        default=math.inf,
+        help="after these descents stop where they are and nothing more is begun (no limit)",
+    )
 
 
 def run(options: argparse.Namespace) -> None:
@@ -47,7 +54,13 @@ def run(options: argparse.Namespace) -> None:
 
     with _executor(options) as executor:
         train_missing(
-            sweep, options.out, executor, device=options.device, group=group, progress=progress
+            sweep,
+            options.out,
+            executor,
+            device=options.device,
+            group=group,
+            minutes=options.minutes,
+            progress=progress,
         )
 
 
