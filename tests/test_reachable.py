@@ -2,17 +2,19 @@
 
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 import pytest
 import xarray as xr
 
 import rugtheory as rt
-from validation.reachable import frame_of, kept, markdown, optimised, points, theory
+from validation.reachable import by_size, frame_of, kept, markdown, optimised, points, theory
 
 ROOT = Path(rt.__file__).parents[1]
 DATA = ROOT / "validation" / "data"
 SOURCES = [DATA / f"{name}.nc" for name in ("minima_law", "minima", "cpu")]
 TABLE = xr.load_dataset(DATA / "reachable.nc")
+TRAINED = xr.load_dataset(DATA / "gpu.nc")
 
 
 def rows():
@@ -57,6 +59,27 @@ def test_theory_has_not_drifted(row):
 def test_a_best_rug_again():
     row = next(x for x in rows() if x["p"] == 0.045)
     assert optimised(128, row["n_dense"], 0.045) == pytest.approx(row["optimised_rug"], rel=1e-6)
+
+
+def test_the_page_has_what_was_trained():
+    """A line for each p and n_dense, and what it says of plateaus."""
+    text = (ROOT / "docs" / "validation.md").read_text()
+    assert by_size(TRAINED) in text
+    at = (TRAINED.n_dense == 128) & (TRAINED.n_sparse == 512) & (TRAINED.p == 0.045)
+    one = TRAINED.isel(point=at.values)
+    assert f"{one.loss.item() / 0.045**2:.3f}" in text and one.asymmetry.item() > 0.5
+
+
+def test_where_training_ends_below_what_is_known():
+    """And above: theory is at each model's own ratio, couplings up to 10."""
+    p, ratio = TRAINED.p.values, (TRAINED.n_dense / TRAINED.n_sparse).values
+    rare = p == 0.01
+    best = rt.best_known(0.01, np.unique(ratio[rare]))
+    known = best.loss[np.searchsorted(np.unique(ratio[rare]), ratio[rare])]
+    over = TRAINED.loss.values[rare] / known - 1
+    small = ratio[rare] < 0.07
+    assert np.all(over[small] < 0) and over[small].min() == pytest.approx(-0.116, abs=0.002)
+    assert np.all(over[~small] > 0)
 
 
 def test_the_page_has_the_table():

@@ -139,6 +139,24 @@ def _mark(name: str, row: dict[str, Any]) -> str:
     return "" if row.get(f"{name}_converged", True) else " *"
 
 
+def by_size(data: xr.Dataset) -> str:
+    """Trained losses over p² with a column for each n_sparse; a star marks those not converged.
+
+    A line has the k-th n_dense of each n_sparse, whose ratios are the same but for rounding.
+    """
+    frame = data.to_dataframe().assign(converged=converged(data))
+    frame = frame.sort_values(["n_sparse", "p", "n_dense"])
+    frame["place"] = frame.groupby(["n_sparse", "p"]).cumcount()
+    sizes = frame["n_sparse"].unique()
+    head = ["p", "n_dense", *(f"{n} features" for n in sizes)]
+    lines = [head, ["---"] * len(head)]
+    for (p, _), some in frame.groupby(["p", "place"]):
+        losses = zip(some["loss"] / p**2, some["converged"], strict=True)
+        cells = [f"{loss:.4g}{'' if done else ' *'}" for loss, done in losses]
+        lines.append([f"{p:g}", ", ".join(map(str, some["n_dense"])), *cells])
+    return "".join(f"| {' | '.join(cells)} |\n" for cells in lines)
+
+
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command; returns the exit code."""
     parser = Parser(prog="python -m validation.reachable")
