@@ -128,7 +128,7 @@ def worst(*case):
     return np.nanmax(ratios(*case))
 
 
-def at_each_height(law, p, model, rows, rtol):
+def at_each_height(law, p, model, rows, rtol, highest=800):
     """Losses of some rows from tables of each height alone, and by themselves within `rtol`."""
     laws, w = RowLaws(rt.Identical(model.n_sparse, p, law)), (model.w_out @ model.w_in)[rows]
     truth = [
@@ -138,7 +138,8 @@ def at_each_height(law, p, model, rows, rtol):
     own = model.b[rows], np.zeros(rows.size), np.full(rows.size, p)
     outputs = Outputs(rows, w, *own, (law,), np.zeros(rows.size, np.int64))
     kinds = laws.scenarios[0].kinds
-    return [Together(kinds, height, 1e-6)(outputs) for height in HEIGHTS], *np.transpose(truth)
+    heights = [height for height in HEIGHTS if height <= highest]
+    return [Together(kinds, height, 1e-6)(outputs) for height in heights], *np.transpose(truth)
 
 
 class TestErrors:
@@ -152,9 +153,17 @@ class TestErrors:
     def test_laws(self, law):
         assert worst("trained", law, 0.02, 2, 3, 800) <= 1
 
-    @pytest.mark.parametrize("p", [1e-8, 1e-3])
-    @pytest.mark.parametrize("law", [rt.Uniform(0.5, 1.0), rt.Uniform()], ids=repr)
-    def test_each_height_alone(self, law, p):
+    @pytest.mark.parametrize(
+        "law, p, highest",
+        [
+            (rt.Uniform(0.5, 1.0), 1e-8, 800),
+            (rt.Uniform(0.5, 1.0), 1e-3, 800),
+            (rt.Uniform(), 1e-8, 800),
+            (rt.Uniform(), 1e-3, np.inf),
+        ],
+        ids=repr,
+    )
+    def test_each_height_alone(self, law, p, highest):
         """Best decoders of random weights at small p, where few terms are on and each has a kink.
 
         Sums cut off at several lengths within an octave may agree there and be wrong.
@@ -163,7 +172,7 @@ class TestErrors:
         w_in = np.random.default_rng(0).normal(size=(d, n)) / np.sqrt(d)
         best = rt.optimum(p, d / n, amplitude=law)
         model = rt.Model(w_in, float(best.a) * w_in.T, float(best.b))
-        losses, value, error = at_each_height(law, p, model, np.arange(7, 10), 1e-7)
+        losses, value, error = at_each_height(law, p, model, np.arange(7, 10), 1e-7, highest)
         for found in losses:
             served = np.isfinite(found.error)
             assert np.all((np.abs(found.value - value) <= found.error + error)[served])
@@ -185,6 +194,20 @@ class TestErrors:
         """More than 10⁴ rows, each on up to eight contours."""
         for seed in range(2):
             assert not np.any(ratios(kind, law, p, seed, 11) > 1)
+
+    @pytest.mark.parametrize("n", [128, 1024, 8192])
+    def test_a_block_of_any_number_of_features_is_served(self, n):
+        """However few of all outputs make a block."""
+        w = np.random.default_rng(0).normal(size=(n // 4, n)) / np.sqrt(n / 4)
+        best = rt.optimum(0.045, 0.25)
+        model = rt.Model(w, float(best.a) * w.T, float(best.b))
+        blocks = Blocks(rt.Identical(n, 0.045), 1e-4, n)
+        block = next(iter(blocks))
+        rows = np.arange(block.start, block.stop)
+        found = blocks(model, rows, model.w_out[rows] @ w)
+        assert np.mean(found.error <= 1e-4 * found.value) > 0.9
+        few = rt.exact_loss(model, rt.Identical(n, 0.045), rows=[0], rtol=1e-9)
+        assert abs(found.value[0] - few.loss[0]) <= found.error[0] + few.error[0]
 
     def test_a_row_of_every_scale_takes_one_contour(self):
         """Rows times a factor, and biases with them, have losses of the same relative accuracy."""

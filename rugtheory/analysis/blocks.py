@@ -32,7 +32,7 @@ _TRIED, _TRIED_DEPENDENT = 3, 6
 # Tables of features of several p, or of dependent ones, have many columns: of heights up to this.
 # Term by term it is the least where there are tables; lower contours seldom serve what they miss.
 _LOW = 800.0
-# Contours that serve less than one in so many outputs are not tabulated for one model.
+# Contours that serve less than one in so many outputs of a block are not tabulated for one model.
 _PART = 64
 
 
@@ -73,6 +73,7 @@ class Blocks:
         ]
         least = _LOW if self.rungs else 0.0
         self.rungs += [(h, True) for h in _LISTED if again and listed and h >= least]
+        self._size = min(rows, max(1, _BLOCK // self.n))
         self._known: dict[tuple[float, bool], list[Together]] = {}
         self._distinct = tuple(dict.fromkeys(self.laws.amplitudes))
         numbers = {law: k for k, law in enumerate(self._distinct)}
@@ -80,9 +81,8 @@ class Blocks:
 
     def __iter__(self) -> Iterator[slice]:
         """The outputs, as many at a time as make a block."""
-        step = max(1, _BLOCK // self.n)
-        for start in range(0, self.rows, step):
-            yield slice(start, min(start + step, self.rows))
+        for start in range(0, self.rows, self._size):
+            yield slice(start, min(start + self._size, self.rows))
 
     def __call__(
         self, model: Model, rows: NDArray[np.int64], w: Array, *, slopes: bool = False
@@ -144,7 +144,7 @@ class Blocks:
         """Those on contours of one height, from tables or term by term."""
         if rung not in self._known:
             height, listed = rung
-            fewest = 1 if self._again or self.dependent else 1 + self.rows // _PART
+            fewest = 1 if self._again or self.dependent else 1 + self._size // _PART
             self._known[rung] = [
                 Together(
                     x.kinds, height, self.rtol, listed=listed, fewest=fewest, families=x.families

@@ -121,6 +121,8 @@ class Model(ByValue):
     @property
     def output_noise(self) -> Array:
         """Standard deviation of the noise in each reading, shape (n_sparse,)."""
+        if not self.hidden_noise:
+            return np.zeros(self.n_sparse)
         return np.asarray(self.hidden_noise * np.linalg.norm(self.w_out, axis=1))
 
     def __call__(self, x: ArrayLike) -> Array:
