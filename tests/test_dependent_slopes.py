@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 import rugtheory as rt
-from rugtheory.analysis.blocks import Blocks
+from rugtheory.analysis.blocks import Blocks, Rung
 
 from . import random_features
 from .oracle.enumeration import uniform_loss_of_sets
@@ -119,7 +119,8 @@ def test_tables_and_single_terms_agree():
     model = random_model(generator, n, 10, 0.0)
     blocks, w = Blocks(features, 1e-6, n, again=True), model.w_out @ model.w_in
     tables, terms = (
-        blocks.at((800.0, listed), model, np.arange(n), w, True) for listed in (False, True)
+        blocks.at(Rung(800.0, listed=listed), model, np.arange(n), w, True)
+        for listed in (False, True)
     )
     some = (tables.error <= 1e-6 * tables.value) & (terms.error <= 1e-6 * terms.value)
     assert some.mean() > 0.5

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 import rugtheory as rt
-from rugtheory.analysis.blocks import Blocks
+from rugtheory.analysis.blocks import Blocks, Rung
 from rugtheory.analysis.exact import output_loss
 from rugtheory.analysis.gradient import Gradient
 from rugtheory.channel.many_rows import HEIGHTS, Together
@@ -116,7 +116,7 @@ def ratios(kind, law, p, seed, rows, highest=np.inf):
     value, error = np.transpose(truth)
     found = []
     for rung in blocks.rungs:
-        if rung[0] <= highest:
+        if rung.height <= highest:
             losses = blocks.at(rung, model, some, w, False)
             gap = np.abs(losses.value - value) - error
             found.append(gap / (losses.error + 1e-14 * value))
@@ -147,11 +147,11 @@ class TestErrors:
 
     @pytest.mark.parametrize("kind", KINDS)
     def test_kinds(self, kind):
-        assert worst(kind, rt.Uniform(), 0.05, 1, 6, 800) <= 1
+        assert worst(kind, rt.Uniform(), 0.05, 1, 6, 400) <= 1
 
     @pytest.mark.parametrize("law", SOME_SLOW)
     def test_laws(self, law):
-        assert worst("trained", law, 0.02, 2, 3, 800) <= 1
+        assert worst("trained", law, 0.02, 2, 3, 400) <= 1
 
     @pytest.mark.parametrize(
         "law, p, highest",
@@ -331,6 +331,25 @@ class TestDependent:
 
 
 class TestGradient:
+    @pytest.mark.parametrize("noise", [0.0, 0.02])
+    def test_own_feature_on_and_off_taken_apart(self, noise):
+        """The same as on contours that serve both, four times as high and term by term."""
+        generator, p, n = np.random.default_rng(0), 0.01, 32
+        model, features = models("uneven", n, n // 2, rt.Uniform(), p, generator)
+        model = rt.Model(model.w_in, model.w_out, model.b, hidden_noise=noise)
+        rows, w = np.arange(12), (model.w_out @ model.w_in)[:12]
+        blocks = Blocks(features, 1e-4, n, again=True)
+        apart, whole = (
+            blocks.at(rung, model, rows, w, True)
+            for rung in (Rung(400.0, apart=True), Rung(1600.0, listed=True))
+        )
+        some = (apart.error <= 1e-3 * apart.value) & (whole.error <= 1e-3 * whole.value)
+        assert some.mean() > 0.5
+        assert np.all(np.abs(apart.value - whole.value)[some] <= (apart.error + whole.error)[some])
+        for name in ("by_w", "by_b", *(["by_noise"] if noise else [])):
+            mine, other = getattr(apart, name)[some], getattr(whole, name)[some]
+            assert np.abs(mine - other).max() <= 2e-4 * np.abs(other).max(), name
+
     def test_by_differences_of_many_digits(self):
         """n = 4: every weight and bias, against differences of the definition in 80 digits."""
         generator, p, n = np.random.default_rng(7), 0.2, 4

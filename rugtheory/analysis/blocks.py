@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from .._check import Array
-from ..channel.many_rows import HEIGHTS, Together
+from ..channel.apart import Apart
+from ..channel.many_rows import Together
 from ..channel.outputs import Losses, Outputs
 from ..channel.row_laws import RowLaws
 from ..model.model import Model
@@ -16,10 +18,10 @@ from ..source.features import Features
 
 # Weights in a block: so many that the product pays, so few that they stay in the caches.
 _BLOCK = 2**19
-# Outputs left for which the tables of each height pay.  Of fewer outputs in all each is taken by
-# itself, or of fewer terms where features are of several p, whose tables have more columns.
-_ENOUGH, _MANY, _MANY_TERMS = (16, 20, 24, 48, 96, 256, 1024), 96, 2**17
-# The same where features depend on each other, of which an output takes far longer by itself.
+# Of fewer outputs in all each is taken by itself, or of fewer terms where features are of several
+# p, whose tables have more columns.
+_MANY, _MANY_TERMS = 96, 2**17
+# Where features depend on each other an output takes far longer by itself.
 _ENOUGH_DEPENDENT, _DEPENDENT_TERMS = 4, 2**10
 # Contours on which outputs are taken term by term, where derivatives are asked for, and so many
 # terms that it takes less than tables: of features of one p, and of several, whose tables have more
@@ -29,11 +31,51 @@ _LISTED, _FEW_TERMS, _FEW_UNLIKE = (400.0, 800.0, 1600.0, 6400.0), 144, 2**13
 _SERVES = 0.3
 # Outputs by which the first height is chosen, and where features depend on each other.
 _TRIED, _TRIED_DEPENDENT = 3, 6
-# Tables of features of several p, or of dependent ones, have many columns: of heights up to this.
-# Term by term it is the least where there are tables; lower contours seldom serve what they miss.
-_LOW = 800.0
+# Where there are tables; lower contours term by term seldom serve what they miss.
+_LEAST_LISTED = 800.0
 # Contours that serve less than one in so many outputs of a block are not tabulated for one model.
 _PART = 64
+
+
+class Rung(NamedTuple):
+    """Contours on which outputs are taken.
+
+    Attributes
+    ----------
+    height : float
+        In inverse units of a row.
+    enough : int
+        Outputs left for which tables pay.
+    apart : bool
+        Whether losses with the own feature on and off have contours of their own.
+    listed : bool
+        Whether term by term, without tables.
+    """
+
+    height: float
+    enough: int = 1
+    apart: bool = False
+    listed: bool = False
+
+    def contours(self, laws: RowLaws, rtol: float, fewest: int = 1) -> list[Together]:
+        """Those of each scenario."""
+        made = Apart if self.apart else Together
+        return [
+            made(x.kinds, self.height, rtol, listed=self.listed, fewest=fewest, families=x.families)
+            for x in laws.scenarios
+        ]
+
+
+# By what they cost.
+_TABLES = (
+    Rung(100.0, 16),
+    Rung(150.0, 20),
+    Rung(240.0, 24),
+    Rung(400.0, 48),
+    Rung(400.0, 96, apart=True),
+    Rung(800.0, 96),
+    Rung(800.0, 192, apart=True),
+)
 
 
 class Blocks:
@@ -64,17 +106,18 @@ class Blocks:
             seldom = rows * self.n < (_MANY_TERMS if self.unlike else _DEPENDENT_TERMS)
         self._again, self._first = again, -1  # number of the first rung, once it is chosen
         self.rungs = [
-            (h, False)
-            for k, h in enumerate(HEIGHTS)
+            rung
+            for rung in _TABLES
             if able
             and not few
-            and (alike or h <= _LOW)
-            and (again or (rows >= self._enough(k) and not seldom))
+            and (alike or not rung.apart)
+            and (again or (rows >= self._enough(rung) and not seldom))
         ]
-        least = _LOW if self.rungs else 0.0
-        self.rungs += [(h, True) for h in _LISTED if again and listed and h >= least]
+        least = _LEAST_LISTED if self.rungs else 0.0
+        if again and listed:
+            self.rungs += [Rung(h, listed=True) for h in _LISTED if h >= least]
         self._size = min(rows, max(1, _BLOCK // self.n))
-        self._known: dict[tuple[float, bool], list[Together]] = {}
+        self._known: dict[Rung, list[Together]] = {}
         self._distinct = tuple(dict.fromkeys(self.laws.amplitudes))
         numbers = {law: k for k, law in enumerate(self._distinct)}
         self._law = np.array([numbers[law] for law in self.laws.amplitudes])
@@ -94,25 +137,25 @@ class Blocks:
         if self._first < 0:
             self._first = self._start(model, rows, w)
         left, few = np.arange(rows.size), rows.size / 2
-        # Heights of contours that serve an output, if not well enough: only higher ones do better.
+        # Heights of tables that serve an output, if not well enough.
         known = np.zeros(rows.size)
         for k, rung in enumerate(self.rungs[self._first :], self._first):
-            some = left[known[left] < rung[0]]
-            if some.size < self._enough(k):
+            some = left[known[left] < rung.height] if rung.listed else left
+            if some.size < self._enough(rung):
                 continue
             found.improve(some, self.at(rung, model, rows[some], w[some], slopes))
-            known[some[np.isfinite(found.error[some])]] = rung[0]
+            known[some[np.isfinite(found.error[some])]] = rung.height
             served = found.error[some] <= self.rtol * found.value[some]
             if np.mean(served) < _SERVES and rung != self.rungs[-1] and some.size > few:
                 self._first = max(self._first, k + 1)
             left = left[~(found.error[left] <= self.rtol * found.value[left])]
         return found
 
-    def _enough(self, rung: int) -> int:
+    def _enough(self, rung: Rung) -> int:
         """Outputs left for which it pays."""
         if self._again:
             return 1
-        return _ENOUGH_DEPENDENT if self.dependent else _ENOUGH[rung]
+        return _ENOUGH_DEPENDENT if self.dependent else rung.enough
 
     def _start(self, model: Model, rows: NDArray[np.int64], w: Array) -> int:
         """The first rung that serves most of a few outputs, where tables take longer than those.
@@ -121,13 +164,10 @@ class Blocks:
         """
         tried = _TRIED_DEPENDENT if self.dependent else _TRIED
         some = np.unique(np.linspace(0, rows.size - 1, tried).astype(np.int64))
-        for k, (height, listed) in enumerate(self.rungs):
-            if listed or not (self.unlike or self.dependent):
+        for k, rung in enumerate(self.rungs):
+            if rung.listed or not (self.unlike or self.dependent):
                 break
-            contours = [
-                Together(x.kinds, height, self.rtol, listed=True, families=x.families)
-                for x in self.laws.scenarios
-            ]
+            contours = rung._replace(listed=True).contours(self.laws, self.rtol)
             found = self._losses(contours, model, rows[some], w[some], False)
             if np.mean(found.error <= self.rtol * found.value) > 0.5:
                 return k
@@ -135,22 +175,16 @@ class Blocks:
 
     def at(
         self,
-        rung: tuple[float, bool],
+        rung: Rung,
         model: Model,
         rows: NDArray[np.int64],
         w: Array,
         slopes: bool,
     ) -> Losses:
-        """Those on contours of one height, from tables or term by term."""
+        """Those on the contours of a rung."""
         if rung not in self._known:
-            height, listed = rung
             fewest = 1 if self._again or self.dependent else 1 + self._size // _PART
-            self._known[rung] = [
-                Together(
-                    x.kinds, height, self.rtol, listed=listed, fewest=fewest, families=x.families
-                )
-                for x in self.laws.scenarios
-            ]
+            self._known[rung] = rung.contours(self.laws, self.rtol, fewest)
         return self._losses(self._known[rung], model, rows, w, slopes)
 
     def _losses(

@@ -66,7 +66,8 @@ class LossSlopes:
         terms = by_none * own.none + by_rest * own.rest
         self.by_b[rows] += unit * (terms @ s).real
         self.by_noise[rows] += 0.5 * (terms @ s**2).real
-        by_c = block.outputs.p[rows, None] * by_none
+        chances = block.chances
+        by_c = (chances.alone + chances.beside)[rows, None] * by_none
         whole = by_rest * own.none
         if self.blocks is not None:
             whole += by_rest * own.rest

@@ -40,9 +40,8 @@ from .weight_bins import HALF_PHASE, LOUD, REGULAR, Axis
 
 _EPS = float(np.finfo(float).eps)
 # Heights of contours, in inverse units of the row.
-HEIGHTS = (100.0, 150.0, 240.0, 400.0, 800.0, 1600.0, 3200.0)
-# At heights up to the first; more in proportion further up, and term by term.
-_LOW, _MOST_NODES, _MOST_LISTED = 800.0, 2**11, 2**14
+HEIGHTS = (100.0, 150.0, 240.0, 400.0, 800.0)
+_MOST_NODES, _MOST_LISTED = 2**11, 2**14
 # Terms below this part of a row are left out; weights are numbers above.
 _NEGLIGIBLE = 1e-14
 _ROUNDING = 4e-15
@@ -98,8 +97,7 @@ class Together:
         self.axis, self.rtol = Axis(HALF_PHASE / height), rtol
         self.listed, self.fewest, self.families = listed, fewest, families
         self.senders = [Senders.of(k.columns, k.p, k.amplitude) for k in kinds]
-        most = _MOST_LISTED if listed else int(_MOST_NODES * max(height / _LOW, 1.0))
-        self.contours = Contour.every(height, most)
+        self.contours = Contour.every(height, _MOST_LISTED if listed else _MOST_NODES)
         self.probes = Nodes(self.senders, PROBES.astype(complex), self.axis)
         self.known: dict[int, Nodes] = {}
 
@@ -138,15 +136,14 @@ class OutputBlock:
         # Weights of the others.
         w = outputs.w.copy()
         w[np.arange(self.m), outputs.rows] = 0.0
-        power = [heard_power(w[:, x.columns], x.amplitude) for x in of.senders]
+        parts = [(w[:, x.columns], x.amplitude) for x in of.senders]
         for family in of.families:
-            for law, some in family.by_law:
-                power.append(heard_power(w[:, family.columns[:, some].ravel()], law))
-        self._measure(np.sum(power, axis=0))
+            parts += [(w[:, family.columns[:, at].ravel()], law) for law, at in family.by_law]
+        self._measure(np.sum([heard_power(*part) for part in parts], axis=0))
         w /= self.unit[:, None]
         self.scaled, self.left_out = w, np.abs(w) < _NEGLIGIBLE
-        parts = [w[:, x.columns] for x in of.senders]
-        self.ends = [(part.min(axis=1), part.max(axis=1)) for part in parts]
+        scaled = (w[:, x.columns] for x in of.senders)
+        self.ends = [(part.min(axis=1), part.max(axis=1)) for part in scaled]
         self.log_none = np.zeros(self.m)
         for x in of.senders:
             off, at = -np.log1p(x.odds), np.nonzero(self.left_out[:, x.columns])  # log(1 - p)
@@ -163,11 +160,14 @@ class OutputBlock:
         self.power = np.empty(self.m)
         for one, members in o.by_law:
             self.power[members] = one.second_moment
-        size = power + o.a**2 * self.power
-        unit = np.sqrt(size + o.noise**2 + np.maximum(o.b, 0.0) ** 2)
+        unit = np.sqrt(self._size(power) + o.noise**2 + np.maximum(o.b, 0.0) ** 2)
         unit = np.where(unit > 0, unit, np.abs(o.b))
         self.unit = unit = np.where(unit > 0, unit, 1.0)
         self.a, self.b, self.tau = o.a / unit, o.b / unit, o.noise / unit
+
+    def _size(self, power: Array) -> Array:
+        """Squares of readings, `power` of them from others."""
+        return power + self.outputs.a**2 * self.power
 
     def slopes(self, by_a: Array, by_b: Array) -> Array:
         """Derivatives in the weights of independent features, with those in a and b."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
 
@@ -40,6 +40,11 @@ class Outputs:
     def a(self) -> Array:
         """Diagonal."""
         return self.w[np.arange(self.rows.size), self.rows]
+
+    def some(self, at: NDArray[np.intp]) -> Outputs:
+        """Those at these places."""
+        names = "rows", "w", "b", "noise", "p", "law"
+        return replace(self, **{name: getattr(self, name)[at] for name in names})
 
     @cached_property
     def by_law(self) -> list[tuple[Amplitude, NDArray[np.int64]]]:
