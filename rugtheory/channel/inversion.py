@@ -183,7 +183,7 @@ def cut_off(sums: Array, shares: Array | float = 1.0) -> tuple[Array, Array]:
     much, and more than two of them that no coincidence hides it.  Of what they are off by, `shares`
     are left at full length.
     """
-    return sums[0], _SAFETY * np.max((np.abs(sums[1:] - sums[0]).T * shares).T, axis=0)
+    return sums[0], _SAFETY * np.max((np.abs(sums[1:] - sums[0]).T * shares).T, axis=0, initial=0.0)
 
 
 def most_cut_off(sizes: Array, nodes: Complex) -> Array:
