@@ -241,7 +241,8 @@ class RowChannel(ByValue):
             if gap[k] > best:
                 best, around = float(gap[k]), near
             t = np.linspace(near[0], near[-1], _FEW_POINTS)
-        return Estimate(best, gaps(around, errors=True)[1])
+        gap, error = gaps(around, errors=True)
+        return Estimate(float(gap.max()), error)
 
     def loss(
         self, a: float | None = None, b: float | None = None, *, rtol: float = 1e-8
