@@ -17,6 +17,9 @@ from ..source.amplitude import Amplitude
 from ..source.expect import REACH, SHORT, distance, expect
 from ..source.uniform import Uniform
 
+# Deviations to the fourth power are numbers, and their inverses.
+_LONG = 1e60
+
 
 class ReadingMoments(NamedTuple):
     """Averages over u and ν; 1₊ is one where v > 0, v₊ = ReLU(v), φ = φ(c/e)."""
@@ -38,7 +41,8 @@ def on_moments(
     """The moments of a feature that is on; flat arrays, σ > 0.
 
     Over an amplitude range of less than `short` deviations, quadrature replaces the closed form of
-    a uniform law, whose relative error grows as the inverse cube of that range.
+    a uniform law, whose relative error grows as the inverse cube of that range; and over one of so
+    many that this cube is no number.
     """
     return ReadingMoments(*expect(amplitude, _at, partial(_uniform, short), a, b, sigma))
 
@@ -91,4 +95,5 @@ def _uniform(
         ]
     ) / (high - low)
     linear = np.minimum(z_low, z_high) > REACH
-    return averages, linear | (high - low < short * sigma)
+    extent = np.maximum(high - low, np.maximum(np.abs(low), np.abs(high)))
+    return averages, linear | (high - low < short * sigma) | (extent > _LONG * sigma)

@@ -77,10 +77,13 @@ def stationarity(amplitude: Amplitude, beta: Array, sigma: Array, p: Array) -> S
         (-variance - on.u * p_h - on.uv) / p + m1 * h + passed * xh,
         on.u * h - on.uv * passed,
     )
-    curvature = -side * on.ucphi / sigma**2 * h2 + 3 * x_slope * h1 - xh * phi / sigma
-    a = x / h1
+    curvature = -side * on.ucphi / sigma / sigma * h2 + 3 * x_slope * h1 - xh * phi / sigma
     gain = np.divide(xh * xh, h2, out=np.zeros_like(h2), where=h2 > 0)
-    return State(psi, slope, curvature, x * h2, a, noise / h1, (x_slope - a * above) / h1, gain)
+    # Where next to nothing passes there is no decoder to speak of.
+    with np.errstate(divide="ignore", over="ignore", invalid="ignore"):
+        a = x / h1
+        complement, a_slope = noise / h1, (x_slope - a * above) / h1
+    return State(psi, slope, curvature, x * h2, a, complement, a_slope, gain)
 
 
 def linear_threshold(amplitude: Amplitude, sigma: Array, p: Array) -> Array:
