@@ -6,6 +6,7 @@ from scipy import optimize
 from scipy.stats import norm
 
 import rugtheory as rt
+from rugtheory.theory.uneven import rough_pairs
 
 from .laws.domain import AMPLITUDES
 from .models import alike
@@ -103,6 +104,26 @@ class TestUnevenPairs:
         w_in, w_out = [[1.0, -c]], [[best.a[0]], [-best.a[1] / c]]
         exact = rt.exact_loss(*alike(w_in, w_out, best.b, p, amplitude=law))
         assert abs(exact.mean - best.loss) <= exact.mean_error + 1e-9 * best.loss
+
+    @pytest.mark.parametrize(
+        "law",
+        [
+            rt.Uniform(),
+            rt.Constant(0.7),
+            rt.FromQuadrature((0.1, 0.5, 2.0), (0.25, 0.5, 0.25)),
+            pytest.param(rt.Exponential(0.5), marks=pytest.mark.slow),
+            pytest.param(rt.Beta(2, 3), marks=pytest.mark.slow),
+        ],
+        ids=repr,
+    )
+    @pytest.mark.parametrize("noise", [0.0, pytest.param(0.03, marks=pytest.mark.slow)])
+    def test_rough_bounds_hold(self, law, noise):
+        """Of laws whose loss falls with the coupling all the way too, at any cap."""
+        for p in (1e-9, 0.1, 0.9):
+            for cap in (1.0, 1.04, 3.0, 1e8):
+                best = rt.uneven_pairs(p, max_coupling=cap, hidden_noise=noise, amplitude=law)
+                low, high = rough_pairs(p, law, cap, noise)
+                assert low <= best.loss <= high
 
     def test_no_other_pair_does_better(self):
         p = 0.1

@@ -11,8 +11,10 @@ from hypothesis import strategies as st
 
 import rugtheory as rt
 from rugtheory.analysis.verdict import _silent
-from rugtheory.channel.least import least_loss
+from rugtheory.channel.least import least_at, least_loss
+from rugtheory.channel.profile import Profile, thresholds
 from rugtheory.channel.row_loss import Row, RowLaw
+from rugtheory.channel.row_scan import Rows
 
 from .laws.domain import AMPLITUDES, SEEDS
 from .models import TRAINED, alike
@@ -28,6 +30,8 @@ ROWS = {
     "one large": [0.02, -0.03, 4.0],
     "large and opposed": [3.0, -3.0, 0.4],
     "far above its feature": [40.0, -11.0, 7.0],
+    # Of weights trained with couplings up to 10, where a few others silence a feature.
+    "screened": [-9.9, -8.8, -5.2, -5.2, -2.2, -0.76, -0.08, -0.05, 0.03, 0.04, 0.08, 0.1, 0.11],
     "many": generator.normal(size=30) * 0.3,
     "one-sided": -np.abs(generator.normal(size=20)) * 0.2,
 }
@@ -174,6 +178,25 @@ def test_never_above_what_is_known(name, p):
     for t in (threshold, 0.9 * found.threshold, 1.1 * found.threshold, 0.0, 0.3, -0.3):
         row = Row(found.a, RowLaw.identical(found.a * nu, source), -found.a * t, 1e-7)
         assert found.loss <= row.least(found.a, np.array([t]))[0] * (1 + 1e-6)
+
+
+@pytest.mark.parametrize("law", [rt.Uniform(), rt.HalfNormal(), rt.Exponential()], ids=repr)
+@pytest.mark.parametrize("p", [0.003, 0.2])
+def test_scans_have_the_minima_that_there_are(law, p):
+    """A scan is off by less than a hundredth of each loss: so it has no minima of its own."""
+    source = rt.SparseSource(p, law)
+    for name, weights in ROWS.items():
+        row = RowLaw.identical(np.array(weights), source)
+        grid = thresholds(row)
+        t = grid[(grid > -8) & (grid < law.scale)][::14]
+        alone, a = Profile(row, 128)(t)
+        many = Rows(np.array([weights]), np.ones((1, len(weights))), source, 12)
+        truth = [
+            float(least_at(row, x, start, 1e-7)[0].loss)
+            for x, start in zip(t.tolist(), a.tolist(), strict=True)
+        ]
+        np.testing.assert_allclose(alone, truth, rtol=0.01, err_msg=name)
+        np.testing.assert_allclose(many.losses(t[None])[0][0], truth, rtol=0.01, err_msg=name)
 
 
 class TestMemory:

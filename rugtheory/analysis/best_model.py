@@ -26,7 +26,7 @@ from ..source.identical import Identical
 from ..source.sparse import SparseSource, on_law
 from ..source.uniform import Uniform
 from ..structure.best import MAX_COUPLING
-from ..structure.graph_optimum import ScannedGraph, graph_optimum
+from ..structure.graph_optimum import graph_optimum
 from ..structure.graphs import TABLE, graph_code
 from ..structure.members import (
     Node,
@@ -34,11 +34,13 @@ from ..structure.members import (
     planar,
     promising_codes,
     promising_graphs,
+    promising_pairs,
     settled,
     simplest,
 )
 from ..structure.noisy_graph import noisy_graph_model
 from ..structure.quiet import unit_columns
+from ..structure.small_code import SmallCode
 from ..theory.optimum import optimum
 from ..theory.pairs import ONE_SIGN
 from ..theory.uneven import UnevenPairs
@@ -169,7 +171,8 @@ def _blocks(
 ) -> list[_Block]:
     """All that may be of use, graphs only if they beat what is simpler at their ratio."""
     p, law, variance = float(source.p), source.amplitude, float(source.variance)
-    simple = simplest(p, variance, law, cap, noise)
+    pairs = [settled(x, p, law, noise) for x in promising_pairs(p, law, cap, noise)]
+    simple = simplest(p, variance, law, noise) + pairs
     known = lower_hull(simple)
     # Of codes with more places than there are features a smaller one loses less.
     nodes = simple + planar(p, law, cap, simple, n_sparse, noise)
@@ -201,7 +204,7 @@ def _block(node: Node, source: SparseSource, noise: float) -> _Block:
     if node.family == "singles":
         return _Block(1, 1, node.loss, "singles", lambda: _alone(source, noise))
     made = node.made
-    assert made is not None and not isinstance(made, ScannedGraph)
+    assert isinstance(made, UnevenPairs | SmallCode)
     units, size = (1, 2) if isinstance(made, UnevenPairs) else (made.n_dense, made.n)
     return _Block(units, size, node.loss, node.family, made.model)
 

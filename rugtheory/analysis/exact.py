@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -12,7 +13,7 @@ from .. import _check
 from .._check import Array
 from .._result import Result
 from ..channel.inversion import Estimate
-from ..channel.row_loss import RowLaw, linear_row, row_loss
+from ..channel.row_loss import Row, RowLaw, linear_row, row_loss
 from ..model.model import Model, check_fit
 from ..source.features import Features
 from .blocks import Blocks
@@ -49,6 +50,15 @@ class ExactLoss(Result):
     mean: float
     mean_error: float
     standard_error: float
+
+
+class OneLoss(NamedTuple):
+    """An output, its row of W, its loss, and the inversion of this if there was one."""
+
+    i: int
+    weights: Array
+    loss: Estimate
+    alone: Row | None = None
 
 
 def exact_loss(
@@ -139,24 +149,29 @@ def output_losses(
     loss, error = np.empty((2, rows.size))
     every = each_loss(model, features, rows, rtol)
     for k in progress(range(rows.size)):
-        _, _, (loss[k], error[k]) = next(every)
+        loss[k], error[k] = next(every).loss
     return loss, error
 
 
 def each_loss(
     model: Model, features: Features, rows: NDArray[np.int64], rtol: float
-) -> Iterator[tuple[int, Array, Estimate]]:
-    """Outputs, rows of W, and losses: of many at once, of those that miss `rtol` alone."""
+) -> Iterator[OneLoss]:
+    """Losses of many outputs at once, and of those that miss `rtol` alone."""
     blocks, noise = Blocks(features, rtol, rows.size), model.output_noise
     for some in blocks:
         w = model.w_out[rows[some]] @ model.w_in
         found = blocks(model, rows[some], w)
         for i, row, *estimate in zip(rows[some], w, found.value, found.error, strict=True):
-            one = Estimate(*estimate)
-            if not one.error <= rtol * one.value:
+            one = OneLoss(int(i), row, Estimate(*estimate))
+            if not one.loss.error <= rtol * one.loss.value:
                 heard = blocks.laws(int(i), row, float(noise[i]))
-                one = output_loss(model, int(i), float(row[i]), heard, rtol)
-            yield int(i), row, one
+                if len(heard) == 1 and model.activation == "relu":
+                    alone = Row(float(row[i]), heard[0][1], float(model.b[i]), rtol)
+                    one = one._replace(loss=alone.estimate, alone=alone)
+                else:
+                    loss = output_loss(model, int(i), float(row[i]), heard, rtol)
+                    one = one._replace(loss=loss)
+            yield one
 
 
 def output_loss(

@@ -259,7 +259,7 @@ def _losses(
     laws, noise, constant = RowLaws(features), model.output_noise, constant_losses(features)
     every = each_loss(model, features, rows, _RTOL)
     for k in progress(range(rows.size)):
-        i, row, (own[k], error[k]) = next(every)
+        i, row, (own[k], error[k]), alone = next(every)
         least[k] = constant[i]
         if not dead[i]:
             heard = laws(i, row, float(noise[i]))
@@ -268,7 +268,7 @@ def _losses(
                     "features must not depend on a latent to be explained: best a and b are "
                     f"known within one scenario only, and there are {len(heard)}"
                 )
-            least[k] = least_loss(heard[0][1].scaled(1 / float(row[i])), _RTOL).loss
+            least[k] = least_loss(heard[0][1].scaled(1 / float(row[i])), _RTOL, alone).loss
     return own, least, error
 
 

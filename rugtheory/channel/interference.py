@@ -140,6 +140,11 @@ class Interference(ByValue):
         weights, second, high, low = (np.concatenate(x) for x in zip(*columns, strict=True))
         return weights, second, high, low
 
+    @property
+    def size(self) -> int:
+        """Number of terms."""
+        return int(self._sizes[0].size)
+
     def extent(self, side: int = 0) -> float:
         """Scale of the values of Z: root of Σ w² E u², of those on one side if `side` is ±1."""
         weights, second, high, low = self._sizes

@@ -38,6 +38,8 @@ _EPS = float(np.finfo(float).eps)
 LOG_IMAGES = float(np.log(1e-15))
 _GRID = 28
 FIRST_NODES = 32
+# More to start with, where a call costs more than some nodes of so few terms.
+_FEW_TERMS, _MORE, _LESS = 32, 256, 64
 _FAR = 1e3
 _FAR_OUT = 30.0
 # Of the scale of all values: below this part of it there is none on one side.
@@ -133,7 +135,8 @@ class Integral:
     def refine(self) -> None:
         """Twice as many nodes, twice as far up."""
         known, terms = self.terms.size, self.terms
-        y = (np.arange(known, max(2 * known, FIRST_NODES)) + 0.5) * (2 * np.pi / self.period)
+        first = _MORE if self.law.size <= _FEW_TERMS else _LESS
+        y = (np.arange(known, max(2 * known, first)) + 0.5) * (2 * np.pi / self.period)
         s = np.asarray(self.alpha + 1j * y, np.complex128)
         r = self.kernel(s)
         value, error = self.law.mgf(s, s * self.shift - self.log_scale)
@@ -180,7 +183,7 @@ def cut_off(sums: Array, shares: Array | float = 1.0) -> tuple[Array, Array]:
     much, and more than two of them that no coincidence hides it.  Of what they are off by, `shares`
     are left at full length.
     """
-    return sums[0], _SAFETY * np.max((np.abs(sums[1:] - sums[0]).T * shares).T, axis=0)
+    return sums[0], _SAFETY * np.max((np.abs(sums[1:] - sums[0]).T * shares).T, axis=0, initial=0.0)
 
 
 def most_cut_off(sizes: Array, nodes: Complex) -> Array:

@@ -38,17 +38,21 @@ _ZOOMS, _ZOOM = 3, 9
 _ROUNDING = 1e-14
 # A diagonal so much smaller than where the search starts is rounding: nothing passes.
 _NO_GAIN = 1e-12
+# Steps of a, as parts of it, that are too long to be exact.
+_LONG_STEP = 0.3
 # How near a minimum is looked for, in units of how well it is known.
 _NEAR = 3e-2
 # Values so unlikely are left out of a list, in units of p², and so many are listed.
 _UNLIKELY, _FEW_VALUES, _ALL = 1e-9, 2**13, 2**31
 
 
-def least_loss(law: RowLaw, rtol: float) -> Least:
+def least_loss(law: RowLaw, rtol: float, known: Row | None = None) -> Least:
     """Least E(x - ReLU(a (x + ν - t)))² over a > 0 and t, ν what `law` says of a diagonal of 1.
 
-    The answer depends on the arguments alone.  It is the loss at the `a` and `t` found, to `rtol`;
-    never above those of a constant and of the best linear decoder with a > 0.
+    `known` is the row of some diagonal: if its threshold is near the best, as that of trained
+    weights is, its inversion does for this.  The answer depends on the arguments alone.  It is the
+    loss at the `a` and `t` found, to `rtol`; never above those of a constant and of the best linear
+    decoder with a > 0.
     """
     variance, mean = law.variance, law.p * law.amplitude.mean
     # A constant output is no less than 0.
@@ -62,7 +66,7 @@ def least_loss(law: RowLaw, rtol: float) -> Least:
     if found:
         best = min((least_at(law, t + shift, 1.0, rtol)[0] for _, t in found), key=lambda x: x.loss)
     else:
-        best = _searched(law, kept, shift, rtol)
+        best = _searched(law, kept, shift, rtol, known)
     linear = law.linear
     if linear.a > 0 and best.loss > linear.loss:
         # At this threshold a ReLU is no worse than the best linear decoder.
@@ -108,10 +112,21 @@ def least_at(law: RowLaw, threshold: float, a: float, rtol: float) -> tuple[Leas
         loss, better = (float(x[0]) for x in row.least(a, np.array([threshold])))
         if not better > _NO_GAIN * a:
             return Least(law.second_moment, 0.0, threshold), row
-        near, a = abs(better - a) <= 0.3 * a, better
+        near, a = abs(better - a) <= _LONG_STEP * a, better
         if near:
             break
     return Least(loss, a, threshold), row
+
+
+def _from(known: Row | None, threshold: float, rtol: float) -> tuple[Least, Row] | None:
+    """The same from the inversion of a row, if it is near enough."""
+    if known is None or known.inversion is None or not known.a > 0:
+        return None
+    if not known.inversion.is_near(-known.a * threshold):
+        return None
+    (found,) = leasts(known, known.a, np.array([threshold]))
+    near = abs(found.a - known.a) <= _LONG_STEP * known.a
+    return (found, known) if near and known.estimate.error <= rtol * found.loss else None
 
 
 def leasts(row: Row, a: float, thresholds: Array) -> list[Least]:
@@ -220,7 +235,7 @@ def _through(
     return np.asarray(missed + ee - 2 * d * eh + d * d * hh)
 
 
-def _searched(law: RowLaw, kept: RowLaw, shift: float, rtol: float) -> Least:
+def _searched(law: RowLaw, kept: RowLaw, shift: float, rtol: float, known: Row | None) -> Least:
     """The lowest minimum; `kept` and `shift` say what the law is without what is not seen."""
     grid, profile = thresholds(kept), Profile(kept, _NODES[0])
     loss, _ = profile(grid)
@@ -228,7 +243,8 @@ def _searched(law: RowLaw, kept: RowLaw, shift: float, rtol: float) -> Least:
     if not others or loss[others[0]] > _FAR_ABOVE * loss[first]:
         # There is nothing to choose, so the loss that the search starts from is check enough.
         at, width = _zoomed(profile, grid, first)
-        start, row = least_at(law, at.threshold + shift, at.a, rtol)
+        there = at.threshold + shift
+        start, row = _from(known, there, rtol) or least_at(law, there, at.a, rtol)
         if abs(at.loss - start.loss) <= _BELIEVED * start.loss:
             return _polished(start, row, width)
     threshold, a, width = _scanned(kept, grid, profile)

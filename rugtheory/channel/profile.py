@@ -6,24 +6,23 @@ see `rugtheory.channel.inversion`.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
 from functools import cache
 
 import numpy as np
 from numpy.polynomial import hermite_e
+from numpy.typing import NDArray
 
 from .._check import Array
 from ..numerics.circle import on_circle
 from ..source.amplitude import Amplitude, Complex
 from .interference import Interference
 from .inversion import windows
-from .multiple import best_multiple
+from .multiple import best_multiple, by_missed, by_passed
+from .paths import PATHS, abscissas, log_transforms, period
 from .row_loss import RowLaw
 
-# Paths of integration, in units of the inverse scale of the interference.
-PATHS = (0.7, 4.0)
-# Images of a midpoint rule are below exp of this.
-LOG_IMAGES = 24.0
 _NO_THRESHOLD = 1e-300
 _NORMAL_NODES = 24
 
@@ -63,87 +62,135 @@ class Profile:
 
     def __init__(self, law: RowLaw, nodes: int) -> None:
         self.law = law
-        self._paths = {side: self._found(side, nodes) for side in (1, -1)}
-
-    def _found(self, side: int, nodes: int) -> list[_Path]:
-        """Paths right of the imaginary axis, for the feature off, or left of it, for it on."""
-        heard = self.law.off if side > 0 else self.law.on
-        low, high = heard.domain()
-        bound = high if side > 0 else -low
-        scale = max(heard.spread, heard.jump / 2)
-        if not scale > 0:
-            return []
-        alphas = (side * min(x / scale, x / (1 + x) * bound) for x in PATHS)
-        return [_path(heard, self.law.amplitude, x, nodes) for x in alphas]
+        paths = _transforms(law.on, law.amplitude, nodes)
+        self._on = [x.with_feature(law.amplitude) for x in paths]
+        if law.off is not law.on:
+            paths = _transforms(law.off, law.amplitude, nodes)
+        self._off = [x.alone() for x in paths]
 
     def __call__(self, t: Array) -> tuple[Array, Array]:
         """The losses and the best a, which is positive."""
         law, p, amplitude = self.law, self.law.p, self.law.amplitude
-        on, some = law.on, law.on.some
-        square = on.variance + some * on.noise**2 + on.mean**2
-        first, second = on.mean - t * some, square - 2 * t * on.mean + t * t * some
-        (off,) = self._moments(1, t)
-        missed, crossed = self._moments(-1, t)
+        some, _, second = heard = _heard(law.on, t)
         # Where nothing interferes but noise, of e = u - h and h = ReLU(u + noise - t).
         noise, chance = _normal(law.on.noise)
         kink = np.maximum(t, 0.0)
-        u, share = amplitude.resolving(kink, 1e-9 * np.abs(t) + on.noise + _NO_THRESHOLD)
+        u, share = amplitude.resolving(kink, 1e-9 * np.abs(t) + law.on.noise + _NO_THRESHOLD)
         h = np.maximum(u[..., None] + noise - t[..., None], 0.0)
         e = u[..., None] - h
-        none = float(np.exp(on.log_none))
-        ee, eh, hh = (none * np.sum(share * (y @ chance), axis=0) for y in (e * e, e * h, h * h))
-        quiet = np.exp(law.off.log_none) * (np.maximum(noise - t[:, None], 0.0) ** 2 @ chance)
-        off = (1 - p) * (np.maximum(off, 0.0) + quiet)
-        heard, screened = (some, first, second), (missed, crossed)
-        return best_multiple(law, heard, screened, off, (ee, eh, hh))
+        none = float(np.exp(law.on.log_none))
+        quiet = (none * np.sum(share * (y @ chance), axis=0) for y in (e * e, e * h, h * h))
+        moments = self._moments_on(t, heard)
+        ee, eh, hh = (x + y for x, y in zip(moments, quiet, strict=True))
+        missed = np.exp(law.off.log_none) * (np.maximum(noise - t[:, None], 0.0) ** 2 @ chance)
+        off = (1 - p) * (self._moment_off(t) + missed)
+        size = np.minimum(second, amplitude.second_moment * some)
+        return best_multiple(law, (ee, eh, hh), off, p * size + off)
 
-    def _moments(self, side: int, t: Array) -> Array:
-        """Each by the path whose integrand is least."""
-        paths = self._paths[side]
-        if not paths:
-            return np.zeros((1 if side > 0 else 2, t.size))
-        best = np.argmin([x.log_size - x.alpha * t for x in paths], axis=0)
-        found = np.zeros((1 if side > 0 else 2, t.size))
-        for k, path in enumerate(paths):
-            found[:, best == k] = path.moments(t[best == k])
+    def _moments_on(self, t: Array, heard: tuple[float, Array, Array]) -> Array:
+        """Where the feature and some interferers are on, each by the path of least integrand."""
+        (some, first, second), amplitude = heard, self.law.amplitude
+        found = np.zeros((3, t.size))
+        for path, at in _least(self._on, t):
+            square, cross = path.integrals(t[at])
+            if path.alpha > 0:
+                found[:, at] = by_passed(amplitude, some, (square, cross))
+            else:
+                given = some, first[at], second[at]
+                found[:, at] = by_missed(amplitude, given, (square, cross))
         return found
+
+    def _moment_off(self, t: Array) -> Array:
+        """E[(Z - t)₊²; some on] where the feature is off."""
+        found, (_, _, second) = np.zeros(t.size), _heard(self.law.off, t)
+        for path, at in _least(self._off, t):
+            (square,) = path.integrals(t[at])
+            found[at] = square if path.alpha > 0 else second[at] - square
+        return np.maximum(found, 0.0)
+
+
+def _heard(law: Interference, t: Array) -> tuple[float, Array, Array]:
+    """P(some on), E[Z - t; some on] and E[(Z - t)²; some on]."""
+    some = law.some
+    square = law.variance + some * law.noise**2 + law.mean**2
+    return some, law.mean - t * some, square - 2 * t * law.mean + t * t * some
+
+
+def _least(paths: list[_Path], t: Array) -> Iterator[tuple[_Path, NDArray[np.intp]]]:
+    """Each path, and the numbers of the thresholds at which its integrand is least."""
+    if paths:
+        best = np.argmin([x.log_size - x.alpha * t for x in paths], axis=0)
+        for k in np.unique(best):
+            yield paths[k], np.flatnonzero(best == k)
 
 
 @dataclass(frozen=True)
 class _Path:
     """Integrands along Re s = α, without the factors e^{-st} and e^{log_size}.
 
-    On the right E(Z - t)₊², on the left E(t - u - Z)₊² and E u (t - u - Z)₊, without Z = 0.
+    `log_feature` is that of the feature's own transform, +inf where it does not go along.
     """
 
     alpha: float
     log_size: float
-    step: float
+    log_feature: float
+    period: float
     s: Complex
     values: Complex
 
-    def moments(self, t: Array) -> Array:
+    def integrals(self, t: Array) -> Array:
         with np.errstate(over="ignore", under="ignore", invalid="ignore"):
-            factor = np.exp(self.log_size - self.alpha * t) * self.step / np.pi
+            factor = np.exp(self.log_size - self.alpha * t) * 2 / self.period
             phase = on_circle(np.multiply.outer(-self.s.imag, t))
             # A product this small needs no threads.
             value = factor * np.einsum("kn,nt->kt", self.values, phase).real
         return np.asarray(np.where(np.isfinite(value), value, 0.0))
 
+    def alone(self) -> _Path:
+        """Of E[(Z - t)₊²; some on], on the left E[(t - Z)₊²; some on]."""
+        side = np.sign(self.alpha)
+        return self._times((side * 2 / self.s**3)[None], 0.0)
 
-def _path(law: Interference, amplitude: Amplitude, alpha: float, nodes: int) -> _Path:
-    step = 2 * np.pi * abs(alpha) / LOG_IMAGES
-    x = (np.arange(nodes) + 0.5) / nodes
-    s = np.asarray(alpha + 1j * nodes * x * step, np.complex128)
-    log_size = float(law.log_mgf(np.array([alpha]))[0])
-    if not np.isfinite(log_size):
-        return _Path(alpha, np.inf, step, s, np.zeros((1 if alpha > 0 else 2, nodes), complex))
-    transform, _ = law.mgf(s, np.full_like(s, -log_size))
-    transform = transform * windows(nodes)[0]
-    if alpha > 0:
-        return _Path(alpha, log_size, step, s, (2 * transform / s**3)[None])
-    on, cross = (amplitude.transform(s, k) for k in (0, 1))
-    return _Path(alpha, log_size, step, s, transform * np.stack([-2 * on / s, cross]) / s**2)
+    def with_feature(self, amplitude: Amplitude) -> _Path:
+        """Of E v₊² and E u v₊ with v = u + Z - t, on the left E (-v)₊² and E u (-v)₊."""
+        if not np.isfinite(self.log_feature):
+            return replace(self, log_size=np.inf, values=np.zeros((2, self.s.size), complex))
+        side = np.sign(self.alpha)
+        on, cross = (amplitude.transform(self.s, k) for k in (0, 1))
+        return self._times(np.stack([side * 2 * on / self.s, cross]) / self.s**2, self.log_feature)
+
+    def _times(self, kernels: Complex, log_size: float) -> _Path:
+        log_size += float(np.log(2 / abs(self.alpha) ** 3))
+        values = self.values * (kernels * np.exp(-log_size))
+        return replace(self, log_size=self.log_size + log_size, values=values)
+
+
+def _transforms(law: Interference, amplitude: Amplitude, nodes: int) -> list[_Path]:
+    """Of Z, along paths left and right of the imaginary axis."""
+    whole, (low, high) = max(law.spread, law.jump / 2), law.domain()
+    if not whole > 0:
+        return []
+    found = []
+    for side, *bounds in ((-1, -low, -amplitude.least_abscissa), (1, high, amplitude.abscissa)):
+        # What is far on the other side does not matter, nor does less than the feature itself.
+        scale = min(whole, max(law.extent(side), amplitude.scale) + law.noise)
+        for x in PATHS:
+            alphas = side * np.array(abscissas(x, scale, *bounds))
+            found.append(_transform(law, alphas, log_transforms(amplitude, alphas), nodes))
+    return found
+
+
+def _transform(law: Interference, alphas: Array, log_feature: Array, nodes: int) -> _Path:
+    alpha, log_size = float(alphas[0]), law.log_mgf(alphas)
+    with np.errstate(invalid="ignore"):
+        growth = (float(x[1] - x[0]) for x in (log_size, log_feature))
+        long, enough = period(*np.abs(alphas), *growth)
+    s = np.asarray(alpha + 1j * (np.arange(nodes) + 0.5) * (2 * np.pi / long), np.complex128)
+    sizes = float(log_size[0]), float(log_feature[0]) if enough else np.inf
+    if not np.isfinite(sizes[0]):
+        return _Path(alpha, np.inf, np.inf, float(long), s, np.zeros(nodes, complex))
+    transform, _ = law.mgf(s, np.full_like(s, -sizes[0]))
+    return _Path(alpha, *sizes, float(long), s, transform * windows(nodes)[0])
 
 
 @cache

@@ -37,7 +37,7 @@ from .support import support
 from .tails import Tails
 
 # Points of the first search, over so many deviations to either side, and of those in a gap of it.
-_POINTS, _FEW_POINTS = 400, 64
+_POINTS, _FEW_POINTS = 400, 65
 _SPREAD = 6.0
 # Values of a discrete law, times points, that are worth listing with noise.
 _LISTED = 2**20
@@ -203,12 +203,14 @@ class RowChannel(ByValue):
         """P(Z > t) as a function of `t`, `atol` and the most nodes; its calls share transforms."""
         parts = [(share, law, Tails(law)) for share, law in self._heard]
 
-        def tails(t: Array, atol: float, *most: int) -> tuple[Array, float]:
+        def tails(t: Array, atol: float, *most: int, errors: bool = True) -> tuple[Array, float]:
             total, error = np.zeros_like(t), 0.0
             for share, law, some_on in parts:
                 # Beyond this the probability is 0 or 1 to far below any `atol`; signs are kept.
                 far = 1.01 * law.reach or 1.0
-                one, missing = _tail(law, some_on, np.clip(t, -far, far), atol, *most)
+                one, missing = _tail(
+                    law, some_on, np.clip(t, -far, far), atol, *most, errors=errors
+                )
                 total, error = total + share * one, error + share * missing
             return total, error
 
@@ -223,17 +225,24 @@ class RowChannel(ByValue):
         mean, std = self.mean, self.std
         if std == 0:
             return Estimate(1.0, 0.0)
-        t = mean + std * np.linspace(-_SPREAD, _SPREAD, _POINTS)
-        best, error, tails = 0.0, 0.0, self._tails
+        tails = self._tails
+
+        def gaps(t: Array, *, errors: bool = False) -> tuple[Array, float]:
+            tail, error = tails(t, _DISTANCE, _DISTANCE_NODES, errors=errors)
+            return np.abs(tail - ndtr((mean - t) / std)), error
+
+        best, around = 0.0, np.zeros(0)
+        t = np.append(mean + std * np.linspace(-_SPREAD, _SPREAD, _POINTS), [0.0, -1e-12 * std])
+        t = np.unique(t)
         for _ in range(3):
-            t = np.unique(np.append(t, [0.0, -1e-12 * std]))
-            tail, error = tails(t, _DISTANCE, _DISTANCE_NODES)
-            gap = np.abs(tail - ndtr((mean - t) / std))
+            gap, _ = gaps(t)
             k = int(np.argmax(gap))
-            best = max(best, float(gap[k]))
-            near = t[max(k - 1, 0)], t[min(k + 1, t.size - 1)]
-            t = np.linspace(*near, _FEW_POINTS)
-        return Estimate(best, error)
+            near = t[max(k - 1, 0) : k + 2]
+            if gap[k] > best:
+                best, around = float(gap[k]), near
+            t = np.linspace(near[0], near[-1], _FEW_POINTS)
+        gap, error = gaps(around, errors=True)
+        return Estimate(float(gap.max()), error)
 
     def loss(
         self, a: float | None = None, b: float | None = None, *, rtol: float = 1e-8
@@ -268,7 +277,7 @@ class RowChannel(ByValue):
 
 
 def _tail(
-    law: Interference, some_on: Tails, t: Array, atol: float, *most: int
+    law: Interference, some_on: Tails, t: Array, atol: float, *most: int, errors: bool
 ) -> tuple[Array, float]:
     """P(Z > t) for one law of Z."""
     known = support(law)
@@ -279,7 +288,7 @@ def _tail(
     if known is not None and not law.noise:
         z, above = known[0], np.append(np.cumsum(known[1][::-1])[::-1], 0.0)
         return above[np.searchsorted(z, t, side="right")], 1e-13
-    some, error = some_on(t, atol, *most)
+    some, error = some_on(t, atol, *most, errors=errors)
     alone = ndtr(-t / law.noise) if law.noise else (t < 0).astype(float)
     return np.clip(some + np.exp(law.log_none) * alone, 0.0, 1.0), float(error.max(initial=0.0))
 

@@ -36,6 +36,8 @@ _MOST_NODES, _MOST_NODES_DISCRETE = 2**17, 2**15
 _NO_SHIFT = 1e-15
 # A diagonal below this part of a weight is none: what it adds is far below rounding.
 _NO_DIAGONAL = 1e-30
+# Of biases, in units in which integrands change by a factor of e.
+_NEAR = 0.3
 # Relative error of sums of positive terms, with a margin.
 _ROUNDING = 4e-15
 
@@ -258,7 +260,7 @@ class Inversion:
     def __init__(
         self, a: float, b: float, rest: tuple[float, float], law: RowLaw, rtol: float
     ) -> None:
-        self.a, self.rest, self.law = a, rest, law
+        self.a, self.b, self.rest, self.law = a, b, rest, law
         amplitude, p, on, off = law.amplitude, law.p, law.on, law.off
         biases = b_on, b_off = b + rest[0], b + rest[1]
         missed, silent = self._first(1.0, a, b_on)
@@ -305,6 +307,10 @@ class Inversion:
             value[near] += share * integral.scaled(by, biases[k, near], kernels[k])
             value[~near] = np.nan
         return value
+
+    def is_near(self, b: float) -> bool:
+        """Whether the nodes there are serve a bias well, and others near it."""
+        return all(abs(x.alpha * (b - self.b)) <= _NEAR for _, _, x in self.integrals)
 
     def _rounding(self, known: float, a: float, biases: tuple[float, float]) -> float:
         """What cancellation may leave in the part without integrals, which is `known`."""

@@ -12,17 +12,19 @@ takes 2m powers for each threshold t.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import NamedTuple
 
 import numpy as np
 
 from .._check import Array
+from ..numerics.circle import on_circle
 from ..numerics.search import polynomial_minimum, sample_points
 from ..source.amplitude import Complex
 from ..source.sparse import SparseSource
 from .inversion import windows
-from .multiple import best_multiple
-from .profile import LOG_IMAGES, PATHS
+from .multiple import best_multiple, by_missed, by_passed
+from .paths import PATHS, abscissas, log_transforms, period
 from .row_loss import Least
 from .terms import log1p
 
@@ -69,42 +71,50 @@ class Rows:
         self.variance = float(source.variance) * self._sum(weights**2)
         self.log_none = self._sum(np.ones_like(weights)) * float(np.log1p(-p))
         spread = np.sqrt(p * law.second_moment * self._sum(weights**2))
-        self._scale = np.maximum(spread, law.jump / 2 * np.abs(weights).max(axis=1))
-        self._paths = [[self._path(side, x, root) for x in PATHS] for side in (1, -1)]
+        self._whole = np.maximum(spread, law.jump / 2 * np.abs(weights).max(axis=1))
+        self._paths = list(self._all_paths(root))
 
     def _sum(self, each: Array) -> Array:
         return np.asarray((self.counts * each).sum(axis=1))
 
-    def _edges(self) -> tuple[Array, Array]:
-        """How far to the right, and to the left, the transforms are finite."""
-        end = self.source.amplitude.abscissa / np.maximum(np.abs(self.weights), _TINY)
-        end[self.counts == 0] = np.inf
-        up = self.weights > 0
-        return np.where(up, end, np.inf).min(axis=1), np.where(up, np.inf, end).min(axis=1)
-
-    def _path(self, side: int, far: float, root: int) -> _Path:
+    def _abscissas(self, side: float, x: float) -> tuple[Array, Array]:
+        """Chosen as by `profile`, moduli."""
         law = self.source.amplitude
-        edge = self._edges()[0 if side > 0 else 1]
-        alpha = side * np.minimum(far / self._scale, far / (1 + far) * edge)
-        step = 2 * np.pi * np.abs(alpha) / LOG_IMAGES
-        nodes = root * root
-        s = alpha[:, None] + 1j * step[:, None] * (np.arange(nodes) + 0.5)
-        log_size = self._log_transform(alpha[:, None].astype(complex))[1][:, 0].real
-        q, log = self._log_transform(s)
-        log = log - log_size[:, None]
-        none = np.exp(self.log_none - log_size)[:, None]
+        end = law.abscissa / np.maximum(np.abs(self.weights), _TINY)
+        end[(self.counts == 0) | (side * self.weights <= 0)] = np.inf
+        extent = np.sqrt(law.second_moment * self._sum(np.maximum(side * self.weights, 0.0) ** 2))
+        scale = np.minimum(self._whole, np.maximum(extent, law.scale))
+        return abscissas(x, scale, end.min(axis=1), law.abscissa if side > 0 else np.inf)
+
+    def _all_paths(self, root: int) -> Iterator[_Path]:
+        law, sides, nodes = self.source.amplitude, np.repeat([-1.0, 1.0], len(PATHS)), root * root
+        each = [self._abscissas(side, x) for side, x in zip(sides, PATHS * 2, strict=True)]
+        moduli = np.transpose(each, (1, 2, 0))  # (α and α', rows, paths)
+        real = sides * moduli
+        every = [self._log_transform(x.astype(complex), real=True)[1].real for x in real]
+        log_sizes, feature = np.stack(every), log_transforms(law, real)
+        with np.errstate(invalid="ignore"):
+            growth = (x[1] - x[0] for x in (log_sizes, feature))
+            long, enough = period(*moduli, *growth)
+        feature = np.where(enough, feature[0], np.inf)
+        alpha, step = real[0], 2 * np.pi / long
+        s: Complex = alpha[..., None] + 1j * step[..., None] * (np.arange(nodes) + 0.5)
+        q, log = self._log_transform(s.reshape(len(s), -1))
+        q, log = q.reshape(s.shape), log.reshape(s.shape) - log_sizes[0][..., None]
+        none = np.exp(self.log_none[:, None] - log_sizes[0])[..., None]
         near = np.abs(q) < 1
         value = np.exp(log) - none
         value[near] = np.broadcast_to(none, q.shape)[near] * np.expm1(q[near])
         value *= windows(nodes)[0]
-        if side > 0:
-            values = (2 * value / s**3)[None]
-        else:
-            on, cross = (law.transform(s, k) for k in (0, 1))
-            values = value * np.stack([-2 * on / s, cross]) / s**2
-        return _Path(alpha, log_size, step, values.reshape(*values.shape[:2], root, root))
+        value /= s * s
+        for k, side in enumerate(sides):
+            z: Complex = s[:, k]
+            kernels = side * 2 * law.transform(z, 0) / z, law.transform(z, 1), side * 2 / z
+            values = np.stack([value[:, k] * x for x in kernels])
+            sizes = log_sizes[0, :, k], feature[:, k]
+            yield _Path(alpha[:, k], *sizes, step[:, k], values.reshape(3, -1, root, root))
 
-    def _log_transform(self, s: Complex) -> tuple[Complex, Complex]:
+    def _log_transform(self, s: Complex, *, real: bool = False) -> tuple[Complex, Complex]:
         """Q with E[e^{sZ}; some on] = P₀ expm1(Q), and its logarithm where it is large."""
         odds = self.p / (1 - self.p)
         q = np.zeros_like(s)
@@ -113,34 +123,47 @@ class Rows:
             each = odds * self.source.amplitude.transform(s[some] * w[some, None], 0)
             q[some] += count[some, None] * log1p(each)
         log = q + self.log_none[:, None]
-        if s.shape[1] == 1:  # on the real axis
+        if real:
             log = np.where(q.real < 30, self.log_none[:, None] + np.log(_expm1(q)), log)
         return q, log
 
     def losses(self, t: Array) -> tuple[Array, Array]:
         """The least loss over a at thresholds, shape (rows, thresholds), and the best a."""
         law, p = self.source.amplitude, self.p
-        (off,) = self._moments(0, t)
-        missed, crossed = self._moments(1, t)
         some, none = -np.expm1(self.log_none)[:, None], np.exp(self.log_none)[:, None]
         mean, variance = self.mean[:, None], self.variance[:, None]
         first = mean - t * some
         second = variance + mean**2 - 2 * t * mean + t * t * some
+        moments, passed = self._moments(t, (some, first, second))
         kink = np.maximum(t, 0.0).ravel()
         u, share = law.resolving(kink, 1e-9 * kink + _TINY)
         h = np.maximum(u - t.ravel(), 0.0)
         e = u - h
-        quiet = [none * np.sum(share * y, axis=0).reshape(t.shape) for y in (e * e, e * h, h * h)]
-        off = (1 - p) * (np.maximum(off, 0.0) + none * np.maximum(-t, 0.0) ** 2)
-        heard, screened = (some, first, second), (missed, crossed)
-        ee, eh, hh = quiet
-        return best_multiple(self.source, heard, screened, off, (ee, eh, hh))
+        quiet = (none * np.sum(share * y, axis=0).reshape(t.shape) for y in (e * e, e * h, h * h))
+        ee, eh, hh = (x + y for x, y in zip(moments, quiet, strict=True))
+        off = (1 - p) * (np.maximum(passed, 0.0) + none * np.maximum(-t, 0.0) ** 2)
+        size = np.minimum(second, law.second_moment * some)
+        return best_multiple(self.source, (ee, eh, hh), off, p * size + off)
 
-    def _moments(self, side: int, t: Array) -> Array:
-        """Each by the path whose integrand is least."""
-        near, far = self._paths[side]
-        first, second = (x.log_size[:, None] - x.alpha[:, None] * t for x in (near, far))
-        return np.where(first <= second, near.moments(t), far.moments(t))
+    def _moments(self, t: Array, heard: tuple[Array, Array, Array]) -> tuple[Array, Array]:
+        """Where the feature is on, and E[(Z - t)₊²; some on], by paths of least integrand."""
+        law, second = self.source.amplitude, heard[2]
+        found = np.zeros((4, *t.shape))
+        least = np.full((2, *t.shape), np.inf)
+        for path in self._paths:
+            square, cross, off = path.integrals(t)
+            if path.alpha[0] > 0:
+                moments = by_passed(law, heard[0], (square, cross))
+            else:
+                moments, off = by_missed(law, heard, (square, cross)), second - off
+            alone = path.size(t)
+            sizes = alone + path.log_feature[:, None], alone
+            on, other = (x < y for x, y in zip(sizes, least, strict=True))
+            for one, y in zip(found, moments, strict=False):
+                one[on] = y[on]
+            found[3][other] = off[other]
+            least = np.minimum(sizes, least)
+        return found[:3], found[3]
 
     def thresholds(self) -> Array:
         """Where to look, ascending along the last axis: all scales there are."""
@@ -185,25 +208,39 @@ class Rows:
 class _Path(NamedTuple):
     """Values at nodes α + i·step·(k + ½) without e^{-st + log_size}.
 
-    They have the shape (…, rows, root, root).
+    They have the shape (3, rows, root, root): as those of `profile`, with the feature and alone.
     """
 
     alpha: Array
     log_size: Array
+    log_feature: Array
     step: Array
     values: Complex
 
-    def moments(self, t: Array) -> Array:
+    def size(self, t: Array) -> Array:
+        """Logarithm of the integrand on the real axis."""
+        kernel = np.log(2 / np.abs(self.alpha) ** 3)
+        return np.asarray((self.log_size + kernel)[:, None] - self.alpha[:, None] * t)
+
+    def integrals(self, t: Array) -> Array:
         root = self.values.shape[-1]
-        turn = np.exp(-1j * self.step[:, None] * t)[:, None]
-        fine = turn ** np.arange(root)[:, None]
+        half = on_circle(-0.5 * self.step[:, None] * t)
+        turn = half * half
+        fine = _powers(turn, root)
         inner = self.values @ fine
-        coarse = (turn**root) ** np.arange(root)[:, None]
-        sums = (inner * coarse).sum(axis=-2) * np.exp(-0.5j * self.step[:, None] * t)
+        coarse = _powers(fine[:, -1] * turn, root)
+        sums = (inner * coarse).sum(axis=-2) * half
         with np.errstate(over="ignore", under="ignore", invalid="ignore"):
             size = np.exp(self.log_size[:, None] - self.alpha[:, None] * t)
             value = size * self.step[:, None] / np.pi * sums.real
         return np.asarray(np.where(np.isfinite(value), value, 0.0))
+
+
+def _powers(z: Complex, n: int) -> Complex:
+    """From 0 to n - 1, along the last axis but one."""
+    steps = np.broadcast_to(z[..., None, :], (*z.shape[:-1], n, z.shape[-1])).copy()
+    steps[..., 0, :] = 1
+    return np.asarray(np.cumprod(steps, axis=-2))
 
 
 def _expm1(q: Complex) -> Complex:

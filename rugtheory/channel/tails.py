@@ -44,8 +44,13 @@ class Tails:
             self._parts.append((quiet, strong, weak))
             law, quiet = weak, quiet * float(np.exp(strong.log_none))
 
-    def __call__(self, t: Array, atol: float, most: int = _MOST_TAIL_NODES) -> tuple[Array, Array]:
-        """At all of `t`, with `most` nodes at most; `atol` is aimed at."""
+    def __call__(
+        self, t: Array, atol: float, most: int = _MOST_TAIL_NODES, *, errors: bool = True
+    ) -> tuple[Array, Array]:
+        """At all of `t`, with `most` nodes at most; `atol` is aimed at.
+
+        Without `errors`, which take several times as long as values, these are 0.
+        """
         value, error = np.zeros_like(t), np.zeros_like(t)
         for k, (quiet, strong, _) in enumerate(self._parts):
             if quiet < 0.1 * atol:
@@ -57,7 +62,7 @@ class Tails:
                 if side.any():
                     at = np.abs(t[side])
                     found = self._side(k, below, float(at.min()))
-                    some[side], missing[side] = found.tail(at, atol / quiet, most)
+                    some[side], missing[side] = found.tail(at, atol / quiet, most, errors)
             some = np.where(t < 0, strong.some - some, some)
             value, error = value + quiet * some, error + quiet * missing
         return value, np.minimum(error, 1.0)
@@ -107,20 +112,22 @@ class _Side:
         self.terms = np.append(self.terms, value / s)
         self.noise += float(np.sum(error / np.abs(s)))
 
-    def tail(self, t: Array, atol: float, most: int) -> tuple[Array, Array]:
-        """At all of `t`, and estimates of the errors."""
-        found = self._inverted(t, atol, most)
+    def tail(self, t: Array, atol: float, most: int, errors: bool) -> tuple[Array, Array]:
+        """At all of `t`, and estimates of the errors if they are asked for."""
+        found = self._inverted(t, atol, most, errors)
         if self.lone is None:
             return found
         value, error = (x + y for x, y in zip(found, self.lone.tail(t), strict=True))
         return value, error
 
-    def _inverted(self, t: Array, atol: float, most: int) -> tuple[Array, Array]:
+    def _inverted(self, t: Array, atol: float, most: int, errors: bool) -> tuple[Array, Array]:
         """The same without what is known by itself."""
         most_nodes = min(max(_TAIL_WORK // t.size, _TAIL_NODES), most)
         some = t[:: 1 + t.size // _TRIED]
         while self.terms.size < most_nodes and not self._known(some, atol):
             self._refine()
+        if not errors:
+            return self._scale(t) * _summed(self.terms, self.step, t, 1)[0], np.zeros(t.size)
         while True:
             value, error = self._sum(t)
             last = self.terms.size >= most_nodes
@@ -155,11 +162,11 @@ class _Side:
         return np.asarray(np.minimum(2 * np.abs(before - after), most))
 
 
-def _summed(terms: Complex, step: float, t: Array) -> tuple[Array, Array]:
-    """Σ_k terms_k e^{-i (k + ½) step t}, real part, and its error."""
+def _summed(terms: Complex, step: float, t: Array, cuts: int | None = None) -> tuple[Array, Array]:
+    """Σ_k terms_k e^{-i (k + ½) step t}, real part, and its error, from `cuts` sums, 0 of one."""
     full, missing = np.empty_like(t), np.empty_like(t)
     wave = (np.arange(terms.size) + 0.5) * step
-    cut = windows(terms.size) * terms
+    cut = windows(terms.size)[:cuts] * terms
     spaced, place, gap = _lattice(t)
     if gap:
         # e^{-iωt} of points of equal distance is a product of a coarse and a fine turn.

@@ -1,8 +1,9 @@
 """Roots and minima of many functions at a time.
 
-Those that take a bracket are scipy's; scipy.optimize takes longer to import than this package and
-all else that it needs, so it is imported by the first search.  A function whose cost is mostly that
-of a call has its minima by polynomials, see `local_minimum`.
+scipy.optimize takes longer to import than this package and all else that it needs, and nearly every
+command needs a root: so roots are found here, and scipy's searches for minima are imported by the
+first that needs them.  A function whose cost is mostly that of a call has its minima by
+polynomials, see `local_minimum`.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ from numpy.typing import NDArray
 from .._check import Array
 
 _BRACKETING = 30
+_EPS, _TINY = float(np.finfo(float).eps), float(np.finfo(float).tiny)
 # A polynomial goes through so many points, and its minimum is first looked for at so many.
 _POINTS, _LOOKED_AT = 7, 25
 # Intervals become shorter by this where the polynomial is good, and there are so many at most.
@@ -26,11 +28,58 @@ _SHORTER, _ROUNDS = 8.0, 12
 _CONVERGED, _GOOD = 2e-15, 1e-2
 
 
-def find_root(f: Callable[..., Array], bracket: tuple[Any, ...], args: tuple[Array, ...]) -> Any:
-    """`scipy.optimize.elementwise.find_root`."""
-    from scipy.optimize import elementwise
+class Root(NamedTuple):
+    """Where functions are zero; NaN, and no success, where the ends have one sign."""
 
-    return elementwise.find_root(f, bracket, args=args)
+    x: Array
+    success: NDArray[np.bool_]
+
+
+def find_root(f: Callable[..., Array], bracket: tuple[Any, ...], args: tuple[Array, ...]) -> Root:
+    """Roots of functions that change sign between two points, to rounding.
+
+    Inverse quadratic interpolation where three points make it safe, else bisection: T. R.
+    Chandrupatla, Adv. Eng. Softw. 28, 145 (1997).
+    """
+    given = np.broadcast_arrays(*bracket, *args)
+    x1, x2, *rest = (x.ravel() for x in given)
+    f1, f2 = f(x1, *rest), f(x2, *rest)
+    root, going = np.full(x1.size, np.nan), np.arange(x1.size)
+    points = np.stack([x1, x2, x2, f1, f2, f2])
+    t = np.full(x1.size, 0.5)
+    while going.size:
+        x1, x2, _, f1, f2, _ = points
+        best, length = np.where(np.abs(f1) < np.abs(f2), x1, x2), np.abs(x2 - x1)
+        least = _TINY + 4 * _EPS * np.abs(best)
+        signs = np.sign(f1) * np.sign(f2)
+        found = (signs == 0) | ((signs < 0) & (length <= least))
+        root[going[found]] = best[found]
+        some = (signs < 0) & ~found
+        going, points, rest = going[some], points[:, some], [x[some] for x in rest]
+        t = np.clip(t[some], 0.5 * (least / length)[some], 1 - 0.5 * (least / length)[some])
+        x = points[0] + t * (points[1] - points[0])
+        points = _next_points(points, x, f(x, *rest))
+        t = _share(*points)
+    shaped = root.reshape(given[0].shape)
+    return Root(shaped, np.isfinite(shaped))
+
+
+def _next_points(points: Array, x: Array, y: Array) -> Array:
+    """The new point, that on the other side of the root, and the one given up; values there."""
+    x1, x2, _, f1, f2, _ = points
+    same = np.sign(y) == np.sign(f1)
+    rest = [np.where(same, *z) for z in ((x2, x1), (x1, x2), (f2, f1), (f1, f2))]
+    return np.stack([x, rest[0], rest[1], y, rest[2], rest[3]])
+
+
+def _share(x1: Array, x2: Array, x3: Array, f1: Array, f2: Array, f3: Array) -> Array:
+    """How far from the first point to the second to go."""
+    with np.errstate(divide="ignore", invalid="ignore"):
+        xi, phi = (x1 - x2) / (x3 - x2), (f1 - f2) / (f3 - f2)
+        safe = (1 - np.sqrt(1 - xi) < phi) & (phi < np.sqrt(xi))
+        alpha = (x3 - x1) / (x2 - x1)
+        t = f1 / (f1 - f2) * f3 / (f3 - f2) - alpha * f1 / (f3 - f1) * f2 / (f2 - f3)
+    return np.where(safe, t, 0.5)
 
 
 def find_minimum(

@@ -25,7 +25,8 @@ from ..source.amplitude import Amplitude
 from ..source.sparse import on_law
 from ..source.uniform import Uniform
 from ..theory.pairs import ONE_SIGN
-from .hull import OnHull, known_at
+from .hull import known_at
+from .hull_segments import OnHull
 from .mixture import p_and_ratio
 
 # What weights have: of trained ones few are above.

@@ -14,6 +14,7 @@ import numpy as np
 import scipy
 
 from .._check import Array
+from ..numerics.search import find_root
 from ..source.amplitude import Amplitude
 from ..source.sparse import SparseSource
 from .precedence import LEAST, precedence_code
@@ -72,9 +73,13 @@ def _largest_scale(n: int, cap: float) -> float:
         return 0.0
     # Feature n - 1 silences the second by scale^(n-3) at least.
     high = 2 * _LEAST_SCALE * max(cap, 1.0) ** (1 / (n - 3))
-    gap = lambda log: np.log(_directions(n, float(np.exp(log))).coupling / cap)  # noqa: E731
-    root = scipy.optimize.brentq(gap, np.log(_LEAST_SCALE), np.log(high), xtol=1e-12)
-    return float(np.exp(root)) * (1 - 1e-11)
+
+    def gap(log: Array) -> Array:
+        couplings = [_directions(n, scale).coupling for scale in np.exp(log).tolist()]
+        return np.asarray(np.log(np.array(couplings) / cap))
+
+    root = find_root(gap, tuple(np.log([[_LEAST_SCALE], [high]])), ())
+    return float(np.exp(root.x[0])) * (1 - 1e-11)
 
 
 def _scales(largest: float) -> Array:

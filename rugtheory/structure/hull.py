@@ -9,7 +9,6 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from functools import lru_cache, partial
 from itertools import pairwise
-from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,18 +21,18 @@ from ..source.sparse import SparseSource
 from . import precedence
 from .hull_curves import (
     COUPLINGS,
-    FAMILIES,
     Curve,
     best_of,
     beta_of,
     even_curve,
+    even_ratios,
+    near_losses,
     optima,
     rug_curve,
 )
+from .hull_segments import OnHull, Segment, on_hull, segments_at
 from .members import Node, code, corners_of, points, settled, sizes, with_idle_units
 
-# So many optima are found at a time: fewer points than would change how `optimum` starts.
-_BLOCK = 512
 # A curve is looked at between its samples where it is so near a chord.
 _GAP = 0.02
 # The two ends of a chord are moved in turn so many times; each time squares the error.
@@ -47,39 +46,9 @@ _RARE = 1e-15
 # A curve is below the hull where rounding does not make it so.
 _SURELY = 1e-12
 
-
-class Segment(NamedTuple):
-    """A part of the hull: a chord, or what a family has between two nodes."""
-
-    low: Node
-    high: Node
-    chord: bool
-
-
 _Groups = dict[frozenset[str], NDArray[np.intp]]
 _NOTHING_LOST = (Segment(Node(0.0, 0.0, "rug"), Node(1.0, 0.0, "rug"), False),)
 _Curves = dict[str, Curve]
-
-
-class OnHull(NamedTuple):
-    """At the ratios of a vector."""
-
-    loss: Array
-    family: NDArray[np.str_]
-    fraction: Array
-    a: Array
-    b: Array
-    coupling: Array
-
-    @classmethod
-    def none(cls, number: int) -> OnHull:
-        """To be filled."""
-        return cls(np.empty(number), np.empty(number, "U40"), *np.empty((4, number)))
-
-    def put(self, where: NDArray[np.intp] | NDArray[np.bool_], found: OnHull) -> None:
-        """Fill in what was found at some of the ratios."""
-        for array, values in zip(self, found, strict=True):
-            array[where] = values
 
 
 def hull(
@@ -98,13 +67,53 @@ def known_at(
 ) -> OnHull:
     """What the hull is at the ratios of a vector, each as if it were alone."""
     found = OnHull.none(ratio.size)
+    # Next to most ratios the hull of points alone has the nodes that the whole one has.
     groups = {frozenset[str](): np.arange(ratio.size)}
-    for of in (_polygon, hull_of):
-        groups = _settled_beside(partial(of, p, amplitude, cap, noise), groups, ratio)
+    groups = _settled_beside(partial(_polygon, p, amplitude, cap, noise), groups, ratio)
+    rest = _Groups()
     for exact, here in groups.items():
+        chain = _polygon(p, amplitude, cap, noise, exact)
+        where = segments_at(chain, ratio[here])
+        near = [k for k in np.unique(where) if _curves_near(chain[k], p, amplitude, cap, noise)]
+        curves = np.isin(where, near)
+        points = here[~curves]
+        found.put(points, on_hull(chain, p, ratio[points], amplitude, noise))
+        if curves.any():
+            rest[exact] = here[curves]
+    rest = _settled_beside(partial(hull_of, p, amplitude, cap, noise), rest, ratio)
+    for exact, here in rest.items():
         chain = hull_of(p, amplitude, cap, noise, exact)
         found.put(here, on_hull(chain, p, ratio[here], amplitude, noise))
     return found
+
+
+def _curves_near(
+    one: Segment, p: float, amplitude: Amplitude, cap: float | None, noise: float
+) -> bool:
+    """Whether curves may pass below the line through a chord: if none does, it is on the hull."""
+    low, high = one.low, one.high
+    if low.size > 0 or high.size > 0:  # of codes in their limit there are more than points
+        return True
+    if not one.chord:
+        return False
+    slope = (high.loss - low.loss) / (high.ratio - low.ratio)
+
+    def line(ratio: Array) -> Array:
+        return np.asarray(low.loss + slope * (ratio - low.ratio))
+
+    if _has_rugs(p, cap):
+        rugs = rug_curve(p, amplitude, line, noise)
+        if near_losses(p, amplitude, rugs.loss, line(rugs.ratio), _GAP).any():
+            return True
+    return _has_pairs(cap) and even_ratios(p, amplitude, line, noise) is not None
+
+
+def _has_pairs(cap: float | None) -> bool:
+    return cap is None or cap >= COUPLINGS["antipodal"]
+
+
+def _has_rugs(p: float, cap: float | None) -> bool:
+    return p > _RARE or not _has_pairs(cap)
 
 
 def _settled_beside(
@@ -115,7 +124,7 @@ def _settled_beside(
     while left:
         exact, some = left.popitem()
         chain = of(exact)
-        where = _segments(chain, ratio[some])
+        where = segments_at(chain, ratio[some])
         rough = {k: _rough([chain[k]]) for k in np.unique(where).tolist()}
         for names in set(rough.values()):
             here = some[[rough[k] == names for k in where.tolist()]]
@@ -144,7 +153,7 @@ def _nodes(
 def _polygon(
     p: float, amplitude: Amplitude, cap: float | None, noise: float, exact: frozenset[str]
 ) -> tuple[Segment, ...]:
-    """The hull of points alone: next to most ratios it has the nodes that the whole one has."""
+    """The hull of points alone."""
     if not SparseSource(p, amplitude).variance > 0:
         return _NOTHING_LOST
     corners = corners_of(_nodes(p, amplitude, cap, noise, exact))
@@ -161,13 +170,12 @@ def hull_of(
         return _NOTHING_LOST
     some = _nodes(p, amplitude, cap, noise, exact)
     chain = _chain(some, {}, p, amplitude, noise)
-    pairs = cap is None or cap >= COUPLINGS["antipodal"]
 
     def known(ratio: Array) -> Array:
         return on_hull(chain, p, ratio, amplitude, noise).loss
 
-    curves = {"rug": rug_curve(p, amplitude, known, noise)} if p > _RARE or not pairs else {}
-    even = even_curve(p, variance, amplitude, known, noise) if pairs else None
+    curves = {"rug": rug_curve(p, amplitude, known, noise)} if _has_rugs(p, cap) else {}
+    even = even_curve(p, amplitude, known, noise) if _has_pairs(cap) else None
     if even is not None:
         curves["antipodal"] = even
     while True:
@@ -329,54 +337,3 @@ def _excess(loss: Array, known: Array) -> Array:
     Losses of discrete laws may be p³ or less, which is 0 at the smallest p.
     """
     return np.divide(loss, known, out=np.full_like(known, 2.0), where=known > 0) - 1
-
-
-def on_hull(
-    chain: tuple[Segment, ...], p: float, ratio: Array, amplitude: Amplitude, noise: float
-) -> OnHull:
-    """What a chain is at the ratios of a vector."""
-    found = OnHull.none(ratio.size)
-    loss, family, fraction, a, b, coupling = found
-    where = _segments(chain, ratio)
-    for k in np.unique(where):
-        here, (low, high, chord) = where == k, chain[k]
-        x = ratio[here]
-        if not chord and low.size > 0:
-            # Beside each other are codes of two sizes.
-            n = np.clip(np.floor(2 / x), high.size, low.size)
-            more = np.minimum(n + 1, low.size)
-            losses = [precedence.limit(np.array(p), m, amplitude) for m in (more, n)]
-            share = np.divide(x - 2 / more, 2 / n - 2 / more, out=np.ones_like(x), where=more > n)
-            loss[here] = losses[0] + (losses[1] - losses[0]) * np.clip(share, 0, 1)
-            family[here], fraction[here], a[here], b[here] = "precedence", 1.0, np.nan, np.nan
-            coupling[here] = np.inf
-        elif not chord:
-            parts = [x[j : j + _BLOCK] for j in range(0, x.size, _BLOCK)]
-            best = [best_of(low.family, p, part, amplitude, noise) for part in parts]
-            loss[here], a[here], b[here] = (
-                np.concatenate([getattr(one, name) for one in best]) for name in ("loss", "a", "b")
-            )
-            family[here], fraction[here], coupling[here] = low.family, 1.0, COUPLINGS[low.family]
-        else:
-            length = high.ratio - low.ratio
-            rest, share = (high.ratio - x) / length, (x - low.ratio) / length
-            loss[here] = rest * low.loss + share * high.loss
-            fraction[here] = share if low.family == "dropped" else 1.0
-            coupling[here] = np.where(rest > 0, max(low.coupling, high.coupling), high.coupling)
-            both = low if np.isfinite(low.a) else high
-            a[here], b[here] = both.a, both.b
-            names = [one.family for one in (low, high) if one.family != "dropped"]
-            family[here] = np.where(rest > 0, " and ".join(dict.fromkeys(names)), high.family)
-            if high.family not in FAMILIES:
-                for array in (a, b):
-                    array[here] = np.where(rest > 0, array[here], np.nan)
-            elif np.isfinite(low.a):
-                a[here], b[here] = (
-                    np.where(rest > 0, y, z) for y, z in ((low.a, high.a), (low.b, high.b))
-                )
-    return found
-
-
-def _segments(chain: tuple[Segment, ...], ratio: Array) -> NDArray[np.intp]:
-    """Which segment each ratio is on."""
-    return np.searchsorted([one.high.ratio for one in chain], ratio)

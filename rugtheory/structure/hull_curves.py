@@ -11,6 +11,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from .._check import Array
 from ..source.amplitude import Amplitude
+from ..source.sparse import SparseSource
 from ..theory.bounds import welch_sigma
 from ..theory.optimum import Optimum, optimum
 from ..theory.pairs import (
@@ -104,25 +105,36 @@ def beta_of(best: Optimum | AntipodalOptimum) -> Array:
     return np.divide(best.b, best.a, out=np.zeros_like(best.a), where=best.a > 0)
 
 
-def even_curve(
-    p: float, variance: float, amplitude: Amplitude, known: Known, noise: float
-) -> Curve | None:
+def even_curve(p: float, amplitude: Amplitude, known: Known, noise: float) -> Curve | None:
     """Samples of even pairs where they are near the hull of the points, if anywhere."""
+    ratio = even_ratios(p, amplitude, known, noise)
+    if ratio is None:
+        return None
+    best = optima("antipodal", p, tuple(ratio.tolist()), amplitude, noise)
+    # At ½ there are uneven pairs, which are no worse.
+    below = (best.loss < known(ratio)) & (ratio < 0.5)
+    return Curve(ratio, best.loss, beta_of(best), below)
+
+
+def even_ratios(p: float, amplitude: Amplitude, known: Known, noise: float) -> Array | None:
+    """Ratios around those at which even pairs may lose less than what is known."""
     ratio = np.append(np.geomspace(0.02 * p, 0.25, 12)[:-1], np.linspace(0.25, 0.5, 11))
     others = known(ratio[:-1])
     # No better than without the partner, in the Gaussian noise alone.
     sigma = np.hypot(antipodal_sigma(p, ratio[:-1], amplitude=amplitude), noise)
     near = optimum(p, sigma=sigma, amplitude=amplitude).loss < others
     if near.any():
-        some, rest = rough_loss(p, ratio[:-1][near], amplitude, noise), others[near]
-        near[near] = (some < (1 + _NEAR) * rest) & (
-            variance - some > (1 - _NEAR) * (variance - rest)
-        )
+        some = rough_loss(p, ratio[:-1][near], amplitude, noise)
+        near[near] = near_losses(p, amplitude, some, others[near], _NEAR)
     if not near.any():
         return None
     first, last = np.flatnonzero(near)[[0, -1]]
-    ratio = ratio[max(first - 1, 0) : last + 2]
-    best = optima("antipodal", p, tuple(ratio.tolist()), amplitude, noise)
-    # At ½ there are uneven pairs, which are no worse.
-    below = (best.loss < known(ratio)) & (ratio < 0.5)
-    return Curve(ratio, best.loss, beta_of(best), below)
+    return ratio[max(first - 1, 0) : last + 2]
+
+
+def near_losses(
+    p: float, amplitude: Amplitude, loss: Array, known: Array, part: float
+) -> NDArray[np.bool_]:
+    """Where losses, and what they leave of v(p), are within a part of what is known."""
+    variance = float(SparseSource(p, amplitude).variance)
+    return (loss < (1 + part) * known) & (variance - loss > (1 - part) * (variance - known))

@@ -19,7 +19,8 @@ from ..theory.capacity_curves import ALONE, DROPPED, Curve, Indices, Piece, Tabl
 from ..theory.family import FAMILIES, Family
 from ..theory.interpolated import InterpolatedTable, grid
 from .best import best_known
-from .hull import Segment, hull
+from .hull import hull
+from .hull_segments import Segment
 
 # Places are kept as those of Gaussian rugs, 1/c = cosh² s.
 HULL = Family("best", 1.0, 48, 48)

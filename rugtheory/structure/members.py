@@ -15,7 +15,7 @@ import numpy as np
 
 from ..source.amplitude import Amplitude
 from ..theory.optimum import optimum
-from ..theory.uneven import UnevenPairs, uneven_pairs
+from ..theory.uneven import UnevenPairs, rough_pairs, uneven_pairs
 from . import found_codes, precedence
 from .bounded_precedence import MOST_SIZE, bounded_codes
 from .graph_optimum import ScannedGraph, best_of_scanned, graph_coupling, scanned_graphs
@@ -25,8 +25,15 @@ from .small_code import ROUGH, SmallCode
 
 # Couplings of uneven pairs that are tried at most.
 _MOST = 1e8
+_PAIRS = "pairs"
 # Pairs that are even to this part are called so.
 _EVEN = 1e-6
+
+
+class CappedPairs(NamedTuple):
+    """Pairs that are not known yet, and the cap of their couplings."""
+
+    most: float
 
 
 class Node(NamedTuple):
@@ -40,8 +47,9 @@ class Node(NamedTuple):
     coupling: float = 0.0
     size: float = np.nan  # of a precedence code in its limit
     sample: int = -1  # the nearest sample of its curve
-    made: UnevenPairs | SmallCode | ScannedGraph | None = None
-    rough: str = ""  # name of the code that loses no less than this
+    made: UnevenPairs | SmallCode | ScannedGraph | CappedPairs | None = None
+    rough: str = ""  # name of what loses no less than this
+    most: float = np.nan  # what that loses at most
 
 
 def points(
@@ -53,29 +61,41 @@ def points(
     the least that it loses.
 
     Without a cap, None, these are precedence codes in their limit, of some sizes, which lose less
-    than graphs.  Of graphs, and of codes that descents found, there are rough nodes, see `settled`.
+    than graphs.  Of pairs, of graphs, and of codes that descents found there are rough nodes, see
+    `settled`.
     """
-    nodes = simplest(p, variance, amplitude, cap, noise)
+    nodes = simplest(p, variance, amplitude, noise)
+    pairs = promising_pairs(p, amplitude, cap, noise)
     if cap is None:
-        return nodes + _limit_codes(p, amplitude)
-    graphs = promising_graphs(TABLE, p, amplitude, cap, lower_hull(nodes))
-    # Other codes have to lose less than graphs do at most; with noise there is no telling that.
-    most = (x._replace(loss=x.loss * (1 + ROUGH) / (1 - ROUGH)) for x in graphs)
-    known = nodes if noise else [*nodes, *most]
+        return nodes + pairs + _limit_codes(p, amplitude)
+    # Others have to lose less than rough ones do at most; of graphs noise says no such thing.
+    known = nodes + [_at_most(x) for x in pairs]
+    graphs = promising_graphs(TABLE, p, amplitude, cap, lower_hull(known))
+    known = known if noise else known + [_at_most(x) for x in graphs]
     codes = planar(p, amplitude, cap, known, noise=noise)
     found = promising_codes(p, amplitude, cap, lower_hull(known + codes), MOST_SIZE)
-    return nodes + graphs + codes + found
+    return nodes + pairs + graphs + codes + found
 
 
-def simplest(
-    p: float, variance: float, amplitude: Amplitude, cap: float | None, noise: float = 0.0
-) -> list[Node]:
-    """Features dropped, alone, and in the best pairs that the cap allows."""
+def _at_most(node: Node) -> Node:
+    return node._replace(loss=node.most)
+
+
+def simplest(p: float, variance: float, amplitude: Amplitude, noise: float = 0.0) -> list[Node]:
+    """Features dropped, and alone."""
     alone = float(optimum(p, sigma=noise, amplitude=amplitude).loss) if noise else 0.0
-    nodes = [Node(0.0, variance, "dropped"), Node(1.0, alone, "singles")]
-    if cap is None or cap >= 1:
-        nodes.append(_pair(p, amplitude, _MOST if cap is None else min(cap, _MOST), noise))
-    return nodes
+    return [Node(0.0, variance, "dropped"), Node(1.0, alone, "singles")]
+
+
+def promising_pairs(
+    p: float, amplitude: Amplitude, cap: float | None, noise: float = 0.0
+) -> list[Node]:
+    """The rough node of the best pairs, if the cap allows pairs."""
+    if cap is not None and cap < 1:
+        return []
+    most = _MOST if cap is None else min(cap, _MOST)
+    low, high = rough_pairs(p, amplitude, most, noise)
+    return [Node(0.5, low, "", made=CappedPairs(most), rough=_PAIRS, most=high)]
 
 
 def planar(
@@ -118,6 +138,8 @@ def promising_codes(
 
 def settled(node: Node, p: float, amplitude: Amplitude, noise: float = 0.0) -> Node:
     """The exact node of a rough one."""
+    if isinstance(node.made, CappedPairs):
+        return _pair(p, amplitude, node.made.most, noise)
     if isinstance(node.made, ScannedGraph):
         name = node.rough
         if noise:
@@ -202,7 +224,14 @@ def promising_graphs(
     """Rough nodes of graphs of couplings up to a cap that may lose less than what is known."""
     allowed = tuple(x for x in names if 1 / TABLE[x].theta <= cap)
     rough = [
-        Node(TABLE[x.name].ratio, (1 - ROUGH) * x.loss, "", made=x, rough=x.name)
+        Node(
+            TABLE[x.name].ratio,
+            (1 - ROUGH) * x.loss,
+            "",
+            made=x,
+            rough=x.name,
+            most=(1 + ROUGH) * x.loss,
+        )
         for x in scanned_graphs(allowed, p, amplitude)
     ]
     return [node for node in rough if node.loss < known(node.ratio)]

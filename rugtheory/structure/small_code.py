@@ -22,7 +22,7 @@ from .quiet import quiet_factors
 
 _RTOL = 1e-7
 # Root of the number of nodes of a scan.
-_ROOT = 24
+_ROOT = 12
 # By this part at most a code loses less than a scan says.
 ROUGH = 0.03
 

@@ -17,6 +17,9 @@ from ..source.amplitude import Amplitude
 from ..source.expect import REACH, SHORT, distance, expect
 from ..source.uniform import Uniform
 
+# Deviations to the fourth power are numbers, and their inverses.
+LONG = 1e60
+
 
 class ReadingMoments(NamedTuple):
     """Averages over u and ν; 1₊ is one where v > 0, v₊ = ReLU(v), φ = φ(c/e)."""
@@ -33,14 +36,21 @@ class ReadingMoments(NamedTuple):
 
 
 def on_moments(
-    amplitude: Amplitude, a: Array, b: Array, sigma: Array, *, short: float = SHORT
+    amplitude: Amplitude,
+    a: Array,
+    b: Array,
+    sigma: Array,
+    *,
+    short: float = SHORT,
+    longest: float = np.inf,
 ) -> ReadingMoments:
     """The moments of a feature that is on; flat arrays, σ > 0.
 
     Over an amplitude range of less than `short` deviations, quadrature replaces the closed form of
-    a uniform law, whose relative error grows as the inverse cube of that range.
+    a uniform law, whose relative error grows as the inverse cube of that range; and over one of
+    more than `longest`, where powers of it are no numbers.
     """
-    return ReadingMoments(*expect(amplitude, _at, partial(_uniform, short), a, b, sigma))
+    return ReadingMoments(*expect(amplitude, _at, partial(_uniform, short, longest), a, b, sigma))
 
 
 def off_moments(a: Array, b: Array, sigma: Array) -> ReadingMoments:
@@ -62,7 +72,7 @@ def _at(u: Array, a: Array, b: Array, sigma: Array) -> Array:
 
 
 def _uniform(
-    short: float, law: Uniform, a: Array, b: Array, sigma: Array
+    short: float, longest: float, law: Uniform, a: Array, b: Array, sigma: Array
 ) -> tuple[Array, NDArray[np.bool_]]:
     # With z = c/e, dz/du = 1/step: every moment is a boundary term of repeated integrals.
     e = np.abs(a) * sigma
@@ -91,4 +101,5 @@ def _uniform(
         ]
     ) / (high - low)
     linear = np.minimum(z_low, z_high) > REACH
-    return averages, linear | (high - low < short * sigma)
+    extent = np.maximum(high - low, np.maximum(np.abs(low), np.abs(high)))
+    return averages, linear | (high - low < short * sigma) | (extent > longest * sigma)

@@ -32,6 +32,8 @@ _WINDOW = np.linspace(-6, 6, 13)[:, None]
 _CONSTANT, _CLEAR = 1e-15, 1e-14
 # Sizes of amplitudes are kept apart if they make this part of the power.
 _SIZES, _MATTERS = 8, 1e-4
+# Noise that leaves less than rounding of what the best constant loses.
+_DROWNED = 1e9
 # Of amplitudes of either sign: thresholds between the largest and the least that are looked at.
 _BETWEEN = 33
 # A threshold that is linear at any σ that is a number.
@@ -162,7 +164,7 @@ def _one_sign(amplitude: Amplitude, sigma: Array, p: Array) -> tuple[Array, Arra
     rest = (noise > 0) & (linear_threshold(amplitude, sigma, p) < _SURELY_LINEAR)
     if amplitude.variance <= _CONSTANT * amplitude.second_moment:
         clear = rest & (sigma < _CLEAR * amplitude.mean)
-        a[clear], complement[clear], b[clear] = _screened(amplitude, sigma[clear])
+        a[clear], complement[clear], b[clear] = _screened(amplitude.mean, sigma[clear])
         rest &= ~clear
     if np.any(rest):
         s, q = sigma[rest], p[rest]
@@ -173,13 +175,19 @@ def _one_sign(amplitude: Amplitude, sigma: Array, p: Array) -> tuple[Array, Arra
 
 def _either_sign(amplitude: Amplitude, sigma: Array, p: Array) -> tuple[Array, Array, Array]:
     """The same where amplitudes may be negative: of all roots the best, or a constant."""
-    quiet = (sigma == 0) & (amplitude.end > 0)
+    quiet = (sigma * sigma == 0) & (amplitude.end > 0)
     # Without noise what is positive is stored exactly.
     a = np.where(quiet, 1.0, 0.0)
     complement, b = 1 - a, np.where(quiet, 0.0, np.maximum(p * amplitude.mean, 0.0))
-    if amplitude.end <= 0 or quiet.all():
+    rest = ~quiet & (sigma < _DROWNED * amplitude.reach)
+    above, _ = sides(amplitude)[1].sizes()
+    if above.size == 1:
+        clear = rest & (sigma < _CLEAR * above[0])
+        a[clear], complement[clear], b[clear] = _screened(float(above[0]), sigma[clear])
+        rest &= ~clear
+    if amplitude.end <= 0 or not rest.any():
         return a, complement, b
-    noisy = np.flatnonzero(~quiet)
+    noisy = np.flatnonzero(rest)
     s, q = sigma[noisy], p[noisy]
     t, owner = _roots(amplitude, s, q, _scan_of_either_sign(amplitude, s, q))
     here = noisy[owner]
@@ -196,9 +204,9 @@ def _either_sign(amplitude: Amplitude, sigma: Array, p: Array) -> tuple[Array, A
     return a, complement, b
 
 
-def _screened(amplitude: Amplitude, sigma: Array) -> tuple[Array, Array, Array]:
-    """a, 1 - a and b that pass no noise: a shift costs nothing if amplitudes are all the same."""
-    m1, beta = amplitude.mean, -_SURELY_LINEAR * sigma
+def _screened(m1: float, sigma: Array) -> tuple[Array, Array, Array]:
+    """a, 1 - a and b that pass no noise: a shift costs nothing if what passes is always `m1`."""
+    beta = -_SURELY_LINEAR * sigma
     square = (m1 + beta) ** 2 + sigma * sigma
     a = m1 * (m1 + beta) / square
     return a, (beta * (m1 + beta) + sigma * sigma) / square, a * beta

@@ -25,7 +25,9 @@ import numpy as np
 
 from .._check import Array
 from ..source.amplitude import Amplitude
-from .moments import off_moments, on_moments
+from .moments import LONG, off_moments, on_moments
+
+_WHOLE = 1e-290
 
 
 class State(NamedTuple):
@@ -44,7 +46,7 @@ class State(NamedTuple):
 def stationarity(amplitude: Amplitude, beta: Array, sigma: Array, p: Array) -> State:
     # Moments are taken of the side of the threshold that the noise reaches more rarely.
     side = np.where(beta > 0, -1.0, 1.0)
-    on = on_moments(amplitude, side, side * beta, sigma)
+    on = on_moments(amplitude, side, side * beta, sigma, longest=LONG)
     off = off_moments(side, side * beta, sigma)
     odds = (1 - p) / p
     passed, h, hh = (odds * f + g for f, g in zip(off[:3], on[:3], strict=True))
@@ -77,10 +79,16 @@ def stationarity(amplitude: Amplitude, beta: Array, sigma: Array, p: Array) -> S
         (-variance - on.u * p_h - on.uv) / p + m1 * h + passed * xh,
         on.u * h - on.uv * passed,
     )
-    curvature = -side * on.ucphi / sigma**2 * h2 + 3 * x_slope * h1 - xh * phi / sigma
-    a = x / h1
+    # σ² may be no number with all its digits.
+    square, bent = sigma**2, -side * on.ucphi
+    bend = np.divide(bent, square, out=bent / sigma / sigma, where=square > _WHOLE)
+    curvature = bend * h2 + 3 * x_slope * h1 - xh * phi / sigma
     gain = np.divide(xh * xh, h2, out=np.zeros_like(h2), where=h2 > 0)
-    return State(psi, slope, curvature, x * h2, a, noise / h1, (x_slope - a * above) / h1, gain)
+    # Where next to nothing passes there is no decoder to speak of.
+    with np.errstate(divide="ignore", over="ignore", invalid="ignore"):
+        a = x / h1
+        complement, a_slope = noise / h1, (x_slope - a * above) / h1
+    return State(psi, slope, curvature, x * h2, a, complement, a_slope, gain)
 
 
 def linear_threshold(amplitude: Amplitude, sigma: Array, p: Array) -> Array:

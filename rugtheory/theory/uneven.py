@@ -20,6 +20,8 @@ from .pairs import NEAR, ONE_SIGN, STARTS, gauss_rule_of, optimise, over_blocks
 
 # The least coupling that is tried is one over this.
 _MOST = 1e8
+# Losses of a scan over these are off by so much at most: of Uniform, and by a rule for other laws.
+_GRID_OFF, _RULE_OFF = 0.01, 0.15
 _LOG_C = np.append(np.linspace(np.log(1e-8), -4.5, 8), np.linspace(-4.0, 0.0, 33))
 
 
@@ -126,24 +128,49 @@ def uneven_pairs(
     return UnevenPairs(given, coupling, np.stack([a1, a2]), np.stack([b1, b2]), loss, noise)
 
 
+def rough_pairs(
+    p: float, amplitude: Amplitude, max_coupling: float, noise: float
+) -> tuple[float, float]:
+    """Bounds between which `uneven_pairs` has the loss, by a scan that all caps share."""
+    log_c, loss = _scanned(p, amplitude, -float(np.log(_MOST)), noise)
+    allowed = log_c >= -np.log(min(max_coupling, _MOST))
+    # Up to the coupling of the scan that is next to the cap.
+    low = loss[max(int(np.argmax(allowed)) - 1, 0) :].min()
+    off = _GRID_OFF if isinstance(amplitude, Uniform) else _RULE_OFF
+    return (1 - off) * float(low), (1 + off) * float(loss[allowed].min())
+
+
+@lru_cache(maxsize=4096)
+def _scanned(p: float, amplitude: Amplitude, least: float, noise: float) -> tuple[Array, Array]:
+    """A grid of log c, with one value beyond even pairs, and losses by a rule for the law."""
+    down = np.append(least, _LOG_C[(_LOG_C > least) & (_LOG_C < 0)])
+    grid = np.concatenate([down, [0.0, -down[-1]]])
+    return grid, _best(p, gauss_rule_of(amplitude), least, noise, grid)[2].mean(axis=0)
+
+
+def _best(
+    p: float, amplitude: Amplitude, least: float, noise: float, log_c: Array
+) -> tuple[Array, ...]:
+    """a, b and losses of both features."""
+    # The loss does not tell c from 1/c: it is even in its logarithm.
+    log_c = np.minimum(np.abs(log_c), -least)
+    c = np.exp(np.stack([-log_c, log_c]))
+    # Columns of W_in have lengths in the ratio c, and mean square 1.
+    q, sigma = np.full_like(c, p), noise * np.sqrt((1 + c * c) / 2) if noise else 0 * c
+    return over_blocks(lambda s, q, c: optimise(amplitude, s, q, c), sigma, q, c)
+
+
 @lru_cache(maxsize=4096)
 def _uneven(p: float, amplitude: Amplitude, least: float, noise: float) -> tuple[float, ...]:
     """c, a and b of both features, and their mean loss; log c is at least `least` ≤ 0."""
 
-    def best(amplitude: Amplitude, log_c: Array) -> tuple[Array, ...]:
-        # The loss does not tell c from 1/c: it is even in its logarithm.
-        log_c = np.minimum(np.abs(log_c), -least)
-        c = np.exp(np.stack([-log_c, log_c]))
-        # Columns of W_in have lengths in the ratio c, and mean square 1.
-        q, sigma = np.full_like(c, p), noise * np.sqrt((1 + c * c) / 2) if noise else 0 * c
-        return over_blocks(lambda s, q, c: optimise(amplitude, s, q, c), sigma, q, c)
+    def best(log_c: Array) -> tuple[Array, ...]:
+        return _best(p, amplitude, least, noise, log_c)
 
     def loss(log_c: Array) -> Array:
-        return np.asarray(best(amplitude, log_c)[2].mean(axis=0))
+        return np.asarray(best(log_c)[2].mean(axis=0))
 
-    down = np.append(least, _LOG_C[(_LOG_C > least) & (_LOG_C < 0)])
-    grid = np.concatenate([down, [0.0, -down[-1]]])
-    scanned = best(gauss_rule_of(amplitude), grid)[2].mean(axis=0)
+    grid, scanned = _scanned(p, amplitude, least, noise)
     middle = np.arange(1, grid.size - 1)
     low = (scanned[1:-1] <= scanned[:-2]) & (scanned[1:-1] <= scanned[2:])
     cells = middle[low & (scanned[1:-1] <= NEAR * scanned.min())]
@@ -156,5 +183,5 @@ def _uneven(p: float, amplitude: Amplitude, least: float, noise: float) -> tuple
     # Of equals the most even pair.
     log_c = np.maximum(-np.abs(tried), least)
     k = np.lexsort((-log_c, losses))[0]
-    a, b, both = (x[:, 0] for x in best(amplitude, log_c[k : k + 1]))
+    a, b, both = (x[:, 0] for x in best(log_c[k : k + 1]))
     return (float(np.exp(log_c[k])), *a.tolist(), *b.tolist(), float(both.mean()))
