@@ -4,6 +4,8 @@ import numpy as np
 import pytest
 
 import rugtheory as rt
+from rugtheory.analysis.descent import coupling
+from rugtheory.cli import main
 from rugtheory.structure.noisy_graph import noise_of, noisy_graph_model
 from rugtheory.structure.quiet import quiet_factors
 
@@ -157,3 +159,84 @@ def test_noise_and_the_limit_are_refused():
     for function in (rt.best_known, rt.lower_bounds):
         with pytest.raises(ValueError, match="hidden_noise"):
             function(0.1, 0.5, hidden_noise=-1.0)
+
+
+class TestExplain:
+    """Structures that a model is compared with have its noise, by the length of its columns."""
+
+    p, noise = 0.05, 0.2
+
+    def explained(self, model):
+        features = rt.Identical(model.n_sparse, self.p)
+        verdict = rt.explain(model, features, rows=None)
+        known = rt.best_known(
+            self.p,
+            model.ratio,
+            max_coupling=max(coupling(model), 1e-9),
+            hidden_noise=verdict.hidden_noise,
+        )
+        assert verdict.best == float(known.loss) and verdict.family == str(known.family)
+        assert verdict.loss == pytest.approx(rt.exact_loss(model, features).mean, rel=1e-6)
+        assert verdict.loss - sum(verdict.terms.values()) == pytest.approx(verdict.best)
+        return verdict
+
+    @pytest.mark.slow
+    def test_the_best_weights_have_no_way_to_go(self):
+        """54 features in Schläfli's graph, twice, and no others."""
+        model = rt.best_model(54, 14, self.p, hidden_noise=self.noise).model
+        verdict = self.explained(model)
+        assert verdict.hidden_noise == pytest.approx(self.noise)
+        assert verdict.best <= verdict.loss <= 1.1 * verdict.best
+
+    def test_scale(self):
+        """Longer columns and more noise are the same model."""
+        model = rt.uneven_pairs(self.p, hidden_noise=self.noise).model()
+        first = self.explained(model)
+        assert first.hidden_noise == pytest.approx(self.noise)
+        assert first.loss == pytest.approx(first.best, rel=1e-6)
+        longer = rt.Model(30 * model.w_in, model.w_out / 30, model.b, hidden_noise=30 * self.noise)
+        other = self.explained(longer)
+        assert other.hidden_noise == pytest.approx(self.noise)
+        assert list(other.terms.values()) == pytest.approx(list(first.terms.values()), abs=1e-12)
+        assert other.best == pytest.approx(first.best, rel=1e-12)
+
+    def test_dead_features_have_no_say(self):
+        """Columns of features alive are what structures are given."""
+        pairs = rt.uneven_pairs(self.p, hidden_noise=self.noise).model()
+        w_in, w_out = np.zeros((2, 4)), np.zeros((4, 2))
+        w_in[:1, :2], w_out[:2, :1] = pairs.w_in, pairs.w_out
+        b = np.append(pairs.b, [rt.SparseSource(self.p).mean] * 2)
+        verdict = self.explained(rt.Model(w_in, w_out, b, hidden_noise=self.noise))
+        assert verdict.dead == 2 and verdict.hidden_noise == pytest.approx(self.noise)
+
+    def test_a_rug_is_at_its_bound(self):
+        """Its rows hear no more than Welch's bound and the noise of one hidden unit."""
+        sigma = np.hypot(rt.welch_sigma(self.p, 0.25), self.noise)
+        rug, best = rt.hadamard_rug(64, 16, seed=0), rt.optimum(self.p, sigma=sigma)
+        length = np.sqrt(np.sum(rug.w_in**2) / 64)
+        w_out = rug.w_out(float(best.a)) * length
+        model = rt.Model(rug.w_in / length, w_out, float(best.b), hidden_noise=self.noise)
+        verdict = self.explained(model)
+        assert verdict.terms["variance above the Welch bound"] == pytest.approx(0, abs=1e-12)
+        assert verdict.terms["dropped features"] == pytest.approx(0, abs=1e-12)
+        assert verdict.rug == pytest.approx(float(best.loss))
+
+    def test_without_weights(self):
+        """No column has a length: the noise is taken as it is."""
+        model = rt.Model(np.zeros((1, 2)), np.zeros((2, 1)), 0.025, hidden_noise=self.noise)
+        assert self.explained(model).hidden_noise == self.noise
+
+    def test_command(self, tmp_path, capsys):
+        """It prints losses with the noise that the file holds, and the noise."""
+        model = rt.best_model(4, 2, self.p, hidden_noise=self.noise).model
+        model.save(tmp_path / "model.safetensors")
+        assert main(["weights", str(tmp_path / "model.safetensors"), "--p", str(self.p)]) == 0
+        lines = capsys.readouterr().out.splitlines()
+        said = {x[:32].strip(): float(x[32:].split()[0]) for x in lines if x[32:]}
+        pairs = float(rt.uneven_pairs(self.p, max_coupling=1, hidden_noise=self.noise).loss)
+        assert said["rug of antipodal pairs"] == pytest.approx(pairs, rel=1e-3)
+        assert said["noise, by length of columns"] == pytest.approx(self.noise)
+        bound = rt.lower_bounds(self.p, 0.5, hidden_noise=self.noise)[-1].value
+        assert said["no weights below"] == pytest.approx(bound, rel=1e-5)
+        known = next(loss for name, loss in said.items() if name.startswith("best known"))
+        assert bound < known < said["Gaussian rug"]
