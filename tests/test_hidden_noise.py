@@ -1,10 +1,14 @@
 """Structures and bounds with noise in the hidden units, against exact losses of weights."""
 
+import mpmath as mp
 import numpy as np
 import pytest
 
 import rugtheory as rt
 from rugtheory.analysis.descent import coupling
+from rugtheory.channel.least import least_loss, scanned_least
+from rugtheory.channel.profile import Profile, rectified_moments
+from rugtheory.channel.row_loss import RowLaw
 from rugtheory.cli import main
 from rugtheory.structure.noisy_graph import noise_of, noisy_graph_model
 from rugtheory.structure.quiet import quiet_factors
@@ -240,3 +244,34 @@ class TestExplain:
         assert said["no weights below"] == pytest.approx(bound, rel=1e-5)
         known = next(loss for name, loss in said.items() if name.startswith("best known"))
         assert bound < known < said["Gaussian rug"]
+
+
+@pytest.mark.parametrize("noise", [1e-6, 0.1, 1.0, 30.0])
+@pytest.mark.parametrize(
+    ("u", "t"), [(0.0, -3.0), (0.0, 0.2), (0.3, 0.25), (1.0, -0.01), (1.0, 0.0)]
+)
+def test_moments_where_nothing_interferes(u, t, noise):
+    """E e², E e h and E h² by mpmath."""
+    found = rectified_moments(np.array([[u]]), np.array([t]), noise)
+
+    def mean(of):
+        kink = (t - u) / noise
+        ends = sorted({-40, -8, -3, 0, 3, 8, 40, min(max(kink, -40), 40)})
+        return mp.quad(lambda z: of(max(u + noise * z - t, 0)) * mp.npdf(z), ends)
+
+    truth = [mean(lambda h: (u - h) ** 2), mean(lambda h: (u - h) * h), mean(lambda h: h * h)]
+    size = np.sqrt(float(truth[0] * truth[2]))
+    for k, one in enumerate(found):
+        limit = size if k == 1 else float(truth[k])
+        assert abs(float(one[0, 0]) - float(truth[k])) <= 1e-9 * limit + 1e-300
+
+
+@pytest.mark.parametrize("noise", [0.03, 0.1, 1.0, 30.0])
+@pytest.mark.parametrize("p", [1e-3, 0.1])
+def test_scans_hear_noise(p, noise):
+    """What a scan says of a row is what an exact loss says, so that it needs one set of nodes."""
+    law = RowLaw.identical(np.full(22, -0.4), rt.SparseSource(p), noise)
+    best, scanned = least_loss(law, 1e-9), scanned_least(law)
+    assert scanned.loss == pytest.approx(best.loss, rel=1e-4)
+    loss, _ = Profile(law, 128)(np.array([best.threshold]))
+    assert loss[0] == pytest.approx(best.loss, rel=1e-4)

@@ -173,12 +173,12 @@ def _blocks(
     known = lower_hull(simple)
     # Of codes with more places than there are features a smaller one loses less.
     nodes = simple + planar(p, law, cap, simple, n_sparse, noise)
-    codes = promising_codes(p, law, cap, lower_hull(nodes), n_sparse)
+    codes = promising_codes(p, law, cap, lower_hull(nodes), n_sparse, noise)
     nodes += [settled(x, p, law, noise) for x in codes]
     if variance > 0:
         # With fewer features than hidden units a graph is no use.
         names = [name for name, x in TABLE.items() if x.n_dense <= min(n_dense, n_sparse)]
-        some = promising_graphs(names, p, law, cap, known)
+        some = promising_graphs(names, p, law, cap, known, noise)
         nodes += [settled(x, p, law, noise) for x in some]
     return [
         _block(x, source, noise)

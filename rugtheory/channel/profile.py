@@ -7,13 +7,12 @@ see `rugtheory.channel.inversion`.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import cache
 
 import numpy as np
-from numpy.polynomial import hermite_e
 
 from .._check import Array
 from ..numerics.circle import on_circle
+from ..numerics.rectified import signed_tails
 from ..source.amplitude import Amplitude, Complex
 from .interference import Interference
 from .inversion import windows
@@ -24,8 +23,9 @@ from .row_loss import RowLaw
 PATHS = (0.7, 4.0)
 # Images of a midpoint rule are below exp of this.
 LOG_IMAGES = 24.0
+# Below this, in deviations of what is heard, images are not small and a ReLU is as good as linear.
+_LOWEST = -12.0
 _NO_THRESHOLD = 1e-300
-_NORMAL_NODES = 24
 
 
 def thresholds(law: RowLaw) -> Array:
@@ -80,19 +80,20 @@ class Profile:
         """The losses and the best a, which is positive."""
         law, p, amplitude = self.law, self.law.p, self.law.amplitude
         on, some = law.on, law.on.some
-        square = on.variance + some * on.noise**2 + on.mean**2
-        first, second = on.mean - t * some, square - 2 * t * on.mean + t * t * some
-        (off,) = self._moments(1, t)
+        first, second = _whole(on, t)
+        linear = t < law.heard + _LOWEST * np.sqrt(law.noise)
+        (off,) = np.where(linear, _whole(law.off, t)[1], self._moments(1, t))
         missed, crossed = self._moments(-1, t)
         # Where nothing interferes but noise, of e = u - h and h = ReLU(u + noise - t).
-        noise, chance = _normal(law.on.noise)
-        kink = np.maximum(t, 0.0)
-        u, share = amplitude.resolving(kink, 1e-9 * np.abs(t) + on.noise + _NO_THRESHOLD)
-        h = np.maximum(u[..., None] + noise - t[..., None], 0.0)
-        e = u[..., None] - h
+        u, share = amplitude.resolving(
+            np.maximum(t, 0.0), 1e-9 * np.abs(t) + on.noise + _NO_THRESHOLD
+        )
         none = float(np.exp(on.log_none))
-        ee, eh, hh = (none * np.sum(share * (y @ chance), axis=0) for y in (e * e, e * h, h * h))
-        quiet = np.exp(law.off.log_none) * (np.maximum(noise - t[:, None], 0.0) ** 2 @ chance)
+        ee, eh, hh = (none * np.sum(share * x, axis=0) for x in rectified_moments(u, t, on.noise))
+        quiet = (
+            np.exp(law.off.log_none)
+            * rectified_moments(np.zeros((1, t.size)), t, law.off.noise)[2][0]
+        )
         off = (1 - p) * (np.maximum(off, 0.0) + quiet)
         heard, screened = (some, first, second), (missed, crossed)
         return best_multiple(law, heard, screened, off, (ee, eh, hh))
@@ -146,10 +147,21 @@ def _path(law: Interference, amplitude: Amplitude, alpha: float, nodes: int) -> 
     return _Path(alpha, log_size, step, s, transform * np.stack([-2 * on / s, cross]) / s**2)
 
 
-@cache
-def _normal(noise: float) -> tuple[Array, Array]:
-    """Nodes and weights of N(0, noise²)."""
-    if not noise:
-        return np.zeros(1), np.ones(1)
-    x, w = hermite_e.hermegauss(_NORMAL_NODES)
-    return noise * x, w / w.sum()
+def _whole(heard: Interference, t: Array) -> tuple[Array, Array]:
+    """E[Z - t; some on] and E[(Z - t)²; some on]."""
+    some, mean = heard.some, heard.mean
+    square = heard.variance + some * heard.noise**2 + mean**2
+    return mean - t * some, square - 2 * t * mean + t * t * some
+
+
+def rectified_moments(u: Array, t: Array, sigma: float) -> tuple[Array, Array, Array]:
+    """E e², E e h and E h² of h = (u + σz - t)₊ and e = u - h, with z from N(0, 1)."""
+    if not sigma:
+        h = np.maximum(u - t, 0.0)
+        return (u - h) ** 2, (u - h) * h, h * h
+    # Where h > 0, e is t - σz.
+    tail = signed_tails((t - u) / sigma)
+    passed = sigma * tail.phi
+    left = t * t * tail.g0 - (t + u) * passed + sigma * sigma * tail.g0
+    h, hh = sigma * tail.g1, 2 * sigma * sigma * tail.g2
+    return u * u * (1 - tail.g0) + left, t * h - sigma * sigma * tail.g0, hh
