@@ -10,6 +10,8 @@ from rugtheory.channel.least import least_loss, scanned_least
 from rugtheory.channel.profile import Profile, rectified_moments
 from rugtheory.channel.row_loss import RowLaw
 from rugtheory.cli import main
+from rugtheory.structure.hull import _ratio
+from rugtheory.structure.hull_curves import Curve
 from rugtheory.structure.noisy_graph import noise_of, noisy_graph_model
 from rugtheory.structure.quiet import quiet_factors
 
@@ -275,3 +277,21 @@ def test_scans_hear_noise(p, noise):
     assert scanned.loss == pytest.approx(best.loss, rel=1e-4)
     loss, _ = Profile(law, 128)(np.array([best.threshold]))
     assert loss[0] == pytest.approx(best.loss, rel=1e-4)
+
+
+def test_noise_next_to_nothing():
+    """Where features alone lose less than rounding it is none; losses of them go as its square."""
+    for noise in (5e-324, 1e-140, 1e-60):
+        assert rt.best_known(0.1, 1.0, hidden_noise=noise).loss == 0
+        assert rt.best_known(0.1, 0.5, hidden_noise=noise).loss == rt.best_known(0.1, 0.5).loss
+        some, quiet = rt.lower_bounds(0.1, 0.5, hidden_noise=noise), rt.lower_bounds(0.1, 0.5)
+        assert [x.value for x in some] == [x.value for x in quiet]
+        assert rt.uneven_pairs(0.1, hidden_noise=noise).loss == rt.uneven_pairs(0.1).loss
+        assert rt.best_model(4, 2, 0.1, hidden_noise=noise).model.hidden_noise == 0
+
+
+def test_searches_stay_on_their_curves():
+    """Where a curve is flat they ran to ratios that pairs do not have: p = 1e-140, noise 1e-3."""
+    ratio = np.array([0.1, 0.3, 0.5])
+    curve = Curve(ratio, ratio, ratio, ratio > 0)
+    assert _ratio(np.array([-1e4, 0.0, 1e4]), curve).tolist() == [0.1, 0.5, 0.5]

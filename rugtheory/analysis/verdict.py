@@ -313,7 +313,7 @@ def _noise(model: Model, alive: NDArray[np.bool_]) -> float:
     """In the hidden units, against columns of features alive of mean square length 1."""
     columns = model.w_in[:, alive] if alive.any() else model.w_in
     length = float(np.sqrt(np.mean(np.sum(columns**2, axis=0))))
-    return model.hidden_noise / length if length else model.hidden_noise
+    return min(model.hidden_noise / length, _check.LARGEST) if length else model.hidden_noise
 
 
 def _steps(

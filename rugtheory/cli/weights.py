@@ -179,7 +179,7 @@ def _print_structures(model: Model, features: Features, verdict: Verdict) -> Non
     print(f"{'  of couplings |W_ij|/W_ii up to':32} {coupling(model):.6g}")
     if law == Uniform():
         length = float(np.sqrt(np.sum(model.w_in**2) / model.n_sparse))
-        noise = model.hidden_noise / length if length else 0.0
+        noise = min(model.hidden_noise / length, _check.LARGEST) if length else 0.0
         bounds = lower_bounds(p, min(model.ratio, 1.0), hidden_noise=noise)
         proved = max(x.value for x in bounds if (x.weights, x.scope) == ("all", "all p"))
         print(f"{'no weights below':32} {proved:.6g}")

@@ -35,8 +35,6 @@ _LEAST_DENSE = 6
 # samples are above the hull by less than this part of it.
 _SHORTEST, _LONGEST, _NOISES = 1e-3, 1e3, 2048
 _ABOVE_HULL = 1e-5
-# Noise that costs nothing, to rounding of all that is computed.
-_NO_NOISE = 1e-50
 _ROOT = float(np.sqrt(2))
 # What is not proved of a bound.
 _NUMERICAL = "; that no larger Σ X² is better, by the linear program"
@@ -131,7 +129,7 @@ def lower_bounds(
     """
     p = float(_check.probability("p", _check.scalar("p", p)))
     cap = float(_check.positive("max_coupling", _check.scalar("max_coupling", max_coupling)))
-    noise = float(_check.nonnegative("hidden_noise", _check.scalar("hidden_noise", hidden_noise)))
+    noise = _check.hidden_noise(hidden_noise)
     numbers = _numbers(ratio, n_sparse, n_dense)
     given = numbers[1] / numbers[0] if numbers else _check.scalar("ratio", ratio or 0.0)
     r = float(_check.probability("ratio", given))
@@ -190,8 +188,6 @@ def noise_alone(p: float, noise: float) -> float:
     length l.  Given all other features it is a ReLU of its own feature and that noise, which loses
     no less than the best one; and the mean over l, of mean square 1, is on the convex hull.
     """
-    if noise < _NO_NOISE:
-        return 0.0
     sigma = np.append(np.geomspace(_SHORTEST * noise, max(_LONGEST, noise), _NOISES), noise)
     square, loss = (noise / sigma) ** 2, optimum(p, sigma=sigma).loss
     square, loss = np.append(square, 0.0), np.append(loss, SparseSource(p).variance)
