@@ -100,6 +100,12 @@ def nonnegative(name: str, value: ArrayLike) -> Array:
     return _require(name, array, array >= 0, "be non-negative")
 
 
+def hidden_noise(value: ArrayLike) -> float:
+    """The noise of structures; none below 1e-50, where squares of losses would be 0."""
+    noise = float(nonnegative("hidden_noise", scalar("hidden_noise", value)))
+    return noise if noise >= 1 / LARGEST else 0.0
+
+
 def positive(name: str, value: ArrayLike) -> Array:
     """`value` as an array in [1e-50, 1e50]."""
     array = real(name, value)

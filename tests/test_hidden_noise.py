@@ -1,9 +1,17 @@
 """Structures and bounds with noise in the hidden units, against exact losses of weights."""
 
+import mpmath as mp
 import numpy as np
 import pytest
 
 import rugtheory as rt
+from rugtheory.analysis.descent import coupling
+from rugtheory.channel.least import least_loss, scanned_least
+from rugtheory.channel.profile import Profile, rectified_moments
+from rugtheory.channel.row_loss import RowLaw
+from rugtheory.cli import main
+from rugtheory.structure.hull import _ratio
+from rugtheory.structure.hull_curves import Curve
 from rugtheory.structure.noisy_graph import noise_of, noisy_graph_model
 from rugtheory.structure.quiet import quiet_factors
 
@@ -157,3 +165,133 @@ def test_noise_and_the_limit_are_refused():
     for function in (rt.best_known, rt.lower_bounds):
         with pytest.raises(ValueError, match="hidden_noise"):
             function(0.1, 0.5, hidden_noise=-1.0)
+
+
+class TestExplain:
+    """Structures that a model is compared with have its noise, by the length of its columns."""
+
+    p, noise = 0.05, 0.2
+
+    def explained(self, model):
+        features = rt.Identical(model.n_sparse, self.p)
+        verdict = rt.explain(model, features, rows=None)
+        known = rt.best_known(
+            self.p,
+            model.ratio,
+            max_coupling=max(coupling(model), 1e-9),
+            hidden_noise=verdict.hidden_noise,
+        )
+        assert verdict.best == float(known.loss) and verdict.family == str(known.family)
+        assert verdict.loss == pytest.approx(rt.exact_loss(model, features).mean, rel=1e-6)
+        assert verdict.loss - sum(verdict.terms.values()) == pytest.approx(verdict.best)
+        return verdict
+
+    @pytest.mark.slow
+    def test_the_best_weights_have_no_way_to_go(self):
+        """54 features in Schläfli's graph, twice, and no others."""
+        model = rt.best_model(54, 14, self.p, hidden_noise=self.noise).model
+        verdict = self.explained(model)
+        assert verdict.hidden_noise == pytest.approx(self.noise)
+        assert verdict.best <= verdict.loss <= 1.1 * verdict.best
+
+    def test_scale(self):
+        """Longer columns and more noise are the same model."""
+        model = rt.uneven_pairs(self.p, hidden_noise=self.noise).model()
+        first = self.explained(model)
+        assert first.hidden_noise == pytest.approx(self.noise)
+        assert first.loss == pytest.approx(first.best, rel=1e-6)
+        longer = rt.Model(30 * model.w_in, model.w_out / 30, model.b, hidden_noise=30 * self.noise)
+        other = self.explained(longer)
+        assert other.hidden_noise == pytest.approx(self.noise)
+        assert list(other.terms.values()) == pytest.approx(list(first.terms.values()), abs=1e-12)
+        assert other.best == pytest.approx(first.best, rel=1e-12)
+
+    def test_dead_features_have_no_say(self):
+        """Columns of features alive are what structures are given."""
+        pairs = rt.uneven_pairs(self.p, hidden_noise=self.noise).model()
+        w_in, w_out = np.zeros((2, 4)), np.zeros((4, 2))
+        w_in[:1, :2], w_out[:2, :1] = pairs.w_in, pairs.w_out
+        b = np.append(pairs.b, [rt.SparseSource(self.p).mean] * 2)
+        verdict = self.explained(rt.Model(w_in, w_out, b, hidden_noise=self.noise))
+        assert verdict.dead == 2 and verdict.hidden_noise == pytest.approx(self.noise)
+
+    def test_a_rug_is_at_its_bound(self):
+        """Its rows hear no more than Welch's bound and the noise of one hidden unit."""
+        sigma = np.hypot(rt.welch_sigma(self.p, 0.25), self.noise)
+        rug, best = rt.hadamard_rug(64, 16, seed=0), rt.optimum(self.p, sigma=sigma)
+        length = np.sqrt(np.sum(rug.w_in**2) / 64)
+        w_out = rug.w_out(float(best.a)) * length
+        model = rt.Model(rug.w_in / length, w_out, float(best.b), hidden_noise=self.noise)
+        verdict = self.explained(model)
+        assert verdict.terms["variance above the Welch bound"] == pytest.approx(0, abs=1e-12)
+        assert verdict.terms["dropped features"] == pytest.approx(0, abs=1e-12)
+        assert verdict.rug == pytest.approx(float(best.loss))
+
+    def test_without_weights(self):
+        """No column has a length: the noise is taken as it is."""
+        model = rt.Model(np.zeros((1, 2)), np.zeros((2, 1)), 0.025, hidden_noise=self.noise)
+        assert self.explained(model).hidden_noise == self.noise
+
+    def test_command(self, tmp_path, capsys):
+        """It prints losses with the noise that the file holds, and the noise."""
+        model = rt.best_model(4, 2, self.p, hidden_noise=self.noise).model
+        model.save(tmp_path / "model.safetensors")
+        assert main(["weights", str(tmp_path / "model.safetensors"), "--p", str(self.p)]) == 0
+        lines = capsys.readouterr().out.splitlines()
+        said = {x[:32].strip(): float(x[32:].split()[0]) for x in lines if x[32:]}
+        pairs = float(rt.uneven_pairs(self.p, max_coupling=1, hidden_noise=self.noise).loss)
+        assert said["rug of antipodal pairs"] == pytest.approx(pairs, rel=1e-3)
+        assert said["noise, by length of columns"] == pytest.approx(self.noise)
+        bound = rt.lower_bounds(self.p, 0.5, hidden_noise=self.noise)[-1].value
+        assert said["no weights below"] == pytest.approx(bound, rel=1e-5)
+        known = next(loss for name, loss in said.items() if name.startswith("best known"))
+        assert bound < known < said["Gaussian rug"]
+
+
+@pytest.mark.parametrize("noise", [1e-6, 0.1, 1.0, 30.0])
+@pytest.mark.parametrize(
+    ("u", "t"), [(0.0, -3.0), (0.0, 0.2), (0.3, 0.25), (1.0, -0.01), (1.0, 0.0)]
+)
+def test_moments_where_nothing_interferes(u, t, noise):
+    """E e², E e h and E h² by mpmath."""
+    found = rectified_moments(np.array([[u]]), np.array([t]), noise)
+
+    def mean(of):
+        kink = (t - u) / noise
+        ends = sorted({-40, -8, -3, 0, 3, 8, 40, min(max(kink, -40), 40)})
+        return mp.quad(lambda z: of(max(u + noise * z - t, 0)) * mp.npdf(z), ends)
+
+    truth = [mean(lambda h: (u - h) ** 2), mean(lambda h: (u - h) * h), mean(lambda h: h * h)]
+    size = np.sqrt(float(truth[0] * truth[2]))
+    for k, one in enumerate(found):
+        limit = size if k == 1 else float(truth[k])
+        assert abs(float(one[0, 0]) - float(truth[k])) <= 1e-9 * limit + 1e-300
+
+
+@pytest.mark.parametrize("noise", [0.03, 0.1, 1.0, 30.0])
+@pytest.mark.parametrize("p", [1e-3, 0.1])
+def test_scans_hear_noise(p, noise):
+    """What a scan says of a row is what an exact loss says, so that it needs one set of nodes."""
+    law = RowLaw.identical(np.full(22, -0.4), rt.SparseSource(p), noise)
+    best, scanned = least_loss(law, 1e-9), scanned_least(law)
+    assert scanned.loss == pytest.approx(best.loss, rel=1e-4)
+    loss, _ = Profile(law, 128)(np.array([best.threshold]))
+    assert loss[0] == pytest.approx(best.loss, rel=1e-4)
+
+
+def test_noise_next_to_nothing():
+    """Where features alone lose less than rounding it is none; losses of them go as its square."""
+    for noise in (5e-324, 1e-140, 1e-60):
+        assert rt.best_known(0.1, 1.0, hidden_noise=noise).loss == 0
+        assert rt.best_known(0.1, 0.5, hidden_noise=noise).loss == rt.best_known(0.1, 0.5).loss
+        some, quiet = rt.lower_bounds(0.1, 0.5, hidden_noise=noise), rt.lower_bounds(0.1, 0.5)
+        assert [x.value for x in some] == [x.value for x in quiet]
+        assert rt.uneven_pairs(0.1, hidden_noise=noise).loss == rt.uneven_pairs(0.1).loss
+        assert rt.best_model(4, 2, 0.1, hidden_noise=noise).model.hidden_noise == 0
+
+
+def test_searches_stay_on_their_curves():
+    """Where a curve is flat they ran to ratios that pairs do not have: p = 1e-140, noise 1e-3."""
+    ratio = np.array([0.1, 0.3, 0.5])
+    curve = Curve(ratio, ratio, ratio, ratio > 0)
+    assert _ratio(np.array([-1e4, 0.0, 1e4]), curve).tolist() == [0.1, 0.5, 0.5]

@@ -124,26 +124,6 @@ def test_pairs_attain_the_bound_of_tied_weights():
     assert values(1e-3, "tied", ratio=0.5) == pytest.approx(1 / 6)
 
 
-def test_all_p():
-    """Exact losses of random weights without positive couplings, and of graph codes."""
-    rng = np.random.default_rng(RNG)
-    for k in range(40):
-        n, p = 2 + k % 3, float(rng.uniform(0.01, 0.5))
-        w = -np.abs(rng.normal(size=(n, n))) * rng.uniform(0.1, 2)
-        np.fill_diagonal(w, rng.uniform(0.7, 1.3, n))
-        d = np.linalg.matrix_rank(w)
-        model = rt.Model(np.eye(n), w, rng.normal(scale=0.05, size=n))
-        (bound,) = values(p, scope="all p", n_sparse=n, n_dense=d).values()
-        assert rt.exact_loss(model, rt.Identical(n, p)).mean >= bound * p**2
-    for p in (1e-4, 0.01, 0.1):
-        code = rt.graph_optimum(p, "Clebsch")
-        (bound,) = values(p, scope="all p", n_sparse=16, n_dense=6).values()
-        assert code.loss >= bound * p**2 > 0
-    pair = rt.uneven_pairs(0.05)
-    (bound,) = values(0.05, scope="all p", n_sparse=2, n_dense=1).values()
-    assert float(pair.loss) >= bound * 0.05**2 > 0.1 * float(pair.loss)
-
-
 def test_crossed_at_finite_p():
     """Linear weights at (0.5, 1/4): .0781 against .0808."""
     found = values(0.5, "all", ratio=0.25) * 0.25

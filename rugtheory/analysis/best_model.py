@@ -106,8 +106,8 @@ def best_model(
     max_coupling : float > 0
         Largest |W_ij|/W_ii of a block.
     hidden_noise : float ≥ 0
-        Standard deviation of noise in the hidden units of the model.  Columns of W_in then have
-        mean square length 1 in each block, and 0 of features that are dropped.
+        Standard deviation of noise in the hidden units of the model, none below 1e-50.  Columns of
+        W_in then have mean square length 1 in each block, and 0 of features that are dropped.
     amplitude : Amplitude
         Law of a feature that is on.
 
@@ -136,7 +136,7 @@ def best_model(
     n_sparse = _check.count("n_sparse", n_sparse, 1)
     n_dense = _check.count("n_dense", n_dense, 1)
     cap = float(_check.positive("max_coupling", _check.scalar("max_coupling", max_coupling)))
-    noise = float(_check.nonnegative("hidden_noise", _check.scalar("hidden_noise", hidden_noise)))
+    noise = _check.hidden_noise(hidden_noise)
     given = _check.scalar("p", p)
     on, law = on_law(given, amplitude, least=_check.LEAST_P, positive=ONE_SIGN)
     source = SparseSource(float(on), law)
@@ -176,12 +176,12 @@ def _blocks(
     known = lower_hull(simple)
     # Of codes with more places than there are features a smaller one loses less.
     nodes = simple + planar(p, law, cap, simple, n_sparse, noise)
-    codes = promising_codes(p, law, cap, lower_hull(nodes), n_sparse)
+    codes = promising_codes(p, law, cap, lower_hull(nodes), n_sparse, noise)
     nodes += [settled(x, p, law, noise) for x in codes]
     if variance > 0:
         # With fewer features than hidden units a graph is no use.
         names = [name for name, x in TABLE.items() if x.n_dense <= min(n_dense, n_sparse)]
-        some = promising_graphs(names, p, law, cap, known)
+        some = promising_graphs(names, p, law, cap, known, noise)
         nodes += [settled(x, p, law, noise) for x in some]
     return [
         _block(x, source, noise)

@@ -3,8 +3,10 @@ r"""Why a trained model has the loss it has: the way down from it to the best st
 Let f be the fraction of features that are alive, L_i the exact loss of output i, L_i* the least of
 all a_i ≥ 0 and all b_i with the interference ν_i it has, G(σ) the least loss with Gaussian
 interference, σ_i² = Var ν_i, σ̄² its mean, L_rug and L_best the losses of the Gaussian rug and of
-the best structure known at the model's ratio r with no larger couplings |W_ij|/W_ii.  Angle
-brackets are means over features alive.
+the best structure known at the model's ratio r with no larger couplings |W_ij|/W_ii, and with the
+same noise in the hidden units, τ against columns of W_in of features alive of mean square length 1.
+On average outputs hear τ² of it or more, and in rugs no more, so that σ_W² is v (1/r - 1) + τ².
+Angle brackets are means over features alive.
 
 .. math::
     L &= (1-f) L_{dead} + f⟨L_i⟩ \\
@@ -18,7 +20,8 @@ brackets are means over features alive.
 Features that are not identical have their own p, amplitude and importance I in the first two steps.
 If they are independent, the rest of the way is that to the best allocation of capacity among
 Gaussian rugs.  Let t σ_i, t ≤ 1, have capacities that add up to n_dense, L_alive the loss of the
-best allocation to the features alive, with the others dropped, and L_best that to all.
+best allocation to the features alive, with the others dropped, and L_best that to all, both without
+noise in the hidden units: what the model hears of it is capacity that is not used.
 
 .. math::
     ⟨I_i G_i(σ_i)⟩ &= L_{best} + [⟨I_i G_i(σ_i)⟩ - ⟨I_i G_i(tσ_i)⟩] && \text{unused capacity} \\
@@ -51,6 +54,7 @@ from ..model.model import Model, check_fit
 from ..source.features import Features
 from ..source.sparse import SparseSource, on_law
 from ..structure.best import best_known
+from ..structure.hull_curves import best_of
 from ..structure.hull_pieces import HULL
 from ..theory.bounds import welch_sigma
 from ..theory.optimum import optimum
@@ -95,7 +99,8 @@ class Verdict(Result):
         Means over outputs are estimates from the rows taken; Gaussian losses are means over all
         outputs.
     rug : float or None
-        Loss of the Gaussian rug at the model's ratio; None if features are not identical.
+        Loss of the Gaussian rug at the model's ratio, with the noise of `hidden_noise`; None if
+        features are not identical.
     best : float
         Loss of the best known structure there whose couplings are not above the model's own, of the
         family `family`, see `best_known`, or `rug` if amplitudes may be negative; if features are
@@ -115,6 +120,9 @@ class Verdict(Result):
     dropped, dropped_alive : int or None
         Number of features that the best allocation drops, and how many of them are alive in the
         model; None where there is no allocation.
+    hidden_noise : float
+        Deviation of the model's noise in the hidden units over the root mean square length of the
+        columns of W_in of features alive, of all columns if none is: that of structures.
     """
 
     loss: float
@@ -129,6 +137,7 @@ class Verdict(Result):
     silent: int = 0
     dropped: int | None = None
     dropped_alive: int | None = None
+    hidden_noise: float = 0.0
 
 
 def explain(
@@ -145,7 +154,8 @@ def explain(
     Parameters
     ----------
     model : Model
-        With a ReLU, and no more hidden units than features.
+        With a ReLU, and no more hidden units than features.  What it is compared with has the same
+        noise in the hidden units, if features are identical, which takes some seconds.
     features : Features
         As many as the model has inputs.
     rows : int or None
@@ -206,6 +216,7 @@ def explain(
     reachable = sample.weights @ np.where(dead[sample.rows], 0.0, importance * least)
     terms["non-Gaussian interference"] = float(reachable - np.sum((weight * gaussian)[alive]) / n)
     source, rug, dropped = _identical(features), None, None
+    noise = _noise(model, alive)
     if source is None and features.independent and positive:
         cap = _cap(model) if family == HULL.name else None
         rest, best, dropped = allocation_steps(model, features, sigma, gaussian, dead, cap)
@@ -214,7 +225,7 @@ def explain(
     elif source is None:
         best, found = float(np.mean(weight * gaussian)), GAUSSIAN
     else:
-        rest, rug, best, found = _steps(model, source, gaussian[alive], sigma[alive], alive)
+        rest, rug, best, found = _steps(model, source, gaussian[alive], sigma[alive], alive, noise)
         terms |= rest
     return Verdict(
         loss=best + sum(terms.values()),
@@ -229,6 +240,7 @@ def explain(
         silent=_silent(model, features),
         dropped=None if dropped is None else int(dropped.sum()),
         dropped_alive=None if dropped is None else int(np.sum(dropped & alive)),
+        hidden_noise=noise,
     )
 
 
@@ -297,30 +309,46 @@ def _cap(model: Model) -> float:
     return max(coupling(model), _NO_COUPLING)
 
 
+def _noise(model: Model, alive: NDArray[np.bool_]) -> float:
+    """In the hidden units, against columns of features alive of mean square length 1."""
+    columns = model.w_in[:, alive] if alive.any() else model.w_in
+    length = float(np.sqrt(np.mean(np.sum(columns**2, axis=0))))
+    return min(model.hidden_noise / length, _check.LARGEST) if length else model.hidden_noise
+
+
 def _steps(
-    model: Model, source: SparseSource, gaussian: Array, sigma: Array, alive: NDArray[np.bool_]
+    model: Model,
+    source: SparseSource,
+    gaussian: Array,
+    sigma: Array,
+    alive: NDArray[np.bool_],
+    noise: float,
 ) -> tuple[dict[str, float], float, float, str]:
     """The steps from own Gaussian channels down; losses of the rug and of the best known.
 
-    `gaussian` and `sigma` are losses and deviations in those of features alive.
+    `gaussian` and `sigma` are losses and deviations in those of features alive, `noise` that in
+    the hidden units.
     """
     p, amplitude, n_dense = source.p, source.amplitude, model.n_dense
     f, constant = float(np.mean(alive)), float(source.variance + min(source.mean, 0.0) ** 2)
-    rug = float(optimum(p, model.ratio, amplitude=amplitude).loss)
+    rug = float(best_of("rug", p, np.array(model.ratio), amplitude, noise).loss)
     terms = dict.fromkeys(("spread between rows", "variance above the Welch bound"), 0.0)
     reached = (1 - f) * constant
     if f:
         features_alive = int(np.sum(alive))
         typical = float(np.sqrt(np.mean(sigma**2)))
         bound = welch_sigma(p, min(n_dense / features_alive, 1.0), amplitude=amplitude)
-        mean, at_bound = optimum(p, sigma=[typical, float(bound)], amplitude=amplitude).loss
+        least = float(np.hypot(bound, noise))
+        mean, at_bound = optimum(p, sigma=[typical, least], amplitude=amplitude).loss
         terms["spread between rows"] = f * float(np.mean(gaussian) - mean)
         terms["variance above the Welch bound"] = f * float(mean - at_bound)
         reached += f * float(at_bound)
     terms["dropped features"] = reached - rug
     if amplitude.start < 0:
         return terms, rug, rug, "rug"
-    best = best_known(p, model.ratio, max_coupling=_cap(model), amplitude=amplitude)
+    best = best_known(
+        p, model.ratio, max_coupling=_cap(model), hidden_noise=noise, amplitude=amplitude
+    )
     terms["structure"] = rug - float(best.loss)
     return terms, rug, float(best.loss), str(best.family)
 

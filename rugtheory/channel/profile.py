@@ -8,14 +8,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
-from functools import cache
 
 import numpy as np
-from numpy.polynomial import hermite_e
 from numpy.typing import NDArray
 
 from .._check import Array
 from ..numerics.circle import on_circle
+from ..numerics.rectified import signed_tails
 from ..source.amplitude import Amplitude, Complex
 from .interference import Interference
 from .inversion import windows
@@ -24,7 +23,6 @@ from .paths import PATHS, abscissas, log_transforms, period
 from .row_loss import RowLaw
 
 _NO_THRESHOLD = 1e-300
-_NORMAL_NODES = 24
 
 
 def thresholds(law: RowLaw) -> Array:
@@ -73,17 +71,14 @@ class Profile:
         law, p, amplitude = self.law, self.law.p, self.law.amplitude
         some, _, second = heard = _heard(law.on, t)
         # Where nothing interferes but noise, of e = u - h and h = ReLU(u + noise - t).
-        noise, chance = _normal(law.on.noise)
         kink = np.maximum(t, 0.0)
         u, share = amplitude.resolving(kink, 1e-9 * np.abs(t) + law.on.noise + _NO_THRESHOLD)
-        h = np.maximum(u[..., None] + noise - t[..., None], 0.0)
-        e = u[..., None] - h
         none = float(np.exp(law.on.log_none))
-        quiet = (none * np.sum(share * (y @ chance), axis=0) for y in (e * e, e * h, h * h))
+        quiet = (none * np.sum(share * x, axis=0) for x in rectified_moments(u, t, law.on.noise))
         moments = self._moments_on(t, heard)
         ee, eh, hh = (x + y for x, y in zip(moments, quiet, strict=True))
-        missed = np.exp(law.off.log_none) * (np.maximum(noise - t[:, None], 0.0) ** 2 @ chance)
-        off = (1 - p) * (self._moment_off(t) + missed)
+        _, _, passed = rectified_moments(np.zeros_like(t), t, law.off.noise)
+        off = (1 - p) * (self._moment_off(t) + np.exp(law.off.log_none) * passed)
         size = np.minimum(second, amplitude.second_moment * some)
         return best_multiple(law, (ee, eh, hh), off, p * size + off)
 
@@ -193,10 +188,14 @@ def _transform(law: Interference, alphas: Array, log_feature: Array, nodes: int)
     return _Path(alpha, *sizes, float(long), s, transform * windows(nodes)[0])
 
 
-@cache
-def _normal(noise: float) -> tuple[Array, Array]:
-    """Nodes and weights of N(0, noise²)."""
-    if not noise:
-        return np.zeros(1), np.ones(1)
-    x, w = hermite_e.hermegauss(_NORMAL_NODES)
-    return noise * x, w / w.sum()
+def rectified_moments(u: Array, t: Array, sigma: float) -> tuple[Array, Array, Array]:
+    """E e², E e h and E h² of h = (u + σz - t)₊ and e = u - h, with z from N(0, 1)."""
+    if not sigma:
+        h = np.maximum(u - t, 0.0)
+        return (u - h) ** 2, (u - h) * h, h * h
+    # Where h > 0, e is t - σz.
+    tail = signed_tails((t - u) / sigma)
+    passed = sigma * tail.phi
+    left = t * t * tail.g0 - (t + u) * passed + sigma * sigma * tail.g0
+    h, hh = sigma * tail.g1, 2 * sigma * sigma * tail.g2
+    return u * u * (1 - tail.g0) + left, t * h - sigma * sigma * tail.g0, hh

@@ -8,6 +8,8 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from .. import _check
 from .._files import add_overwrite
 from ..analysis.descent import coupling
@@ -18,8 +20,8 @@ from ..channel.row import RowChannel
 from ..model.model import Model
 from ..source.features import Features
 from ..source.uniform import Uniform
+from ..structure.hull_curves import best_of
 from ..theory.lower import lower_bounds
-from ..theory.pairs import antipodal_optimum
 from .shared import add_amplitude, add_command, draw_file, features_of, output, settings
 from .weight_files import add_reading, read_model
 
@@ -163,18 +165,24 @@ def _law(model: Model, features: Features, options: argparse.Namespace) -> Share
 def _print_structures(model: Model, features: Features, verdict: Verdict) -> None:
     """Losses that weights of this ratio reach, down to the best that is known."""
     p, law = float(features.on_probability[0]), features.amplitudes[0]
+    noise = verdict.hidden_noise
+    if noise:
+        print(f"{'noise, by length of columns':32} {noise:.6g}")
     print(f"{'Gaussian rug':32} {verdict.rug:.6g}")
     if law.start < 0:
         print("amplitudes may be negative, for which no other structure is known")
         return
     if model.ratio <= 0.5:
-        pairs = antipodal_optimum(p, model.ratio, amplitude=law)
+        pairs = best_of("antipodal", p, np.array(model.ratio), law, noise)
         print(f"{'rug of antipodal pairs':32} {float(pairs.loss):.6g}")
     print(f"{'best known, ' + verdict.family:32} {verdict.best:.6g}")
     print(f"{'  of couplings |W_ij|/W_ii up to':32} {coupling(model):.6g}")
     if law == Uniform():
-        (proved, *_) = lower_bounds(p, min(model.ratio, 1.0))
-        print(f"{'no weights below, if p is small':32} {proved.value:.6g}")
+        length = float(np.sqrt(np.sum(model.w_in**2) / model.n_sparse))
+        noise = min(model.hidden_noise / length, _check.LARGEST) if length else 0.0
+        bounds = lower_bounds(p, min(model.ratio, 1.0), hidden_noise=noise)
+        proved = max(x.value for x in bounds if (x.weights, x.scope) == ("all", "all p"))
+        print(f"{'no weights below':32} {proved:.6g}")
 
 
 def _draw_weights(

@@ -98,9 +98,10 @@ def best_known(
     max_coupling : float > 0
         The cap.
     hidden_noise : float ≥ 0
-        Standard deviation of noise in the hidden units, against columns of W_in of features that
-        are represented of mean square length 1, as `minimize` takes it: each structure has the
-        factors of its W that hear least of it.  Length that dropped features leave is not used.
+        Standard deviation of noise in the hidden units, none below 1e-50, against columns of W_in
+        of features that are represented of mean square length 1, as `minimize` takes it: each
+        structure has the factors of its W that hear least of it.  Length that dropped features
+        leave is not used.
     limit : bool
         Whether to take the limit of growing couplings instead, which weights approach and do not
         reach: precedence codes of all sizes, see `precedence_loss`, with pairs and rugs.
@@ -128,8 +129,9 @@ def best_known(
     from the derivative of the loss, 1e-13.  Losses of graphs are least to 2e-3, see
     `graph_optimum`.  A new p takes one to two seconds, for discrete laws and densities other than
     Uniform up to fifteen; a ratio at which other codes matter takes as long again.  Both are
-    remembered.  With noise in the hidden units it takes six to twelve seconds: exact losses are
-    taken of all codes that might be better if they heard none.
+    remembered.  With noise in the hidden units it takes three to ten seconds, below p = 1e-6 up to
+    a minute: exact losses are taken of all codes that might be better if they heard none, or
+    nothing but noise.
 
     Examples
     --------
@@ -148,7 +150,7 @@ def best_known(
     [7.55, 1.0]
     """
     cap = _cap(max_coupling, limit)
-    noise = float(_check.nonnegative("hidden_noise", _check.scalar("hidden_noise", hidden_noise)))
+    noise = _check.hidden_noise(hidden_noise)
     if limit and noise:
         raise ValueError(f"hidden_noise must be 0 with limit=True, got {hidden_noise}")
     given = _check.probability("p", p)

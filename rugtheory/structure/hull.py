@@ -265,11 +265,11 @@ def _lowest(
     if 0 < k < side.size - 1 and side[k - 1] and side[k + 1]:
 
         def at(place: Array) -> Array:
-            ratio = expit(place)
+            ratio = _ratio(place, curve)
             return rise(ratio, curve.near(node.family, p, ratio, amplitude, noise))
 
         start = tuple(logit(curve.ratio[k + d : k + d + 1]) for d in (-1, 0, 1))
-        x = float(expit(local_minimum(at, start, (), xatol=_PLACED)[0]))
+        x = float(_ratio(local_minimum(at, start, (), xatol=_PLACED)[0], curve))
     best = optima(node.family, p, (x,), amplitude, noise)
     if rise(np.array(x), best.loss)[0] > rises[k]:
         x = float(curve.ratio[k])
@@ -314,12 +314,12 @@ def _missed(
             continue
 
         def over(place: Array, family: str = family, curve: Curve = curve) -> Array:
-            ratio = expit(place)
+            ratio = _ratio(place, curve)
             loss = curve.near(family, p, ratio, amplitude, noise)
             return _excess(loss, on_hull(chain, p, ratio, amplitude, noise).loss)
 
         start = tuple(logit(curve.ratio[cells + d]) for d in (-1, 0, 1))
-        more = expit(local_minimum(over, start, (), xatol=_PLACED))
+        more = _ratio(local_minimum(over, start, (), xatol=_PLACED), curve)
         best = best_of(family, p, more, amplitude, noise)
         under = _excess(best.loss, on_hull(chain, p, more, amplitude, noise).loss) < -_SURELY
         if under.any():
@@ -329,6 +329,11 @@ def _missed(
             below = np.append(curve.below, under[under])[order]
             found[family] = Curve(arrays[0], arrays[1], arrays[2], below)
     return found
+
+
+def _ratio(place: Array, curve: Curve) -> Array:
+    """At logits; where a curve is flat a search may leave the samples."""
+    return np.asarray(np.clip(expit(place), curve.ratio[0], curve.ratio[-1]))
 
 
 def _excess(loss: Array, known: Array) -> Array:

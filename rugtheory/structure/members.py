@@ -70,10 +70,10 @@ def points(
         return nodes + pairs + _limit_codes(p, amplitude)
     # Others have to lose less than rough ones do at most; of graphs noise says no such thing.
     known = nodes + [_at_most(x) for x in pairs]
-    graphs = promising_graphs(TABLE, p, amplitude, cap, lower_hull(known))
+    graphs = promising_graphs(TABLE, p, amplitude, cap, lower_hull(known), noise)
     known = known if noise else known + [_at_most(x) for x in graphs]
     codes = planar(p, amplitude, cap, known, noise=noise)
-    found = promising_codes(p, amplitude, cap, lower_hull(known + codes), MOST_SIZE)
+    found = promising_codes(p, amplitude, cap, lower_hull(known + codes), MOST_SIZE, noise)
     return nodes + pairs + graphs + codes + found
 
 
@@ -116,11 +116,17 @@ def planar(
 
 
 def promising_codes(
-    p: float, amplitude: Amplitude, cap: float, known: Callable[[float], float], most: int
+    p: float,
+    amplitude: Amplitude,
+    cap: float,
+    known: Callable[[float], float],
+    most: int,
+    noise: float = 0.0,
 ) -> list[Node]:
     """Rough nodes of codes that descents found, which may lose less than what is known there.
 
-    Their couplings are at most `cap`, and they have up to `most` features.
+    Their couplings are at most `cap`, and they have up to `most` features.  They lose no less than
+    without noise, and no less than by the noise alone.
     """
     allowed = {
         name: code.directions
@@ -133,7 +139,17 @@ def promising_codes(
         Node(code.ratio, (1 - ROUGH) * found_codes.rough_loss(name, p, amplitude), "", rough=name)
         for name, code in allowed.items()
     ]
-    return [node for node in rough if node.loss < known(node.ratio)]
+    rough = [node for node in rough if node.loss < known(node.ratio)]
+    if not noise or not rough:
+        return rough
+    heard = [noise * allowed[node.rough].heard for node in rough]
+    alone = optimum(p, sigma=np.concatenate(heard), amplitude=amplitude).loss
+    parts = np.split(alone, np.cumsum([x.size for x in heard])[:-1])
+    return [
+        node._replace(loss=max(node.loss, float(part.mean())))
+        for node, part in zip(rough, parts, strict=True)
+        if part.mean() < known(node.ratio)
+    ]
 
 
 def settled(node: Node, p: float, amplitude: Amplitude, noise: float = 0.0) -> Node:
@@ -220,13 +236,18 @@ def promising_graphs(
     amplitude: Amplitude,
     cap: float,
     known: Callable[[float], float],
+    noise: float = 0.0,
 ) -> list[Node]:
-    """Rough nodes of graphs of couplings up to a cap that may lose less than what is known."""
+    """Rough nodes of graphs of couplings up to a cap that may lose less than what is known.
+
+    Each output hears the noise of a hidden unit or more.
+    """
+    alone = float(optimum(p, sigma=noise, amplitude=amplitude).loss) if noise else 0.0
     allowed = tuple(x for x in names if 1 / TABLE[x].theta <= cap)
     rough = [
         Node(
             TABLE[x.name].ratio,
-            (1 - ROUGH) * x.loss,
+            max((1 - ROUGH) * x.loss, alone),
             "",
             made=x,
             rough=x.name,

@@ -65,6 +65,16 @@ class Directions(ByValue):
         """Largest |W_ij|, j ≠ i."""
         return float(np.abs(self.interferers).max())
 
+    @cached_property
+    def quiet(self) -> Directions:
+        """With factors of W that hear least of the noise in hidden units."""
+        return Directions(*quiet_factors(self.w_in, self.w_out))
+
+    @cached_property
+    def heard(self) -> Array:
+        """Deviation of what each output hears then, of noise of deviation 1."""
+        return np.asarray(np.linalg.norm(self.quiet.w_out, axis=1))
+
 
 @dataclass(frozen=True, eq=False, repr=False)
 class SmallCode(ByValue):
@@ -78,9 +88,9 @@ class SmallCode(ByValue):
     @classmethod
     def of(cls, directions: Directions, source: SparseSource, noise: float = 0.0) -> SmallCode:
         """By the least loss of each row; with noise in the hidden units, of other factors of W."""
+        heard = noise * directions.heard
         if noise:
-            directions = Directions(*quiet_factors(directions.w_in, directions.w_out))
-        heard = noise * np.linalg.norm(directions.w_out, axis=1)
+            directions = directions.quiet
         rows = zip(directions.interferers, heard.tolist(), strict=True)
         laws = [RowLaw.identical(w, source, one) for w, one in rows]
         return cls(directions, source, tuple(least_loss(law, _RTOL) for law in laws), noise)

@@ -21,6 +21,7 @@ from .. import _check
 from .._check import Array
 from .._result import Result
 from ..source.sparse import SparseSource
+from .lower_all_p import all_p
 from .optimum import optimum
 
 RARE, ALL = "rare features", "all p"
@@ -34,8 +35,6 @@ _LEAST_DENSE = 6
 # samples are above the hull by less than this part of it.
 _SHORTEST, _LONGEST, _NOISES = 1e-3, 1e3, 2048
 _ABOVE_HULL = 1e-5
-# Noise that costs nothing, to rounding of all that is computed.
-_NO_NOISE = 1e-50
 _ROOT = float(np.sqrt(2))
 # What is not proved of a bound.
 _NUMERICAL = "; that no larger Σ X² is better, by the linear program"
@@ -77,7 +76,7 @@ def lower_bounds(
 
     Those of scope "rare features" hold for the loss as p → 0 at a fixed number of features, and
     are crossed at finite p: linear weights at p = 0.5, ratio 1/4 lose .0781, and the bound for all
-    weights is .0808.  Nothing is known that holds for all weights where n_sparse · p is large.
+    weights is .0808.  Those of scope "all p" hold for every number of features.
 
     Parameters
     ----------
@@ -99,8 +98,8 @@ def lower_bounds(
         For all W of that rank; couplings up to c; tied W (symmetric, positive semidefinite);
         symmetric W with no positive coupling and one negative eigenvalue, on the vector of ones, as
         graph codes are; with triangles too, and by a linear program, if the numbers are
-        given; for all p those of all W without positive couplings, if the numbers are given; and
-        with noise that of all W for all p, which knows of the noise alone.
+        given; for all p those of all W and of couplings up to c; and with noise that of all W for
+        all p, which knows of the noise alone.
 
     Raises
     ------
@@ -130,13 +129,19 @@ def lower_bounds(
     """
     p = float(_check.probability("p", _check.scalar("p", p)))
     cap = float(_check.positive("max_coupling", _check.scalar("max_coupling", max_coupling)))
-    noise = float(_check.nonnegative("hidden_noise", _check.scalar("hidden_noise", hidden_noise)))
-    noisy = (Bound("all", ALL, noise_alone(p, noise), "each feature alone"),) if noise else ()
+    noise = _check.hidden_noise(hidden_noise)
     numbers = _numbers(ratio, n_sparse, n_dense)
     given = numbers[1] / numbers[0] if numbers else _check.scalar("ratio", ratio or 0.0)
     r = float(_check.probability("ratio", given))
     rest, square = 1 / r - 1, p * p
     small = min(cap, _ROOT)
+    variances = "variances given one other feature, and Welch's bound on all sets of rows"
+    everywhere = [
+        Bound("all", ALL, all_p(p, r, _ROOT), variances),
+        Bound(f"couplings up to {cap:g}", ALL, all_p(p, r, small), variances),
+    ]
+    if noise:
+        everywhere.append(Bound("all", ALL, noise_alone(p, noise), "each feature alone"))
     found = [
         Bound("all", RARE, square * everything(r), "weighted Welch bound on the simplex"),
         Bound(
@@ -150,7 +155,7 @@ def lower_bounds(
     silent = "symmetric, no positive coupling, one negative eigenvalue on the vector of ones"
     if numbers is None:
         limit = rest * float(_each(np.array(1 / rest))) if rest else 0.0
-        return (*found, Bound(silent, RARE, square * limit, "moments, many features"), *noisy)
+        return (*found, Bound(silent, RARE, square * limit, "moments, many features"), *everywhere)
     n, d = numbers
     if _LEAST_DENSE <= d < n:
         moments, triangles = (one_negative(n, d, triangles=x) for x in (False, True))
@@ -161,10 +166,7 @@ def lower_bounds(
             ),
             Bound("the same, numerical", RARE, square * gegenbauer(n, d), "linear program"),
         ]
-    factor = (1 - p) ** (n - 1) / (1 - p + 9 * p * (n - 1)) if n > 1 else 0.0
-    value = square * everything(r) * factor
-    silenced = Bound("no positive coupling", ALL, value, "two features on, others off")
-    return (*found, silenced, *noisy)
+    return (*found, *everywhere)
 
 
 def pair_cost(c: float | Array) -> Array:
@@ -186,8 +188,6 @@ def noise_alone(p: float, noise: float) -> float:
     length l.  Given all other features it is a ReLU of its own feature and that noise, which loses
     no less than the best one; and the mean over l, of mean square 1, is on the convex hull.
     """
-    if noise < _NO_NOISE:
-        return 0.0
     sigma = np.append(np.geomspace(_SHORTEST * noise, max(_LONGEST, noise), _NOISES), noise)
     square, loss = (noise / sigma) ** 2, optimum(p, sigma=sigma).loss
     square, loss = np.append(square, 0.0), np.append(loss, SparseSource(p).variance)

@@ -121,7 +121,7 @@ def uneven_pairs(
     most = _check.scalar("max_coupling", max_coupling)
     if not 1 <= most <= _MOST:
         raise ValueError(f"max_coupling must lie in [1, {_MOST:g}], got {most}")
-    noise = float(_check.nonnegative("hidden_noise", _check.scalar("hidden_noise", hidden_noise)))
+    noise = _check.hidden_noise(hidden_noise)
     each = [_uneven(float(q), amplitude, -float(np.log(most)), noise) for q in p.ravel()]
     found = np.array(each).reshape(-1, 6)
     coupling, a1, a2, b1, b2, loss = (x.reshape(p.shape) for x in found.T)
