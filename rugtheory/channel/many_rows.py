@@ -204,8 +204,7 @@ class OutputBlock:
 
     def beside(self, nodes: Nodes, rows: NDArray[np.int64], c: Complex) -> Own:
         """The factor of the own feature and those that depend on it; c stands for it where on."""
-        p = self.outputs.p[rows, None]
-        alone = Own.alone(p, c)
+        alone = Own.alone(self.outputs.p[rows, None], c)
         return alone if self.blocks is None else self.blocks.own(nodes, rows, c, alone)
 
     @property
