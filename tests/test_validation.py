@@ -573,7 +573,7 @@ class TestSweep:
         assert not out.exists()
 
 
-def stub(specs, device):
+def stub(specs, device, until):
     """Untrained models with results made up: what concerns files only."""
     return [(initial(spec), {"spec": spec.settings(), "loss": spec.p}) for spec in specs]
 

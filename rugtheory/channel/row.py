@@ -231,7 +231,7 @@ class RowChannel(ByValue):
             tail, error = tails(t, _DISTANCE, _DISTANCE_NODES, errors=errors)
             return np.abs(tail - ndtr((mean - t) / std)), error
 
-        best, around = 0.0, np.zeros(0)
+        best, around = -1.0, np.zeros(0)
         t = np.append(mean + std * np.linspace(-_SPREAD, _SPREAD, _POINTS), [0.0, -1e-12 * std])
         t = np.unique(t)
         for _ in range(3):

@@ -47,7 +47,7 @@ def find_root(f: Callable[..., Array], bracket: tuple[Any, ...], args: tuple[Arr
     root, going = np.full(x1.size, np.nan), np.arange(x1.size)
     points = np.stack([x1, x2, x2, f1, f2, f2])
     t = np.full(x1.size, 0.5)
-    while going.size:
+    while True:
         x1, x2, _, f1, f2, _ = points
         best, length = np.where(np.abs(f1) < np.abs(f2), x1, x2), np.abs(x2 - x1)
         least = _TINY + 4 * _EPS * np.abs(best)
@@ -56,6 +56,8 @@ def find_root(f: Callable[..., Array], bracket: tuple[Any, ...], args: tuple[Arr
         root[going[found]] = best[found]
         some = (signs < 0) & ~found
         going, points, rest = going[some], points[:, some], [x[some] for x in rest]
+        if not going.size:
+            break
         t = np.clip(t[some], 0.5 * (least / length)[some], 1 - 0.5 * (least / length)[some])
         x = points[0] + t * (points[1] - points[0])
         points = _next_points(points, x, f(x, *rest))

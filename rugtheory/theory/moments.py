@@ -102,4 +102,4 @@ def _uniform(
     ) / (high - low)
     linear = np.minimum(z_low, z_high) > REACH
     extent = np.maximum(high - low, np.maximum(np.abs(low), np.abs(high)))
-    return averages, linear | (high - low < short * sigma) | (extent > longest * sigma)
+    return averages, linear | (high - low < short * sigma) | (extent / longest > sigma)
