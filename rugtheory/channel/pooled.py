@@ -27,7 +27,7 @@ from .weight_bins import GROUP, Axis, Spread
 from .weight_groups import Sums
 
 # Lower contours have losses as good, but not slopes, on which a descent goes down.
-_SMOOTH = HEIGHTS[2:]
+_SMOOTH = (*HEIGHTS[2:], 1600.0, 3200.0)
 # Weights at a time: so few that they stay in the caches.
 _CHUNK = 2**14
 
