@@ -194,6 +194,7 @@ class TestExplain:
         assert verdict.hidden_noise == pytest.approx(self.noise)
         assert verdict.best <= verdict.loss <= 1.1 * verdict.best
 
+    @pytest.mark.slow
     def test_scale(self):
         """Longer columns and more noise are the same model."""
         model = rt.uneven_pairs(self.p, hidden_noise=self.noise).model()

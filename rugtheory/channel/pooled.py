@@ -27,7 +27,9 @@ from .weight_bins import GROUP, Axis, Spread
 from .weight_groups import Sums
 
 # Lower contours have losses as good, but not slopes, on which a descent goes down.
-_SMOOTH = (*HEIGHTS[2:], 1600.0, 3200.0)
+_SMOOTH = HEIGHTS[2:]
+# Where features are rare; tables of features of several p would be too large.
+_HIGH = (1600.0, 3200.0)
 # Weights at a time: so few that they stay in the caches.
 _CHUNK = 2**14
 
@@ -77,7 +79,8 @@ class Pooled:
 
     def __init__(self, scenario: RowScenario, p: float, amplitude: Amplitude, rtol: float) -> None:
         self.kinds, self.p, self.amplitude, self.rtol = scenario.kinds, p, amplitude, rtol
-        self.heights = list(_SMOOTH)
+        alike = not any(np.ndim(kind.p) for kind in self.kinds)
+        self.heights = [*_SMOOTH, *(_HIGH if alike else ())]
         self._known: dict[float, Together] = {}
 
     def __call__(self, terms: Terms, a: float, b: float, *, slopes: bool = False) -> PooledLoss:
