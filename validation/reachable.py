@@ -22,6 +22,7 @@ import rugtheory as rt
 from rugtheory._files import add_overwrite, digest, replacing, writing
 from rugtheory.cli.running import guarded
 from rugtheory.cli.shared import Parser
+from rugtheory.theory.lower import proved
 
 from .report import converged
 
@@ -92,12 +93,11 @@ def theory(n_sparse: int, n_dense: int, p: float, cap: float) -> dict[str, Any]:
     """What needs no descent in all weights: losses of structures, and what is proved."""
     ratio = n_dense / n_sparse
     best = rt.best_known(p, ratio, max_coupling=cap)
-    bounds = rt.lower_bounds(p, n_sparse=n_sparse, n_dense=n_dense, max_coupling=cap)
     return {
         "rug": float(rt.optimum(p, ratio).loss),
         "best_known": float(best.loss),
         "family": str(best.family),
-        "bound": bounds[0].value,
+        "bound": proved(p, ratio),
     }
 
 

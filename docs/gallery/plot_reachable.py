@@ -2,12 +2,11 @@
 What weights can reach
 ======================
 
-Loss over p² against the compression ratio.  Lines are the Gaussian rug, pairs, the best structures
-known with couplings up to 10 and without a cap, and what is proved about all weights where features
-are rare.  Points are of 128 features: the best rug, the row law, the lowest end of exact descents
-with couplings up to 10, and models that Adam trained until a round gained less than 1 %, the last
-of 512 features as well.  Hollow ones had not ended, or are laws that are not those of their own
-weights.
+Loss over p² against the compression ratio. Lines are the Gaussian rug, pairs, the best structures
+known with couplings up to 10 and without a cap, and what is proved about all weights at that p.
+Points are of 128 features: the best rug, the row law, the lowest end of exact descents with
+couplings up to 10, and models that Adam trained until a round gained less than 1 %, the last of 512
+features as well. Hollow ones had not ended, or are laws that are not those of their own weights.
 """
 
 import sys

@@ -216,7 +216,7 @@ def explain(
     reachable = sample.weights @ np.where(dead[sample.rows], 0.0, importance * least)
     terms["non-Gaussian interference"] = float(reachable - np.sum((weight * gaussian)[alive]) / n)
     source, rug, dropped = _identical(features), None, None
-    noise = _noise(model, alive)
+    noise = noise_by_length(model, model.w_in[:, alive] if alive.any() else model.w_in)
     if source is None and features.independent and positive:
         cap = _cap(model) if family == HULL.name else None
         rest, best, dropped = allocation_steps(model, features, sigma, gaussian, dead, cap)
@@ -309,9 +309,8 @@ def _cap(model: Model) -> float:
     return max(coupling(model), _NO_COUPLING)
 
 
-def _noise(model: Model, alive: NDArray[np.bool_]) -> float:
-    """In the hidden units, against columns of features alive of mean square length 1."""
-    columns = model.w_in[:, alive] if alive.any() else model.w_in
+def noise_by_length(model: Model, columns: Array) -> float:
+    """Noise in the hidden units, against columns of W_in of mean square length 1."""
     length = float(np.sqrt(np.mean(np.sum(columns**2, axis=0))))
     return min(model.hidden_noise / length, _check.LARGEST) if length else model.hidden_noise
 

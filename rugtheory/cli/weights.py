@@ -15,13 +15,13 @@ from .._files import add_overwrite
 from ..analysis.descent import coupling
 from ..analysis.row_law import SharedLaw, row_law
 from ..analysis.statistics import Statistics, statistics
-from ..analysis.verdict import ENDS, Verdict, explain
+from ..analysis.verdict import ENDS, Verdict, explain, noise_by_length
 from ..channel.row import RowChannel
 from ..model.model import Model
 from ..source.features import Features
 from ..source.uniform import Uniform
 from ..structure.hull_curves import best_of
-from ..theory.lower import lower_bounds
+from ..theory.lower import proved
 from .shared import add_amplitude, add_command, draw_file, features_of, output, settings
 from .weight_files import add_reading, read_model
 
@@ -178,11 +178,8 @@ def _print_structures(model: Model, features: Features, verdict: Verdict) -> Non
     print(f"{'best known, ' + verdict.family:32} {verdict.best:.6g}")
     print(f"{'  of couplings |W_ij|/W_ii up to':32} {coupling(model):.6g}")
     if law == Uniform():
-        length = float(np.sqrt(np.sum(model.w_in**2) / model.n_sparse))
-        noise = min(model.hidden_noise / length, _check.LARGEST) if length else 0.0
-        bounds = lower_bounds(p, min(model.ratio, 1.0), hidden_noise=noise)
-        proved = max(x.value for x in bounds if (x.weights, x.scope) == ("all", "all p"))
-        print(f"{'no weights below':32} {proved:.6g}")
+        bound = proved(p, min(model.ratio, 1.0), hidden_noise=noise_by_length(model, model.w_in))
+        print(f"{'no weights below':32} {bound:.6g}")
 
 
 def _draw_weights(

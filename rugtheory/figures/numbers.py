@@ -18,7 +18,7 @@ from ..structure.curves import loss_curves
 from ..structure.mixture import critical_ratio
 from ..structure.rug import hadamard_rug
 from ..theory.bounds import linear_loss
-from ..theory.lower import lower_bounds
+from ..theory.lower import proved
 from ..theory.optimum import optimum
 from ..theory.pairs import antipodal_optimum
 from ..theory.scaling import local_exponents, regime
@@ -337,8 +337,7 @@ def reachable(p: ArrayLike, ratio: ArrayLike, *, max_coupling: float = 10.0) -> 
     -------
     xarray.Dataset
         Dimensions p and ratio; variables rug, antipodal, best_known, limit (the best known without
-        a cap), and bound, that on the pair energy of all weights: for p → 0 at a fixed number of
-        features.
+        a cap), and bound, which is proved for all weights at that p.
 
     Raises
     ------
@@ -361,7 +360,7 @@ def reachable(p: ArrayLike, ratio: ArrayLike, *, max_coupling: float = 10.0) -> 
         "antipodal": antipodal_optimum(p[:, None], r).loss,
         "best_known": best_known(p[:, None], r, max_coupling=max_coupling).loss,
         "limit": best_known(p[:, None], r, limit=True).loss,
-        "bound": np.array([[lower_bounds(x, y)[0].value for y in ratio] for x in p]),
+        "bound": np.array([[proved(x, y) for y in ratio] for x in p]),
     }
     return xr.Dataset(
         {name: (("p", "ratio"), loss / square) for name, loss in found.items()},

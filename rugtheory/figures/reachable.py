@@ -17,7 +17,7 @@ _LINES = {
     "antipodal": ("#E69F00", "-.", "pairs"),
     "best_known": ("#0072B2", "-", "best known, couplings to {cap:g}"),
     "limit": ("#0072B2", ":", "its limit without a cap"),
-    "bound": ("0.0", ":", "bound on all weights, rare features"),
+    "bound": ("0.0", ":", "proved for all weights"),
 }
 _LOOKS = [("#D55E00", "o"), ("#009E73", "D"), ("#CC79A7", "s"), ("#56B4E9", "^"), ("0.2", "v")]
 

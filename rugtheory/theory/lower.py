@@ -169,6 +169,12 @@ def lower_bounds(
     return (*found, *everywhere)
 
 
+def proved(p: float, ratio: float, *, hidden_noise: float = 0.0) -> float:
+    """The largest of `lower_bounds` that no weights cross, at this p and any number of features."""
+    bounds = lower_bounds(p, ratio, hidden_noise=hidden_noise)
+    return max(x.value for x in bounds if (x.weights, x.scope) == ("all", ALL))
+
+
 def pair_cost(c: float | Array) -> Array:
     """g(c), E min(u, c w)² of two features on with Uniform[0, 1] amplitudes u and w."""
     c = np.asarray(c, float)
