@@ -5,6 +5,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import xarray as xr
 
 import rugtheory as rt
 from rugtheory.analysis.columns import dead_features
@@ -17,6 +18,8 @@ from rugtheory.analysis.curvature import (
 from rugtheory.analysis.descent import Coordinates, Objective
 from rugtheory.analysis.gradient import Gradient
 from rugtheory.cli import main
+
+DATA = Path(__file__).parents[1] / "validation" / "data"
 
 
 def lowest(features, n_dense, seeds, **options):
@@ -179,6 +182,9 @@ def test_tied_and_noisy_weights():
     few = {"steps": 60, "seed": 0}
     tied = rt.minimize(rt.Identical(6, 0.1), 2, tied=True, **few)
     assert np.array_equal(tied.model.w_out, tied.model.w_in.T)
+    one, other = rt.Identical(12, 0.05), rt.Independent(np.full(12, 0.05))
+    same = [rt.minimize(x, 4, init="rare", steps=1).trajectory for x in (one, other)]
+    assert np.allclose(*same, rtol=1e-6)
     noisy = rt.minimize(rt.Identical(6, 0.1), 2, hidden_noise=0.05, **few)
     assert abs(np.sum(noisy.model.w_in**2) - 6) < 1e-9
     assert noisy.model.hidden_noise == 0.05
@@ -274,7 +280,53 @@ def test_a_start_is_taken_whole_or_refused(init, options, message):
         rt.minimize(rt.Identical(3, 0.1), 3, init=init, **options)
 
 
+def test_couplings_of_low_pair_energy_are_a_start():
+    """Below where Adam ends from random weights after 14,000 steps, in a hundred."""
+    n, p = 128, 0.045
+    cpu = xr.load_dataset(DATA / "cpu.nc")
+    same = (cpu.n_sparse == n) & (cpu.n_dense == 32) & (cpu.p == p) & (cpu.protocol == "converged")
+    found = rt.minimize(rt.Identical(n, p), 32, init="rare", steps=100)
+    assert found.loss < cpu.loss.values[same.values].mean()
+    assert found.coupling < 1
+
+
+def test_small_codes_from_such_starts():
+    """Both are one pair there, of two features; and noise has columns of length 1."""
+    features = rt.Identical(2, 0.05)
+    found = rt.minimize(features, 1, init="rare")
+    assert abs(found.loss / float(rt.uneven_pairs(0.05).loss) - 1) < 1e-5
+    noisy = rt.minimize(rt.Identical(12, 0.05), 4, init="rare", hidden_noise=0.1, steps=3)
+    assert np.sum(noisy.model.w_in**2) == pytest.approx(12)
+    for n, d in ((12, 2), (12, 12), (1, 1), (3, 1)):
+        assert np.isfinite(rt.minimize(rt.Identical(n, 0.1), d, init="rare", steps=1).loss)
+
+
+@pytest.mark.parametrize(
+    ("features", "options", "message"),
+    [
+        (rt.Identical(3, 0.1), {"tied": True}, "tied must be False with init = 'rare'"),
+        (rt.Independent([0.1, 0.2, 0.1]), {}, "init .* not alike"),
+        (rt.Independent([0.1] * 3, importance=[1, 1, 2]), {}, "init .* not alike"),
+        (rt.Groups([rt.Exclusive([0.1, 0.1])]), {}, "init .* not alike and independent"),
+    ],
+)
+def test_features_must_be_alike_for_such_a_start(features, options, message):
+    with pytest.raises(ValueError, match=message):
+        rt.minimize(features, 2, init="rare", **options)
+
+
 class TestCommand:
+    def test_a_start_by_name(self, tmp_path, monkeypatch, capsys):
+        monkeypatch.chdir(tmp_path)
+        law = "minimize --p 0.05 --n-sparse 8 --n-dense 3 --steps 4 --seed 2 --init rare"
+        assert main([*law.split(), "--out", "m.safetensors"]) == 0
+        capsys.readouterr()
+        found = rt.minimize(rt.Identical(8, 0.05), 3, steps=4, seed=2, init="rare")
+        assert np.allclose(rt.read_weights("m.safetensors").w_in, found.model.w_in, rtol=1e-6)
+        assert json.loads(Path(".rugtheory.json").read_text())["m.safetensors"]["made_of"][
+            "init"
+        ] == ("rare")
+
     def test_options_against_the_file(self, tmp_path, capsys, monkeypatch):
         """What does not go with --from, or contradicts the file, is refused by name."""
         monkeypatch.chdir(tmp_path)
@@ -284,6 +336,7 @@ class TestCommand:
             ("--from m.safetensors --n-dense 3", "--n-dense must be that of --from, 2, got 3"),
             ("--from m.safetensors --n-sparse 5", "--n-sparse must be that of --from, 4, got 5"),
             ("--from m.safetensors --seed 0", "--seed"),
+            ("--from m.safetensors --init rare", "--init"),
             ("--from m.safetensors --hidden-noise 0", "hidden_noise must be that of init, 0.25"),
             ("--n-sparse 4 --n-dense 2 --names b=b", "--names"),
             ("--n-sparse 4 --n-dense 2 --ignore c", "--ignore"),

@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 
 import rugtheory as rt
-from rugtheory.analysis.row_descent import Free, PairEnergy, RowObjective, Symmetric
+from rugtheory.analysis.pair_energy import PairEnergy
+from rugtheory.analysis.row_descent import Free, RowObjective, Symmetric
 from rugtheory.analysis.row_law import _result
 from rugtheory.analysis.row_search import Search
 from rugtheory.channel.many_rows import HEIGHTS

@@ -280,6 +280,14 @@ class TestTraining:
         with pytest.raises(ValueError, match="tied must be false"):
             replace(spec, tied=True)
 
+    def test_a_descent_from_couplings_of_low_pair_energy(self):
+        spec = replace(SMALL, protocol="rare", seed=3, descent_steps=5)
+        (model,) = train([spec])
+        found = rt.minimize(spec.features, spec.n_dense, init="rare", seed=3, steps=5)
+        assert end_of(model) == pytest.approx(found.loss, rel=1e-6)
+        with pytest.raises(ValueError, match="tied must be false"):
+            replace(spec, tied=True)
+
     def test_a_cap_is_that_of_descents(self):
         with pytest.raises(ValueError, match=r"max_coupling .* got 3"):
             replace(SMALL, max_coupling=3.0)

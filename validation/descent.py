@@ -66,16 +66,18 @@ class Law:
 
 
 def descend(
-    model: rt.Model,
+    init: str | rt.Model,
     features: rt.Features,
+    n_dense: int,
     *,
+    seed: int,
     tied: bool,
     max_coupling: float,
     steps: int,
     until: float,
     progress: Callable[[int], object],
 ) -> tuple[rt.Model, float, Descent]:
-    """The model of least exact loss that descent from `model` finds, its loss, and how it ended.
+    """The model of least exact loss that descent from `init` finds, its loss, and how it ended.
 
     It stops at the time `until`, in seconds since the epoch.
     """
@@ -92,8 +94,9 @@ def descend(
     began = time.process_time()
     found = rt.minimize(
         features,
-        model.n_dense,
-        init=model,
+        n_dense,
+        init=init,
+        seed=seed,
         tied=tied,
         max_coupling=max_coupling,
         steps=steps,

@@ -65,7 +65,7 @@ def kept(some: pd.DataFrame) -> dict[str, Any]:
     """
     laws = some[some["protocol"] == "law"]
     law = laws.loc[laws["law_exact"].idxmin()]
-    descents = some[some["protocol"].isin(("law", "descent"))]
+    descents = some[some["protocol"].isin(("law", "descent", "rare"))]
     descents = descents[descents["max_coupling"] == law["max_coupling"]]
     lowest = descents.loc[descents["loss"].idxmin()]
     trained = some[some["protocol"] == "converged"]

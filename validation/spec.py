@@ -15,9 +15,12 @@ from rugtheory.source.files import features_of
 
 from .descent import Descent, Law
 
-PROTOCOLS = ("converged", "paper", "constant", "descent", "continued", "law")
-# Those that descend on the exact loss: from the start, from where "converged" ends, from a law.
-DESCENTS = ("descent", "continued", "law")
+PROTOCOLS = ("converged", "paper", "constant", "descent", "rare", "continued", "law")
+# Those that descend on the exact loss: from the start, from couplings of low pair energy, from
+# where "converged" ends, from a law.
+DESCENTS = ("descent", "rare", "continued", "law")
+# Whose starts are not tied.
+_UNTIED = ("rare", "law")
 WARM_UP = 100
 
 
@@ -48,8 +51,9 @@ class Spec:
         of the last 100 batches is not below that of the 100 before (arXiv:2410.12101, appendix B).
         "constant": the same without stopping.  These end after the steps of all rounds.
         "descent": `rugtheory.minimize` from the same initial weights, no more steps than
-        `descent_steps`.  "continued": the same from where "converged" ends.  "law": the same from
-        the weights of `rugtheory.row_law` with this seed, which are not tied.
+        `descent_steps`.  "rare": with `init="rare"` and this seed.  "continued": from where
+        "converged" ends.  "law": from the weights of `rugtheory.row_law` with this seed, which are
+        not tied, as those of "rare" are not.
     tied : bool
         Whether W_out is W_in transposed.
     rate : float
@@ -96,8 +100,8 @@ class Spec:
                 raise ValueError(f"{name} must be positive, got {getattr(self, name)}")
         if self.protocol not in PROTOCOLS:
             raise ValueError(f"protocol must be one of {PROTOCOLS}, got {self.protocol!r}")
-        if self.tied and self.protocol == "law":
-            raise ValueError("tied must be false with the protocol 'law', got true")
+        if self.tied and self.protocol in _UNTIED:
+            raise ValueError(f"tied must be false with the protocol {self.protocol!r}, got true")
         if not 0 < self.max_coupling < np.inf:
             raise ValueError(f"max_coupling must be positive and finite, got {self.max_coupling}")
         if self.max_coupling != Spec.max_coupling and self.protocol not in DESCENTS:

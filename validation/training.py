@@ -22,7 +22,7 @@ import rugtheory as rt
 
 from .batches import Batch, Data, LawData
 from .descent import descend, of_law
-from .spec import Spec, Trained, gain, initial
+from .spec import DESCENTS, Spec, Trained, gain, initial
 
 # The paper stops when the mean over one window is not below that over the window before.
 WINDOW = 100
@@ -188,7 +188,7 @@ def train(
     if len({replace(s, n_dense=1, p=1.0, seed=0) for s in specs}) != 1:
         raise ValueError(f"specs may differ in n_dense, p and seed only, got {specs}")
     models = list(starts or map(initial, specs))
-    if first.protocol in ("descent", "law"):
+    if first.protocol in DESCENTS and first.protocol != "continued":
         return [_descended(model, until, progress) for model in models]
     if first.protocol in ("paper", "constant"):
         return _round(models, 0, first.most_steps, device, progress, watch, watched)
@@ -214,10 +214,17 @@ def train(
 def _descended(start: Trained, until: float, progress: Callable[[int], object]) -> Trained:
     """The model after exact descent from where it is."""
     spec, done = start.spec, start.losses.size
-    init, law = of_law(spec) if spec.protocol == "law" else (start.model, None)
+    init: str | rt.Model = start.model
+    law = None
+    if spec.protocol == "law":
+        init, law = of_law(spec)
+    elif spec.protocol == "rare":
+        init = "rare"
     model, loss, found = descend(
         init,
         spec.features,
+        spec.n_dense,
+        seed=spec.seed,
         tied=spec.tied,
         max_coupling=spec.max_coupling,
         steps=spec.descent_steps or spec.most_steps,

@@ -26,16 +26,14 @@ import numpy as np
 from .. import _check
 from .._check import Array
 from .._result import Result
-from ..model.model import Model, check_fit
+from ..model.model import Model
 from ..source.features import Features, check_features
-from ..source.sparse import on_law
-from ..theory.optimum import optimum
 from .curvature import lowest_curvatures
 from .descent import COARSE, FINE, Coordinates, Descent, Objective, Stop, coupling, exceeds
 from .exact import exact_loss
 from .gradient import Gradient
 from .newton import settle
-from .statistics import interference_variance
+from .starts import start_of
 
 # Couplings are at their cap from this part of it on.
 _AT_CAP = 0.98
@@ -45,11 +43,7 @@ _DOWN = -1e-3
 _TRUTH, _ROUGH = 1e-7, 1e-6
 # These lose all of E x² but for this part.
 _CLOSED = 1e-5
-# Of random starts: W_out against W_in.
-_UNLIKE = 0.05
 _MOST_STEPS = 10**9
-# Rounding of float32 weights.
-_UNIT = 1e-6
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -117,11 +111,13 @@ def minimize(
         Such as `exact_gradient` takes.
     n_dense : int
         Hidden units.
-    init : "random" or Model
-        Random unit columns of W_in with the best decoder for Gaussian interference, or weights to
-        go on from, those of a structure or of training.
+    init : "random", "rare" or Model
+        Random unit columns of W_in with the best decoder for Gaussian interference; such with
+        couplings of low pair energy, what features lose together where they are rare, for
+        features that are alike and independent; or weights to go on from, those of a structure or
+        of training.
     seed : int or Generator
-        For a random start.
+        For a random start, "rare" ones too.
     max_coupling : float > 0, optional
         Cap on |W_ij|/W_ii over features that are alive; None for none.
     hidden_noise : float ≥ 0
@@ -186,9 +182,7 @@ def minimize(
     if _check.boolean("tied", tied) and noise:
         raise ValueError(f"tied must be False with hidden_noise, got hidden_noise = {noise}")
     generator = _check.rng(seed)
-    model = _start(init, features, n_dense, generator)
-    if isinstance(init, Model):
-        _check_init(init, noise, tied)
+    model = start_of(init, features, n_dense, generator, noise=noise, tied=tied)
     at = Coordinates(n, n_dense, tied, noise)
     objective = Objective(Gradient(features, _check.tolerance("rtol", rtol)), at, decay, cap)
     bar = iter(progress(range(steps)))
@@ -265,46 +259,3 @@ def _result(
         curvature=curvatures,
         verdict=verdict,
     )
-
-
-def _check_init(init: Model, noise: float, tied: bool) -> None:
-    """Raise if a descent with these settings would not start from these weights."""
-    if init.activation != "relu":
-        raise ValueError(f"init must have the activation 'relu', got {init.activation!r}")
-    if init.hidden_noise != noise:
-        raise ValueError(f"hidden_noise must be that of init, {init.hidden_noise}, got {noise}")
-    if noise and abs(np.sum(init.w_in**2) / init.n_sparse - 1) > _UNIT:
-        raise ValueError(
-            "init must have columns of W_in of mean square length 1 with hidden_noise, "
-            f"got {np.sum(init.w_in**2) / init.n_sparse}"
-        )
-    if tied and not np.array_equal(init.w_out, init.w_in.T):
-        raise ValueError("tied must be False for an init whose w_out is not w_in transposed")
-
-
-def _start(
-    init: str | Model, features: Features, n_dense: int, generator: np.random.Generator
-) -> Model:
-    if isinstance(init, Model):
-        check_fit(init, features)
-        if init.n_dense != n_dense:
-            raise ValueError(f"init must have n_dense = {n_dense}, got {init.n_dense}")
-        return init
-    if not (isinstance(init, str) and init == "random"):
-        raise ValueError(f"init must be 'random' or a Model, got {_check.shown(init)}")
-    w_in = generator.normal(size=(n_dense, len(features)))
-    w_in /= np.linalg.norm(w_in, axis=0)
-    sigma = np.sqrt(interference_variance(Model(w_in), features))
-    a, b = np.ones((2, len(features)))
-    for law, some in features.by_law.items():
-        if law.start < 0:  # no ReLU serves both signs: half of the amplitudes, and no bias
-            b[some] = 0.0
-            continue
-        share, on = on_law(1.0, law)
-        best = optimum(share * features.on_probability[some], sigma=sigma[some], amplitude=on)
-        a[some], b[some] = best.a, best.b
-    means = features.mean
-    heard = a * (w_in.T @ (w_in @ means) - means)
-    # W_out like W_in, and not quite: tied and alike, outputs would stay so.
-    other = w_in.T + _UNLIKE / np.sqrt(n_dense) * generator.normal(size=w_in.T.shape)
-    return Model(w_in, a[:, None] * other, b - heard)

@@ -19,8 +19,8 @@ from ..channel.pooled import Pooled, Terms
 from ..model.model import Model
 from .descent import BELOW, HARDER, PENALTY, nowhere_with
 
-# Positive couplings of a start, against what they cost where all others are off.
-_LEAK = 3.0
+# Of a start: what is along the direction of the negative eigenvalue.
+_COMMON = 0.1
 # A diagonal below this part of the largest is none.
 _NO_DIAGONAL = 1e-9
 
@@ -102,7 +102,9 @@ class Symmetric:
         """Random, with a direction of the negative eigenvalue that is much like all ones."""
         free = generator.normal(size=(self.n_dense, self.n)) / np.sqrt(self.n_dense)
         if self.n_dense > 1:
-            free[0] = 0.1 * np.abs(free[0])
+            free[0] = _COMMON * np.abs(free[0])
+            rest = np.linalg.norm(free[1:], axis=0)
+            free[0] = np.where(free[0] < rest, free[0], _COMMON * rest)
         return np.append(free, [1.0, 0.0])
 
 
@@ -236,31 +238,3 @@ class RowObjective:
                 value += self.penalty * float(np.sum(over**2)) / rows
                 slopes += 2 * self.penalty / rows * over * np.sign(terms.w)
         return value, self.at.slope(x, by_w, by_a, by_b), told
-
-
-@dataclass(frozen=True)
-class PairEnergy:
-    r"""Of couplings where almost all features are off: a start for descent.
-
-    .. math:: \frac1n \sum_{i≠j} [λ W_+^2/3 + g(W_-)], \quad
-        g(c) = c^2/3 - c^3/6\ (c ≤ 1),\ 1/3 - 1/(6c)\ (c > 1),
-
-    is the loss over p² at a = 1, b = 0 and p → 0 if λ = 1/p.
-    """
-
-    at: Symmetric
-
-    def __call__(self, x: Array) -> tuple[float, Array]:
-        readings = self.at.readings(x)
-        if readings is None:
-            return nowhere_with(_LEAK), np.zeros_like(x)
-        w, rows, _ = readings.terms[0]
-        up, down = np.maximum(w, 0.0), np.maximum(-w, 0.0)
-        near, far = np.minimum(down, 1.0), np.maximum(down, 1.0)
-        # Beyond 1, g(1) and what is above.
-        energy = _LEAK / 3 * up**2 + near**2 / 3 - near**3 / 6 + (1 - 1 / far) / 6
-        slope = 2 / 3 * _LEAK * up - np.where(
-            down < 1, 2 / 3 * near - near**2 / 2, 1 / (6 * far**2)
-        )
-        value, none = float(energy.sum()) / rows, np.zeros(1)
-        return value, self.at.slope(x, [slope / rows], none, none)

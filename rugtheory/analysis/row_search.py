@@ -6,7 +6,6 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 import numpy as np
-import scipy
 from numpy.typing import NDArray
 
 from .._check import Array
@@ -15,7 +14,8 @@ from ..channel.row_laws import RowLaws, RowScenario
 from ..model.model import Model
 from ..theory.optimum import optimum
 from .descent import COARSE, FINE, Descent, Stop, coupling, exceeds
-from .row_descent import Coordinates, Free, LawLoss, PairEnergy, RowObjective, Symmetric
+from .pair_energy import low_energy
+from .row_descent import Coordinates, Free, LawLoss, RowObjective, Symmetric
 
 # Steps on the pair energy, and pairs that L-BFGS keeps.
 _START_STEPS, _PAIRS = 800, 12
@@ -123,13 +123,7 @@ class Search:
         """Couplings of low pair energy, and decoders that go with them."""
         n, classes = self.labels.size, self._shares.size
         symmetric = Symmetric(n, self.n_dense)
-        x = scipy.optimize.minimize(
-            PairEnergy(symmetric),
-            symmetric.start(generator),
-            jac=True,
-            method="L-BFGS-B",
-            options={"maxcor": _PAIRS, "maxiter": _START_STEPS, "ftol": 0.0, "gtol": 1e-9},
-        ).x
+        x = low_energy(symmetric, generator, _START_STEPS, 0.0)
         at: Coordinates = symmetric
         if self.free or classes > 1:
             at = Free(n, self.n_dense, self.labels)

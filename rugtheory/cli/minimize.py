@@ -13,6 +13,7 @@ import numpy as np
 from .. import _check
 from .._files import add_overwrite, replacing
 from ..analysis.minimize import Minimum, minimize
+from ..analysis.starts import RANDOM, RARE
 from ..model.model import Model
 from ..source.features import Features
 from ..theory.optimum import optimum
@@ -23,7 +24,7 @@ from .weight_files import add_reading, read_model
 # Settings that go into what is written.
 _MADE = (
     "p", "features", "n_sparse", "n_dense", "file", "names", "ignore", "instance", "max_coupling",
-    "hidden_noise", "tied", "weight_decay", "steps", "seed", "amplitude",
+    "hidden_noise", "tied", "weight_decay", "steps", "init", "seed", "amplitude",
 )  # fmt: skip
 
 
@@ -62,7 +63,13 @@ def add(commands: Any) -> None:
         help="twice the factor of the sum of squared weights (0)",
     )
     parser.add_argument("--steps", type=int, default=5000, help="number of steps at most (5000)")
-    parser.add_argument("--seed", type=int, help="seed of the random start (0), without --from")
+    parser.add_argument(
+        "--init",
+        choices=(RANDOM, RARE),
+        help="start without --from: random weights (the default), or with couplings of low pair "
+        "energy, for features that are alike",
+    )
+    parser.add_argument("--seed", type=int, help="seed of the start (0), without --from")
     parser.add_argument("--out", type=Path, help="safetensors file to write; kept after Ctrl-C")
     parser.add_argument("--trajectory", type=Path, help="JSON file of the losses of all steps")
     parser.add_argument("--figure", type=Path, help="picture of the losses of all steps")
@@ -78,8 +85,8 @@ def run(options: argparse.Namespace) -> None:
     start = None if options.file is None else read_model(options.file, options)
     n_dense = _check_start(options, start)
     options.hidden_noise = _noise(options.hidden_noise, start)
-    if start is None and options.seed is None:
-        options.seed = 0
+    if start is None:
+        options.seed, options.init = options.seed or 0, options.init or RANDOM
     features = _features(options, start)
     if options.out is not None and options.out.suffix != ".safetensors":
         raise ValueError(f"--out must end in .safetensors, got {options.out}")
@@ -113,8 +120,9 @@ def _check_start(options: argparse.Namespace, start: Model | None) -> int:
         if options.n_dense is None:
             raise ValueError("--n-dense is needed without --from")
         return int(options.n_dense)
-    if options.seed is not None:
-        raise ValueError("--seed is that of a random start; --from FILE has none")
+    for name in ("init", "seed"):
+        if getattr(options, name) is not None:
+            raise ValueError(f"--{name} is of a start that is made; --from FILE is one")
     for name in ("n_dense", "n_sparse"):
         given, there = getattr(options, name), getattr(start, name)
         if given not in (None, there):
@@ -168,7 +176,7 @@ class _Descent:
             found = minimize(
                 self.features,
                 n_dense,
-                init="random" if start is None else start,
+                init=o.init if start is None else start,
                 max_coupling=None if o.max_coupling == np.inf else o.max_coupling,
                 hidden_noise=o.hidden_noise,
                 tied=o.tied,

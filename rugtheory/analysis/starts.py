@@ -1,0 +1,99 @@
+"""Weights to descend from: random ones, those that rare features would have, or given ones."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from .. import _check
+from .._check import Array
+from ..model.model import Model, check_fit
+from ..source.features import Features
+from ..source.identical import Identical
+from ..source.independent import Independent
+from ..source.sparse import on_law
+from ..theory.optimum import optimum
+from .pair_energy import low_energy
+from .row_descent import Symmetric
+from .statistics import interference_variance
+
+RANDOM, RARE = "random", "rare"
+# W_out against W_in: tied and alike, outputs would stay so.
+_UNLIKE = {RANDOM: 0.05, RARE: 0.01}
+# On the pair energy: steps, and the part of it that the last one gains.
+_STEPS, _GAIN = 300, 1e-6
+# Rounding of float32 weights.
+_UNIT = 1e-6
+
+
+def start_of(
+    init: str | Model,
+    features: Features,
+    n_dense: int,
+    generator: np.random.Generator,
+    *,
+    noise: float,
+    tied: bool,
+) -> Model:
+    """A start of that name, or the one given; ValueError if it does not go with the rest."""
+    if isinstance(init, Model):
+        check_fit(init, features)
+        if init.n_dense != n_dense:
+            raise ValueError(f"init must have n_dense = {n_dense}, got {init.n_dense}")
+        _check_init(init, noise, tied)
+        return init
+    if init == RANDOM:
+        w_in = generator.normal(size=(n_dense, len(features)))
+        w_in /= np.linalg.norm(w_in, axis=0)
+        return _decoded(w_in, w_in.T, features, generator, _UNLIKE[RANDOM])
+    if init == RARE:
+        if tied:
+            raise ValueError("tied must be False with init = 'rare', whose W has an eigenvalue < 0")
+        if not _alike(features):
+            raise ValueError(
+                "init must be 'random' or a Model for features that are not alike and independent, "
+                f"got {init!r}"
+            )
+        at = Symmetric(len(features), n_dense)
+        low = at.model(low_energy(at, generator, _STEPS, _GAIN))
+        return _decoded(low.w_in, low.w_out, features, generator, _UNLIKE[RARE])
+    raise ValueError(f"init must be 'random', 'rare' or a Model, got {_check.shown(init)}")
+
+
+def _check_init(init: Model, noise: float, tied: bool) -> None:
+    """Raise if a descent with these settings would not start from these weights."""
+    if init.activation != "relu":
+        raise ValueError(f"init must have the activation 'relu', got {init.activation!r}")
+    if init.hidden_noise != noise:
+        raise ValueError(f"hidden_noise must be that of init, {init.hidden_noise}, got {noise}")
+    if noise and abs(np.sum(init.w_in**2) / init.n_sparse - 1) > _UNIT:
+        raise ValueError(
+            "init must have columns of W_in of mean square length 1 with hidden_noise, "
+            f"got {np.sum(init.w_in**2) / init.n_sparse}"
+        )
+    if tied and not np.array_equal(init.w_out, init.w_in.T):
+        raise ValueError("tied must be False for an init whose w_out is not w_in transposed")
+
+
+def _alike(features: Features) -> bool:
+    """Whether features are independent and of one law."""
+    laws = zip(features.on_probability, features.amplitudes, features.importance, strict=True)
+    return isinstance(features, Identical | Independent) and len(set(laws)) == 1
+
+
+def _decoded(
+    w_in: Array, w_out: Array, features: Features, generator: np.random.Generator, unlike: float
+) -> Model:
+    """W of unit diagonal, W_out moved a little, with the best decoders for Gaussian noise."""
+    sigma = np.sqrt(interference_variance(Model(w_in, w_out), features))
+    a, b = np.ones((2, len(features)))
+    for law, some in features.by_law.items():
+        if law.start < 0:  # no ReLU serves both signs: half of the amplitudes, and no bias
+            b[some] = 0.0
+            continue
+        share, on = on_law(1.0, law)
+        best = optimum(share * features.on_probability[some], sigma=sigma[some], amplitude=on)
+        a[some], b[some] = best.a, best.b
+    means = features.mean
+    heard = a * (w_out @ (w_in @ means) - means)
+    moved = w_out + unlike / np.sqrt(len(w_in)) * generator.normal(size=w_out.shape)
+    return Model(w_in, a[:, None] * moved, b - heard)
