@@ -135,17 +135,19 @@ def _curve(
     capacity = np.concatenate([np.ones(before), family.capacity(s), [0.0]])
     missing = np.concatenate([np.zeros(before), family.missing(s), [1.0]])
     losses = np.concatenate([np.zeros(before), loss, [variance]])
+    # One number at a time, lists are many times faster than arrays.
+    capacity, missing, losses = capacity.tolist(), missing.tolist(), losses.tolist()
 
     def rise(i: int, j: int) -> float:
         # Of capacities and what is missing to 1, those that are smaller have all their digits.
         few = capacity[i] < 0.5
         less = capacity[i] - capacity[j] if few else missing[j] - missing[i]
-        return float((losses[j] - losses[i]) / less)
+        return (losses[j] - losses[i]) / less
 
-    hull = _lower_hull(missing.size, rise)
+    hull = _lower_hull(len(missing), rise)
     pieces, chords, start = [], [], hull[0]
     for one, two in pairwise(hull):
-        if two == missing.size - 1 or one < before or two - one > _GAP:
+        if two == len(missing) - 1 or one < before or two - one > _GAP:
             pieces.append(_piece(s, key, loss, start - before, one - before))
             chords.append(np.log(rise(one, two)))
             start = two
