@@ -1,6 +1,7 @@
 """Small codes that descents found: their weights are kept, their losses are computed."""
 
 from dataclasses import replace
+from functools import cache
 
 import numpy as np
 import pytest
@@ -20,6 +21,7 @@ def found_at(name):
     return float(name.partition("p ")[2].partition(",")[0])
 
 
+@cache
 def of(name, p=None, amplitude=rt.Uniform()):
     return SmallCode.of(table()[name].directions, SparseSource(p or found_at(name), amplitude))
 

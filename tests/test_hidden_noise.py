@@ -249,7 +249,7 @@ class TestExplain:
         assert bound < known < said["Gaussian rug"]
 
 
-@pytest.mark.parametrize("noise", [1e-6, 0.1, 1.0, 30.0])
+@pytest.mark.parametrize("noise", [1e-6, 0.1, 30.0])
 @pytest.mark.parametrize(
     ("u", "t"), [(0.0, -3.0), (0.0, 0.2), (0.3, 0.25), (1.0, -0.01), (1.0, 0.0)]
 )
