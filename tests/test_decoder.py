@@ -273,8 +273,17 @@ def test_antipodal_channel(p, ratio):
 
 
 class TestOptimum:
-    @pytest.mark.parametrize("channel", ["gaussian", "antipodal"])
-    @pytest.mark.parametrize(("p", "ratio"), [(0.045, 0.25), (0.01, 0.45), (0.3, 0.2)])
+    @pytest.mark.parametrize(
+        ("p", "ratio", "channel"),
+        [
+            (0.045, 0.25, "gaussian"),
+            (0.01, 0.45, "gaussian"),
+            (0.3, 0.2, "antipodal"),
+            pytest.param(0.3, 0.2, "gaussian", marks=pytest.mark.slow),
+            pytest.param(0.045, 0.25, "antipodal", marks=pytest.mark.slow),
+            pytest.param(0.01, 0.45, "antipodal", marks=pytest.mark.slow),
+        ],
+    )
     def test_no_jump_does_better(self, p, ratio, channel):
         best = rt.optimum_decoder("jumprelu", p, ratio, channel=channel)
         law = (rt.AntipodalChannel if channel == "antipodal" else rt.GaussianChannel)(best.sigma)

@@ -26,8 +26,18 @@ def slope(loss, x, at):
     return float((ends[0] - ends[1]) / (2 * STEP))
 
 
-@pytest.mark.parametrize("p", [1e-9, 0.1])
-@pytest.mark.parametrize("kind", DEPENDENT)
+@pytest.mark.parametrize(
+    ("kind", "p"),
+    [
+        *((kind, 0.1) for kind in DEPENDENT),
+        ("always", 1e-9),
+        ("children", 1e-9),
+        *(
+            pytest.param(x, 1e-9, marks=pytest.mark.slow)
+            for x in ("together", "exclusive", "parent")
+        ),
+    ],
+)
 def test_by_enumeration(kind, p):
     """Every weight and bias of six rows, on all contours: all sets of features, in 80 digits."""
     features = rt.Groups([DEPENDENT[kind](p, rt.Uniform()), rt.Together(p / 2, 2)])

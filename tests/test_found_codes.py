@@ -70,7 +70,10 @@ def code_losses(code):
     return np.array([row.loss for row in code.rows])
 
 
-@pytest.mark.parametrize("name", CODES)
+@pytest.mark.parametrize(
+    "name",
+    [pytest.param(x, marks=[pytest.mark.slow] * (k % 2)) for k, x in enumerate(CODES)],
+)
 def test_nothing_else_is_as_good_where_it_was_found(name):
     """Below its couplings, pairs, graphs and precedence codes lose more at its ratio."""
     code, p = of(name), found_at(name)
