@@ -84,7 +84,10 @@ class TestLoss:
             self.check(law, table, amplitude)
 
 
-@pytest.mark.parametrize("name", ["optimum_uniform", "loss_uniform", "loss_laws"])
+@pytest.mark.parametrize(
+    "name",
+    ["optimum_uniform", "loss_uniform", pytest.param("loss_laws", marks=pytest.mark.slow)],
+)
 def test_tables_follow_from_the_definition(name):
     """A few rows integrated anew: the tables are not edited by hand, nor the definition since."""
     lines = (tables.DATA / f"{name}.csv").read_text().splitlines()[3:]

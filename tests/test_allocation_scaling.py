@@ -61,7 +61,7 @@ class TestScaling:
             off.append(abs(float(rt.sparse_allocation_law(features, 100)) / exact - 1))
         assert off[0] > 3 * off[1] > 9 * off[2] and off[2] < 2e-3
 
-    @pytest.mark.parametrize("alpha", [1.5, 2.0, 2.5])
+    @pytest.mark.parametrize("alpha", [1.5, pytest.param(2.0, marks=pytest.mark.slow), 2.5])
     def test_power_of_skewed_frequencies(self, alpha):
         """2α - 1, which logarithms in Λ lower by a tenth or two; not 2(α - 1)."""
         features = rt.Independent(rt.zipf(100_000, 1e-5, alpha=alpha))

@@ -286,6 +286,7 @@ def copies():
             if call.values[0] in _OF_A_DENSITY and law.atoms() is not None:
                 continue
             slow = call.values[0] in _LONG and (law.atoms() is None or call.values[0] is rt.explain)
+            slow |= call.values[0] is rt.row_law and law == rt.Exponential()
             marks = [pytest.mark.slow] if slow else []
             yield pytest.param(*call.values, law, id=f"{call.id}-{law}", marks=marks)
 

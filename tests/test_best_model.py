@@ -14,7 +14,7 @@ from rugtheory.structure.found_codes import code_at, table
     [
         (128, 32, 0.01, 10.0),
         pytest.param(40, 16, 0.15, 10.0, marks=pytest.mark.slow),
-        (90, 23, 0.045, 1.0),
+        pytest.param(90, 23, 0.045, 1.0, marks=pytest.mark.slow),
         (7, 2, 0.3, 0.4),
     ],
 )

@@ -251,7 +251,9 @@ class TestStranger:
             assert word in text
         assert not re.search(r"\d\(\d{4,}\)|nan|inf\b", text)
 
-    def test_it_is_not_touched_again(self, given, out):
+    def test_it_is_not_touched_again(self, given, out, monkeypatch):
+        # Slow, and not the question.
+        monkeypatch.setattr("rugtheory.darkmatter.save_figures", lambda *_: [])
         before = {path: path.stat().st_mtime_ns for path in (out / "saes").iterdir()}
         assert main(command(given, out)) == 0
         after = {path: path.stat().st_mtime_ns for path in (out / "saes").iterdir()}
@@ -259,28 +261,29 @@ class TestStranger:
             k: v for k, v in before.items() if k.name[0] != "."
         }
 
-    @pytest.mark.parametrize("damage", ["cut", "empty", "text", "keys", "nan"])
-    def test_one_that_is_corrupt(self, given, out, damage, tmp_path, capsys):
-        """It costs itself only."""
-        bad = tmp_path / "bad"
-        scope(bad, 32, 2.0)
-        file = bad / "params.npz"
-        if damage in ("keys", "nan"):
-            arrays = dict(np.load(file))
+    def test_some_that_are_corrupt(self, given, out, tmp_path, capsys):
+        """They cost themselves only."""
+        damages = ["cut", "empty", "keys", "nan", "text"]
+        for damage in damages:
+            scope(tmp_path / damage, 32, 2.0)
+            file = tmp_path / damage / "params.npz"
+            arrays, whole = dict(np.load(file)), file.read_bytes()
             if damage == "keys":
                 del arrays["b_enc"]
             else:
                 arrays["b_enc"][3] = np.nan
-            np.savez(file, **arrays)
-        else:
-            whole = file.read_bytes()
-            file.write_bytes({"cut": whole[: len(whole) // 2], "empty": b"", "text": b"no"}[damage])
+            if damage in ("keys", "nan"):
+                np.savez(file, **arrays)
+            else:
+                cut = whole[: len(whole) // 2]
+                file.write_bytes({"cut": cut, "empty": b"", "text": b"no"}[damage])
+        bad = [str(tmp_path / damage) for damage in damages]
         with pytest.raises(SystemExit) as stop:
-            main(command(given, tmp_path / "out", "--sae", f"{given}/scope", str(bad)))
+            main(command(given, tmp_path / "out", "--sae", f"{given}/scope", *bad))
         assert stop.value.code == 2
         found = json.loads((tmp_path / "out" / "report.json").read_text())
-        assert len(found["saes"]) == len(SUITE) and len(found["failures"]) == 1
-        assert "bad" in found["failures"][0]["name"]
+        assert len(found["saes"]) == len(SUITE)
+        assert sorted(x["name"] for x in found["failures"]) == damages
         whole = json.loads((out / "report.json").read_text())
         drop = ("seconds", "name", "group")
         mine, theirs = (

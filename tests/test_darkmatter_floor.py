@@ -39,7 +39,10 @@ def test_the_best_fit_is_that_of_a_general_solver():
     assert law.alpha == pytest.approx(best[1] * WIDTH[0] ** -best[2], rel=1e-4)
 
 
-@pytest.mark.parametrize(("known", "noise"), [(False, 0.01), (True, 0.01), (False, 0.05)])
+@pytest.mark.parametrize(
+    ("known", "noise"),
+    [(False, 0.01), (True, 0.01), pytest.param(False, 0.05, marks=pytest.mark.slow)],
+)
 def test_intervals_hold_the_truth_as_often_as_they_say(known, noise):
     rng = np.random.default_rng(1)
     truth = 0.1 + 3 * WIDTH**-0.3

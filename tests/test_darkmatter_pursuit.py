@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import scipy.optimize
 import scipy.stats
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from rugtheory import darkmatter
@@ -106,6 +106,7 @@ def test_as_many_atoms_explain_more_than_as_many_steps():
     assert np.sum(exact**2) < np.sum(authors**2)
 
 
+@settings(max_examples=30)
 @given(
     seed=st.integers(0, 2**32 - 1),
     n_atoms=st.integers(1, 14),

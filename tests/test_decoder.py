@@ -34,7 +34,10 @@ class TestAgainstTheOracle:
         )
 
     @pytest.mark.parametrize("kind", ["relu", "jumprelu", "topk", "linear"])
-    @pytest.mark.parametrize(("p", "ratio"), POINTS)
+    @pytest.mark.parametrize(
+        ("p", "ratio"),
+        POINTS[::2] + [pytest.param(*x, marks=pytest.mark.slow) for x in POINTS[1::2]],
+    )
     def test_losses_of_the_decoders_found(self, p, ratio, kind):
         best = rt.optimum_decoder(kind, p, ratio)
         a, b = mp.mpf(float(best.a)), mp.mpf(float(best.b))
@@ -246,7 +249,14 @@ def antipodal_losses(p, s, decoders):
     return losses
 
 
-@pytest.mark.parametrize(("p", "ratio"), [(0.045, 0.25), (0.3, 0.4), (0.01, 0.45)])
+@pytest.mark.parametrize(
+    ("p", "ratio"),
+    [
+        (0.045, 0.25),
+        pytest.param(0.3, 0.4, marks=pytest.mark.slow),
+        pytest.param(0.01, 0.45, marks=pytest.mark.slow),
+    ],
+)
 def test_antipodal_channel(p, ratio):
     found = [
         rt.optimum_decoder(kind, p, ratio, channel="antipodal")
@@ -263,8 +273,17 @@ def test_antipodal_channel(p, ratio):
 
 
 class TestOptimum:
-    @pytest.mark.parametrize("channel", ["gaussian", "antipodal"])
-    @pytest.mark.parametrize(("p", "ratio"), [(0.045, 0.25), (0.01, 0.45), (0.3, 0.2)])
+    @pytest.mark.parametrize(
+        ("p", "ratio", "channel"),
+        [
+            (0.045, 0.25, "gaussian"),
+            (0.01, 0.45, "gaussian"),
+            (0.3, 0.2, "antipodal"),
+            pytest.param(0.3, 0.2, "gaussian", marks=pytest.mark.slow),
+            pytest.param(0.045, 0.25, "antipodal", marks=pytest.mark.slow),
+            pytest.param(0.01, 0.45, "antipodal", marks=pytest.mark.slow),
+        ],
+    )
     def test_no_jump_does_better(self, p, ratio, channel):
         best = rt.optimum_decoder("jumprelu", p, ratio, channel=channel)
         law = (rt.AntipodalChannel if channel == "antipodal" else rt.GaussianChannel)(best.sigma)

@@ -26,8 +26,18 @@ def slope(loss, x, at):
     return float((ends[0] - ends[1]) / (2 * STEP))
 
 
-@pytest.mark.parametrize("p", [1e-9, 0.1])
-@pytest.mark.parametrize("kind", DEPENDENT)
+@pytest.mark.parametrize(
+    ("kind", "p"),
+    [
+        *((kind, 0.1) for kind in DEPENDENT),
+        ("always", 1e-9),
+        ("children", 1e-9),
+        *(
+            pytest.param(x, 1e-9, marks=pytest.mark.slow)
+            for x in ("together", "exclusive", "parent")
+        ),
+    ],
+)
 def test_by_enumeration(kind, p):
     """Every weight and bias of six rows, on all contours: all sets of features, in 80 digits."""
     features = rt.Groups([DEPENDENT[kind](p, rt.Uniform()), rt.Together(p / 2, 2)])
@@ -89,7 +99,7 @@ def random_model(generator, n, d, noise):
     return rt.Model(w, other, 0.2 * generator.normal(size=n) - 0.1, hidden_noise=noise)
 
 
-@pytest.mark.parametrize("noise", [0.0, 0.1])
+@pytest.mark.parametrize("noise", [pytest.param(0.0, marks=pytest.mark.slow), 0.1])
 @pytest.mark.parametrize("kind", DEPENDENT)
 def test_by_rows_taken_by_themselves(kind, noise):
     """A group beside features of their own, two laws of amplitudes, unequal importances."""
@@ -136,7 +146,13 @@ def test_two_features_that_exclude_each_other_share_a_unit():
     assert w[0, 1] < 0 and w[1, 0] < 0
 
 
-@pytest.mark.parametrize("kind", DEPENDENT)
+@pytest.mark.parametrize(
+    "kind",
+    [
+        pytest.param(x, marks=[pytest.mark.slow] * (x not in ("together", "exclusive")))
+        for x in DEPENDENT
+    ],
+)
 def test_descent_goes_down_on_the_loss(kind):
     features = rt.Groups([DEPENDENT[kind](0.1, rt.Uniform()), rt.SparseSource(0.1)])
     found = rt.minimize(features, 2, seed=0, max_coupling=2.0, steps=30)

@@ -135,7 +135,10 @@ def test_with_a_large_bias_the_decoder_is_linear(size, p, a, b):
 
 
 class TestModels:
-    @pytest.mark.parametrize("name", TRAINED)
+    @pytest.mark.parametrize(
+        "name",
+        [pytest.param(x, marks=[pytest.mark.slow] * (k > 0)) for k, x in enumerate(TRAINED)],
+    )
     def test_trained(self, name):
         model, p = rt.read_weights(TRAINED[name]), 0.045
         rows = np.arange(0, 512, 32)

@@ -222,7 +222,7 @@ class TestPort:
     def test_best_known_losses(self, port):
         """Interpolated between p and ratios of a table, and never above the rug or pairs."""
         rng = np.random.default_rng(2)
-        p = np.append(10 ** rng.uniform(-8, 0, 8), [1.0, 0.3])
+        p = np.append(10 ** rng.uniform(-8, 0, 4), [1.0, 0.3])
         ratio = 1 / (1 + 10 ** -rng.uniform(-4, 6, (50, p.size)))
         p = np.broadcast_to(p, ratio.shape).ravel()
         ratio = np.clip(ratio.ravel(), LEAST_RATIO, GREATEST_RATIO)

@@ -380,20 +380,30 @@ class TestAlike:
             rt.Latent([[p] * n, [0.5] * n], [3.0, 0.0], law),
         )
 
+    LAWS = rt.Uniform(), rt.Constant(0.7), rt.FromQuadrature((0.0, 1.0), (0.4, 0.6))
+
     @pytest.mark.parametrize("noise", [0.0, 0.1])
-    @pytest.mark.parametrize(
-        "law", [rt.Uniform(), rt.Constant(0.7), rt.FromQuadrature((0.0, 1.0), (0.4, 0.6))]
-    )
+    @pytest.mark.parametrize("law", LAWS)
     def test_ways(self, law, noise):
         rng = np.random.default_rng(4)
         model = rt.Model(rng.normal(size=(2, 3)) / 1.5, b=-0.1, hidden_noise=noise)
         one, others = self.ways(3, 0.2, law)
         loss = rt.exact_loss(model, one)
         statistics = rt.statistics(model, one, rows=1)
-        verdict = rt.explain(model, one, rows=1)
         for other in others:
             same(loss, rt.exact_loss(model, other))
             same(statistics, rt.statistics(model, other, rows=1), 1e-9)
+
+    @pytest.mark.parametrize("noise", [0.0, 0.1])
+    @pytest.mark.parametrize(
+        "law", [LAWS[0], *(pytest.param(x, marks=pytest.mark.slow) for x in LAWS[1:])]
+    )
+    def test_ways_explained(self, law, noise):
+        rng = np.random.default_rng(4)
+        model = rt.Model(rng.normal(size=(2, 3)) / 1.5, b=-0.1, hidden_noise=noise)
+        one, others = self.ways(3, 0.2, law)
+        verdict = rt.explain(model, one, rows=1)
+        for other in others:
             same(verdict, rt.explain(model, other, rows=1), 1e-7)
 
     def test_latent_of_equal_values(self):

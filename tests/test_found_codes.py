@@ -1,6 +1,7 @@
 """Small codes that descents found: their weights are kept, their losses are computed."""
 
 from dataclasses import replace
+from functools import cache
 
 import numpy as np
 import pytest
@@ -20,6 +21,7 @@ def found_at(name):
     return float(name.partition("p ")[2].partition(",")[0])
 
 
+@cache
 def of(name, p=None, amplitude=rt.Uniform()):
     return SmallCode.of(table()[name].directions, SparseSource(p or found_at(name), amplitude))
 
@@ -68,7 +70,10 @@ def code_losses(code):
     return np.array([row.loss for row in code.rows])
 
 
-@pytest.mark.parametrize("name", CODES)
+@pytest.mark.parametrize(
+    "name",
+    [pytest.param(x, marks=[pytest.mark.slow] * (k % 2)) for k, x in enumerate(CODES)],
+)
 def test_nothing_else_is_as_good_where_it_was_found(name):
     """Below its couplings, pairs, graphs and precedence codes lose more at its ratio."""
     code, p = of(name), found_at(name)

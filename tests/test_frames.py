@@ -81,7 +81,7 @@ class TestBound:
 class TestFrame:
     @pytest.mark.parametrize("seed", [0, None])
     def test_random_capacities(self, seed):
-        for k in range(100):
+        for k in range(50):
             rng = np.random.default_rng(k)
             wanted = vector(rng)
             features = rt.Independent(10 ** rng.uniform(-4, -0.05, wanted.size))

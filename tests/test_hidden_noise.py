@@ -48,7 +48,8 @@ def noisy(model, noise):
 
 
 @pytest.mark.parametrize(
-    ("p", "noise"), [pytest.param(0.01, 1e-3, marks=pytest.mark.slow), (0.1, 0.05), (0.1, 0.3)]
+    ("p", "noise"),
+    [(0.1, 0.3), *(pytest.param(*x, marks=pytest.mark.slow) for x in ((0.01, 1e-3), (0.1, 0.05)))],
 )
 def test_pairs_are_what_descents_find(p, noise):
     pairs = rt.uneven_pairs(p, hidden_noise=noise)
@@ -249,7 +250,7 @@ class TestExplain:
         assert bound < known < said["Gaussian rug"]
 
 
-@pytest.mark.parametrize("noise", [1e-6, 0.1, 1.0, 30.0])
+@pytest.mark.parametrize("noise", [1e-6, 0.1, 30.0])
 @pytest.mark.parametrize(
     ("u", "t"), [(0.0, -3.0), (0.0, 0.2), (0.3, 0.25), (1.0, -0.01), (1.0, 0.0)]
 )

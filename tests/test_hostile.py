@@ -38,7 +38,7 @@ GRID = POINT | LAW
 QUICK = {"amplitude": rt.Constant()}
 READING = {"a": 1.2, "b": -0.3, "sigma": 0.2, "p": 0.1} | LAW
 WEIGHTS = {"w_in": [[1.0, -1.0, 0.5]], "w_out": [[1.0], [-1.0], [0.5]], "b": [0.0, 0.1, -0.1]}
-MODEL = {"model": rt.Model(**WEIGHTS), "features": rt.Identical(3, 0.1, rt.Constant())}
+MODEL = {"model": rt.Model(**WEIGHTS), "features": rt.Identical(3, 0.3, rt.Constant())}
 MODEL |= {"rows": 2} | SEED
 FEATURES = MODEL["features"]
 FAMILY = {"family": "gaussian", "max_coupling": 10.0}
@@ -114,11 +114,11 @@ FUNCTIONS = {
     rt.loss_parts: READING,
     rt.lower_bound: POINT,
     rt.lower_bounds: (
-        {"p": 0.1, "ratio": None, "n_sparse": 12, "n_dense": 6, "max_coupling": 2.0}
+        {"p": 0.1, "ratio": None, "n_sparse": 6, "n_dense": 3, "max_coupling": 2.0}
         | {"hidden_noise": 0.1}
     ),
     rt.minimize: {
-        "features": rt.Identical(3, 0.1),
+        "features": rt.Identical(2, 0.1),
         "n_dense": 1,
         "init": "random",
         "max_coupling": 4.0,
@@ -127,7 +127,7 @@ FUNCTIONS = {
         "weight_decay": 1e-4,
         "steps": 3,
         "gtol": 1e-3,
-        "curvature": 1,
+        "curvature": 0,
         "rtol": 1e-3,
         "callback": None,
     }
@@ -145,7 +145,7 @@ FUNCTIONS = {
     rt.regime: GRID,
     rt.represented_fraction: POINT | QUICK,
     rt.row_law: {
-        "features": rt.Identical(4, 0.1),
+        "features": rt.Identical(3, 0.02),
         "n_dense": 2,
         "classes": 1,
         "free": False,
@@ -458,6 +458,8 @@ def test_hostile_arguments(name, tmp_path, monkeypatch):
         for key, value in HOSTILE.items():
             if argument in FUNCTION_ARGUMENTS and key == "type":
                 continue
+            if value is arguments[argument]:  # 0, 1, None or True: the call above
+                continue
             if argument in POINT and key in ORDINARY:
                 continue
             found = complaint(name, function, arguments, argument, value)
@@ -625,6 +627,7 @@ def test_hostile_validation(name, tmp_path, monkeypatch, capsys):
     monkeypatch.setattr("validation.cli.sweep.Workers", ThreadPoolExecutor)
     data = xr.load_dataset(Path(__file__).parents[1] / "validation" / "data" / "cpu.nc")
     some = data.isel(point=(data.n_sparse.values == 128) & (data.p.values == 0.1))
+    some = some.isel(point=slice(None, None, 8))
     some.to_netcdf("trained.nc", engine="h5netcdf")
     CURVES.to_netcdf("curves.nc", engine="h5netcdf")
     some.isel(point=0).to_netcdf("one.nc", engine="h5netcdf")

@@ -46,7 +46,10 @@ def test_pair_cost(c):
     assert float(pair_cost(c)) == pytest.approx(mean, rel=1e-5)
 
 
-@pytest.mark.parametrize(("numbers", "moments", "triangles"), KNOWN)
+@pytest.mark.parametrize(
+    ("numbers", "moments", "triangles"),
+    [pytest.param(*x, marks=[pytest.mark.slow] * (k % 2)) for k, x in enumerate(KNOWN)],
+)
 def test_of_balanced_codes(numbers, moments, triangles):
     """Values of an earlier derivation, and the linear program, which knows nothing of moments."""
     found = one_negative(*numbers, triangles=False)

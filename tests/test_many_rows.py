@@ -147,7 +147,7 @@ class TestErrors:
 
     @pytest.mark.parametrize("kind", KINDS)
     def test_kinds(self, kind):
-        assert worst(kind, rt.Uniform(), 0.05, 1, 6, 400) <= 1
+        assert worst(kind, rt.Uniform(), 0.05, 1, 4, 400) <= 1
 
     @pytest.mark.parametrize("law", SOME_SLOW)
     def test_laws(self, law):
@@ -386,7 +386,7 @@ class TestGradient:
         ],
     )
     def test_by_differences_of_losses(self, kind):
-        model, features = models(kind, 24, 6, rt.Uniform(), 0.1, np.random.default_rng(3))
+        model, features = models(kind, 16, 4, rt.Uniform(), 0.1, np.random.default_rng(3))
         gradient = Gradient(features, 1e-5)
         found = gradient(model)
         generator, step = np.random.default_rng(4), 1e-3

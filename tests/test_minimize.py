@@ -28,7 +28,7 @@ def lowest(features, n_dense, seeds, **options):
     )
 
 
-@pytest.mark.parametrize("p", [0.02, 0.1, 0.3])
+@pytest.mark.parametrize("p", [pytest.param(0.02, marks=pytest.mark.slow), 0.1, 0.3])
 def test_two_features_in_one_unit_are_a_pair(p):
     """Uneven pairs are searched for by other means, with losses in closed form."""
     found = lowest(rt.Identical(2, p), 1, range(3), max_coupling=None)
@@ -90,7 +90,7 @@ def test_stationary_at_the_cap():
     assert free.coupling > 2.0
 
 
-@pytest.mark.parametrize("seed", range(2))
+@pytest.mark.parametrize("seed", [pytest.param(0, marks=pytest.mark.slow), 1])
 def test_no_step_where_a_feature_dies(seed):
     """The objective is the integral of its slope; at a step a line search would not end."""
     generator = np.random.default_rng(seed)

@@ -49,7 +49,13 @@ def test_models_of_a_point_are_comparable():
     assert again["max_coupling"] == 10.0
 
 
-@pytest.mark.parametrize("row", [pytest.param(x, id=f"{x['p']}-{x['n_dense']}") for x in rows()])
+@pytest.mark.parametrize(
+    "row",
+    [
+        pytest.param(x, id=f"{x['p']}-{x['n_dense']}", marks=[pytest.mark.slow] * (k % 2))
+        for k, x in enumerate(rows())
+    ],
+)
 def test_theory_has_not_drifted(row):
     for name, value in theory(128, row["n_dense"], row["p"], 10.0).items():
         assert row[name] == (value if name == "family" else pytest.approx(value, rel=1e-6))

@@ -40,7 +40,11 @@ class TestPooled:
         truth = rt.exact_loss(rt.Model(np.eye(40), 1.2 * m, -0.1), features, rows=[i])
         assert abs(found.value - truth.loss[0]) <= found.error + truth.error[0]
 
-    @pytest.mark.parametrize("features", [rt.Identical(12, 0.05), unequal(12)], ids=type)
+    @pytest.mark.parametrize(
+        "features",
+        [rt.Identical(12, 0.05), pytest.param(unequal(12), marks=pytest.mark.slow)],
+        ids=type,
+    )
     def test_equal_rows_pool_to_one(self, features):
         """Rows of equal couplings, of which the own feature is left out of each."""
         m, i = couplings(12, 5, 1), 3

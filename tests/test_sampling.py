@@ -165,7 +165,9 @@ class TestSamples:
         assert exact.mean == pytest.approx(exact.loss.mean(), rel=1e-14)
 
 
-@pytest.mark.parametrize(("factor", "count"), [(0.9, 8), (0.9, 40), (0.99, 24)])
+@pytest.mark.parametrize(
+    ("factor", "count"), [(0.9, 8), pytest.param(0.9, 40, marks=pytest.mark.slow), (0.99, 24)]
+)
 def test_honest_where_features_count_differently(factor, count):
     """Estimates of the mean of importance times loss, over 300 seeds, against that of all rows."""
     model = rt.read_weights(TRAINED["trained_512_128"])

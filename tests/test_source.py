@@ -75,7 +75,18 @@ def test_cumulants(name):
     assert law.second_moment == pytest.approx(float(m2 + mean**2), rel=20 * EPS)
 
 
-@pytest.mark.parametrize("t", [0.0, 1e-9, 0.3 - 2j, -5 + 30j, -40.0, 1.0 + 50j, -1 - 150j])
+@pytest.mark.parametrize(
+    "t",
+    [
+        0.0,
+        1e-9,
+        0.3 - 2j,
+        -5 + 30j,
+        -40.0,
+        -1 - 150j,
+        pytest.param(1 + 50j, marks=pytest.mark.slow),
+    ],
+)
 @pytest.mark.parametrize("order", [0, 1])
 @pytest.mark.parametrize("name", LAWS)
 def test_mgf(name, t, order):

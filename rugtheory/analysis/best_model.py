@@ -171,6 +171,8 @@ def _blocks(
 ) -> list[_Block]:
     """All that may be of use, graphs only if they beat what is simpler at their ratio."""
     p, law, variance = float(source.p), source.amplitude, float(source.variance)
+    if not variance > 0:  # the bias alone reconstructs a constant feature
+        return []
     pairs = [settled(x, p, law, noise) for x in promising_pairs(p, law, cap, noise)]
     simple = simplest(p, variance, law, noise) + pairs
     known = lower_hull(simple)
@@ -178,11 +180,10 @@ def _blocks(
     nodes = simple + planar(p, law, cap, simple, n_sparse, noise)
     codes = promising_codes(p, law, cap, lower_hull(nodes), n_sparse, noise)
     nodes += [settled(x, p, law, noise) for x in codes]
-    if variance > 0:
-        # With fewer features than hidden units a graph is no use.
-        names = [name for name, x in TABLE.items() if x.n_dense <= min(n_dense, n_sparse)]
-        some = promising_graphs(names, p, law, cap, known, noise)
-        nodes += [settled(x, p, law, noise) for x in some]
+    # With fewer features than hidden units a graph is no use.
+    names = [name for name, x in TABLE.items() if x.n_dense <= min(n_dense, n_sparse)]
+    some = promising_graphs(names, p, law, cap, known, noise)
+    nodes += [settled(x, p, law, noise) for x in some]
     return [
         _block(x, source, noise)
         for x in nodes

@@ -130,22 +130,23 @@ def curves_of(family: Family, amplitude: Amplitude, p: tuple[float, ...]) -> tup
 def _curve(
     family: Family, s: Array, loss: Array, key: Array, known: tuple[Array, ...], variance: float
 ) -> Curve:
-    # The samples, and before them the feature alone if it is none of them, dropped after them.
+    # The samples, and before them the feature alone if it is none of them, dropped after them;
+    # lists, as arrays are many times slower where numbers are taken one at a time.
     before = 0 if family.inverse == 1 else 1
-    capacity = np.concatenate([np.ones(before), family.capacity(s), [0.0]])
-    missing = np.concatenate([np.zeros(before), family.missing(s), [1.0]])
-    losses = np.concatenate([np.zeros(before), loss, [variance]])
+    capacity: list[float] = [1.0] * before + family.capacity(s).tolist() + [0.0]
+    missing: list[float] = [0.0] * before + family.missing(s).tolist() + [1.0]
+    losses: list[float] = [0.0] * before + loss.tolist() + [float(variance)]
 
     def rise(i: int, j: int) -> float:
         # Of capacities and what is missing to 1, those that are smaller have all their digits.
         few = capacity[i] < 0.5
         less = capacity[i] - capacity[j] if few else missing[j] - missing[i]
-        return float((losses[j] - losses[i]) / less)
+        return (losses[j] - losses[i]) / less
 
-    hull = _lower_hull(missing.size, rise)
+    hull = _lower_hull(len(missing), rise)
     pieces, chords, start = [], [], hull[0]
     for one, two in pairwise(hull):
-        if two == missing.size - 1 or one < before or two - one > _GAP:
+        if two == len(missing) - 1 or one < before or two - one > _GAP:
             pieces.append(_piece(s, key, loss, start - before, one - before))
             chords.append(np.log(rise(one, two)))
             start = two
