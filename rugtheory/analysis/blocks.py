@@ -26,7 +26,7 @@ _ENOUGH_DEPENDENT, _DEPENDENT_TERMS = 4, 2**10
 # Contours on which outputs are taken term by term, where derivatives are asked for, and so many
 # terms that it takes less than tables: of features of one p, and of several, whose tables have more
 # columns and are filled anew as weights move.
-_LISTED, _FEW_TERMS, _FEW_UNLIKE = (400.0, 800.0, 1600.0, 6400.0), 144, 2**13
+_LISTED, _FEW_TERMS, _FEW_UNLIKE = (100.0, 200.0, 400.0, 800.0, 1600.0, 6400.0), 144, 2**16
 # A height that serves fewer of the outputs of a block is not tried again.
 _SERVES = 0.3
 # Outputs by which the first height is chosen, and where features depend on each other.
@@ -105,6 +105,8 @@ class Blocks:
         if not alike:
             seldom = rows * self.n < (_MANY_TERMS if self.unlike else _DEPENDENT_TERMS)
         self._again, self._first = again, -1  # number of the first rung, once it is chosen
+        # By output, the rungs that need not be tried again.
+        self._passed = np.zeros(rows, np.int64)
         self.rungs = [
             rung
             for rung in _TABLES
@@ -139,16 +141,23 @@ class Blocks:
         left, few = np.arange(rows.size), rows.size / 2
         # Heights of tables that serve an output, if not well enough.
         known = np.zeros(rows.size)
+        best = self._passed[rows]
         for k, rung in enumerate(self.rungs[self._first :], self._first):
             some = left[known[left] < rung.height] if rung.listed else left
+            if self._again:
+                some = some[self._passed[rows[some]] <= k]
             if some.size < self._enough(rung):
                 continue
+            before = found.error[some]
             found.improve(some, self.at(rung, model, rows[some], w[some], slopes))
+            best[some[found.error[some] < before]] = k
             known[some[np.isfinite(found.error[some])]] = rung.height
             served = found.error[some] <= self.rtol * found.value[some]
             if np.mean(served) < _SERVES and rung != self.rungs[-1] and some.size > few:
                 self._first = max(self._first, k + 1)
             left = left[~(found.error[left] <= self.rtol * found.value[left])]
+        # One at a time, for a step that went too far may have asked for more than the next does.
+        self._passed[rows] += best > self._passed[rows]
         return found
 
     def _enough(self, rung: Rung) -> int:

@@ -31,8 +31,9 @@ from ..theory.loss import LossGradient, loss_gradient, parts
 from .contours import PROBES, Contour
 from .dependent import Dependent
 from .family import Chances, Family, Own
-from .heard import Binned, Heard, Listed, Nodes, Senders
+from .heard import Binned, Heard, Nodes, Senders
 from .inversion import CUTS, cut_off, most_cut_off, windows
+from .listed import Listed
 from .loss_slopes import LossSlopes
 from .outputs import Losses, Outputs, heard_power
 from .row_laws import Kind, RowScenario
@@ -284,7 +285,7 @@ class OutputBlock:
             take = known[-1][1] < score - 1e-9
             best[take], images[take], score[take] = c, image[take], worse[take]
         counts = np.bincount(best[best >= 0], minlength=len(self.of.contours))
-        for often in np.flatnonzero(counts >= _ENOUGH):
+        for often in np.flatnonzero(counts >= _ENOUGH) if not self.of.listed else ():
             # Others take more to tabulate than longer contours take here.
             image, worse = known[often]
             take = (best >= 0) & (counts[best] < _ENOUGH) & (worse <= score)

@@ -81,18 +81,25 @@ class MomentTable:
                 found[2, at] = steps @ coefficients[1, 1:] / (stretch * self.nodes)
         if single.any():
             t = np.multiply.outer(a[single], self.nodes)
-            some = np.stack([self._transformed(t, order) for order in self.orders])
+            some = np.stack([self.transformed(t, order) for order in self.orders])
             bad = ~np.isfinite(some).all(axis=0)
             found[:, single] = np.where(bad, 0.0, some)
             error[:, single] = np.where(bad, _NEVER, 4 * _EPS * np.abs(some))
         return found, error
 
-    def fill(self, a: Array) -> None:
-        """Fill the bins that more than a few of these are in."""
+    def fill(self, a: Array, pays: int = _PAYS) -> None:
+        """Fill the bins that `pays` of these are in, or more."""
         bins, counts = np.unique(self.axis.place(a)[0], return_counts=True)
-        for k in bins[counts >= _PAYS].tolist():
+        for k in bins[counts >= pays].tolist():
             if k not in self._known:
                 self._known[k] = self._filled(float(k))
+
+    def known(self, k: int) -> tuple[Complex, Array] | None:
+        """Coefficients of E e^{asu} in a bin, shape (ORDER, nodes), and errors, if it is filled."""
+        if k not in self._known:
+            return None
+        coefficients, error = self._known[k]
+        return coefficients[0], error[0]
 
     def transform(self, a: Array) -> tuple[Complex, NDArray[np.intp], Array]:
         """E e^{asu} alone, shape (m, nodes), of numbers of bins, and errors of those.
@@ -108,7 +115,7 @@ class MomentTable:
                 place[at] = len(errors)
                 errors.append(inexact[0])
         at, values = np.flatnonzero(place == 0), found.view(np.complex128)
-        values[at] = self._transformed(np.multiply.outer(a[at], self.nodes), 0)
+        values[at] = self.transformed(np.multiply.outer(a[at], self.nodes), 0)
         return values, place, np.array(errors)
 
     def slopes(self, a: Array, moved: Complex) -> Array:
@@ -121,7 +128,7 @@ class MomentTable:
             found[at] = np.einsum("ij,ij,j->i", sums[:, 1:], powers[:, :-1], np.arange(1, ORDER))
             found[at] /= self.axis.stretch(np.full(at.size, k), a[at])
             listed[at] = False
-        slopes = self._transformed(np.multiply.outer(a[listed], self.nodes), 1) * self.nodes
+        slopes = self.transformed(np.multiply.outer(a[listed], self.nodes), 1) * self.nodes
         found[listed] = np.einsum("ij,ij->i", slopes, moved[listed]).real
         return found
 
@@ -155,10 +162,11 @@ class MomentTable:
     def _values(self, k: float, x: Array, wide: Array | float = 1.0) -> Complex:
         """At places in a bin, or as many times wider at each node."""
         x = np.multiply.outer(x, wide * np.ones(self.nodes.size))
-        t = self.axis.weights(np.full(x.shape, k), x) * self.nodes
-        return np.stack([self._transformed(t, order) for order in self.orders])
+        t = self.axis.weights(np.full(x.shape, k), x, beyond=self.axis.near(int(k))) * self.nodes
+        return np.stack([self.transformed(t, order) for order in self.orders])
 
-    def _transformed(self, t: Complex, order: int) -> Complex:
+    def transformed(self, t: Complex, order: int) -> Complex:
+        """E u^order e^{tu}; NaN where there is none, for formulas may have values there."""
         outside = (t.real > 0.95 * self.law.abscissa) | (t.real < 0.95 * self.law.least_abscissa)
         with np.errstate(over="ignore", invalid="ignore", divide="ignore"):
             found = np.asarray(self.law.transform(t, order), np.complex128)
