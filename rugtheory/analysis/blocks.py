@@ -57,12 +57,14 @@ class Rung(NamedTuple):
     apart: bool = False
     listed: bool = False
 
-    def contours(self, laws: RowLaws, rtol: float, fewest: int = 1) -> list[Together]:
-        """Those of each scenario."""
+    def contours(
+        self, laws: RowLaws, rtol: float, fewest: int = 1, *, again: bool = False
+    ) -> list[Together]:
+        """Those of each scenario; `again` if for many models."""
         made = Apart if self.apart else Together
+        kinds = {"listed": self.listed, "fewest": fewest, "again": again}
         return [
-            made(x.kinds, self.height, rtol, listed=self.listed, fewest=fewest, families=x.families)
-            for x in laws.scenarios
+            made(x.kinds, self.height, rtol, families=x.families, **kinds) for x in laws.scenarios
         ]
 
 
@@ -106,7 +108,7 @@ class Blocks:
             seldom = rows * self.n < (_MANY_TERMS if self.unlike else _DEPENDENT_TERMS)
         self._again, self._first = again, -1  # number of the first rung, once it is chosen
         # By output, the rungs that need not be tried again.
-        self._passed = np.zeros(rows, np.int64)
+        self._passed = np.zeros(self.n, np.int64)
         self.rungs = [
             rung
             for rung in _TABLES
@@ -157,7 +159,8 @@ class Blocks:
                 self._first = max(self._first, k + 1)
             left = left[~(found.error[left] <= self.rtol * found.value[left])]
         # One at a time, for a step that went too far may have asked for more than the next does.
-        self._passed[rows] += best > self._passed[rows]
+        if self._again:
+            self._passed[rows] += best > self._passed[rows]
         return found
 
     def _enough(self, rung: Rung) -> int:
@@ -193,7 +196,8 @@ class Blocks:
         """Those on the contours of a rung."""
         if rung not in self._known:
             fewest = 1 if self._again or self.dependent else 1 + self._size // _PART
-            self._known[rung] = rung.contours(self.laws, self.rtol, fewest)
+            made = rung.contours(self.laws, self.rtol, fewest, again=self._again)
+            self._known[rung] = made
         return self._losses(self._known[rung], model, rows, w, slopes)
 
     def _losses(

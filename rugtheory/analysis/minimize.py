@@ -201,7 +201,7 @@ def minimize(
             except StopIteration as stop:
                 raise Stop from stop
 
-    descent = Descent(objective, steps, gtol, each)
+    descent = Descent(objective, steps, gtol, each, scale=at.scale(features))
     if not descent.run(at.vector(model)):
         raise ValueError(f"no contour serves the start, {model!r}: its weights are too large")
     while not (tied or descent.stopped):

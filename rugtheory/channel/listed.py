@@ -21,7 +21,7 @@ from .weight_bins import ORDER, Axis
 from .weight_table import MomentTable
 
 _EPS = float(np.finfo(float).eps)
-# Terms times nodes of a part of the rows, of what is kept for slopes, and of products in the caches.
+# Terms times nodes of a part of the rows, of what is kept for slopes, and of what caches hold.
 _PART, _KEPT, _CHUNK = 2**20, 2**22, 2**15
 # Terms in a bin for which it is tabulated, at so many nodes at most.
 _PAYS, _MOST_NODES = 4, 2**11
@@ -33,9 +33,16 @@ class Listed(Heard):
     """Term by term."""
 
     def __init__(
-        self, senders: list[Senders], w: Array, left_out: NDArray[np.bool_], axis: Axis
+        self,
+        senders: list[Senders],
+        w: Array,
+        left_out: NDArray[np.bool_],
+        axis: Axis,
+        *,
+        again: bool = False,
     ) -> None:
         super().__init__(senders, w, left_out, axis)
+        self._pays = 1 if again else _PAYS
         self._found = [np.zeros((len(w), x.odds.size)) for x in senders]
         # Of the rows and nodes that were asked for last, if they are few.
         self._last: dict[tuple[int, int], Product] = {}
@@ -74,7 +81,10 @@ class Listed(Heard):
     def _product(self, kind: int, at: Nodes, rows: NDArray[np.int64]) -> Product:
         x = self.senders[kind]
         odds = np.where(self.left_out[rows][:, x.columns], 0.0, x.odds)
-        return Product(at.transforms(x.amplitude), self.w[rows][:, x.columns], odds)
+        w, table = self.w[rows][:, x.columns], at.transforms(x.amplitude)
+        if at.nodes.size <= _MOST_NODES:
+            table.fill(w, self._pays)
+        return Product(table, w, odds)
 
 
 class Product:
@@ -91,8 +101,6 @@ class Product:
     def __init__(self, table: MomentTable, w: Array, odds: Array) -> None:
         self.table, self.w, self.odds = table, w, odds
         self.nodes, self.real = table.nodes, not table.nodes.imag.any()
-        if self.nodes.size <= _MOST_NODES:
-            table.fill(w, _PAYS)
         bins, x = table.axis.place(w.ravel())
         order = np.argsort(bins, kind="stable")
         self.powers = np.vander(x[order], ORDER, increasing=True)
@@ -145,10 +153,9 @@ class Product:
             for some in self._chunks():
                 terms = self._terms(some)
                 product[some] = _product(terms)
-                for row, one, which in zip(range(some.start, some.stop), terms, loud[some], strict=True):
-                    if which.any():
-                        near = np.abs(1 + one[which]).min(axis=0)
-                        least[row] = np.minimum(least[row], near)
+                for row in some.start + np.flatnonzero(loud[some].any(axis=1)):
+                    near = np.abs(1 + terms[row - some.start, loud[row]])
+                    least[row] = np.minimum(least[row], near.min(axis=0))
             size = np.abs(product)
             error = self._inexact() / least
             # Products of part of the terms are not larger than that of all on the real axis, next
@@ -174,18 +181,19 @@ class Product:
 
     def slopes(self, moved: Complex) -> Array:
         """Re Σ_k moved_k d/dw of the logarithm, shape (rows, terms); ends the use of the values."""
+        # Real parts of products are sums of products of parts with those of the conjugates.
+        moved = moved.conj()
         for some in self._chunks():
             terms = self._terms(some)
             terms += 1
+            np.conjugate(terms, out=terms)
             np.divide(moved[some, None], terms, out=terms)
             self.values[self.place[some]] = terms
-        # Real parts of products are sums of products of parts with those of the conjugates.
-        np.negative(self.values.imag, out=self.values.imag)
-        found, values = np.empty(self.w.size), self.values.view(float)
-        steps = self.powers[:, :-1] * np.arange(1, ORDER)
+        values = self.values.view(float)
+        sums = np.zeros((self.w.size, ORDER - 1))
         for start, end, coefficients in self.filled:
-            sums = values[start:end] @ coefficients[1:].T
-            found[start:end] = np.einsum("ij,ij->i", sums, steps[start:end])
+            np.matmul(values[start:end], coefficients[1:].T, out=sums[start:end])
+        found = np.einsum("ij,ij,j->i", sums, self.powers[:, :-1], np.arange(1, ORDER))
         by_w = self.table.transformed(np.multiply.outer(self.single_w, self.nodes), 1) * self.nodes
         single = np.einsum("ij,ij->i", by_w.view(float), values[self.single])
         found /= self.stretch

@@ -83,6 +83,8 @@ class Together:
         Outputs for which a contour is tabulated.
     families : sequence of Family
         Dependent features.
+    again : bool
+        Whether for many models, so that whatever is tabulated pays.
     """
 
     def __init__(
@@ -94,9 +96,10 @@ class Together:
         listed: bool = False,
         fewest: int = 1,
         families: Sequence[Family] = (),
+        again: bool = False,
     ) -> None:
         self.axis, self.rtol = Axis(HALF_PHASE / height), rtol
-        self.listed, self.fewest, self.families = listed, fewest, families
+        self.listed, self.fewest, self.families, self.again = listed, fewest, families, again
         self.senders = [Senders.of(k.columns, k.p, k.amplitude) for k in kinds]
         self.contours = Contour.every(height, _MOST_LISTED if listed else _MOST_NODES)
         self.probes = Nodes(self.senders, PROBES.astype(complex), self.axis)
@@ -117,8 +120,9 @@ class Together:
 
     def heard(self, w: Array, left_out: NDArray[np.bool_]) -> Heard:
         """The terms of some rows."""
-        made = Listed if self.listed else Binned
-        return made(self.senders, w, left_out, self.axis)
+        if self.listed:
+            return Listed(self.senders, w, left_out, self.axis, again=self.again)
+        return Binned(self.senders, w, left_out, self.axis)
 
     def at(self, contour: int) -> Nodes:
         """What is known on a contour."""

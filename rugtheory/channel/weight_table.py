@@ -38,7 +38,7 @@ _PAYS = 12
 _REGULAR = 0.9
 _MOST_GROWTH = 200.0
 # What a table may hold beyond the groups that were asked for last.
-_MOST_BYTES = 2**28
+_MOST_BYTES, _MOST_OF_MOMENTS = 2**28, 2**26
 
 
 @lru_cache(maxsize=64)
@@ -88,11 +88,17 @@ class MomentTable:
         return found, error
 
     def fill(self, a: Array, pays: int = _PAYS) -> None:
-        """Fill the bins that `pays` of these are in, or more."""
+        """Fill the bins that `pays` of these are in, or more; what was not asked for may go."""
         bins, counts = np.unique(self.axis.place(a)[0], return_counts=True)
-        for k in bins[counts >= pays].tolist():
-            if k not in self._known:
-                self._known[k] = self._filled(float(k))
+        asked = bins[counts >= pays].tolist()
+        for k in asked:
+            # Last asked for, last in order.
+            found = self._known.pop(k, None)
+            self._known[k] = self._filled(float(k)) if found is None else found
+        if asked:
+            size = sum(x.nbytes for x in self._known[asked[-1]])
+            for k in list(self._known)[: -max(len(asked), _MOST_OF_MOMENTS // size)]:
+                del self._known[k]
 
     def known(self, k: int) -> tuple[Complex, Array] | None:
         """Coefficients of E e^{asu} in a bin, shape (ORDER, nodes), and errors, if it is filled."""
