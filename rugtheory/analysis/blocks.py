@@ -26,7 +26,11 @@ _ENOUGH_DEPENDENT, _DEPENDENT_TERMS = 4, 2**10
 # Contours on which outputs are taken term by term, where derivatives are asked for, and so many
 # terms that it takes less than tables: of features of one p, and of several, whose tables have more
 # columns and are filled anew as weights move.
-_LISTED, _FEW_TERMS, _FEW_UNLIKE = (100.0, 200.0, 400.0, 800.0, 1600.0, 6400.0), 144, 2**16
+_LISTED = 100.0, 140.0, 200.0, 280.0, 400.0, 560.0, 800.0, 1600.0, 6400.0
+_FEW_TERMS, _FEW_UNLIKE = 144, 2**16
+# Of outputs of unlike features errors may be so many times the tolerance of the mean: true ones
+# are a thousandth of these at heights of 100 to 200.
+_LOOSE = 10.0
 # A height that serves fewer of the outputs of a block is not tried again.
 _SERVES = 0.3
 # Outputs by which the first height is chosen, and where features depend on each other.
@@ -57,14 +61,12 @@ class Rung(NamedTuple):
     apart: bool = False
     listed: bool = False
 
-    def contours(
-        self, laws: RowLaws, rtol: float, fewest: int = 1, *, again: bool = False
-    ) -> list[Together]:
-        """Those of each scenario; `again` if for many models."""
+    def contours(self, laws: RowLaws, rtol: float, fewest: int = 1) -> list[Together]:
+        """Those of each scenario."""
         made = Apart if self.apart else Together
-        kinds = {"listed": self.listed, "fewest": fewest, "again": again}
         return [
-            made(x.kinds, self.height, rtol, families=x.families, **kinds) for x in laws.scenarios
+            made(x.kinds, self.height, rtol, listed=self.listed, fewest=fewest, families=x.families)
+            for x in laws.scenarios
         ]
 
 
@@ -93,9 +95,19 @@ class Blocks:
     again : bool
         Whether for many models, and derivatives: tables always pay then, and outputs that they do
         not serve are taken term by term.
+    together : bool
+        Whether errors may be those of the mean loss, with importances, rather than of each.
     """
 
-    def __init__(self, features: Features, rtol: float, rows: int, *, again: bool = False) -> None:
+    def __init__(
+        self,
+        features: Features,
+        rtol: float,
+        rows: int,
+        *,
+        again: bool = False,
+        together: bool = False,
+    ) -> None:
         self.laws, self.rtol, self.rows, self.n = RowLaws(features), rtol, rows, len(features)
         scenarios = self.laws.scenarios
         self.unlike = any(np.ndim(kind.p) for x in scenarios for kind in x.kinds)
@@ -107,6 +119,7 @@ class Blocks:
         if not alike:
             seldom = rows * self.n < (_MANY_TERMS if self.unlike else _DEPENDENT_TERMS)
         self._again, self._first = again, -1  # number of the first rung, once it is chosen
+        self._importance = features.importance if together else None
         # By output, the rungs that need not be tried again.
         self._passed = np.zeros(self.n, np.int64)
         self.rungs = [
@@ -154,14 +167,24 @@ class Blocks:
             found.improve(some, self.at(rung, model, rows[some], w[some], slopes))
             best[some[found.error[some] < before]] = k
             known[some[np.isfinite(found.error[some])]] = rung.height
-            served = found.error[some] <= self.rtol * found.value[some]
+            served = found.error[some] <= self._allowed(rows, found)[some]
             if np.mean(served) < _SERVES and rung != self.rungs[-1] and some.size > few:
                 self._first = max(self._first, k + 1)
-            left = left[~(found.error[left] <= self.rtol * found.value[left])]
+            left = left[~(found.error[left] <= self._allowed(rows, found)[left])]
         # One at a time, for a step that went too far may have asked for more than the next does.
         if self._again:
             self._passed[rows] += best > self._passed[rows]
         return found
+
+    def _allowed(self, rows: NDArray[np.int64], found: Losses) -> Array:
+        """Errors that losses may have; NaN where there are none yet."""
+        if self._importance is None:
+            return self.rtol * found.value
+        share = self._importance[rows]
+        known = np.isfinite(found.value) & (share > 0)
+        mean = np.sum(share[known] * found.value[known]) / max(1, rows.size)
+        least = np.divide(_LOOSE * mean, share, out=np.zeros(rows.size), where=known)
+        return self.rtol * np.maximum(found.value, least)
 
     def _enough(self, rung: Rung) -> int:
         """Outputs left for which it pays."""
@@ -196,8 +219,7 @@ class Blocks:
         """Those on the contours of a rung."""
         if rung not in self._known:
             fewest = 1 if self._again or self.dependent else 1 + self._size // _PART
-            made = rung.contours(self.laws, self.rtol, fewest, again=self._again)
-            self._known[rung] = made
+            self._known[rung] = rung.contours(self.laws, self.rtol, fewest)
         return self._losses(self._known[rung], model, rows, w, slopes)
 
     def _losses(

@@ -126,7 +126,8 @@ class Objective:
         if self.gradient.rtol <= least:
             return None
         rtol = max(_SHARPER * self.gradient.rtol, least)
-        return replace(self, gradient=Gradient(self.gradient.features, rtol))
+        features, together = self.gradient.features, self.gradient.together
+        return replace(self, gradient=Gradient(features, rtol, together=together))
 
     def __call__(self, x: Array) -> tuple[float, Array, ExactGradient]:
         """Value, gradient, and the loss itself."""

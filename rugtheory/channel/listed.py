@@ -33,16 +33,9 @@ class Listed(Heard):
     """Term by term."""
 
     def __init__(
-        self,
-        senders: list[Senders],
-        w: Array,
-        left_out: NDArray[np.bool_],
-        axis: Axis,
-        *,
-        again: bool = False,
+        self, senders: list[Senders], w: Array, left_out: NDArray[np.bool_], axis: Axis
     ) -> None:
         super().__init__(senders, w, left_out, axis)
-        self._pays = 1 if again else _PAYS
         self._found = [np.zeros((len(w), x.odds.size)) for x in senders]
         # Of the rows and nodes that were asked for last, if they are few.
         self._last: dict[tuple[int, int], Product] = {}
@@ -83,7 +76,7 @@ class Listed(Heard):
         odds = np.where(self.left_out[rows][:, x.columns], 0.0, x.odds)
         w, table = self.w[rows][:, x.columns], at.transforms(x.amplitude)
         if at.nodes.size <= _MOST_NODES:
-            table.fill(w, self._pays)
+            table.fill(w, _PAYS)
         return Product(table, w, odds)
 
 

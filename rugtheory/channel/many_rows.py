@@ -83,8 +83,6 @@ class Together:
         Outputs for which a contour is tabulated.
     families : sequence of Family
         Dependent features.
-    again : bool
-        Whether for many models, so that whatever is tabulated pays.
     """
 
     def __init__(
@@ -96,11 +94,12 @@ class Together:
         listed: bool = False,
         fewest: int = 1,
         families: Sequence[Family] = (),
-        again: bool = False,
     ) -> None:
         self.axis, self.rtol = Axis(HALF_PHASE / height), rtol
-        self.listed, self.fewest, self.families, self.again = listed, fewest, families, again
+        self.listed, self.fewest, self.families = listed, fewest, families
         self.senders = [Senders.of(k.columns, k.p, k.amplitude) for k in kinds]
+        chances = np.concatenate([np.zeros(0), *(x.odds / (1 + x.odds) for x in self.senders)])
+        self.typical = float(chances.mean()) if chances.size else 0.0
         self.contours = Contour.every(height, _MOST_LISTED if listed else _MOST_NODES)
         self.probes = Nodes(self.senders, PROBES.astype(complex), self.axis)
         self.known: dict[int, Nodes] = {}
@@ -120,9 +119,8 @@ class Together:
 
     def heard(self, w: Array, left_out: NDArray[np.bool_]) -> Heard:
         """The terms of some rows."""
-        if self.listed:
-            return Listed(self.senders, w, left_out, self.axis, again=self.again)
-        return Binned(self.senders, w, left_out, self.axis)
+        made = Listed if self.listed else Binned
+        return made(self.senders, w, left_out, self.axis)
 
     def at(self, contour: int) -> Nodes:
         """What is known on a contour."""
@@ -271,7 +269,9 @@ class OutputBlock:
         """The contour of each row, -1 if there is none; logs of bounds on its images."""
         best = np.full(self.m, -1)
         images, score = np.full(self.m, np.inf), np.full(self.m, np.inf)
-        least = np.maximum(self.outputs.p, _RARE) ** 2 * self.power / self.unit**2
+        p = np.maximum(self.outputs.p, _RARE)
+        # What a rare feature loses is in proportion to the chance that others are on.
+        least = p * np.maximum(p, self.of.typical) * self.power / self.unit**2
         floor = np.log(_IMAGES * min(self.of.rtol, _LAX) * least)
         smooth, known = self._smooth(), []
         for c, contour in enumerate(self.of.contours):
