@@ -122,12 +122,14 @@ class Objective:
         return replace(self, penalty=HARDER * self.penalty)
 
     def sharper(self, least: float) -> Objective | None:
-        """With smaller errors of the loss, as a minimum needs them; None if they are the least."""
+        """With smaller errors of the loss, as a minimum needs them; None if they are the least.
+
+        Those of each output: an error of the mean may leave an output with a slope.
+        """
         if self.gradient.rtol <= least:
             return None
         rtol = max(_SHARPER * self.gradient.rtol, least)
-        features, together = self.gradient.features, self.gradient.together
-        return replace(self, gradient=Gradient(features, rtol, together=together))
+        return replace(self, gradient=Gradient(self.gradient.features, rtol))
 
     def __call__(self, x: Array) -> tuple[float, Array, ExactGradient]:
         """Value, gradient, and the loss itself."""
