@@ -100,9 +100,7 @@ class Product:
         self.stretch = table.axis.stretch(bins, w.ravel())[order]
         # By bin, and where each term is there.
         self.values = np.empty((w.size, self.nodes.size), np.complex128)
-        self.place = np.empty(w.size, np.intp)
-        self.place[order] = np.arange(w.size)
-        self.place = self.place.reshape(w.shape)
+        self.place = np.argsort(order).reshape(w.shape)
         some, starts = np.unique(bins[order], return_index=True)
         ends = np.append(starts[1:], w.size)
         known = {k: found for k in some.tolist() if (found := table.known(k)) is not None}

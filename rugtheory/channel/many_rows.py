@@ -25,10 +25,10 @@ from numpy.typing import NDArray
 
 from .._check import Array
 from ..numerics.circle import on_circle
-from ..source.amplitude import Amplitude, Complex
+from ..source.amplitude import Complex
 from ..source.uniform import expm1
 from ..theory.loss import LossGradient, loss_gradient, parts
-from .contours import PROBES, Contour
+from .contours import PROBES, Contour, exists
 from .dependent import Dependent
 from .family import Chances, Family, Own
 from .heard import Binned, Heard, Nodes, Senders
@@ -249,12 +249,12 @@ class OutputBlock:
         smooth = np.ones((self.m, PROBES.size), np.bool_)
         for law, ends in [] if self.blocks is None else self.blocks.ends:
             for end in ends:
-                smooth &= _exists(law, np.multiply.outer(end, PROBES))
+                smooth &= exists(law, np.multiply.outer(end, PROBES))
         for x, ends in zip(self.of.senders, self.ends, strict=True):
             law = x.amplitude
             for end in ends:
                 t = np.multiply.outer(end, PROBES)
-                smooth &= _exists(law, t)
+                smooth &= exists(law, t)
                 if self.of.listed:
                     continue
                 with np.errstate(over="ignore", invalid="ignore", divide="ignore"):
@@ -398,8 +398,3 @@ class OutputBlock:
         if slopes is not None:
             slopes.add(contour, nodes, rows, (value, full), own, moments)
         return factor * total, factor * error
-
-
-def _exists(law: Amplitude, t: Array) -> NDArray[np.bool_]:
-    """Whether E e^{tu} is finite, and not far larger nearby."""
-    return np.asarray((t < 0.85 * law.abscissa) & (t > 0.85 * law.least_abscissa), np.bool_)
