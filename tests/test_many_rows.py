@@ -226,7 +226,7 @@ class TestErrors:
             table.fill(asked, 1)
             assert all(table.known(k) is not None for k in table.axis.place(asked)[0].tolist())
         size = ORDER * nodes.nbytes + nodes.size * 8
-        assert sum(table.known(k) is not None for k in range(1200)) * size <= 2**26
+        assert sum(table.known(k) is not None for k in range(1200)) * size <= 2**24
 
     def test_a_row_of_every_scale_takes_one_contour(self):
         """Rows times a factor, and biases with them, have losses of the same relative accuracy."""

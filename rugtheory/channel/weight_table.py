@@ -38,7 +38,7 @@ _PAYS = 12
 _REGULAR = 0.9
 _MOST_GROWTH = 200.0
 # What a table may hold beyond the groups that were asked for last.
-_MOST_BYTES, _MOST_OF_MOMENTS = 2**28, 2**26
+_MOST_BYTES, _MOST_OF_MOMENTS = 2**28, 2**24
 
 
 @lru_cache(maxsize=64)
@@ -64,14 +64,14 @@ class MomentTable:
         """Both, shape (2, m, nodes), and their errors; with `slope`, E u² e^{asu} as a third."""
         found = np.empty((2 + slope, a.size, self.nodes.size), np.complex128)
         error = np.empty((2, a.size, self.nodes.size))
-        single = np.zeros(a.size, np.bool_)
+        single, asked = np.zeros(a.size, np.bool_), 0
         for k, at, powers in self._by_bin(a):
             if k not in self._known:
                 single[at] = at.size < ORDER and not slope  # a polynomial takes more values
                 if single[at[0]]:
                     continue
-                self._known[k] = self._filled(float(k))
-            coefficients, inexact = self._known[k]
+            coefficients, inexact = self._bin(k)
+            asked += 1
             found[:2, at] = powers @ coefficients
             error[:, at] = inexact[:, None]
             if slope:
@@ -79,6 +79,7 @@ class MomentTable:
                 steps = powers[:, :-1] * np.arange(1, ORDER)
                 stretch = self.axis.stretch(np.full(at.size, k), a[at])[:, None]
                 found[2, at] = steps @ coefficients[1, 1:] / (stretch * self.nodes)
+        self._forget(asked)
         if single.any():
             t = np.multiply.outer(a[single], self.nodes)
             some = np.stack([self.transformed(t, order) for order in self.orders])
@@ -92,12 +93,20 @@ class MomentTable:
         bins, counts = np.unique(self.axis.place(a)[0], return_counts=True)
         asked = bins[counts >= pays].tolist()
         for k in asked:
-            # Last asked for, last in order.
-            found = self._known.pop(k, None)
-            self._known[k] = self._filled(float(k)) if found is None else found
+            self._bin(k)
+        self._forget(len(asked))
+
+    def _bin(self, k: int) -> tuple[Complex, Array]:
+        # Last asked for, last in order.
+        found = self._known.pop(k, None)
+        self._known[k] = self._filled(float(k)) if found is None else found
+        return self._known[k]
+
+    def _forget(self, asked: int) -> None:
+        """Bins that were not asked for last, oldest first: weights of a descent move on."""
         if asked:
-            size = sum(x.nbytes for x in self._known[asked[-1]])
-            for k in list(self._known)[: -max(len(asked), _MOST_OF_MOMENTS // size)]:
+            size = sum(x.nbytes for x in next(reversed(self._known.values())))
+            for k in list(self._known)[: -max(asked, _MOST_OF_MOMENTS // size)]:
                 del self._known[k]
 
     def known(self, k: int) -> tuple[Complex, Array] | None:
