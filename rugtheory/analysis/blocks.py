@@ -26,8 +26,8 @@ _ENOUGH_DEPENDENT, _DEPENDENT_TERMS = 4, 2**10
 # Contours on which outputs are taken term by term, where derivatives are asked for, and so many
 # terms that it takes less than tables: of features of one p, and of several, whose tables have more
 # columns and are filled anew as weights move.
-_LISTED = 100.0, 140.0, 200.0, 280.0, 400.0, 560.0, 800.0, 1600.0, 6400.0
-_FEW_TERMS, _FEW_UNLIKE = 144, 2**16
+_LISTED, _FEW_TERMS, _FEW_UNLIKE = (400.0, 800.0, 1600.0, 6400.0), 144, 2**16
+_LISTED_UNLIKE = (100.0, 140.0, 200.0, 280.0, 400.0, 560.0, 800.0, 1600.0, 6400.0)
 # Of outputs of unlike features errors may be so many times the tolerance of the mean: true ones
 # are a thousandth of these at heights of 100 to 200.
 _LOOSE = 10.0
@@ -96,7 +96,7 @@ class Blocks:
         Whether for many models, and derivatives: tables always pay then, and outputs that they do
         not serve are taken term by term.
     together : bool
-        Whether errors may be those of the mean loss, with importances, rather than of each.
+        Whether errors of unlike outputs taken term by term may be those of the mean loss.
     """
 
     def __init__(
@@ -119,9 +119,10 @@ class Blocks:
         if not alike:
             seldom = rows * self.n < (_MANY_TERMS if self.unlike else _DEPENDENT_TERMS)
         self._again, self._first = again, -1  # number of the first rung, once it is chosen
-        self._importance = features.importance if together else None
-        # By output, the rungs that need not be tried again.
-        self._passed = np.zeros(self.n, np.int64)
+        # Each output of unlike features has rungs of its own that need not be tried again.
+        own = few and self.unlike and not self.dependent
+        self._own, self._passed = own, np.zeros(self.n, np.int64)
+        self._importance = features.importance if together and own else None
         self.rungs = [
             rung
             for rung in _TABLES
@@ -132,7 +133,8 @@ class Blocks:
         ]
         least = _LEAST_LISTED if self.rungs else 0.0
         if again and listed:
-            self.rungs += [Rung(h, listed=True) for h in _LISTED if h >= least]
+            heights = _LISTED_UNLIKE if own else _LISTED
+            self.rungs += [Rung(h, listed=True) for h in heights if h >= least]
         self._size = min(rows, max(1, _BLOCK // self.n))
         self._known: dict[Rung, list[Together]] = {}
         self._distinct = tuple(dict.fromkeys(self.laws.amplitudes))
@@ -159,7 +161,7 @@ class Blocks:
         best = self._passed[rows]
         for k, rung in enumerate(self.rungs[self._first :], self._first):
             some = left[known[left] < rung.height] if rung.listed else left
-            if self._again:
+            if self._own:
                 some = some[self._passed[rows[some]] <= k]
             if some.size < self._enough(rung):
                 continue
@@ -172,7 +174,7 @@ class Blocks:
                 self._first = max(self._first, k + 1)
             left = left[~(found.error[left] <= self._allowed(rows, found)[left])]
         # One at a time, for a step that went too far may have asked for more than the next does.
-        if self._again:
+        if self._own:
             self._passed[rows] += best > self._passed[rows]
         return found
 
