@@ -13,9 +13,9 @@ from rugtheory.analysis.gradient import Gradient
 from rugtheory.channel.many_rows import HEIGHTS, Together
 from rugtheory.channel.outputs import Outputs
 from rugtheory.channel.row_laws import RowLaws
-from rugtheory.channel.weight_bins import GROUP, Axis, OddsRange
+from rugtheory.channel.weight_bins import GROUP, ORDER, Axis, OddsRange
 from rugtheory.channel.weight_groups import Sums
-from rugtheory.channel.weight_table import WeightTable
+from rugtheory.channel.weight_table import MomentTable, WeightTable
 from rugtheory.source.groups import Group
 from rugtheory.source.laws import LAWS
 
@@ -99,14 +99,14 @@ KINDS = (
 
 
 # Outputs of so many that tables pay for features of every kind.
-MANY = 512
+MANY = 4096
 
 
-def ratios(kind, law, p, seed, rows, highest=np.inf):
+def ratios(kind, law, p, seed, rows, highest=np.inf, size=MANY):
     """Errors over those that are stated, of some rows on all contours that serve them."""
     generator, n = np.random.default_rng(seed), 32
     model, features = models(kind, n, 8, law, p, generator)
-    blocks = Blocks(features, 1e-6, MANY, again=kind not in DEPENDENT)
+    blocks = Blocks(features, 1e-6, size, again=kind not in DEPENDENT)
     some = generator.choice(n, rows, replace=False)
     w = (model.w_out @ model.w_in)[some]
     truth = [
@@ -152,6 +152,14 @@ class TestErrors:
     @pytest.mark.parametrize("law", SOME_SLOW)
     def test_laws(self, law):
         assert worst("trained", law, 0.02, 2, 3, 400) <= 1
+
+    @pytest.mark.parametrize("law", SOME_SLOW)
+    @pytest.mark.parametrize("p", [1e-5, 0.45])
+    def test_term_by_term(self, law, p):
+        """Unlike features of few outputs, from tables of transforms."""
+        found = ratios("unequal", law, p, 3, 3, 400, 32)
+        assert len(found) == 5
+        assert np.nanmax(found) <= 1
 
     @pytest.mark.parametrize(
         "law, p, highest",
@@ -208,6 +216,17 @@ class TestErrors:
         assert np.mean(found.error <= 1e-4 * found.value) > 0.9
         few = rt.exact_loss(model, rt.Identical(n, 0.045), rows=[0], rtol=1e-9)
         assert abs(found.value[0] - few.loss[0]) <= found.error[0] + few.error[0]
+
+    def test_tables_of_transforms_forget(self):
+        """What was not asked for goes when they are large."""
+        nodes = 4 + 1j * np.arange(1, 400)
+        table = MomentTable(rt.Uniform(), nodes, Axis(0.01), orders=(0,))
+        for start in range(20):
+            asked = start + np.linspace(0, 1, 100)
+            table.fill(asked, 1)
+            assert all(table.known(k) is not None for k in table.axis.place(asked)[0].tolist())
+        size = ORDER * nodes.nbytes + nodes.size * 8
+        assert sum(table.known(k) is not None for k in range(1200)) * size <= 2**24
 
     def test_a_row_of_every_scale_takes_one_contour(self):
         """Rows times a factor, and biases with them, have losses of the same relative accuracy."""
@@ -331,6 +350,45 @@ class TestDependent:
 
 
 class TestGradient:
+    @pytest.mark.parametrize("law", [rt.Uniform(), rt.Exponential(1.0)], ids=repr)
+    def test_unlike_features_by_differences(self, law):
+        """Term by term and by tables, against differences of rows by themselves."""
+        generator, n, d = np.random.default_rng(3), 12, 3
+        features = rt.Independent(0.4 / np.arange(1, n + 1) ** 1.5, law, rt.geometric(n, 0.8))
+        model = models("trained", n, d, law, 0.1, generator)[0]
+        ways = [generator.normal(size=x.shape) for x in (model.w_in, model.w_out, model.b)]
+
+        def along(step):
+            parts = model.w_in, model.w_out, model.b
+            moved = (x + step * way for x, way in zip(parts, ways, strict=True))
+            return rt.exact_loss(rt.Model(*moved), features, rtol=1e-12).mean
+
+        h = 1e-3
+        far, near = ((along(k * h) - along(-k * h)) / (2 * k * h) for k in (2, 1))
+        truth = (4 * near - far) / 3
+        for rows in (n, 2**16):
+            blocks = Blocks(features, 1e-6, rows, again=True)
+            assert blocks.rungs[0].listed == (rows == n)
+            gradient = Gradient(features, 1e-6)
+            gradient.blocks = blocks
+            blocks.rows = n
+            found = gradient(model)
+            mine = sum(
+                np.sum(x * way)
+                for x, way in zip((found.w_in, found.w_out, found.b), ways, strict=True)
+            )
+            assert mine == pytest.approx(truth, rel=1e-6)
+
+    def test_what_outputs_need_is_remembered_and_missed_by_none(self):
+        """As many calls as there are heights: those that no contour serves keep what they have."""
+        generator, n = np.random.default_rng(0), 6
+        features = rt.Independent(0.3 / np.arange(1, n + 1) ** 1.5)
+        model = models("uneven", n, n // 2, rt.Uniform(), 0.01, generator)[0]
+        gradient = Gradient(features, 1e-10)
+        losses = [gradient(model).losses for _ in range(len(gradient.blocks.rungs) + 1)]
+        truth = rt.exact_loss(model, features, rtol=1e-11).loss
+        assert np.all(np.abs(np.array(losses) / truth - 1) < 1e-6)
+
     @pytest.mark.parametrize("noise", [0.0, 0.02])
     def test_own_feature_on_and_off_taken_apart(self, noise):
         """The same as on contours that serve both, four times as high and term by term."""

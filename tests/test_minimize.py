@@ -212,6 +212,33 @@ def test_important_features_are_served_first():
     assert rt.minimize(features, 1, seed=0, steps=60).loss > found.loss
 
 
+def test_unequal_features_end_where_no_gradient_is_left():
+    """Units of coordinates, and of errors, differ between features; where it ends they do not."""
+    features = rt.Independent(0.1 / np.arange(1, 4))
+    found = rt.minimize(features, 1, seed=0)
+    assert found.verdict == "stationary"
+    assert found.loss < rt.allocate(features, 1, family="gaussian").loss
+    there = rt.exact_gradient(found.model, features, rtol=1e-9)
+    slopes = np.concatenate([x.ravel() for x in (there.w_in, there.w_out, there.b)])
+    assert np.abs(slopes).max() < 2e-5 * there.loss
+
+
+def test_units_of_coordinates():
+    """Those of alike features are one; a rare or unimportant one takes longer steps."""
+    at = Coordinates(3, 2, False, 0.0)
+    assert at.scale(rt.Identical(3, 0.1)) == 1.0
+    p, importance = np.array([0.1, 0.1, 0.001]), np.array([1.0, 0.5, 1.0])
+    scale = at.scale(rt.Independent(p, importance=importance))
+    w_in, w_out, b = scale[:6].reshape(2, 3), scale[6:12].reshape(3, 2), scale[12:]
+    assert np.allclose(b[1:] / b[0], [2**0.5, 10])
+    assert np.array_equal(w_out, np.tile(b[:, None], 2))
+    assert np.all(w_in[0] == w_in[1])
+    assert w_in[0, 2] / w_in[0, 0] == pytest.approx(10)
+    assert 1 < w_in[0, 1] / w_in[0, 0] < 2**0.5
+    tied = Coordinates(3, 2, True, 0.0).scale(rt.Independent(p, importance=importance))
+    assert np.array_equal(tied, np.append(scale[:6], b))
+
+
 def test_what_is_found_survives_a_stop():
     def enough(model, loss):
         seen.append((model, loss))

@@ -26,7 +26,11 @@ _ENOUGH_DEPENDENT, _DEPENDENT_TERMS = 4, 2**10
 # Contours on which outputs are taken term by term, where derivatives are asked for, and so many
 # terms that it takes less than tables: of features of one p, and of several, whose tables have more
 # columns and are filled anew as weights move.
-_LISTED, _FEW_TERMS, _FEW_UNLIKE = (400.0, 800.0, 1600.0, 6400.0), 144, 2**13
+_LISTED, _FEW_TERMS, _FEW_UNLIKE = (400.0, 800.0, 1600.0, 6400.0), 144, 2**16
+_LISTED_UNLIKE = (100.0, 140.0, 200.0, 280.0, 400.0, 560.0, 800.0, 1600.0, 6400.0)
+# Of outputs of unlike features errors may be so many times the tolerance of the mean: true ones
+# are a thousandth of these at heights of 100 to 200.
+_LOOSE = 10.0
 # A height that serves fewer of the outputs of a block is not tried again.
 _SERVES = 0.3
 # Outputs by which the first height is chosen, and where features depend on each other.
@@ -91,9 +95,19 @@ class Blocks:
     again : bool
         Whether for many models, and derivatives: tables always pay then, and outputs that they do
         not serve are taken term by term.
+    together : bool
+        Whether errors of unlike outputs taken term by term may be those of the mean loss.
     """
 
-    def __init__(self, features: Features, rtol: float, rows: int, *, again: bool = False) -> None:
+    def __init__(
+        self,
+        features: Features,
+        rtol: float,
+        rows: int,
+        *,
+        again: bool = False,
+        together: bool = False,
+    ) -> None:
         self.laws, self.rtol, self.rows, self.n = RowLaws(features), rtol, rows, len(features)
         scenarios = self.laws.scenarios
         self.unlike = any(np.ndim(kind.p) for x in scenarios for kind in x.kinds)
@@ -105,6 +119,10 @@ class Blocks:
         if not alike:
             seldom = rows * self.n < (_MANY_TERMS if self.unlike else _DEPENDENT_TERMS)
         self._again, self._first = again, -1  # number of the first rung, once it is chosen
+        # Each output of unlike features has rungs of its own that need not be tried again.
+        own = few and self.unlike and not self.dependent
+        self._own, self._passed = own, np.zeros(self.n, np.int64)
+        self._importance = features.importance if together and own else None
         self.rungs = [
             rung
             for rung in _TABLES
@@ -115,7 +133,8 @@ class Blocks:
         ]
         least = _LEAST_LISTED if self.rungs else 0.0
         if again and listed:
-            self.rungs += [Rung(h, listed=True) for h in _LISTED if h >= least]
+            heights = _LISTED_UNLIKE if own else _LISTED
+            self.rungs += [Rung(h, listed=True) for h in heights if h >= least]
         self._size = min(rows, max(1, _BLOCK // self.n))
         self._known: dict[Rung, list[Together]] = {}
         self._distinct = tuple(dict.fromkeys(self.laws.amplitudes))
@@ -139,17 +158,35 @@ class Blocks:
         left, few = np.arange(rows.size), rows.size / 2
         # Heights of tables that serve an output, if not well enough.
         known = np.zeros(rows.size)
+        best = self._passed[rows]
         for k, rung in enumerate(self.rungs[self._first :], self._first):
             some = left[known[left] < rung.height] if rung.listed else left
+            if self._own:
+                some = some[self._passed[rows[some]] <= k]
             if some.size < self._enough(rung):
                 continue
+            before = found.error[some]
             found.improve(some, self.at(rung, model, rows[some], w[some], slopes))
+            best[some[found.error[some] < before]] = k
             known[some[np.isfinite(found.error[some])]] = rung.height
-            served = found.error[some] <= self.rtol * found.value[some]
+            served = found.error[some] <= self._allowed(rows, found)[some]
             if np.mean(served) < _SERVES and rung != self.rungs[-1] and some.size > few:
                 self._first = max(self._first, k + 1)
-            left = left[~(found.error[left] <= self.rtol * found.value[left])]
+            left = left[~(found.error[left] <= self._allowed(rows, found)[left])]
+        # One at a time, for a step that went too far may have asked for more than the next does.
+        if self._own:
+            self._passed[rows] += best > self._passed[rows]
         return found
+
+    def _allowed(self, rows: NDArray[np.int64], found: Losses) -> Array:
+        """Errors that losses may have; NaN where there are none yet."""
+        if self._importance is None:
+            return self.rtol * found.value
+        share = self._importance[rows]
+        known = np.isfinite(found.value) & (share > 0)
+        mean = np.sum(share[known] * found.value[known]) / max(1, rows.size)
+        least = np.divide(_LOOSE * mean, share, out=np.zeros(rows.size), where=known)
+        return self.rtol * np.maximum(found.value, least)
 
     def _enough(self, rung: Rung) -> int:
         """Outputs left for which it pays."""

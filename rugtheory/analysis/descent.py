@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from .._check import Array
 from ..model.model import Model
+from ..source.features import Features
 from .columns import dead_features, presence
 from .gradient import ExactGradient, Gradient
 
@@ -34,6 +35,8 @@ _ROUNDING = 1e-12
 COARSE, FINE = 1e-3, 1e-4
 # What tolerances are multiplied by where no step gains, and the least of them.
 _SHARPER, _FINEST = 1e-2, 1e-8
+# Features of less importance · E x² than this part of the largest share one unit.
+_LEAST_SHARE = 1e-4
 # Errors above this part of the loss are what descent would go down on.
 _LOST = 0.05
 
@@ -63,6 +66,22 @@ class Coordinates:
         """The point of a model."""
         weights = [model.w_in.ravel()] if self.tied else [model.w_in.ravel(), model.w_out.ravel()]
         return np.concatenate([*weights, model.b])
+
+    def scale(self, features: Features) -> Array | float:
+        """Units in which curvatures are about alike: those of a feature go as importance · E x²."""
+        importance, power = features.importance, features.second_moment
+        own, mean = importance * power, np.mean(importance)
+        if np.ptp(own) == 0 == np.ptp(power):
+            return 1.0
+        # What a feature sends is heard by all outputs, whatever its own importance.
+        sent, heard = (importance + mean) / 2 * power, own
+        by_in, by_out = (
+            np.sqrt(np.mean(own) / np.maximum(x, _LEAST_SHARE * x.max())) for x in (sent, heard)
+        )
+        parts = [np.tile(by_in, self.n_dense)]
+        if not self.tied:
+            parts.append(np.repeat(by_out, self.n_dense))
+        return np.concatenate([*parts, by_out])
 
     def slope(self, x: Array, w_in: Array, w_out: Array, b: Array) -> Array:
         """The gradient in `x` from that in weights and biases."""
@@ -103,7 +122,10 @@ class Objective:
         return replace(self, penalty=HARDER * self.penalty)
 
     def sharper(self, least: float) -> Objective | None:
-        """With smaller errors of the loss, as a minimum needs them; None if they are the least."""
+        """With smaller errors of the loss, as a minimum needs them; None if they are the least.
+
+        Those of each output: an error of the mean may leave an output with a slope.
+        """
         if self.gradient.rtol <= least:
             return None
         rtol = max(_SHARPER * self.gradient.rtol, least)
@@ -240,6 +262,9 @@ class Descent:
         Called with the model and its loss after each step; may raise Stop.
     pairs : int
         Kept of steps and changes of the gradient.
+    scale : float or ndarray
+        Units of the coordinates in which steps are taken, such that the curvature is about the same
+        in all of them.
     x : ndarray
         Where it is.
     trajectory : list of float
@@ -255,6 +280,7 @@ class Descent:
     gtol: float
     each: Callable[[Model, float], None]
     pairs: int = _PAIRS
+    scale: Array | float = 1.0
     x: Array = field(default_factory=lambda: np.zeros(0))
     trajectory: list[float] = field(default_factory=list)
     lost: bool = False
@@ -316,19 +342,19 @@ class Descent:
             steps = len(self.trajectory)
             found = scipy.optimize.minimize(
                 self._evaluated,
-                self.x,
+                self.x / self.scale,
                 jac=True,
                 method="L-BFGS-B",
-                callback=self.stepped,
+                callback=self._moved,
                 options={
                     "maxcor": self.pairs,
                     "maxiter": min(self.left, _STEPS),
                     "maxfun": 10**9,
                     "ftol": 0.0,
-                    "gtol": self.gtol,
+                    "gtol": self.gtol * float(np.min(self.scale)),
                 },
             )
-            level = float(np.abs(found.jac).max()) <= self.gtol
+            level = float(np.abs(found.jac / self.scale).max()) <= self.gtol
             if not level and self._level.size:
                 level = self._known(self._level)[0] <= found.fun + _ROUNDING
                 if level:
@@ -346,11 +372,17 @@ class Descent:
         self.objective = self.objective if sharper is None else sharper
         return sharper is not None
 
-    def _evaluated(self, x: Array) -> tuple[float, Array]:
+    def _evaluated(self, scaled: Array) -> tuple[float, Array]:
+        x = scaled * self.scale
         value, slope, _ = self._known(x)
         if np.abs(slope).max() <= self.gtol and value < _NOWHERE:
-            self._level = x.copy()
-        return value, slope
+            self._level = x
+        return value, slope * self.scale
+
+    def _moved(self, scaled: Array) -> None:
+        self.stepped(scaled * self.scale)
+        if self.slope <= self.gtol:
+            raise StopIteration
 
     def stepped(self, x: Array) -> None:
         """Go to the next point."""

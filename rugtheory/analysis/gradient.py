@@ -92,12 +92,14 @@ def exact_gradient(model: Model, features: Features, *, rtol: float = 1e-8) -> E
 class Gradient:
     """Losses and gradients of models for the same features, from the same tables.
 
+    Relative errors to aim at are those of each output, or of the mean if that is more, `together`.
+
     Raises ValueError if there are none for features of such a law.
     """
 
-    def __init__(self, features: Features, rtol: float) -> None:
+    def __init__(self, features: Features, rtol: float, *, together: bool = False) -> None:
         self.features, self.rtol = features, rtol
-        self.blocks = Blocks(features, rtol, len(features), again=True)
+        self.blocks = Blocks(features, rtol, len(features), again=True, together=together)
         if not self.blocks.rungs:
             raise ValueError(
                 "features must be of laws with a density of amplitudes, and those that are "

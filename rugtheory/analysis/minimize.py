@@ -131,8 +131,8 @@ def minimize(
     gtol : float
         Largest entry of the gradient of the log of the loss to stop at.
     rtol : float
-        Estimated error of each loss on the way, made smaller where no step gains or no gradient is
-        left.  True errors are far smaller.
+        Estimated error of each loss on the way, of the mean loss where features are not alike, made
+        smaller where no step gains or no gradient is left.  True errors are far smaller.
     curvature : int
         How many of the lowest eigenvalues of the Hessian to find at the end.
     progress : callable
@@ -184,7 +184,9 @@ def minimize(
     generator = _check.rng(seed)
     model = start_of(init, features, n_dense, generator, noise=noise, tied=tied)
     at = Coordinates(n, n_dense, tied, noise)
-    objective = Objective(Gradient(features, _check.tolerance("rtol", rtol)), at, decay, cap)
+    unlike = np.ptp(features.second_moment * features.importance) > 0
+    gradient = Gradient(features, _check.tolerance("rtol", rtol), together=bool(unlike))
+    objective = Objective(gradient, at, decay, cap)
     bar = iter(progress(range(steps)))
 
     def each(model: Model, loss: float) -> None:
@@ -195,7 +197,7 @@ def minimize(
             except StopIteration as stop:
                 raise Stop from stop
 
-    descent = Descent(objective, steps, gtol, each)
+    descent = Descent(objective, steps, gtol, each, scale=at.scale(features))
     if not descent.run(at.vector(model)):
         raise ValueError(f"no contour serves the start, {model!r}: its weights are too large")
     while not (tied or descent.stopped):

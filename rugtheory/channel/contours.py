@@ -5,8 +5,10 @@ from __future__ import annotations
 from typing import NamedTuple
 
 import numpy as np
+from numpy.typing import NDArray
 
-from ..source.amplitude import Complex
+from .._check import Array
+from ..source.amplitude import Amplitude, Complex
 
 # Real s at which the transform of a row is looked at, in inverse units of the row; at _ALPHAS of
 # them there are contours, whose periods times α are _TURNS.
@@ -33,3 +35,8 @@ class Contour(NamedTuple):
                 y = (np.arange(size) + 0.5) * (2 * np.pi / period)
                 found.append(cls(probe, period, alpha + 1j * y))
         return sorted((x for x in found if x.nodes.size <= most), key=lambda x: x.nodes.size)
+
+
+def exists(law: Amplitude, t: Array) -> NDArray[np.bool_]:
+    """Whether E e^{tu} is finite, and not far larger nearby."""
+    return np.asarray((t < 0.85 * law.abscissa) & (t > 0.85 * law.least_abscissa), np.bool_)

@@ -1,13 +1,13 @@
 r"""Q = Σ_j log(1 + o_j E e^{s w_j u}) of many rows at the nodes of a contour, and its slopes in w.
 
-Either from tables, as products of matrices, or term by term: slower, to rounding, and wherever the
-transforms are numbers, for branches of the logarithm do not show in e^Q.
+From tables of the logarithm, as products of matrices; `rugtheory.channel.listed` takes them term by
+term.
 """
 
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
@@ -16,14 +16,9 @@ from numpy.typing import NDArray
 
 from .._check import Array
 from ..source.amplitude import Amplitude, Complex
-from .terms import log1p
 from .weight_bins import Axis, OddsRange, Spread
 from .weight_groups import Sums
 from .weight_table import MomentTable, WeightTable
-
-_EPS = float(np.finfo(float).eps)
-# Terms times nodes at a time, and those of all rows that are kept for slopes, 64 MB.
-_CHUNK, _KEPT = 2**18, 2**22
 
 
 @dataclass(frozen=True, eq=False)
@@ -150,80 +145,3 @@ class Binned(Heard):
             spread.slopes(found) / spread.stretch(self.w[:, x.columns], self.axis)
             for x, spread, found in zip(self.senders, self.spreads, self._sensitivity, strict=True)
         ]
-
-
-@dataclass(eq=False)
-class _Term:
-    """Terms of a row of one kind, the ones that are there."""
-
-    sender: Senders
-    there: NDArray[np.intp]
-    w: Array
-    odds: Array = field(init=False)
-
-    def __post_init__(self) -> None:
-        self.odds = self.sender.odds[self.there][:, None]
-
-    def transform(self, s: Complex, order: int) -> Complex:
-        """Odds times E u^order e^{swu}, shape (terms, nodes); NaN where there is none."""
-        t, law = np.multiply.outer(self.w, s), self.sender.amplitude
-        # Formulas may have values where expectations are infinite.
-        outside = (t.real > 0.95 * law.abscissa) | (t.real < 0.95 * law.least_abscissa)
-        t[outside] = np.nan
-        with np.errstate(over="ignore", invalid="ignore", divide="ignore"):
-            return np.asarray(self.odds * law.transform(t, order), np.complex128)
-
-
-class Listed(Heard):
-    """Term by term."""
-
-    def __init__(
-        self, senders: list[Senders], w: Array, left_out: NDArray[np.bool_], axis: Axis
-    ) -> None:
-        super().__init__(senders, w, left_out, axis)
-        self._found = [np.zeros((len(w), x.odds.size)) for x in senders]
-        # Transforms of the rows and nodes that were asked for last, if they are few.
-        self._last: dict[tuple[int, int, int], Complex] = {}
-
-    def _terms(self, row: int) -> list[_Term]:
-        found = []
-        for x in self.senders:
-            there = np.flatnonzero(~self.left_out[row, x.columns])
-            found.append(_Term(x, there, self.w[row, x.columns][there]))
-        return found
-
-    def _parts(self, nodes: int) -> list[slice]:
-        size = max(1, _CHUNK // max(1, self.w.shape[1]))
-        return [slice(start, start + size) for start in range(0, nodes, size)]
-
-    def exponent(self, at: Nodes, rows: NDArray[np.int64]) -> tuple[Complex, Array]:
-        q = np.zeros((rows.size, at.nodes.size), np.complex128)
-        error = np.zeros(q.shape)
-        self._last = {}
-        keep = q.size * self.w.shape[1] <= _KEPT
-        for k, row in enumerate(rows):
-            for kind, term in enumerate(self._terms(int(row))):
-                for part in self._parts(at.nodes.size):
-                    mgf = term.transform(at.nodes[part], 0)
-                    if keep:
-                        self._last[int(row), kind, part.start] = mgf
-                    with np.errstate(over="ignore", invalid="ignore", divide="ignore"):
-                        logs = log1p(mgf)
-                    q[k, part] += logs.sum(axis=0)
-                    error[k, part] += 4 * _EPS * np.abs(logs).sum(axis=0)
-        return q, error
-
-    def add(self, at: Nodes, rows: NDArray[np.int64], moved: Complex) -> None:
-        for k, row in enumerate(rows):
-            for kind, term in enumerate(self._terms(int(row))):
-                found = self._found[kind]
-                for part in self._parts(at.nodes.size):
-                    s, mgf = at.nodes[part], self._last.get((int(row), kind, part.start))
-                    if mgf is None:
-                        mgf = term.transform(s, 0)
-                    slope = term.transform(s, 1)
-                    slope *= s / (1 + mgf)
-                    found[row, term.there] += (slope @ moved[k, part]).real
-
-    def slopes(self) -> list[Array]:
-        return self._found

@@ -25,14 +25,15 @@ from numpy.typing import NDArray
 
 from .._check import Array
 from ..numerics.circle import on_circle
-from ..source.amplitude import Amplitude, Complex
+from ..source.amplitude import Complex
 from ..source.uniform import expm1
 from ..theory.loss import LossGradient, loss_gradient, parts
-from .contours import PROBES, Contour
+from .contours import PROBES, Contour, exists
 from .dependent import Dependent
 from .family import Chances, Family, Own
-from .heard import Binned, Heard, Listed, Nodes, Senders
+from .heard import Binned, Heard, Nodes, Senders
 from .inversion import CUTS, cut_off, most_cut_off, windows
+from .listed import Listed
 from .loss_slopes import LossSlopes
 from .outputs import Losses, Outputs, heard_power
 from .row_laws import Kind, RowScenario
@@ -97,6 +98,8 @@ class Together:
         self.axis, self.rtol = Axis(HALF_PHASE / height), rtol
         self.listed, self.fewest, self.families = listed, fewest, families
         self.senders = [Senders.of(k.columns, k.p, k.amplitude) for k in kinds]
+        chances = np.concatenate([np.zeros(0), *(x.odds / (1 + x.odds) for x in self.senders)])
+        self.typical = float(chances.mean()) if chances.size else 0.0
         self.contours = Contour.every(height, _MOST_LISTED if listed else _MOST_NODES)
         self.probes = Nodes(self.senders, PROBES.astype(complex), self.axis)
         self.known: dict[int, Nodes] = {}
@@ -246,12 +249,12 @@ class OutputBlock:
         smooth = np.ones((self.m, PROBES.size), np.bool_)
         for law, ends in [] if self.blocks is None else self.blocks.ends:
             for end in ends:
-                smooth &= _exists(law, np.multiply.outer(end, PROBES))
+                smooth &= exists(law, np.multiply.outer(end, PROBES))
         for x, ends in zip(self.of.senders, self.ends, strict=True):
             law = x.amplitude
             for end in ends:
                 t = np.multiply.outer(end, PROBES)
-                smooth &= _exists(law, t)
+                smooth &= exists(law, t)
                 if self.of.listed:
                     continue
                 with np.errstate(over="ignore", invalid="ignore", divide="ignore"):
@@ -266,7 +269,9 @@ class OutputBlock:
         """The contour of each row, -1 if there is none; logs of bounds on its images."""
         best = np.full(self.m, -1)
         images, score = np.full(self.m, np.inf), np.full(self.m, np.inf)
-        least = np.maximum(self.outputs.p, _RARE) ** 2 * self.power / self.unit**2
+        p = np.maximum(self.outputs.p, _RARE)
+        # What a rare feature loses is in proportion to the chance that others are on.
+        least = p * np.maximum(p, self.of.typical) * self.power / self.unit**2
         floor = np.log(_IMAGES * min(self.of.rtol, _LAX) * least)
         smooth, known = self._smooth(), []
         for c, contour in enumerate(self.of.contours):
@@ -284,7 +289,7 @@ class OutputBlock:
             take = known[-1][1] < score - 1e-9
             best[take], images[take], score[take] = c, image[take], worse[take]
         counts = np.bincount(best[best >= 0], minlength=len(self.of.contours))
-        for often in np.flatnonzero(counts >= _ENOUGH):
+        for often in np.flatnonzero(counts >= _ENOUGH) if not self.of.listed else ():
             # Others take more to tabulate than longer contours take here.
             image, worse = known[often]
             take = (best >= 0) & (counts[best] < _ENOUGH) & (worse <= score)
@@ -393,8 +398,3 @@ class OutputBlock:
         if slopes is not None:
             slopes.add(contour, nodes, rows, (value, full), own, moments)
         return factor * total, factor * error
-
-
-def _exists(law: Amplitude, t: Array) -> NDArray[np.bool_]:
-    """Whether E e^{tu} is finite, and not far larger nearby."""
-    return np.asarray((t < 0.85 * law.abscissa) & (t > 0.85 * law.least_abscissa), np.bool_)

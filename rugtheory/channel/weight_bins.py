@@ -57,9 +57,11 @@ class Axis:
         x = 2 * (z - k) - 1
         return k.astype(np.int64), x
 
-    def weights(self, k: Array, x: Array) -> Array:
-        """Where a bin and a place in it are."""
+    def weights(self, k: Array, x: Array, *, beyond: bool = False) -> Array:
+        """Where a bin and a place in it are; as if all bins were equal with `beyond`."""
         z, edge = np.asarray(k + (x + 1) / 2), self._far
+        if beyond:
+            return np.asarray(2 * self.half * z)
         size = np.maximum(np.abs(z), edge)
         far = np.sign(z) * edge * np.exp(np.minimum((size - edge) * _LOG_BIN, _MOST_GROWTH))
         return np.asarray(2 * self.half * np.where(np.abs(z) < edge, z, far))

@@ -38,7 +38,7 @@ _PAYS = 12
 _REGULAR = 0.9
 _MOST_GROWTH = 200.0
 # What a table may hold beyond the groups that were asked for last.
-_MOST_BYTES = 2**28
+_MOST_BYTES, _MOST_OF_MOMENTS = 2**28, 2**24
 
 
 @lru_cache(maxsize=64)
@@ -64,14 +64,14 @@ class MomentTable:
         """Both, shape (2, m, nodes), and their errors; with `slope`, E u² e^{asu} as a third."""
         found = np.empty((2 + slope, a.size, self.nodes.size), np.complex128)
         error = np.empty((2, a.size, self.nodes.size))
-        single = np.zeros(a.size, np.bool_)
+        single, asked = np.zeros(a.size, np.bool_), 0
         for k, at, powers in self._by_bin(a):
             if k not in self._known:
                 single[at] = at.size < ORDER and not slope  # a polynomial takes more values
                 if single[at[0]]:
                     continue
-                self._known[k] = self._filled(float(k))
-            coefficients, inexact = self._known[k]
+            coefficients, inexact = self._bin(k)
+            asked += 1
             found[:2, at] = powers @ coefficients
             error[:, at] = inexact[:, None]
             if slope:
@@ -79,20 +79,42 @@ class MomentTable:
                 steps = powers[:, :-1] * np.arange(1, ORDER)
                 stretch = self.axis.stretch(np.full(at.size, k), a[at])[:, None]
                 found[2, at] = steps @ coefficients[1, 1:] / (stretch * self.nodes)
+        self._forget(asked)
         if single.any():
             t = np.multiply.outer(a[single], self.nodes)
-            some = np.stack([self._transformed(t, order) for order in self.orders])
+            some = np.stack([self.transformed(t, order) for order in self.orders])
             bad = ~np.isfinite(some).all(axis=0)
             found[:, single] = np.where(bad, 0.0, some)
             error[:, single] = np.where(bad, _NEVER, 4 * _EPS * np.abs(some))
         return found, error
 
-    def fill(self, a: Array) -> None:
-        """Fill the bins that more than a few of these are in."""
+    def fill(self, a: Array, pays: int = _PAYS) -> None:
+        """Fill the bins that `pays` of these are in, or more; what was not asked for may go."""
         bins, counts = np.unique(self.axis.place(a)[0], return_counts=True)
-        for k in bins[counts >= _PAYS].tolist():
-            if k not in self._known:
-                self._known[k] = self._filled(float(k))
+        asked = bins[counts >= pays].tolist()
+        for k in asked:
+            self._bin(k)
+        self._forget(len(asked))
+
+    def _bin(self, k: int) -> tuple[Complex, Array]:
+        # Last asked for, last in order.
+        found = self._known.pop(k, None)
+        self._known[k] = self._filled(float(k)) if found is None else found
+        return self._known[k]
+
+    def _forget(self, asked: int) -> None:
+        """Bins that were not asked for last, oldest first: weights of a descent move on."""
+        if asked:
+            size = sum(x.nbytes for x in next(reversed(self._known.values())))
+            for k in list(self._known)[: -max(asked, _MOST_OF_MOMENTS // size)]:
+                del self._known[k]
+
+    def known(self, k: int) -> tuple[Complex, Array] | None:
+        """Coefficients of E e^{asu} in a bin, shape (ORDER, nodes), and errors, if it is filled."""
+        if k not in self._known:
+            return None
+        coefficients, error = self._known[k]
+        return coefficients[0], error[0]
 
     def transform(self, a: Array) -> tuple[Complex, NDArray[np.intp], Array]:
         """E e^{asu} alone, shape (m, nodes), of numbers of bins, and errors of those.
@@ -108,7 +130,7 @@ class MomentTable:
                 place[at] = len(errors)
                 errors.append(inexact[0])
         at, values = np.flatnonzero(place == 0), found.view(np.complex128)
-        values[at] = self._transformed(np.multiply.outer(a[at], self.nodes), 0)
+        values[at] = self.transformed(np.multiply.outer(a[at], self.nodes), 0)
         return values, place, np.array(errors)
 
     def slopes(self, a: Array, moved: Complex) -> Array:
@@ -121,7 +143,7 @@ class MomentTable:
             found[at] = np.einsum("ij,ij,j->i", sums[:, 1:], powers[:, :-1], np.arange(1, ORDER))
             found[at] /= self.axis.stretch(np.full(at.size, k), a[at])
             listed[at] = False
-        slopes = self._transformed(np.multiply.outer(a[listed], self.nodes), 1) * self.nodes
+        slopes = self.transformed(np.multiply.outer(a[listed], self.nodes), 1) * self.nodes
         found[listed] = np.einsum("ij,ij->i", slopes, moved[listed]).real
         return found
 
@@ -155,10 +177,11 @@ class MomentTable:
     def _values(self, k: float, x: Array, wide: Array | float = 1.0) -> Complex:
         """At places in a bin, or as many times wider at each node."""
         x = np.multiply.outer(x, wide * np.ones(self.nodes.size))
-        t = self.axis.weights(np.full(x.shape, k), x) * self.nodes
-        return np.stack([self._transformed(t, order) for order in self.orders])
+        t = self.axis.weights(np.full(x.shape, k), x, beyond=self.axis.near(int(k))) * self.nodes
+        return np.stack([self.transformed(t, order) for order in self.orders])
 
-    def _transformed(self, t: Complex, order: int) -> Complex:
+    def transformed(self, t: Complex, order: int) -> Complex:
+        """E u^order e^{tu}; NaN where there is none, for formulas may have values there."""
         outside = (t.real > 0.95 * self.law.abscissa) | (t.real < 0.95 * self.law.least_abscissa)
         with np.errstate(over="ignore", invalid="ignore", divide="ignore"):
             found = np.asarray(self.law.transform(t, order), np.complex128)
