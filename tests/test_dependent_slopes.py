@@ -155,7 +155,8 @@ def test_two_features_that_exclude_each_other_share_a_unit():
 )
 def test_descent_goes_down_on_the_loss(kind):
     features = rt.Groups([DEPENDENT[kind](0.1, rt.Uniform()), rt.SparseSource(0.1)])
-    found = rt.minimize(features, 2, seed=0, max_coupling=2.0, steps=20)
+    # Without a cap, which a step may trade the loss for.
+    found = rt.minimize(features, 2, seed=0, max_coupling=None, steps=30)
     assert np.all(np.diff(found.trajectory) < 0)
     assert found.loss < 0.8 * found.trajectory[0]
     assert abs(found.trajectory[-1] - found.loss) <= 1e-3 * found.loss + found.error
