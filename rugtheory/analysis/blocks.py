@@ -75,9 +75,9 @@ _TABLES = (
     Rung(100.0, 16),
     Rung(150.0, 20),
     Rung(240.0, 24),
-    Rung(400.0, 48),
+    Rung(400.0, 32),
     Rung(400.0, 96, apart=True),
-    Rung(800.0, 96),
+    Rung(800.0, 48),
     Rung(800.0, 192, apart=True),
 )
 
