@@ -270,6 +270,8 @@ def test_bad_starts():
     features = rt.Identical(6, 0.1)
     with pytest.raises(ValueError, match="init"):
         rt.minimize(features, 2, init="best")
+    with pytest.raises(ValueError, match="init must be 'random', 'rare' or a Model"):
+        rt.minimize(features, 2, init=np.eye(6))
     with pytest.raises(ValueError, match="n_dense"):
         rt.minimize(features, 3, init=rt.Model(np.ones((2, 6))))
     with pytest.raises(ValueError, match="max_coupling"):

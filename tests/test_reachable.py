@@ -12,7 +12,10 @@ from validation.reachable import by_size, frame_of, kept, markdown, optimised, p
 
 ROOT = Path(rt.__file__).parents[1]
 DATA = ROOT / "validation" / "data"
-SOURCES = [DATA / f"{name}.nc" for name in ("minima_law", "minima_reach", "minima", "cpu", "gpu")]
+SOURCES = [
+    DATA / f"{name}.nc"
+    for name in ("minima_law", "minima_reach", "minima", "minima_rare", "cpu", "gpu")
+]
 TABLE = xr.load_dataset(DATA / "reachable.nc")
 TRAINED = xr.load_dataset(DATA / "gpu.nc")
 

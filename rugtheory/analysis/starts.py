@@ -41,22 +41,22 @@ def start_of(
             raise ValueError(f"init must have n_dense = {n_dense}, got {init.n_dense}")
         _check_init(init, noise, tied)
         return init
+    if not (isinstance(init, str) and init in _UNLIKE):
+        raise ValueError(f"init must be 'random', 'rare' or a Model, got {_check.shown(init)}")
     if init == RANDOM:
         w_in = generator.normal(size=(n_dense, len(features)))
         w_in /= np.linalg.norm(w_in, axis=0)
         return _decoded(w_in, w_in.T, features, generator, _UNLIKE[RANDOM])
-    if init == RARE:
-        if tied:
-            raise ValueError("tied must be False with init = 'rare', whose W has an eigenvalue < 0")
-        if not _alike(features):
-            raise ValueError(
-                "init must be 'random' or a Model for features that are not alike and independent, "
-                f"got {init!r}"
-            )
-        at = Symmetric(len(features), n_dense)
-        low = at.model(low_energy(at, generator, _STEPS, _GAIN))
-        return _decoded(low.w_in, low.w_out, features, generator, _UNLIKE[RARE])
-    raise ValueError(f"init must be 'random', 'rare' or a Model, got {_check.shown(init)}")
+    if tied:
+        raise ValueError("tied must be False with init = 'rare', whose W has an eigenvalue < 0")
+    if not _alike(features):
+        raise ValueError(
+            "init must be 'random' or a Model for features that are not alike and independent, "
+            f"got {init!r}"
+        )
+    at = Symmetric(len(features), n_dense)
+    low = at.model(low_energy(at, generator, _STEPS, _GAIN))
+    return _decoded(low.w_in, low.w_out, features, generator, _UNLIKE[RARE])
 
 
 def _check_init(init: Model, noise: float, tied: bool) -> None:
