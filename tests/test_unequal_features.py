@@ -10,8 +10,12 @@ import rugtheory as rt
 from rugtheory.source.files import features_of
 
 FOLDER = Path(__file__).parents[1] / "validation/data"
-IMPORTANCE, ZIPF = (xr.load_dataset(FOLDER / f"{x}.nc") for x in ("unequal", "unequal_zipf"))
-EVERY = pytest.mark.parametrize("data", [IMPORTANCE, ZIPF], ids=["importance", "zipf"])
+IMPORTANCE, ZIPF, CONTINUED = (
+    xr.load_dataset(FOLDER / f"unequal{x}.nc") for x in ("", "_zipf", "_continued")
+)
+EVERY = pytest.mark.parametrize(
+    "data", [IMPORTANCE, ZIPF, CONTINUED], ids=["importance", "zipf", "continued"]
+)
 
 
 def features_at(data, k):
@@ -92,4 +96,18 @@ def test_what_the_page_says_of_frequencies():
 @EVERY
 def test_capacities_are_within_the_bound(data):
     used = (data["capacity"].sum("feature") / data["n_dense"]).values
-    assert np.all((used > 0.5) & (used <= 1 + 1e-6))
+    assert np.all((used > 0) & (used <= 1 + 1e-6))
+
+
+def test_capacities_that_training_uses():
+    """Over half of the units; descents of the rarest features use less, and lose less."""
+    for data in (IMPORTANCE, ZIPF):
+        assert np.all(data["capacity"].sum("feature") > 0.5 * data["n_dense"])
+
+
+def test_descents_go_on_from_where_training_ends():
+    """Each is below the trained model of its law and size, which has not ended."""
+    for k in points(CONTINUED):
+        one = CONTINUED.isel(point=k)
+        same = (ZIPF.law == one.law) & (ZIPF.n_dense == one.n_dense)
+        assert float(one.loss) < 0.98 * float(ZIPF.loss[same.values].item())
