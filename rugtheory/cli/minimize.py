@@ -66,7 +66,7 @@ def add(commands: Any) -> None:
     parser.add_argument(
         "--init",
         choices=(RANDOM, RARE),
-        help="start without --from: random weights (the default), or with couplings of low pair "
+        help="start without --from: random weights (the default); rare: couplings of low pair "
         "energy, for features that are alike",
     )
     parser.add_argument("--seed", type=int, help="seed of the start (0), without --from")
