@@ -169,10 +169,10 @@ class Blocks:
             found.improve(some, self.at(rung, model, rows[some], w[some], slopes))
             best[some[found.error[some] < before]] = k
             known[some[np.isfinite(found.error[some])]] = rung.height
-            served = found.error[some] <= self._allowed(rows, found)[some]
-            if np.mean(served) < _SERVES and rung != self.rungs[-1] and some.size > few:
+            served = found.error <= self._allowed(rows, found)
+            if np.mean(served[some]) < _SERVES and rung != self.rungs[-1] and some.size > few:
                 self._first = max(self._first, k + 1)
-            left = left[~(found.error[left] <= self._allowed(rows, found)[left])]
+            left = left[~served[left]]
         # One at a time, for a step that went too far may have asked for more than the next does.
         if self._own:
             self._passed[rows] += best > self._passed[rows]
