@@ -17,6 +17,7 @@ from rugtheory.analysis.curvature import (
 )
 from rugtheory.analysis.descent import Coordinates, Objective
 from rugtheory.analysis.gradient import Gradient
+from rugtheory.analysis.starts import INITS
 from rugtheory.cli import main
 
 DATA = Path(__file__).parents[1] / "validation" / "data"
@@ -269,8 +270,8 @@ def test_the_bar_counts_steps():
 def test_bad_starts():
     features = rt.Identical(6, 0.1)
     with pytest.raises(ValueError, match="init"):
-        rt.minimize(features, 2, init="best")
-    with pytest.raises(ValueError, match="init must be 'random', 'rare' or a Model"):
+        rt.minimize(features, 2, init="lowest")
+    with pytest.raises(ValueError, match="init must be 'random', 'rare', 'best' or a Model"):
         rt.minimize(features, 2, init=np.eye(6))
     with pytest.raises(ValueError, match="n_dense"):
         rt.minimize(features, 3, init=rt.Model(np.ones((2, 6))))
@@ -330,18 +331,41 @@ def test_small_codes_from_such_starts():
         assert np.isfinite(rt.minimize(rt.Identical(n, 0.1), d, init="rare", steps=1).loss)
 
 
+@pytest.mark.parametrize("noise", [0.0, 0.05])
+def test_the_best_known_is_a_start(noise):
+    """Its codes are not where descent ends; 12 features in 5 have one that is dropped, if noisy."""
+    features, units = rt.Independent([0.1] * 12, amplitude=rt.Uniform(0.5, 1.0)), 5
+    best = rt.best_model(
+        12, units, 0.1, max_coupling=3, amplitude=rt.Uniform(0.5, 1.0), hidden_noise=noise
+    )
+    found = rt.minimize(features, units, init="best", max_coupling=3, hidden_noise=noise)
+    start = found.trajectory[0]
+    assert start <= best.loss * (1 + 1e-6) and found.loss <= start
+    if not noise:
+        assert start == pytest.approx(best.loss, rel=1e-6)
+
+
+NAMED = [name for name in INITS if name != "random"]
+
+
+@pytest.mark.parametrize("init", NAMED)
 @pytest.mark.parametrize(
     ("features", "options", "message"),
     [
-        (rt.Identical(3, 0.1), {"tied": True}, "tied must be False with init = 'rare'"),
+        (rt.Identical(3, 0.1), {"tied": True}, "tied must be False with init = "),
         (rt.Independent([0.1, 0.2, 0.1]), {}, "init .* not alike"),
         (rt.Independent([0.1] * 3, importance=[1, 1, 2]), {}, "init .* not alike"),
         (rt.Groups([rt.Exclusive([0.1, 0.1])]), {}, "init .* not alike and independent"),
     ],
 )
-def test_features_must_be_alike_for_such_a_start(features, options, message):
+def test_features_must_be_alike_for_such_a_start(init, features, options, message):
     with pytest.raises(ValueError, match=message):
-        rt.minimize(features, 2, init="rare", **options)
+        rt.minimize(features, 2, init=init, **options)
+
+
+def test_the_best_known_has_a_cap():
+    with pytest.raises(ValueError, match="max_coupling must not be None with init = 'best'"):
+        rt.minimize(rt.Identical(3, 0.1), 2, init="best", max_coupling=None)
 
 
 class TestCommand:

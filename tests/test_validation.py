@@ -33,7 +33,7 @@ from validation.report import (
     write_paths,
     write_report,
 )
-from validation.spec import DESCENTS, PROTOCOLS, Spec, gain, initial
+from validation.spec import DESCENTS, NAMED, PROTOCOLS, Spec, gain, initial
 from validation.sweep import Sweep, finished, key, read_sweep, run, write
 from validation.training import _Scratch, gradients, train
 from validation.workers import Died, Workers
@@ -280,10 +280,11 @@ class TestTraining:
         with pytest.raises(ValueError, match="tied must be false"):
             replace(spec, tied=True)
 
-    def test_a_descent_from_couplings_of_low_pair_energy(self):
-        spec = replace(SMALL, protocol="rare", seed=3, descent_steps=5)
+    @pytest.mark.parametrize("init", NAMED)
+    def test_a_descent_from_a_start_of_that_name(self, init):
+        spec = replace(SMALL, protocol=init, seed=3, descent_steps=5)
         (model,) = train([spec])
-        found = rt.minimize(spec.features, spec.n_dense, init="rare", seed=3, steps=5)
+        found = rt.minimize(spec.features, spec.n_dense, init=init, seed=3, steps=5)
         assert end_of(model) == pytest.approx(found.loss, rel=1e-6)
         with pytest.raises(ValueError, match="tied must be false"):
             replace(spec, tied=True)

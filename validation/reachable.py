@@ -1,8 +1,8 @@
 """``python -m validation.reachable``: what is known of the least loss, point by point.
 
-At each number of hidden units and each p at which a descent started from a row law: the rug and the
-best rug, the law, the lowest end of descents, what Adam ends at, the best known with the same cap
-on couplings, and what is proved.
+At each size and p at which weights went down on the exact loss: the rug and the best rug, the row
+law, the lowest end of descents, what Adam ends at, the best known with the same cap on couplings,
+and what is proved.
 """
 
 from __future__ import annotations
@@ -25,10 +25,14 @@ from rugtheory.cli.shared import Parser
 from rugtheory.theory.lower import proved
 
 from .report import converged
+from .spec import NAMED, Spec
 
 # Of the rugs whose eigenvalues are optimised: small ones differ by what rows they have.
 SEEDS = (0, 1, 2)
 _POINT = ["n_sparse", "n_dense", "p"]
+# Protocols of descents, by what they start from; and the cap on their couplings.
+STARTS = {"descent": "random", **{name: name for name in NAMED}, "law": "law"}
+CAP = Spec.max_coupling
 
 
 def optimised(n_sparse: int, n_dense: int, p: float) -> float:
@@ -46,40 +50,34 @@ def frame_of(files: Sequence[Path]) -> pd.DataFrame:
 
 
 def points(frame: pd.DataFrame) -> list[pd.DataFrame]:
-    """Models of one n_sparse, n_dense and p, where a descent started from a law.
+    """Models of one n_sparse, n_dense and p, of which one went down on the exact loss.
 
-    Tied ones, and those that were trained on a law of features of their own, are left out.
+    Tied ones, those that were trained on a law of features of their own, and descents with another
+    cap on couplings are left out.
     """
-    other = frame["tied"].astype(bool)
+    left_out = frame["tied"].astype(bool)
     if "law" in frame:
-        other |= frame["law"].notna()
-    frame = frame[~other]
-    laws = {key for key, _ in frame[frame["protocol"] == "law"].groupby(_POINT)}
-    return [some for key, some in frame.groupby(_POINT) if key in laws]
+        left_out |= frame["law"].notna()
+    left_out |= frame["protocol"].isin(STARTS) & (frame["max_coupling"] != CAP)
+    frame = frame[~left_out]
+    some = [models for _, models in frame.groupby(_POINT)]
+    return [models for models in some if models["protocol"].isin(STARTS).any()]
 
 
 def kept(some: pd.DataFrame) -> dict[str, Any]:
     """What models of one point are: the law, the lowest end of descents, what training ends at.
 
-    Of several laws that whose weights lose least; descents are those with its cap.
+    Of several laws that whose weights lose least.
     """
-    laws = some[some["protocol"] == "law"]
-    law = laws.loc[laws["law_exact"].idxmin()]
-    descents = some[some["protocol"].isin(("law", "descent", "rare"))]
-    descents = descents[descents["max_coupling"] == law["max_coupling"]]
+    descents = some[some["protocol"].isin(STARTS)]
     lowest = descents.loc[descents["loss"].idxmin()]
     trained = some[some["protocol"] == "converged"]
     return {
-        **{name: law[name] for name in _POINT},
-        "ratio": law["n_dense"] / law["n_sparse"],
-        "max_coupling": law["max_coupling"],
-        "row_law": law["law_loss"],
-        "row_law_exact": law["law_exact"],
-        "row_law_spread": law["law_spread"],
-        "row_law_verdict": law["law_ended"],
-        "row_law_converged": law["law_ended"] == "consistent",
+        **{name: lowest[name] for name in _POINT},
+        "ratio": lowest["n_dense"] / lowest["n_sparse"],
+        **shared(some[some["protocol"] == "law"]),
         "minimum": lowest["loss"],
-        "minimum_from": lowest["protocol"],
+        "minimum_from": STARTS[lowest["protocol"]],
         "minimum_converged": bool(lowest["converged"]),
         "minimum_spread": lowest["spread"],
         "minimum_asymmetry": lowest["asymmetry"],
@@ -89,10 +87,23 @@ def kept(some: pd.DataFrame) -> dict[str, Any]:
     }
 
 
-def theory(n_sparse: int, n_dense: int, p: float, cap: float) -> dict[str, Any]:
+def shared(laws: pd.DataFrame) -> dict[str, Any]:
+    """The row law, NaN where there is none."""
+    none = {"law_loss": np.nan, "law_exact": np.nan, "law_spread": np.nan, "law_ended": ""}
+    law = none if laws.empty else laws.loc[laws["law_exact"].idxmin()]
+    return {
+        "row_law": law["law_loss"],
+        "row_law_exact": law["law_exact"],
+        "row_law_spread": law["law_spread"],
+        "row_law_verdict": law["law_ended"],
+        "row_law_converged": law["law_ended"] == "consistent",
+    }
+
+
+def theory(n_sparse: int, n_dense: int, p: float) -> dict[str, Any]:
     """What needs no descent in all weights: losses of structures, and what is proved."""
     ratio = n_dense / n_sparse
-    best = rt.best_known(p, ratio, max_coupling=cap)
+    best = rt.best_known(p, ratio, max_coupling=CAP)
     return {
         "rug": float(rt.optimum(p, ratio).loss),
         "best_known": float(best.loss),
@@ -105,7 +116,7 @@ def point(some: pd.DataFrame) -> dict[str, Any]:
     """One row of the table."""
     row = kept(some)
     n, d, p = int(row["n_sparse"]), int(row["n_dense"]), float(row["p"])
-    return row | theory(n, d, p, row["max_coupling"]) | {"optimised_rug": optimised(n, d, p)}
+    return row | theory(n, d, p) | {"optimised_rug": optimised(n, d, p)}
 
 
 _COLUMNS = {
@@ -121,13 +132,14 @@ _COLUMNS = {
 
 def markdown(data: xr.Dataset) -> str:
     """The table of losses over p²; a star marks descents and trainings that had not ended."""
-    head = ["p", "n_dense", *_COLUMNS.values(), "rows", "asymmetry"]
+    head = ["n_sparse", "p", "n_dense", *_COLUMNS.values(), "from", "rows", "asymmetry"]
     lines = [head, ["---"] * len(head)]
-    for row in data.to_dataframe().sort_values(["p", "n_dense"]).to_dict("records"):
-        cells = [f"{row['p']:g}", str(row["n_dense"])]
+    for row in data.to_dataframe().sort_values(["n_sparse", "p", "n_dense"]).to_dict("records"):
+        cells = [str(row["n_sparse"]), f"{row['p']:g}", str(row["n_dense"])]
         for name in _COLUMNS:
             loss = row[name] / row["p"] ** 2
             cells.append("" if np.isnan(loss) else f"{loss:.4g}{_mark(name, row)}")
+        cells.append(row["minimum_from"])
         spread = row["minimum_spread"]
         cells.append("" if np.isnan(spread) else f"{100 * spread:.0f} %")
         cells.append(f"{row['minimum_asymmetry']:.2f}")
@@ -171,7 +183,7 @@ def _run(options: argparse.Namespace) -> None:
     made |= {f"data {k}": digest(file) for k, file in enumerate(options.data)}
     found = points(frame_of(options.data))
     if not found:
-        raise ValueError("data must have models of the protocol 'law', got none")
+        raise ValueError(f"data must have models of the protocols {tuple(STARTS)}, got none")
     with writing({options.out: made}, overwrite=options.overwrite):
         rows = [point(some) for some in tqdm(found, unit="point")]
         columns = {name: ("point", np.array([row[name] for row in rows])) for name in rows[0]}

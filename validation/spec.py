@@ -15,12 +15,13 @@ from rugtheory.source.files import features_of
 
 from .descent import Descent, Law
 
-PROTOCOLS = ("converged", "paper", "constant", "descent", "rare", "continued", "law")
-# Those that descend on the exact loss: from the start, from couplings of low pair energy, from
-# where "converged" ends, from a law.
-DESCENTS = ("descent", "rare", "continued", "law")
-# Whose starts are not tied.
-_UNTIED = ("rare", "law")
+# Starts of `rugtheory.minimize` that are not tied.
+NAMED = ("rare", "best")
+PROTOCOLS = ("converged", "paper", "constant", "descent", *NAMED, "continued", "law")
+# Those that descend on the exact loss: from the start, from one of those named, from where
+# "converged" ends, from a law.
+DESCENTS = ("descent", *NAMED, "continued", "law")
+_UNTIED = (*NAMED, "law")
 WARM_UP = 100
 
 
@@ -51,9 +52,9 @@ class Spec:
         of the last 100 batches is not below that of the 100 before (arXiv:2410.12101, appendix B).
         "constant": the same without stopping.  These end after the steps of all rounds.
         "descent": `rugtheory.minimize` from the same initial weights, no more steps than
-        `descent_steps`.  "rare": with `init="rare"` and this seed.  "continued": from where
+        `descent_steps`.  "rare", "best": with that `init` and this seed.  "continued": from where
         "converged" ends.  "law": from the weights of `rugtheory.row_law` with this seed, which are
-        not tied, as those of "rare" are not.
+        not tied, as those of "rare" and "best" are not.
     tied : bool
         Whether W_out is W_in transposed.
     rate : float

@@ -22,7 +22,7 @@ import rugtheory as rt
 
 from .batches import Batch, Data, LawData
 from .descent import descend, of_law
-from .spec import DESCENTS, Spec, Trained, gain, initial
+from .spec import DESCENTS, NAMED, Spec, Trained, gain, initial
 
 # The paper stops when the mean over one window is not below that over the window before.
 WINDOW = 100
@@ -218,8 +218,8 @@ def _descended(start: Trained, until: float, progress: Callable[[int], object]) 
     law = None
     if spec.protocol == "law":
         init, law = of_law(spec)
-    elif spec.protocol == "rare":
-        init = "rare"
+    elif spec.protocol in NAMED:
+        init = spec.protocol
     model, loss, found = descend(
         init,
         spec.features,

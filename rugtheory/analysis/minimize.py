@@ -111,13 +111,13 @@ def minimize(
         Such as `exact_gradient` takes.
     n_dense : int
         Hidden units.
-    init : "random", "rare" or Model
+    init : "random", "rare", "best" or Model
         Random unit columns of W_in with the best decoder for Gaussian interference; such with
-        couplings of low pair energy, what features lose together where they are rare, for
-        features that are alike and independent; or weights to go on from, those of a structure or
-        of training.
+        couplings of low pair energy, what features lose together where they are rare; the weights
+        of `best_model` with the same cap, both for features that are alike and independent; or
+        weights to go on from, those of another structure or of training.
     seed : int or Generator
-        For a random start, "rare" ones too.
+        For the starts "random" and "rare".
     max_coupling : float > 0, optional
         Cap on |W_ij|/W_ii over features that are alive; None for none.
     hidden_noise : float ≥ 0
@@ -182,7 +182,7 @@ def minimize(
     if _check.boolean("tied", tied) and noise:
         raise ValueError(f"tied must be False with hidden_noise, got hidden_noise = {noise}")
     generator = _check.rng(seed)
-    model = start_of(init, features, n_dense, generator, noise=noise, tied=tied)
+    model = start_of(init, features, n_dense, generator, cap=cap, noise=noise, tied=tied)
     at = Coordinates(n, n_dense, tied, noise)
     unlike = np.ptp(features.second_moment * features.importance) > 0
     gradient = Gradient(features, _check.tolerance("rtol", rtol), together=bool(unlike))

@@ -1,4 +1,4 @@
-"""Weights to descend from: random ones, those that rare features would have, or given ones."""
+"""Weights to descend from: random ones, those of rare features, the best known, or given ones."""
 
 from __future__ import annotations
 
@@ -11,12 +11,14 @@ from ..source.features import Features
 from ..source.identical import Identical
 from ..source.independent import Independent
 from ..source.sparse import on_law
+from ..structure.quiet import unit_columns
 from ..theory.optimum import optimum
+from .best_model import best_model
 from .pair_energy import low_energy
 from .row_descent import Symmetric
 from .statistics import interference_variance
 
-RANDOM, RARE = "random", "rare"
+RANDOM, RARE, BEST = INITS = ("random", "rare", "best")
 # W_out against W_in: tied and alike, outputs would stay so.
 _UNLIKE = {RANDOM: 0.05, RARE: 0.01}
 # On the pair energy: steps, and the part of it that the last one gains.
@@ -31,6 +33,7 @@ def start_of(
     n_dense: int,
     generator: np.random.Generator,
     *,
+    cap: float,
     noise: float,
     tied: bool,
 ) -> Model:
@@ -41,22 +44,40 @@ def start_of(
             raise ValueError(f"init must have n_dense = {n_dense}, got {init.n_dense}")
         _check_init(init, noise, tied)
         return init
-    if not (isinstance(init, str) and init in _UNLIKE):
-        raise ValueError(f"init must be 'random', 'rare' or a Model, got {_check.shown(init)}")
+    if not (isinstance(init, str) and init in INITS):
+        names = ", ".join(map(repr, INITS))
+        raise ValueError(f"init must be {names} or a Model, got {_check.shown(init)}")
     if init == RANDOM:
         w_in = generator.normal(size=(n_dense, len(features)))
         w_in /= np.linalg.norm(w_in, axis=0)
         return _decoded(w_in, w_in.T, features, generator, _UNLIKE[RANDOM])
+    _check_named(init, features, cap, tied)
+    if init == RARE:
+        at = Symmetric(len(features), n_dense)
+        low = at.model(low_energy(at, generator, _STEPS, _GAIN))
+        return _decoded(low.w_in, low.w_out, features, generator, _UNLIKE[RARE])
+    (law,) = features.by_law
+    p = float(features.on_probability[0])
+    best = best_model(
+        len(features), n_dense, p, max_coupling=cap, hidden_noise=noise, amplitude=law
+    ).model
+    if not noise:
+        return best
+    # Columns of features that are dropped are 0: the others share their length.
+    return Model(*unit_columns(best.w_in, best.w_out), best.b, hidden_noise=noise)
+
+
+def _check_named(init: str, features: Features, cap: float, tied: bool) -> None:
+    """Raise if these are no features of a start of that name, other than a random one."""
     if tied:
-        raise ValueError("tied must be False with init = 'rare', whose W has an eigenvalue < 0")
+        raise ValueError(f"tied must be False with init = {init!r}, whose W is not positive")
     if not _alike(features):
         raise ValueError(
             "init must be 'random' or a Model for features that are not alike and independent, "
             f"got {init!r}"
         )
-    at = Symmetric(len(features), n_dense)
-    low = at.model(low_energy(at, generator, _STEPS, _GAIN))
-    return _decoded(low.w_in, low.w_out, features, generator, _UNLIKE[RARE])
+    if init == BEST and cap == np.inf:
+        raise ValueError("max_coupling must not be None with init = 'best', which has such a cap")
 
 
 def _check_init(init: Model, noise: float, tied: bool) -> None:

@@ -13,7 +13,7 @@ import numpy as np
 from .. import _check
 from .._files import add_overwrite, replacing
 from ..analysis.minimize import Minimum, minimize
-from ..analysis.starts import RANDOM, RARE
+from ..analysis.starts import INITS, RANDOM
 from ..model.model import Model
 from ..source.features import Features
 from ..theory.optimum import optimum
@@ -65,9 +65,9 @@ def add(commands: Any) -> None:
     parser.add_argument("--steps", type=int, default=5000, help="number of steps at most (5000)")
     parser.add_argument(
         "--init",
-        choices=(RANDOM, RARE),
-        help="start without --from: random weights (the default); rare: couplings of low pair "
-        "energy, for features that are alike",
+        choices=INITS,
+        help="start without --from: random weights (the default), or for features that are alike, "
+        "rare: couplings of low pair energy; best: the best weights known with this cap",
     )
     parser.add_argument("--seed", type=int, help="seed of the start (0), without --from")
     parser.add_argument("--out", type=Path, help="safetensors file to write; kept after Ctrl-C")
