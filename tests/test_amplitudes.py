@@ -17,6 +17,7 @@ from scipy.stats import norm
 import rugtheory as rt
 from rugtheory import darkmatter as dm
 from rugtheory._check import shown
+from rugtheory.channel.paths import log_transforms
 
 from .laws.domain import SIGNED
 from .strangers import copied_law
@@ -78,6 +79,13 @@ def test_an_unbounded_law_says_how_fast_it_falls():
 
 
 class TestLaws:
+    def test_logarithms_of_large_transforms(self, law):
+        """They rise with s, and are infinite, not nothing, from where a transform overflows."""
+        s = np.concatenate([-np.geomspace(1e6, 1, 20), np.geomspace(1, 1e6, 40)])
+        found = log_transforms(law, s)
+        assert not np.isnan(found).any() and np.all(found[:-1] <= found[1:])
+        assert found[0] < 0 and found[-1] == np.inf
+
     def test_transform(self, law):
         """E e^{tu} on and off the real axis, against mpmath's Kummer function and definition."""
         deviation = np.sqrt(law.variance) or 1.0

@@ -389,6 +389,18 @@ class TestGradient:
         truth = rt.exact_loss(model, features, rtol=1e-11).loss
         assert np.all(np.abs(np.array(losses) / truth - 1) < 1e-6)
 
+    def test_what_is_remembered_makes_no_loss_worse(self):
+        """Contours that serve none of these pairs well enough are the best there are."""
+        generator, n, p = np.random.default_rng(0), 16, 0.005
+        pairs, features = rt.best_model(n, n // 2, p).model, rt.Identical(n, p)
+        moved = [w + 1e-4 * generator.normal(size=w.shape) for w in (pairs.w_in, pairs.w_out)]
+        model = rt.Model(*moved, pairs.b)
+        gradient = Gradient(features, 1e-7)
+        first, _, last = [gradient(model) for _ in range(3)]
+        truth = rt.exact_loss(model, features, rtol=1e-9)
+        assert np.all(np.abs(last.losses - truth.loss) <= truth.loss * 1e-6)
+        assert first.error > 1e-7 * first.loss and last.error <= 2 * first.error
+
     @pytest.mark.parametrize("noise", [0.0, 0.02])
     def test_own_feature_on_and_off_taken_apart(self, noise):
         """The same as on contours that serve both, four times as high and term by term."""

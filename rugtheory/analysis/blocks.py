@@ -33,12 +33,16 @@ _LISTED_UNLIKE = (100.0, 140.0, 200.0, 280.0, 400.0, 560.0, 800.0, 1600.0, 6400.
 _LOOSE = 10.0
 # A height that serves fewer of the outputs of a block is not tried again.
 _SERVES = 0.3
-# Outputs by which the first height is chosen, and where features depend on each other.
-_TRIED, _TRIED_DEPENDENT = 3, 6
+# Outputs by which the first height is chosen, and where features depend on each other; so many
+# tell of more than a few whether to take them term by term.
+_TRIED, _TRIED_DEPENDENT, _FEW = 3, 6, 12
 # Where there are tables; lower contours term by term seldom serve what they miss.
 _LEAST_LISTED = 800.0
 # Contours that serve less than one in so many outputs of a block are not tabulated for one model.
 _PART = 64
+# Outputs whose errors contours term by term do not make smaller by this factor are not taken on
+# them again, until errors have grown by it.
+_GAIN = 2.0
 
 
 class Rung(NamedTuple):
@@ -79,6 +83,7 @@ _TABLES = (
     Rung(400.0, 96, apart=True),
     Rung(800.0, 48),
     Rung(800.0, 192, apart=True),
+    Rung(1600.0, 384, apart=True),
 )
 
 
@@ -122,6 +127,8 @@ class Blocks:
         # Each output of unlike features has rungs of its own that need not be tried again.
         own = few and self.unlike and not self.dependent
         self._own, self._passed = own, np.zeros(self.n, np.int64)
+        # Relative errors with which outputs were taken term by term in vain.
+        self._vain = np.zeros(self.n)
         self._importance = features.importance if together and own else None
         self.rungs = [
             rung
@@ -135,6 +142,10 @@ class Blocks:
         if again and listed:
             heights = _LISTED_UNLIKE if own else _LISTED
             self.rungs += [Rung(h, listed=True) for h in heights if h >= least]
+        # The first rung to be tried is a table if there are any: the highest may be better than
+        # all contours term by term.
+        first = [rung for rung in self.rungs if rung.listed == self.rungs[0].listed]
+        self._last = len(first) - 1
         self._size = min(rows, max(1, _BLOCK // self.n))
         self._known: dict[Rung, list[Together]] = {}
         self._distinct = tuple(dict.fromkeys(self.laws.amplitudes))
@@ -159,24 +170,51 @@ class Blocks:
         # Heights of tables that serve an output, if not well enough.
         known = np.zeros(rows.size)
         best = self._passed[rows]
+        listed = np.full(rows.size, np.nan)  # errors with which outputs are taken term by term
         for k, rung in enumerate(self.rungs[self._first :], self._first):
-            some = left[known[left] < rung.height] if rung.listed else left
+            some = left
+            if rung.listed:
+                vain = found.error <= _GAIN * self._vain[rows] * found.value
+                some = some[(known[some] < rung.height) & ~vain[some]]
+                listed[some] = np.fmax(listed[some], found.error[some])
             if self._own:
                 some = some[self._passed[rows[some]] <= k]
             if some.size < self._enough(rung):
+                continue
+            if rung.listed and not self._gains(rung, model, rows, w, some, found):
                 continue
             before = found.error[some]
             found.improve(some, self.at(rung, model, rows[some], w[some], slopes))
             best[some[found.error[some] < before]] = k
             known[some[np.isfinite(found.error[some])]] = rung.height
             served = found.error <= self._allowed(rows, found)
-            if np.mean(served[some]) < _SERVES and rung != self.rungs[-1] and some.size > few:
+            if np.mean(served[some]) < _SERVES and some.size > few and k < self._last:
                 self._first = max(self._first, k + 1)
             left = left[~served[left]]
+        spent = left[found.error[left] > listed[left] / _GAIN]
+        self._vain[rows[spent]] = listed[spent] / found.value[spent]
         # One at a time, for a step that went too far may have asked for more than the next does.
         if self._own:
             self._passed[rows] += best > self._passed[rows]
         return found
+
+    def _gains(
+        self,
+        rung: Rung,
+        model: Model,
+        rows: NDArray[np.int64],
+        w: Array,
+        some: NDArray[np.int64],
+        found: Losses,
+    ) -> bool:
+        """Whether it makes errors of `some` smaller, by a few of them where there are many."""
+        relative = found.error[some] / found.value[some]
+        if some.size <= _FEW or not np.all(np.isfinite(relative)):
+            return True
+        by_error = some[np.argsort(relative, kind="stable")]
+        few = by_error[np.linspace(0, some.size - 1, _TRIED).astype(np.int64)]
+        tried = self.at(rung, model, rows[few], w[few], False)
+        return bool(np.any(tried.error < found.error[few] / _GAIN))
 
     def _allowed(self, rows: NDArray[np.int64], found: Losses) -> Array:
         """Errors that losses may have; NaN where there are none yet."""

@@ -41,12 +41,12 @@ def abscissas(x: float, scale: Any, heard: Any, feature: Any) -> tuple[Any, Any]
 
 
 def log_transforms(amplitude: Amplitude, s: Array) -> Array:
-    """log E e^{su} at real s, +inf where it is not finite."""
+    """log E e^{su} at real s, +inf where it is not finite, -inf where it underflows."""
     finite = (amplitude.least_abscissa < s) & (s < amplitude.abscissa)
-    with np.errstate(over="ignore"):
-        return np.where(
-            finite, np.log(amplitude.transform((finite * s).astype(complex), 0).real), np.inf
-        )
+    with np.errstate(over="ignore", invalid="ignore", divide="ignore"):
+        log = np.log(amplitude.transform((finite * s).astype(complex), 0).real)
+    # A complex number that overflows may be none.
+    return np.where(finite & ~np.isnan(log), log, np.inf)
 
 
 def period(alpha: Any, beyond: Any, heard: Any, feature: Any) -> tuple[Any, Any]:
