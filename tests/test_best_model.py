@@ -66,3 +66,30 @@ def test_enough_hidden_units_and_bad_values():
         rt.best_model(3, 0, 0.1)
     with pytest.raises(ValueError, match="max_coupling"):
         rt.best_model(3, 1, 0.1, max_coupling=-1.0)
+
+
+@pytest.mark.parametrize(
+    ("n_sparse", "n_dense"),
+    [(30, 5), (30, 4), *(pytest.param(*x, marks=pytest.mark.slow) for x in [(60, 15), (47, 11)])],
+)
+def test_rare_features_are_not_dropped(n_sparse, n_dense):
+    """One that is loses 1/(3p) in units of p²; in such weights all lose what pairs of them do."""
+    p = 1e-6
+    best = rt.best_model(n_sparse, n_dense, p)
+    assert best.families == {"spread": n_sparse}
+    model = best.model
+    w = model.w_out @ model.w_in / model.diagonal[:, None]
+    np.fill_diagonal(w, 0.0)
+    up, down = np.maximum(w, 0.0), np.maximum(-w, 0.0)
+    near, far = np.minimum(down, 1.0), np.maximum(down, 1.0)
+    pairs = up**2 / (3 * p) + near**2 / 3 - near**3 / 6 + (1 - 1 / far) / 6
+    assert best.loss / p**2 == pytest.approx(pairs.sum() / n_sparse, rel=1e-2)
+    assert best.loss / p**2 < 8
+    assert best.coupling <= 10
+
+
+@pytest.mark.parametrize("p", [1e-6, 0.003, 0.03])
+@pytest.mark.parametrize(("n_sparse", "n_dense"), [(31, 7), (20, 3)])
+def test_no_worse_than_where_a_descent_begins(n_sparse, n_dense, p):
+    start = rt.minimize(rt.Identical(n_sparse, p), n_dense, init="rare", steps=0)
+    assert rt.best_model(n_sparse, n_dense, p).loss <= start.loss

@@ -1,4 +1,4 @@
-r"""The best weights of a given size that can be put together from the structures known.
+r"""The best weights of a given size that can be made of the structures known.
 
 Blocks that share no hidden units add up: with u_b hidden units, n_b features and the loss L_b for
 each feature of a block, the least total for m features and u hidden units is
@@ -46,9 +46,12 @@ from ..theory.pairs import ONE_SIGN
 from ..theory.uneven import UnevenPairs
 from .descent import coupling, exceeds
 from .exact import exact_loss
+from .spread import spread_models
 
-# Relative error of the loss of a block that is not full.
+# Relative error of the loss of a block that is not full, and of features spread over all units.
 _RTOL = 1e-7
+# These are not tried where n_sparse² · n_dense is more, and not believed above so much.
+_SPREAD, _WORTH = 2**28, 1.1
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -65,7 +68,7 @@ class BestModel(Result):
     families : dict of str to int
         How many features are in each kind of block, in the order of the model: names of graphs,
         "precedence", "uneven pairs" or "antipodal", "singles" and "dropped"; of codes that
-        descents found their sizes, such as "15 in 4".
+        descents found their sizes, such as "15 in 4"; or "spread", over all hidden units.
     """
 
     model: Model
@@ -94,7 +97,10 @@ def best_model(
     hidden_noise: float = 0.0,
     amplitude: Amplitude = Uniform(),
 ) -> BestModel:
-    """Weights of least loss among blocks side by side: graphs, small codes, pairs, singles.
+    """Weights of least loss among blocks side by side, and features spread over all units.
+
+    Blocks are graphs, small codes, pairs and singles.  The others have couplings of low pair
+    energy, and one diagonal and bias: they serve sizes that no blocks fit.
 
     Parameters
     ----------
@@ -122,9 +128,12 @@ def best_model(
 
     Notes
     -----
-    The loss is at least that of `best_known` with the same cap, which mixes blocks in any
+    That of blocks is at least the loss of `best_known` with the same cap, which mixes them in any
     proportion, but for blocks that are not full, and has rugs, which are no blocks.  It takes some
     seconds, with graphs of some thousand features a minute, and n_sparse · n_dense times 9 bytes.
+    Spread features are tried up to n_sparse² · n_dense = 2²⁸, which takes about a minute there;
+    they are where descents from three random starts end, so that with one hidden unit more they may
+    lose a little more.
 
     Examples
     --------
@@ -140,6 +149,29 @@ def best_model(
     given = _check.scalar("p", p)
     on, law = on_law(given, amplitude, least=_check.LEAST_P, positive=ONE_SIGN)
     source = SparseSource(float(on), law)
+    found = _of_blocks(source, given, amplitude, n_sparse, n_dense, cap, noise)
+    # A dropped feature may lose more than all others together where they are rare.
+    if n_sparse**2 * n_dense <= _SPREAD:
+        for model, about in spread_models(n_sparse, n_dense, source, cap, noise):
+            if about > _WORTH * found.loss or exceeds(coupling(model), cap):
+                continue
+            exact = exact_loss(model, Identical(n_sparse, given, amplitude), rtol=_RTOL)
+            if exact.mean < found.loss:
+                numbers = exact.mean, exact.mean_error, coupling(model)
+                found = BestModel(model, *numbers, {"spread": n_sparse})
+    return found
+
+
+def _of_blocks(
+    source: SparseSource,
+    given: float,
+    amplitude: Amplitude,
+    n_sparse: int,
+    n_dense: int,
+    cap: float,
+    noise: float,
+) -> BestModel:
+    """The best of blocks side by side; p and amplitudes of features as they are given."""
     blocks = _blocks(source, n_dense, n_sparse, cap, noise)
     chosen = _chosen(blocks, n_sparse, n_dense, float(source.variance))
     parts, losses, error, families = [], 0.0, 0.0, dict[str, int]()

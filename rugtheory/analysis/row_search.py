@@ -14,7 +14,7 @@ from ..channel.row_laws import RowLaws, RowScenario
 from ..model.model import Model
 from ..theory.optimum import optimum
 from .descent import COARSE, FINE, Descent, Stop, coupling, exceeds
-from .pair_energy import low_energy
+from .pair_energy import leak_of, low_energy
 from .row_descent import Coordinates, Free, LawLoss, RowObjective, Symmetric
 
 # Steps on the pair energy, and pairs that L-BFGS keeps.
@@ -123,7 +123,8 @@ class Search:
         """Couplings of low pair energy, and decoders that go with them."""
         n, classes = self.labels.size, self._shares.size
         symmetric = Symmetric(n, self.n_dense)
-        x = low_energy(symmetric, generator, _START_STEPS, 0.0)
+        leak = leak_of(float(np.mean(self.scenario.p)), n)
+        x = low_energy(symmetric, generator, leak, _START_STEPS, 0.0)
         at: Coordinates = symmetric
         if self.free or classes > 1:
             at = Free(n, self.n_dense, self.labels)

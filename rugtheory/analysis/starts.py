@@ -14,7 +14,7 @@ from ..source.sparse import on_law
 from ..structure.quiet import unit_columns
 from ..theory.optimum import optimum
 from .best_model import best_model
-from .pair_energy import low_energy
+from .pair_energy import leak_of, low_energy
 from .row_descent import Symmetric
 from .statistics import interference_variance
 
@@ -52,12 +52,12 @@ def start_of(
         w_in /= np.linalg.norm(w_in, axis=0)
         return _decoded(w_in, w_in.T, features, generator, _UNLIKE[RANDOM])
     _check_named(init, features, cap, tied)
+    (law,), p = features.by_law, float(features.on_probability[0])
     if init == RARE:
         at = Symmetric(len(features), n_dense)
-        low = at.model(low_energy(at, generator, _STEPS, _GAIN))
+        leak = leak_of(float(on_law(p, law)[0]), len(features))
+        low = at.model(low_energy(at, generator, leak, _STEPS, _GAIN))
         return _decoded(low.w_in, low.w_out, features, generator, _UNLIKE[RARE])
-    (law,) = features.by_law
-    p = float(features.on_probability[0])
     best = best_model(
         len(features), n_dense, p, max_coupling=cap, hidden_noise=noise, amplitude=law
     ).model
