@@ -1,5 +1,6 @@
 """Trained models kept as evidence, held against the theory (docs/validation.md)."""
 
+import json
 import re
 from functools import cache
 from pathlib import Path
@@ -9,9 +10,11 @@ import pytest
 import xarray as xr
 
 import rugtheory as rt
+from rugtheory._files import digest
 from validation.report import table
 
 DATA = Path(rt.__file__).parents[1] / "validation" / "data"
+RECORD = json.loads((DATA / ".rugtheory.json").read_text())
 
 
 @pytest.fixture(scope="module")
@@ -22,6 +25,11 @@ def sweep():
 def converged(sweep):
     frame = table(sweep)
     return frame[frame.protocol == "converged"]
+
+
+@pytest.mark.parametrize("name", sorted(RECORD))
+def test_kept_data_is_what_the_record_says(name):
+    assert digest(DATA / name) == RECORD[name]["sha256"]
 
 
 def test_provenance(sweep):

@@ -1,8 +1,8 @@
 """``python -m validation.reachable``: what is known of the least loss, point by point.
 
 At each size and p at which weights went down on the exact loss: the rug and the best rug, the row
-law, the lowest end of descents, what Adam ends at, the best known with the same cap on couplings,
-and what is proved.
+law, the best model of that size, the lowest end of descents, what Adam ends at, the best known with
+the same cap on couplings, and what is proved.
 """
 
 from __future__ import annotations
@@ -67,15 +67,16 @@ def points(frame: pd.DataFrame) -> list[pd.DataFrame]:
 def kept(some: pd.DataFrame) -> dict[str, Any]:
     """What models of one point are: the law, the lowest end of descents, what training ends at.
 
-    Of several laws that whose weights lose least.
+    Of several laws that whose weights lose least; the best model is where descents "best" start.
     """
     descents = some[some["protocol"].isin(STARTS)]
     lowest = descents.loc[descents["loss"].idxmin()]
-    trained = some[some["protocol"] == "converged"]
+    trained, best = (some[some["protocol"] == name] for name in ("converged", "best"))
     return {
         **{name: lowest[name] for name in _POINT},
         "ratio": lowest["n_dense"] / lowest["n_sparse"],
         **shared(some[some["protocol"] == "law"]),
+        "best_model": best["start"].min(),
         "minimum": lowest["loss"],
         "minimum_from": STARTS[lowest["protocol"]],
         "minimum_converged": bool(lowest["converged"]),
@@ -123,6 +124,7 @@ _COLUMNS = {
     "rug": "rug",
     "optimised_rug": "best rug",
     "row_law": "row law",
+    "best_model": "best model",
     "minimum": "exact minimum",
     "trained": "trained",
     "best_known": "best known",

@@ -6,7 +6,8 @@ Loss over p² against the compression ratio. Lines are the Gaussian rug, pairs, 
 known with couplings up to 10 and without a cap, and what is proved about all weights at that p.
 Points are of 128 features: the best rug, the row law, the lowest end of exact descents with
 couplings up to 10, and models that Adam trained until a round gained less than 1 %, the last of 512
-features as well. Hollow ones had not ended, or are laws that are not those of their own weights.
+features as well, where p is at least 0.01. Hollow ones had not ended, or are laws that are not those
+of their own weights.
 """
 
 import sys
@@ -21,6 +22,7 @@ from rugtheory.figures.numbers import reachable
 
 data = Path(sys.argv[0]).resolve().parents[2] / "validation" / "data"
 table = xr.load_dataset(data / "reachable.nc")
+table = table.isel(point=(table.n_sparse == 128).values)
 trained = xr.load_dataset(data / "gpu.nc")
 kinds = {"optimised_rug": "best rug", "row_law": "row law", "minimum": "lowest exact descent"}
 found = {
@@ -39,9 +41,9 @@ points = xr.concat(
     [some.assign(kind=("point", [kind] * some.sizes["point"])) for kind, some in found.items()],
     "point",
 )
-curves = reachable([0.01, 0.045, 0.1], np.linspace(0.05, 0.5, 46))
+curves = reachable([0.001, 0.003, 0.01, 0.045, 0.1], np.linspace(0.05, 0.5, 46))
 
-figure, axes = plt.subplots(2, 2, figsize=(10, 8.5), layout="constrained")
+figure, axes = plt.subplots(2, 3, figsize=(13, 8.5), layout="constrained")
 *panels, last = axes.ravel()
 for ax, p in zip(panels, curves.p.values, strict=True):
     *_, legend = draw_reachable(curves, float(p), ax, points=points)

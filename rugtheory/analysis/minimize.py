@@ -153,7 +153,7 @@ def minimize(
 
     Notes
     -----
-    A minimum found is a local one: take several seeds, and the model of `best_model` as a start.
+    A minimum found is a local one: take several seeds, and ``init="best"``.
     At 128 features in 32 hidden units, p = 0.1, random starts end at 1.20 p² and above, its small
     codes side by side lose 1.04 p².  The weights are those of the last step;
     if a cap is exceeded after the last penalty, by less than the reported `coupling` says.
