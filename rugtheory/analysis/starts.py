@@ -21,6 +21,8 @@ from .statistics import interference_variance
 RANDOM, RARE, BEST = INITS = ("random", "rare", "best")
 # W_out against W_in: tied and alike, outputs would stay so.
 _UNLIKE = {RANDOM: 0.05, RARE: 0.01}
+# Of features that are rarer less, as positive couplings cost the more.
+_RARER = 0.01
 # On the pair energy: steps, and the part of it that the last one gains.
 _STEPS, _GAIN = 300, 1e-6
 # Rounding of float32 weights.
@@ -57,7 +59,8 @@ def start_of(
         at = Symmetric(len(features), n_dense)
         leak = leak_of(float(on_law(p, law)[0]), len(features))
         low = at.model(low_energy(at, generator, leak, _STEPS, _GAIN))
-        return _decoded(low.w_in, low.w_out, features, generator, _UNLIKE[RARE])
+        unlike = _UNLIKE[RARE] * min(1.0, float(np.sqrt(p / _RARER)))
+        return _decoded(low.w_in, low.w_out, features, generator, unlike)
     best = best_model(
         len(features), n_dense, p, max_coupling=cap, hidden_noise=noise, amplitude=law
     ).model

@@ -54,7 +54,7 @@ class TestReach:
     @given(st.integers(1, 6), RARE)
     @settings(max_examples=3)
     def test_best_models(self, n_dense, p):
-        """More hidden units lose no more; the loss is that of the weights, which obey the cap."""
+        """More hidden units lose no more of 12; the loss is that of the weights below the cap."""
         few, more = (rt.best_model(12, d, p, max_coupling=2.0) for d in (n_dense, n_dense + 1))
         assert more.loss <= few.loss * (1 + 1e-9)
         assert few.coupling <= 2 and sum(few.families.values()) == 12
