@@ -10,6 +10,7 @@ from __future__ import annotations
 import argparse
 import sys
 from collections.abc import Sequence
+from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +21,7 @@ from tqdm import tqdm
 
 import rugtheory as rt
 from rugtheory._files import add_overwrite, digest, replacing, writing
+from rugtheory.analysis.descent import exceeds
 from rugtheory.cli.running import guarded
 from rugtheory.cli.shared import Parser
 from rugtheory.theory.lower import proved
@@ -133,7 +135,11 @@ _COLUMNS = {
 
 
 def markdown(data: xr.Dataset) -> str:
-    """The table of losses over p²; a star marks descents and trainings that had not ended."""
+    """The table of losses over p².
+
+    A star marks descents and trainings that had not ended, a dagger those with couplings above the
+    cap.
+    """
     head = ["n_sparse", "p", "n_dense", *_COLUMNS.values(), "from", "rows", "asymmetry"]
     lines = [head, ["---"] * len(head)]
     for row in data.to_dataframe().sort_values(["n_sparse", "p", "n_dense"]).to_dict("records"):
@@ -150,6 +156,8 @@ def markdown(data: xr.Dataset) -> str:
 
 
 def _mark(name: str, row: dict[str, Any]) -> str:
+    if exceeds(row.get(f"{name}_coupling", 0.0), CAP):
+        return " †"
     return "" if row.get(f"{name}_converged", True) else " *"
 
 
@@ -176,6 +184,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser = Parser(prog="python -m validation.reachable")
     parser.add_argument("data", nargs="+", type=Path, help="what the command collect writes")
     parser.add_argument("--out", type=Path, required=True, help="netCDF file")
+    parser.add_argument("--workers", type=int, help="number of processes (one a core)")
     add_overwrite(parser)
     return guarded(parser, parser.parse_args(arguments), _run)
 
@@ -187,7 +196,8 @@ def _run(options: argparse.Namespace) -> None:
     if not found:
         raise ValueError(f"data must have models of the protocols {tuple(STARTS)}, got none")
     with writing({options.out: made}, overwrite=options.overwrite):
-        rows = [point(some) for some in tqdm(found, unit="point")]
+        with ProcessPoolExecutor(options.workers) as pool:
+            rows = list(tqdm(pool.map(point, found), total=len(found), unit="point"))
         columns = {name: ("point", np.array([row[name] for row in rows])) for name in rows[0]}
         about = {"rugtheory": rt.__version__, "numpy": np.__version__}
         with replacing(options.out) as partial:

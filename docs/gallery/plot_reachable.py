@@ -6,7 +6,7 @@ Loss over p² against the compression ratio. Lines are the Gaussian rug, pairs, 
 known with couplings up to 10 and without a cap, and what is proved about all weights at that p.
 Points are of 128 features: the best rug, the row law, the lowest end of exact descents with
 couplings up to 10, and models that Adam trained until a round gained less than 1 %, the last of 512
-features as well, where p is at least 0.01. Hollow ones had not ended, or are laws that are not those
+features as well, at the three larger p. Hollow ones had not ended, or are laws that are not those
 of their own weights.
 """
 
