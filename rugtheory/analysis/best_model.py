@@ -50,8 +50,9 @@ from .spread import spread_models
 
 # Relative error of the loss of a block that is not full, and of features spread over all units.
 _RTOL = 1e-7
-# These are not tried where n_sparse² · n_dense is more, and not believed above so much.
-_SPREAD, _WORTH = 2**28, 1.1
+# These are tried up to so much of n_sparse² · n_dense, n_dense 16 at least, up to the second where
+# blocks drop features; and not believed above that part of the best loss.
+_SPREAD, _SPREAD_DROPPED, _WORTH = 2**20, 2**23, 1.1
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -131,9 +132,9 @@ def best_model(
     That of blocks is at least the loss of `best_known` with the same cap, which mixes them in any
     proportion, but for blocks that are not full, and has rugs, which are no blocks.  It takes some
     seconds, with graphs of some thousand features a minute, and n_sparse · n_dense times 9 bytes.
-    Spread features are tried up to n_sparse² · n_dense = 2²⁸, which takes about a minute there;
-    they are where descents from three random starts end, so that with one hidden unit more they may
-    lose a little more.
+    Spread features are tried up to n_sparse² · n_dense = 2²⁰, and up to 2²³ where blocks leave some
+    features out, which takes a minute and a half at (512, 20); they are where descents from three random starts end, so that
+    with one hidden unit more they may lose a little more.
 
     Examples
     --------
@@ -151,7 +152,8 @@ def best_model(
     source = SparseSource(float(on), law)
     found = _of_blocks(source, given, amplitude, n_sparse, n_dense, cap, noise)
     # A dropped feature may lose more than all others together where they are rare.
-    if n_sparse**2 * n_dense <= _SPREAD:
+    most = _SPREAD_DROPPED if "dropped" in found.families else _SPREAD
+    if n_sparse**2 * max(n_dense, 16) <= most:
         for model, about in spread_models(n_sparse, n_dense, source, cap, noise):
             if about > _WORTH * found.loss or exceeds(coupling(model), cap):
                 continue

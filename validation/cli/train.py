@@ -45,6 +45,7 @@ def add(commands: Any) -> None:
         help="converged: until a round changes the loss by less than 1 %% (default); paper: until "
         "100 steps do not lower the loss; constant: all steps of one size, none left out; descent: "
         "on the exact loss, without samples; rare: the same from couplings of low pair energy; "
+        "best: from the best weights known with the cap; "
         "continued: the same after converged; law: the same from the weights of a row law",
     )
     parser.add_argument(
