@@ -155,12 +155,13 @@ def best_model(
     most = _SPREAD_DROPPED if "dropped" in found.families else _SPREAD
     if n_sparse**2 * max(n_dense, 16) <= most:
         for model, about in spread_models(n_sparse, n_dense, source, cap, noise):
-            if about > _WORTH * found.loss or exceeds(coupling(model), cap):
+            largest = coupling(model)
+            if about > _WORTH * found.loss or exceeds(largest, cap):
                 continue
             exact = exact_loss(model, Identical(n_sparse, given, amplitude), rtol=_RTOL)
             if exact.mean < found.loss:
-                numbers = exact.mean, exact.mean_error, coupling(model)
-                found = BestModel(model, *numbers, {"spread": n_sparse})
+                families = {"spread": n_sparse}
+                found = BestModel(model, exact.mean, exact.mean_error, largest, families)
     return found
 
 

@@ -41,10 +41,7 @@ def spread_models(
             for seed in range(_STARTS)
         ]
         low = at.model(min(ends, key=lambda x: PairEnergy(at, leak, cap)(x)[0]))
-        code = Directions(low.w_in, low.w_out)
-        heard = noise * code.heard
-        if noise:
-            code = code.quiet
+        code, heard = Directions(low.w_in, low.w_out).with_noise(noise)
         some = np.unique(np.linspace(0, n_sparse - 1, _ROWS).astype(np.int64))
         laws = [RowLaw.identical(code.interferers[i], source, float(heard[i])) for i in some]
         best = [least_loss(law, _RTOL) for law in laws]

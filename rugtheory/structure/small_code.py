@@ -75,6 +75,13 @@ class Directions(ByValue):
         """Deviation of what each output hears then, of noise of deviation 1."""
         return np.asarray(np.linalg.norm(self.quiet.w_out, axis=1))
 
+    def with_noise(self, noise: float) -> tuple[Directions, Array]:
+        """The factors to take with so much noise in the hidden units, and what outputs hear of it.
+
+        Without noise they are as they are.
+        """
+        return (self.quiet, noise * self.heard) if noise else (self, np.zeros(self.n))
+
 
 @dataclass(frozen=True, eq=False, repr=False)
 class SmallCode(ByValue):
@@ -88,9 +95,7 @@ class SmallCode(ByValue):
     @classmethod
     def of(cls, directions: Directions, source: SparseSource, noise: float = 0.0) -> SmallCode:
         """By the least loss of each row; with noise in the hidden units, of other factors of W."""
-        heard = noise * directions.heard
-        if noise:
-            directions = directions.quiet
+        directions, heard = directions.with_noise(noise)
         rows = zip(directions.interferers, heard.tolist(), strict=True)
         laws = [RowLaw.identical(w, source, one) for w, one in rows]
         return cls(directions, source, tuple(least_loss(law, _RTOL) for law in laws), noise)
