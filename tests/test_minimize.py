@@ -91,6 +91,20 @@ def test_stationary_at_the_cap():
     assert free.coupling > 2.0
 
 
+@pytest.mark.parametrize("steps", [10, pytest.param(100, marks=pytest.mark.slow)])
+def test_few_steps_end_below_the_cap_and_no_worse_than_they_began(steps):
+    """Codes side by side, which would gain by larger couplings."""
+    features = rt.Identical(32, 0.1)
+    start = rt.best_model(32, 12, 0.1)
+    found = rt.minimize(features, 12, init=start.model, steps=steps)
+    assert 9 < start.coupling <= 10
+    assert found.coupling <= 10
+    assert found.loss <= start.loss + found.error + start.error
+    free = rt.minimize(features, 12, init=start.model, max_coupling=None, steps=steps)
+    assert free.coupling > 10
+    assert free.loss < start.loss
+
+
 @pytest.mark.parametrize("seed", [pytest.param(0, marks=pytest.mark.slow), 1])
 def test_no_step_where_a_feature_dies(seed):
     """The objective is the integral of its slope; at a step a line search would not end."""

@@ -26,6 +26,8 @@ _NOWHERE = 50.0
 PENALTY, HARDER, _PENALTIES = 0.1, 10.0, 6
 # Couplings aim at this part of the cap.
 BELOW = 0.99
+# A penalty that does not do leaves one in so many of the steps left to harder ones.
+_KEPT = 4
 # A round that gains less than this in the log of the loss is the last but for rounding, at the
 # least tolerance.
 _NO_GAIN = 1e-9
@@ -290,6 +292,8 @@ class Descent:
     )
     # Where there was no gradient, which a line search may have passed over.
     _level: Array = field(default_factory=lambda: np.zeros(0), init=False)
+    # Steps for harder penalties.
+    _kept: int = field(default=0, init=False)
 
     def run(self, start: Array) -> bool:
         """From a start to where no gradient is left or steps are used up; False if it has none."""
@@ -306,8 +310,8 @@ class Descent:
             if beside is not None:
                 self.stepped(beside)
             for _ in range(_PENALTIES):
-                self._settle()
-                if not exceeds(coupling(self._model), self.objective.cap) or not self.left:
+                self._settle(self.left // _KEPT)
+                if not (self.above_cap and self.left):
                     break
                 self.objective = self.objective.harder()
         except Stop:
@@ -335,9 +339,20 @@ class Descent:
         """Steps that there may still be."""
         return max(self.steps + 1 - len(self.trajectory), 0)
 
-    def _settle(self) -> None:
-        """L-BFGS, started anew as long as that helps."""
-        while self.left:
+    @property
+    def above_cap(self) -> bool:
+        """Whether couplings are."""
+        return exceeds(coupling(self._model), self.objective.cap)
+
+    @property
+    def _spent(self) -> bool:
+        """Whether the steps left are for harder penalties."""
+        return self.left <= self._kept and self.above_cap
+
+    def _settle(self, kept: int) -> None:
+        """L-BFGS, started anew as long as that helps; leaves `kept` steps if above the cap."""
+        self._kept = kept
+        while self.left and not self._spent:
             before, self._level = self._known(self.x)[0], np.zeros(0)
             steps = len(self.trajectory)
             found = scipy.optimize.minimize(
@@ -381,7 +396,7 @@ class Descent:
 
     def _moved(self, scaled: Array) -> None:
         self.stepped(scaled * self.scale)
-        if self.slope <= self.gtol:
+        if self.slope <= self.gtol or self._spent:
             raise StopIteration
 
     def stepped(self, x: Array) -> None:
