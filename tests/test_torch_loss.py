@@ -28,20 +28,21 @@ def test_differences(features):
     assert torch.autograd.gradcheck(loss, weights(0), eps=1e-4, atol=1e-6, rtol=1e-5)
 
 
-def test_gradient_of_samples():
-    """PyTorch's own gradient over many draws, within their standard errors."""
+@pytest.mark.parametrize("draws", [20_000, pytest.param(625_000, marks=pytest.mark.slow)])
+def test_gradient_of_samples(draws):
+    """PyTorch's own gradient over 16 times as many draws, within their standard errors."""
     w_in, w_out, b = weights(1)
     rt.exact_loss_torch(FEATURES)(w_in, w_out, b).backward()
     importance = torch.tensor(FEATURES.importance)
-    draws = []
+    sums = []
     for seed in range(16):
-        x = FEATURES.sample_torch(20_000, torch.Generator().manual_seed(seed), dtype=b.dtype)
+        x = FEATURES.sample_torch(draws, torch.Generator().manual_seed(seed), dtype=b.dtype)
         missed = importance * (torch.relu(x @ w_in.T @ w_out.T + b) - x) ** 2
-        draws.append(torch.autograd.grad(missed.mean(), (w_in, w_out, b)))
-    for exact, sampled in zip((w_in, w_out, b), zip(*draws, strict=True), strict=True):
+        sums.append(torch.autograd.grad(missed.mean(), (w_in, w_out, b)))
+    for exact, sampled in zip((w_in, w_out, b), zip(*sums, strict=True), strict=True):
         some = torch.stack(sampled)
         error = some.std(0) / 4
-        assert ((some.mean(0) - exact.grad).abs() <= 4.5 * error + 1e-7).all()
+        assert ((some.mean(0) - exact.grad).abs() <= 4 * error + 1e-7).all()
 
 
 def test_tied_weights_and_one_bias_add_up():
