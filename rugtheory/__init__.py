@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from .analysis.best_model import BestModel, best_model
 from .analysis.exact import ExactLoss, exact_loss
 from .analysis.gradient import ExactGradient, exact_gradient
+from .analysis.hessian import HessianProduct, exact_hessian_product
 from .analysis.minimize import Minimum, minimize
 from .analysis.row_law import SharedLaw, row_law
 from .analysis.spectrum import FrameSpectrum, frame_spectrum
@@ -128,6 +129,7 @@ __all__ = [
     "GraphOptimum",
     "Groups",
     "HalfNormal",
+    "HessianProduct",
     "Identical",
     "Independent",
     "JumpReLU",
@@ -176,6 +178,7 @@ __all__ = [
     "decoder_loss",
     "decoder_table",
     "exact_gradient",
+    "exact_hessian_product",
     "exact_loss",
     "exact_loss_torch",
     "explain",

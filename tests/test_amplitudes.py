@@ -177,7 +177,9 @@ def excess(law, k):
 
 
 # Gradients are of laws with a density.
-_OF_A_DENSITY = {rt.exact_gradient, rt.exact_loss_torch, rt.minimize, rt.row_law}
+_OF_A_DENSITY = {
+    rt.exact_gradient, rt.exact_hessian_product, rt.exact_loss_torch, rt.minimize, rt.row_law,
+}  # fmt: skip
 # They only hold the law.
 _JOINT_LAWS = (
     rt.Identical, rt.Independent, rt.Latent, rt.Together, rt.Exclusive, rt.Parent, rt.Patterned,

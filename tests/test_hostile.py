@@ -90,6 +90,10 @@ FUNCTIONS = {
     rt.decoder_table: GRID | {"channel": "gaussian"},
     rt.exact_loss: MODEL | {"rtol": 1e-6} | ROUND,
     rt.exact_gradient: {"model": MODEL["model"], "features": rt.Identical(3, 0.1), "rtol": 1e-6},
+    rt.exact_hessian_product: (
+        {"model": MODEL["model"], "features": rt.Identical(3, 0.1), "rtol": 1e-6}
+        | {"direction": [np.ones((1, 3)), np.ones((3, 1)), np.ones(3)]}
+    ),
     rt.exact_loss_torch: {"features": rt.Identical(3, 0.1), "hidden_noise": 0.1, "rtol": 1e-6},
     rt.explain: MODEL | ROUND | {"family": "gaussian"},
     rt.finite_curves: (

@@ -33,7 +33,12 @@ from .spec import NAMED, Spec
 SEEDS = (0, 1, 2)
 _POINT = ["n_sparse", "n_dense", "p"]
 # Protocols of descents, by what they start from; and the cap on their couplings.
-STARTS = {"descent": "random", **{name: name for name in NAMED}, "law": "law"}
+STARTS = {
+    "descent": "random",
+    **{name: name for name in NAMED},
+    "law": "law",
+    "continued": "training",
+}
 CAP = Spec.max_coupling
 
 
@@ -69,16 +74,15 @@ def points(frame: pd.DataFrame) -> list[pd.DataFrame]:
 def kept(some: pd.DataFrame) -> dict[str, Any]:
     """What models of one point are: the law, the lowest end of descents, what training ends at.
 
-    Of several laws that whose weights lose least; the best model is where descents "best" start.
+    Of several laws that whose weights lose least.
     """
     descents = some[some["protocol"].isin(STARTS)]
     lowest = descents.loc[descents["loss"].idxmin()]
-    trained, best = (some[some["protocol"] == name] for name in ("converged", "best"))
+    trained = some[some["protocol"] == "converged"]
     return {
         **{name: lowest[name] for name in _POINT},
         "ratio": lowest["n_dense"] / lowest["n_sparse"],
         **shared(some[some["protocol"] == "law"]),
-        "best_model": best["start"].min(),
         "minimum": lowest["loss"],
         "minimum_from": STARTS[lowest["protocol"]],
         "minimum_converged": bool(lowest["converged"]),
@@ -106,9 +110,11 @@ def shared(laws: pd.DataFrame) -> dict[str, Any]:
 def theory(n_sparse: int, n_dense: int, p: float) -> dict[str, Any]:
     """What needs no descent in all weights: losses of structures, and what is proved."""
     ratio = n_dense / n_sparse
+    weights = rt.best_model(n_sparse, n_dense, p, max_coupling=CAP)
     best = rt.best_known(p, ratio, max_coupling=CAP)
     return {
         "rug": float(rt.optimum(p, ratio).loss),
+        "best_model": weights.loss,
         "best_known": float(best.loss),
         "family": str(best.family),
         "bound": proved(p, ratio),

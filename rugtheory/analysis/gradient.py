@@ -79,8 +79,11 @@ def exact_gradient(model: Model, features: Features, *, rtol: float = 1e-8) -> E
     True
     """
     check_fit(model, features)
-    gradient = Gradient(features, _check.tolerance("rtol", rtol))
-    found = gradient(model)
+    return served(Gradient(features, _check.tolerance("rtol", rtol))(model))
+
+
+def served(found: ExactGradient) -> ExactGradient:
+    """The same; raise if there is none."""
     if not np.isfinite(found.loss):
         raise ValueError(
             "no contour serves output(s) "

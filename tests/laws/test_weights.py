@@ -232,6 +232,19 @@ class TestGradient:
         one, two = w_in @ found.w_in.T, found.w_out.T @ w_out
         assert np.abs(one - two).max() <= 1e-10 * max(np.abs(one).max(), found.loss)
 
+    @given(SEEDS, st.floats(0.01, 0.3))
+    @few
+    def test_gauge_of_second_derivatives(self, seed, p):
+        """Along (W_in, -W_out), where W stays, the gradient turns by (-1, 1) times itself."""
+        given, features = alike(*model(seed, 6, 3), p)
+        slope = rt.exact_gradient(given, features)
+        way = given.w_in, -given.w_out, np.zeros(6)
+        found = rt.exact_hessian_product(given, features, way)
+        assert isinstance(found, rt.HessianProduct)
+        most = 1e-4 * max(np.abs(slope.w_in).max(), slope.loss) + found.error
+        assert np.abs(found.w_in + slope.w_in).max() <= most
+        assert np.abs(found.w_out - slope.w_out).max() <= most
+
     @given(SEEDS)
     @settings(max_examples=3)
     def test_descent(self, seed):
