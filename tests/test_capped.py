@@ -55,6 +55,15 @@ def test_rare_features_at_a_quarter():
     assert best.family.tolist() == ["Hill", "GQ(9,27)"]
 
 
+@pytest.mark.parametrize("p", [0.01, 0.1, pytest.param(0.3, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("cap", [20.0, 50.0, pytest.param(500.0, marks=pytest.mark.slow)])
+def test_no_warnings_of_integrands_that_are_not_taken(p, cap):
+    """And it is between that with couplings up to 10 and the limit."""
+    found = rt.best_known(p, 0.25, max_coupling=cap).loss
+    assert rt.best_known(p, 0.25, limit=True).loss <= found
+    assert found <= rt.best_known(p, 0.25).loss
+
+
 @pytest.mark.parametrize("cap", [1.0, 1.4, 2.5, 10.0])
 def test_uneven_pairs_with_a_cap(cap):
     """Losses of even pairs at 1, of the best from 3 on, and of c = 1/cap between: p²(...)."""

@@ -152,10 +152,12 @@ class Rows:
         least = np.full((2, *t.shape), np.inf)
         for path in self._paths:
             square, cross, off = path.integrals(t)
-            if path.alpha[0] > 0:
-                moments = by_passed(law, heard[0], (square, cross))
-            else:
-                moments, off = by_missed(law, heard, (square, cross)), second - off
+            # Where an integrand is large another path is taken.
+            with np.errstate(over="ignore", invalid="ignore"):
+                if path.alpha[0] > 0:
+                    moments = by_passed(law, heard[0], (square, cross))
+                else:
+                    moments, off = by_missed(law, heard, (square, cross)), second - off
             alone = path.size(t)
             sizes = alone + path.log_feature[:, None], alone
             on, other = (x < y for x, y in zip(sizes, least, strict=True))
