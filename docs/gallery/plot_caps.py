@@ -2,10 +2,11 @@
 The cap on couplings
 ====================
 
-The least loss of weights falls with the cap on couplings |W_ij|/W_ii: large negative ones silence an
-output whenever another feature is on, the better the larger they are. Without a cap there is no
-minimum where features are on often, but a limit. Points are where descents of 16 features in 4 hidden units end, from six
-random starts each; the line with steps is the best structure known below the cap, for many features.
+The least loss of weights falls with the cap on couplings |W_ij|/W_ii: large negative ones silence
+an output whenever another feature is on, the better the larger they are. Without a cap there is no
+minimum where features are on often, but a limit. Points are where descents of 16 features in 4
+hidden units end, from six random starts each; the line with steps is the best structure known below
+the cap, for many features.
 """
 
 import sys
@@ -28,7 +29,7 @@ lines = {
     "limit of the best known": (float(rt.best_known(P, RATIO, limit=True).loss), "#009E73"),
 }
 
-figure, ax = plt.subplots(figsize=(6.5, 4.4), layout="constrained")
+figure, ax = plt.subplots(figsize=(8.5, 4.2), layout="constrained")
 ax.plot(ends["max_coupling"], ends["loss"] / P**2, ".", color="0.6", label="ends of descents")
 ax.plot(lowest.index, lowest / P**2, "o-", color="#0072B2", label="lowest end, 16 features in 4")
 ax.step(
@@ -43,5 +44,5 @@ for name, (loss, color) in lines.items():
     ax.axhline(loss / P**2, color=color, linestyle=":", label=name)
 ax.set(xscale="log", xlabel="largest coupling |W_ij|/W_ii", ylabel="loss / p²")
 ax.set_title(f"p = {P}, ratio {RATIO}", fontsize="medium")
-ax.legend(frameon=False, fontsize="small")
+ax.legend(frameon=False, loc="center left", bbox_to_anchor=(1.0, 0.5))
 plt.show()
