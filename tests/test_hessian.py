@@ -63,6 +63,7 @@ def test_second_derivatives_of_many_digits():
     assert found.error < 1e-4 * size
 
 
+@pytest.mark.slow
 def test_the_stated_error_is_above_that_along_the_gauge():
     """Of random weights of many features, where four gradients are not exact."""
     generator = np.random.default_rng(0)

@@ -339,7 +339,8 @@ CALLS["optimum at sigma"] = rt.optimum, {"p": 0.1, "ratio": None, "sigma": 0.3} 
 NOT_CALLED = {
     "Allocation", "AllocationPhases", "AllocationScaling", "Amplitude", "AntipodalOptimum",
     "BestKnown", "BestModel", "Bound", "Channel", "DecoderOptimum", "ExactGradient", "ExactLoss",
-    "Exponents", "Features", "FiniteRug", "FittedFeatures", "FrameSpectrum", "Minimum",
+    "Exponents", "Features", "FiniteRug", "FittedFeatures", "FrameSpectrum",
+    "HessianProduct", "Minimum",
     "LossGradient", "LossParts", "OptimisedRug", "Optimum", "Regime", "RugCurvature", "SharedLaw",
     "SimulatedLoss", "SparseConstants", "Statistics", "UnevenPairs", "Verdict", "GRAPHS",
     "GraphCode", "GraphOptimum", "PrecedenceCode",

@@ -352,7 +352,8 @@ def test_the_best_known_is_a_start(noise):
     best = rt.best_model(
         12, units, 0.1, max_coupling=3, amplitude=rt.Uniform(0.5, 1.0), hidden_noise=noise
     )
-    found = rt.minimize(features, units, init="best", max_coupling=3, hidden_noise=noise)
+    options = {"max_coupling": 3, "hidden_noise": noise, "steps": 200}
+    found = rt.minimize(features, units, init="best", **options)
     start = found.trajectory[0]
     assert start <= best.loss * (1 + 1e-6) and found.loss <= start
     if not noise:

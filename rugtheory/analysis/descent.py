@@ -342,7 +342,8 @@ class Descent:
     @property
     def above_cap(self) -> bool:
         """Whether couplings are."""
-        return exceeds(coupling(self._model), self.objective.cap)
+        cap = self.objective.cap
+        return bool(np.isfinite(cap)) and exceeds(coupling(self._model), cap)
 
     @property
     def _spent(self) -> bool:
