@@ -222,8 +222,9 @@ def _in_vain(descent: Descent, start: Model, features: Features) -> bool:
     Penalties hold couplings a little below the cap, where weights may lose more.
     """
     objective = descent.objective
+    assert isinstance(objective, Objective)
     end, cap = objective.at.model(descent.x), objective.cap
-    if coupling(end) < _AT_CAP * cap or exceeds(coupling(start), cap):
+    if objective.decay or coupling(end) < _AT_CAP * cap or exceeds(coupling(start), cap):
         return False
     before, after = (exact_loss(x, features, rtol=_TRUTH).mean for x in (start, end))
     return bool(before < after)
