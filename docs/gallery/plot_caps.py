@@ -3,10 +3,10 @@ The cap on couplings
 ====================
 
 The least loss of weights falls with the cap on couplings ``|W_ij|/W_ii``: large negative ones
-silence an output whenever another feature is on, the better the larger they are. Without a cap there
-is no minimum where features are on often, but a limit. Points are where descents of 16 features in
-4 hidden units end, from six random starts each; the line with steps is the best structure known
-below the cap, for many features.
+silence an output whenever another feature is on, the better the larger they are. Without a cap
+there is no minimum where features are on often, but a limit. Points are where descents of 16
+features in 4 hidden units end, from six random starts each; the line with steps is the best
+structure known below the cap, for many features.
 """
 
 import sys
