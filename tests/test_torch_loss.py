@@ -34,12 +34,12 @@ def test_gradient_of_samples(draws):
     w_in, w_out, b = weights(1)
     rt.exact_loss_torch(FEATURES)(w_in, w_out, b).backward()
     importance = torch.tensor(FEATURES.importance)
-    sums = []
+    slopes = []
     for seed in range(16):
         x = FEATURES.sample_torch(draws, torch.Generator().manual_seed(seed), dtype=b.dtype)
         missed = importance * (torch.relu(x @ w_in.T @ w_out.T + b) - x) ** 2
-        sums.append(torch.autograd.grad(missed.mean(), (w_in, w_out, b)))
-    for exact, sampled in zip((w_in, w_out, b), zip(*sums, strict=True), strict=True):
+        slopes.append(torch.autograd.grad(missed.mean(), (w_in, w_out, b)))
+    for exact, sampled in zip((w_in, w_out, b), zip(*slopes, strict=True), strict=True):
         some = torch.stack(sampled)
         error = some.std(0) / 4
         assert ((some.mean(0) - exact.grad).abs() <= 4 * error + 1e-7).all()

@@ -30,7 +30,7 @@ from ..model.model import Model
 from ..source.features import Features, check_features
 from .curvature import lowest_curvatures
 from .descent import COARSE, FINE, Coordinates, Descent, Objective, Stop, coupling, exceeds
-from .exact import exact_loss
+from .exact import ExactLoss, exact_loss
 from .gradient import Gradient
 from .newton import settle
 from .starts import start_of
@@ -211,23 +211,26 @@ def minimize(
             break
     settle(descent)
     next(bar, None)  # a bar closes when nothing is left
-    if _in_vain(descent, model, features):
-        descent.x = at.vector(model)
-    return _result(descent, features, curvature, generator)
+    exact = _ended(descent, model, features)
+    return _result(descent, exact, curvature, generator)
 
 
-def _in_vain(descent: Descent, start: Model, features: Features) -> bool:
-    """Whether it ends with couplings near or above the cap, and a start below that loses less.
+def _ended(descent: Descent, start: Model, features: Features) -> ExactLoss:
+    """The exact loss where it ends: at the start if that loses less and couplings end at the cap.
 
     Penalties hold couplings a little below the cap, where weights may lose more.
     """
     objective = descent.objective
     assert isinstance(objective, Objective)
     end, cap = objective.at.model(descent.x), objective.cap
+    exact = exact_loss(end, features, rtol=_TRUTH)
     if objective.decay or coupling(end) < _AT_CAP * cap or exceeds(coupling(start), cap):
-        return False
-    before, after = (exact_loss(x, features, rtol=_TRUTH).mean for x in (start, end))
-    return bool(before < after)
+        return exact
+    before = exact_loss(start, features, rtol=_TRUTH)
+    if exact.mean <= before.mean:
+        return exact
+    descent.x = objective.at.vector(start)
+    return before
 
 
 def _opened(model: Model, features: Features) -> Model | None:
@@ -245,12 +248,11 @@ def _opened(model: Model, features: Features) -> Model | None:
 
 
 def _result(
-    descent: Descent, features: Features, curvature: int, generator: np.random.Generator
+    descent: Descent, exact: ExactLoss, curvature: int, generator: np.random.Generator
 ) -> Minimum:
     objective = descent.objective
     assert isinstance(objective, Objective)
     model = objective.at.model(descent.x)
-    exact = exact_loss(model, features, rtol=_TRUTH)
     largest = coupling(model)
     curvatures = np.zeros(0)
     if curvature:

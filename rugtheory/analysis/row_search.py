@@ -13,7 +13,7 @@ from ..channel.pooled import Pooled, Terms
 from ..channel.row_laws import RowLaws, RowScenario
 from ..model.model import Model
 from ..theory.optimum import optimum
-from .descent import COARSE, FINE, Descent, Stop, coupling, exceeds
+from .descent import COARSE, FINE, Descent, Stop
 from .pair_energy import leak_of, low_energy
 from .row_descent import Coordinates, Free, LawLoss, RowObjective, Symmetric
 
@@ -114,7 +114,7 @@ class Search:
             descent = Descent(objective, self.steps, 1e-6, each, pairs=_PAIRS)
             descent.run(x)
             x = descent.x
-            if not exceeds(coupling(at.model(x)), self.cap):
+            if not descent.above_cap:
                 break
             objective = objective.harder()
         return End(at.model(x), self._told(at, x), gained(), len(losses) > self.steps)
