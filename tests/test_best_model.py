@@ -12,7 +12,7 @@ from rugtheory.structure.found_codes import code_at, table
 @pytest.mark.parametrize(
     ("n_sparse", "n_dense", "p", "cap"),
     [
-        (128, 32, 0.01, 10.0),
+        pytest.param(128, 32, 0.01, 10.0, marks=pytest.mark.slow),
         pytest.param(40, 16, 0.15, 10.0, marks=pytest.mark.slow),
         pytest.param(90, 23, 0.045, 1.0, marks=pytest.mark.slow),
         (7, 2, 0.3, 0.4),
@@ -89,7 +89,9 @@ def test_rare_features_are_not_dropped(n_sparse, n_dense):
 
 
 @pytest.mark.parametrize("p", [1e-6, 0.003, 0.03])
-@pytest.mark.parametrize(("n_sparse", "n_dense"), [(31, 7), (20, 3)])
+@pytest.mark.parametrize(
+    ("n_sparse", "n_dense"), [pytest.param(31, 7, marks=pytest.mark.slow), (20, 3)]
+)
 def test_no_worse_than_where_a_descent_begins(n_sparse, n_dense, p):
     start = rt.minimize(rt.Identical(n_sparse, p), n_dense, init="rare", steps=0)
     assert rt.best_model(n_sparse, n_dense, p).loss <= start.loss

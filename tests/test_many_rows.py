@@ -389,6 +389,7 @@ class TestGradient:
         truth = rt.exact_loss(model, features, rtol=1e-11).loss
         assert np.all(np.abs(np.array(losses) / truth - 1) < 1e-6)
 
+    @pytest.mark.slow
     def test_what_is_remembered_makes_no_loss_worse(self):
         """Contours that serve none of these pairs well enough are the best there are."""
         generator, n, p = np.random.default_rng(0), 16, 0.005

@@ -1,6 +1,9 @@
 """Descent on the exact loss, against minima that are known otherwise."""
 
 import json
+import subprocess
+import sys
+import time
 from pathlib import Path
 
 import numpy as np
@@ -427,3 +430,42 @@ class TestCommand:
         assert made["names"] == ["W_in=first", "W_out=second"]
         assert made["ignore"] == ["other"]
         assert made["n_sparse"] == 4
+
+    def test_what_it_compares_with(self, tmp_path, monkeypatch, capsys):
+        """Each is an upper bound of the next; noise is heard by all that is named, or not named."""
+        monkeypatch.chdir(tmp_path)
+        features = rt.Independent([0.1, 0.2, 0.05, 0.1])
+        features.save("f.toml")
+        sizes = ["--n-dense", "2", "--steps", "0", "--json"]
+
+        def told(*options):
+            assert main(["minimize", *options, *sizes]) == 0
+            out, err = capsys.readouterr()
+            assert "--out" in err
+            return json.loads(out)["references"]
+
+        alike = ["--p", "0.1", "--n-sparse", "4"]
+        plain, noisy = told(*alike), told(*alike, "--hidden-noise", "0.1")
+        assert list(plain) == ["rug", "pairs", "best known"]
+        assert plain["rug"] > plain["pairs"] > plain["best known"]
+        assert list(noisy) == ["best known"] and noisy["best known"] > plain["best known"]
+        shared = told("--features", "f.toml")
+        assert shared["rugs"] > shared["pairs"]
+        assert told("--features", "f.toml", "--hidden-noise", "0.1") == {}
+
+    def test_killed_without_warning_it_has_the_weights(self, tmp_path):
+        """Copies of the weights are made on the way."""
+        out = tmp_path / "m.safetensors"
+        law = "minimize --p 0.05 --n-sparse 32 --n-dense 8 --steps 100000 --out"
+        code = (
+            "from rugtheory.cli import main, minimize\n"
+            f"minimize._EVERY = 0\nmain({[*law.split(), str(out)]})"
+        )
+        process = subprocess.Popen([sys.executable, "-c", code], stderr=subprocess.DEVNULL)
+        try:
+            while not out.exists() and process.poll() is None:
+                time.sleep(0.02)
+        finally:
+            process.kill()
+            process.wait()
+        assert rt.read_weights(out).w_in.shape == (8, 32)

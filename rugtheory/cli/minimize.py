@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import json
 import sys
+import time
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,8 @@ from ..analysis.minimize import Minimum, minimize
 from ..analysis.starts import INITS, RANDOM
 from ..model.model import Model
 from ..source.features import Features
+from ..structure.allocation import allocate
+from ..structure.best import best_known
 from ..theory.optimum import optimum
 from ..theory.pairs import antipodal_optimum
 from .shared import add_amplitude, add_command, draw_file, features_of, output, settings
@@ -26,6 +29,8 @@ _MADE = (
     "p", "features", "n_sparse", "n_dense", "file", "names", "ignore", "instance", "max_coupling",
     "hidden_noise", "tied", "weight_decay", "steps", "init", "seed", "amplitude",
 )  # fmt: skip
+# Seconds between copies of the weights on the way, for a process that is killed.
+_EVERY = 30.0
 
 
 def add(commands: Any) -> None:
@@ -70,7 +75,7 @@ def add(commands: Any) -> None:
         "rare: couplings of low pair energy; best: the best weights known with this cap",
     )
     parser.add_argument("--seed", type=int, help="seed of the start (0), without --from")
-    parser.add_argument("--out", type=Path, help="safetensors file to write; kept after Ctrl-C")
+    parser.add_argument("--out", type=Path, help="safetensors file to write, on the way too")
     parser.add_argument("--trajectory", type=Path, help="JSON file of the losses of all steps")
     parser.add_argument("--figure", type=Path, help="picture of the losses of all steps")
     parser.add_argument(
@@ -93,12 +98,12 @@ def run(options: argparse.Namespace) -> None:
     made = settings("minimize", options, *(x for x in _MADE if getattr(options, x) is not None))
     if not np.isfinite(made["max_coupling"]):
         made["max_coupling"] = "inf"
-    descent = _Descent(options, features)
+    if options.out is None:
+        print("the weights are not kept: --out FILE.safetensors does", file=sys.stderr)
+    descent = _Descent(options, features, _references(options, features, n_dense))
     with output(options, {x: made for x in (options.out, options.trajectory, options.figure)}):
         found = descent.run(start, n_dense)
-        if options.out is not None and descent.model is not None:
-            with replacing(options.out) as path:
-                descent.model.save(path)
+        descent.save()
         if options.trajectory is not None:
             with replacing(options.trajectory) as path:
                 path.write_text(json.dumps({"loss": descent.losses}))
@@ -108,7 +113,7 @@ def run(options: argparse.Namespace) -> None:
         kept = f"; {options.out} has the weights, --from goes on" if options.out else ""
         print(f"stopped after {len(descent.losses)} steps{kept}", file=sys.stderr)
         raise KeyboardInterrupt
-    _show(found, options)
+    _show(found, descent.references, options)
 
 
 def _check_start(options: argparse.Namespace, start: Model | None) -> int:
@@ -152,25 +157,31 @@ def _noise(given: float | None, start: Model | None) -> float:
 class _Descent:
     """A descent that keeps what it has when it is interrupted."""
 
-    def __init__(self, options: argparse.Namespace, features: Features) -> None:
-        self.options, self.features = options, features
+    def __init__(
+        self, options: argparse.Namespace, features: Features, references: dict[str, float]
+    ) -> None:
+        self.options, self.features, self.references = options, features, references
         self.model: Model | None = None
         self.losses: list[float] = []
+        self._saved = time.monotonic()
 
     def run(self, start: Model | None, n_dense: int) -> Minimum | None:
         """The minimum; None after Ctrl-C."""
         from tqdm import tqdm
 
         o = self.options
+        beside = "".join(f", {name} {loss:.4g}" for name, loss in self.references.items())
         bars: list[Any] = []
 
         def keep(model: Model, loss: float) -> None:
             self.model = model
             self.losses.append(loss)
+            if time.monotonic() > self._saved + _EVERY:
+                self.save()
             if not bars:
                 bars.append(tqdm(total=o.steps, desc="descent", unit="step", leave=False))
+            bars[0].set_postfix_str(f"loss {loss:.4g}{beside}", refresh=False)
             bars[0].update()
-            bars[0].set_postfix_str(f"loss {loss:.6g}")
 
         try:
             found = minimize(
@@ -193,33 +204,52 @@ class _Descent:
         self.model, self.losses = found.model, found.trajectory.tolist()
         return found
 
+    def save(self) -> None:
+        """Write the weights there are, if they are to be kept."""
+        if self.options.out is not None and self.model is not None:
+            with replacing(self.options.out) as path:
+                self.model.save(path)
+        self._saved = time.monotonic()
+
     def draw(self, ax: Any) -> None:
-        """Loss against the step, with the losses of rugs and pairs where they are known."""
+        """Loss against the step, with the losses to compare it with."""
         from ..figures import draw_descent
 
-        draw_descent(self.losses, _references(self.model, self.options), ax)
+        draw_descent(self.losses, self.references, ax)
 
 
-def _references(model: Model | None, options: argparse.Namespace) -> dict[str, float]:
-    """Losses of structures of identical features, to compare with."""
-    if model is None or options.p is None or options.amplitude.start < 0 or model.ratio > 1:
+def _references(
+    options: argparse.Namespace, features: Features, n_dense: int
+) -> dict[str, float]:
+    """Losses of structures of many features, to compare with; none where no theory holds."""
+    n, noise, cap = len(features), options.hidden_noise, options.max_coupling
+    if n_dense > n or not features.independent or any(law.start < 0 for law in features.by_law):
         return {}
-    ratio, law = model.ratio, options.amplitude
-    return {
-        "Gaussian rug": float(optimum(options.p, ratio, amplitude=law).loss),
-        "antipodal pairs": float(antipodal_optimum(options.p, ratio, amplitude=law).loss),
-    }
+    if options.p is None:
+        families = {} if noise else {"rugs": "gaussian", "pairs": "pairs"}
+        return {
+            name: allocate(features, n_dense, family=family).loss
+            for name, family in families.items()
+        }
+    p, ratio, law = options.p, n_dense / n, options.amplitude
+    found = {}
+    if not noise:
+        found["rug"] = optimum(p, ratio, amplitude=law).loss
+        found["pairs"] = antipodal_optimum(p, ratio, amplitude=law).loss
+    if np.isfinite(cap):
+        best = best_known(p, ratio, max_coupling=cap, hidden_noise=noise, amplitude=law)
+        found["best known"] = best.loss
+    return {name: float(loss) for name, loss in found.items()}
 
 
-def _show(found: Minimum, options: argparse.Namespace) -> None:
-    references = _references(found.model, options)
+def _show(found: Minimum, references: dict[str, float], options: argparse.Namespace) -> None:
     if options.json:
         kept = {k: v for k, v in found.to_dict().items() if k not in ("model", "trajectory")}
         print(json.dumps(kept | {"references": references, "steps": found.trajectory.size - 1}))
         return
     print(f"{'loss':32} {found.loss:.9g} (numerical error {found.error:.1g})")
     for name, value in references.items():
-        print(f"{name:32} {value:.6g}")
+        print(f"{f'{name}, many features':32} {value:.6g}")
     print(f"{'largest coupling':32} {found.coupling:.6g}")
     print(f"{'gradient of the log of the loss':32} {found.gradient:.3g}")
     print(f"{'steps':32} {found.trajectory.size - 1}")
