@@ -6,6 +6,7 @@ Everything public is here: ``import rugtheory as rt``.
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
+from .analysis.allocated_model import allocated_model
 from .analysis.best_model import BestModel, best_model
 from .analysis.exact import ExactLoss, exact_loss
 from .analysis.gradient import ExactGradient, exact_gradient
@@ -163,6 +164,7 @@ __all__ = [
     "Uniform",
     "Verdict",
     "allocate",
+    "allocated_model",
     "allocation_phases",
     "allocation_scaling",
     "antipodal_loss",

@@ -73,6 +73,7 @@ X = np.random.default_rng(0).exponential(size=(24, 3))
 # What is called, with valid arguments.
 FUNCTIONS = {
     rt.allocate: {"features": FEATURES, "n_dense": 2.0} | FAMILY,
+    rt.allocated_model: {"features": FEATURES, "n_dense": 2, "max_coupling": 4.0},
     rt.allocation_phases: {"p": 0.1} | FAMILY | LAW,
     rt.allocation_scaling: {"features": FEATURES, "n_dense": 2.0} | FAMILY,
     rt.antipodal_loss: READING,

@@ -192,7 +192,7 @@ class Blocks:
                 self._first = max(self._first, k + 1)
             left = left[~served[left]]
         spent = left[found.error[left] > listed[left] / _GAIN]
-        self._vain[rows[spent]] = listed[spent] / found.value[spent]
+        self._vain[rows[spent]] = _relative(listed[spent], found.value[spent])
         # One at a time, for a step that went too far may have asked for more than the next does.
         if self._own:
             self._passed[rows] += best > self._passed[rows]
@@ -208,7 +208,7 @@ class Blocks:
         found: Losses,
     ) -> bool:
         """Whether it makes errors of `some` smaller, by a few of them where there are many."""
-        relative = found.error[some] / found.value[some]
+        relative = _relative(found.error[some], found.value[some])
         if some.size <= _FEW or not np.all(np.isfinite(relative)):
             return True
         by_error = some[np.argsort(relative, kind="stable")]
@@ -276,3 +276,8 @@ class Blocks:
             outputs = Outputs(rows, w, model.b[rows], noise, *own)
             found.append((scenario.probability, together(outputs, slopes=slopes)))
         return Losses.mixture(found)
+
+
+def _relative(error: Array, value: Array) -> Array:
+    """Errors in units of losses, infinite where nothing is lost."""
+    return np.asarray(np.divide(error, value, out=np.full(value.size, np.inf), where=value > 0))

@@ -113,9 +113,10 @@ def minimize(
         Hidden units.
     init : "random", "rare", "best" or Model
         Random unit columns of W_in with the best decoder for Gaussian interference; such with
-        couplings of low pair energy, what features lose together where they are rare; the weights
-        of `best_model` with the same cap, both for features that are alike and independent; or
-        weights to go on from, those of another structure or of training.
+        couplings of low pair energy, what features lose together where they are rare, for features
+        that are alike and independent; the weights of `best_model` with the same cap, of
+        `allocated_model` for independent features that differ; or weights to go on from, those of
+        another structure or of training.
     seed : int or Generator
         For the starts "random" and "rare".
     max_coupling : float > 0, optional

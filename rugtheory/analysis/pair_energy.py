@@ -16,7 +16,7 @@ from .descent import BELOW, nowhere_with
 from .row_descent import Symmetric
 
 # The least that positive couplings cost, and the most by which it grows at a time at first.
-_LEAK, _HARDER = 3.0, 10.0
+LEAK, _HARDER = 3.0, 10.0
 # Biases take off most of it where so many others are on, or more.
 _OFTEN = 0.1
 # Of the square of the part by which a coupling is above the cap.
@@ -36,7 +36,7 @@ class PairEnergy:
     """
 
     at: Symmetric
-    leak: float = _LEAK
+    leak: float = LEAK
     cap: float = np.inf
 
     def __call__(self, x: Array) -> tuple[float, Array]:
@@ -44,10 +44,9 @@ class PairEnergy:
         if readings is None:
             return nowhere_with(self.leak), np.zeros_like(x)
         w, rows, _ = readings.terms[0]
+        energy = pair_costs(w, self.leak)
         up, down = np.maximum(w, 0.0), np.maximum(-w, 0.0)
         near, far = np.minimum(down, 1.0), np.maximum(down, 1.0)
-        # Beyond 1, g(1) and what is above.
-        energy = self.leak / 3 * up**2 + near**2 / 3 - near**3 / 6 + (1 - 1 / far) / 6
         slope = 2 / 3 * self.leak * up - np.where(
             down < 1, 2 / 3 * near - near**2 / 2, 1 / (6 * far**2)
         )
@@ -59,9 +58,17 @@ class PairEnergy:
         return value, self.at.slope(x, [slope / rows], none, none)
 
 
+def pair_costs(w: Array, leak: float) -> Array:
+    """λ W₊²/3 + g(W₋) of each coupling."""
+    up, down = np.maximum(w, 0.0), np.maximum(-w, 0.0)
+    near, far = np.minimum(down, 1.0), np.maximum(down, 1.0)
+    # Beyond 1, g(1) and what is above.
+    return np.asarray(leak / 3 * up**2 + near**2 / 3 - near**3 / 6 + (1 - 1 / far) / 6)
+
+
 def leak_of(p: float, n: int) -> float:
     """λ for n features: 1/p where others are seldom on, far less where biases are of use."""
-    return max(_LEAK, 1 / (p * (1 + (n * p / _OFTEN) ** 2)))
+    return max(LEAK, 1 / (p * (1 + (n * p / _OFTEN) ** 2)))
 
 
 def low_energy(
@@ -86,7 +93,7 @@ def low_energy(
     if at.readings(x) is None:
         raise ValueError(f"n_dense = {at.n_dense} leaves no start with positive diagonal")
     options = {"maxcor": _PAIRS, "maxiter": steps, "ftol": gain, "gtol": 1e-9}
-    for cost in sorted({_LEAK, min(leak, _HARDER * _LEAK), leak}):
+    for cost in sorted({LEAK, min(leak, _HARDER * LEAK), leak}):
         x = scipy.optimize.minimize(
             PairEnergy(at, cost, cap), x, jac=True, method="L-BFGS-B", options=options
         ).x

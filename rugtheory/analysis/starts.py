@@ -13,6 +13,7 @@ from ..source.independent import Independent
 from ..source.sparse import on_law
 from ..structure.quiet import unit_columns
 from ..theory.optimum import optimum
+from .allocated_model import allocated_model
 from .best_model import best_model
 from .pair_energy import leak_of, low_energy
 from .row_descent import Symmetric
@@ -53,7 +54,9 @@ def start_of(
         w_in = generator.normal(size=(n_dense, len(features)))
         w_in /= np.linalg.norm(w_in, axis=0)
         return _decoded(w_in, w_in.T, features, generator, _UNLIKE[RANDOM])
-    _check_named(init, features, cap, tied)
+    _check_named(init, features, cap, noise, tied)
+    if not _alike(features):
+        return allocated_model(features, n_dense, max_coupling=cap).model
     (law,), p = features.by_law, float(features.on_probability[0])
     if init == RARE:
         at = Symmetric(len(features), n_dense)
@@ -70,17 +73,23 @@ def start_of(
     return Model(*unit_columns(best.w_in, best.w_out), best.b, hidden_noise=noise)
 
 
-def _check_named(init: str, features: Features, cap: float, tied: bool) -> None:
+def _check_named(init: str, features: Features, cap: float, noise: float, tied: bool) -> None:
     """Raise if these are no features of a start of that name, other than a random one."""
     if tied:
         raise ValueError(f"tied must be False with init = {init!r}, whose W is not positive")
-    if not _alike(features):
+    alike = _alike(features)
+    if not alike and (init == RARE or not features.independent):
         raise ValueError(
-            "init must be 'random' or a Model for features that are not alike and independent, "
-            f"got {init!r}"
+            f"init must not be {init!r} for features that are not "
+            f"{'alike and ' * (init == RARE)}independent"
         )
     if init == BEST and cap == np.inf:
         raise ValueError("max_coupling must not be None with init = 'best', which has such a cap")
+    if noise and not alike:
+        raise ValueError(
+            f"hidden_noise must be 0 with init = {init!r} for features that are not alike, "
+            f"got {noise}"
+        )
 
 
 def _check_init(init: Model, noise: float, tied: bool) -> None:

@@ -71,8 +71,8 @@ def add(commands: Any) -> None:
     parser.add_argument(
         "--init",
         choices=INITS,
-        help="start without --from: random weights (the default), or for features that are alike, "
-        "rare: couplings of low pair energy; best: the best weights known with this cap",
+        help="start without --from: random weights (the default); rare: couplings of low pair "
+        "energy, for features that are alike; best: the best weights known with this cap",
     )
     parser.add_argument("--seed", type=int, help="seed of the start (0), without --from")
     parser.add_argument("--out", type=Path, help="safetensors file to write, on the way too")
@@ -218,9 +218,7 @@ class _Descent:
         draw_descent(self.losses, self.references, ax)
 
 
-def _references(
-    options: argparse.Namespace, features: Features, n_dense: int
-) -> dict[str, float]:
+def _references(options: argparse.Namespace, features: Features, n_dense: int) -> dict[str, float]:
     """Losses of structures of many features, to compare with; none where no theory holds."""
     n, noise, cap = len(features), options.hidden_noise, options.max_coupling
     if n_dense > n or not features.independent or any(law.start < 0 for law in features.by_law):

@@ -1,0 +1,180 @@
+"""Weights for features that differ: exact losses, and what else could be put together."""
+
+from functools import cache
+from pathlib import Path
+
+import numpy as np
+import pytest
+import scipy
+import xarray as xr
+
+import rugtheory as rt
+from validation.unequal import features_of
+
+DATA = Path(__file__).parents[1] / "validation" / "data"
+FEATURES = {
+    "frequencies": rt.Independent(rt.zipf(24, 0.3, alpha=0.7)),
+    "importances": rt.Independent([0.1] * 24, importance=rt.geometric(24, 0.9)),
+    "laws": rt.Independent([0.1, 0.2] * 12, amplitude=(rt.Uniform(), rt.Exponential()) * 12),
+    "discrete": rt.Independent(rt.zipf(12, 0.2), amplitude=rt.Constant(0.7)),
+    "rare": rt.Independent(rt.zipf(40, 1e-3)),
+    "some without weight": rt.Independent(
+        rt.zipf(12, 0.3), importance=[1, 0, 2, 1, 1, 0, 0, 1, 1, 1, 3, 1]
+    ),
+    "some always on": rt.Independent([1.0, 1.0, 0.5, 0.2, 0.2, 0.1]),
+}
+
+
+@pytest.mark.parametrize("name", FEATURES)
+def test_loss_is_that_of_the_weights(name):
+    features = FEATURES[name]
+    best = rt.allocated_model(features, 5)
+    exact = rt.exact_loss(best.model, features, rtol=1e-8)
+    assert best.loss == pytest.approx(exact.mean, rel=1e-6)
+    assert best.loss <= np.mean(features.importance * features.variance)
+    assert best.coupling <= 10
+    assert sum(best.families.values()) == len(features)
+
+
+@pytest.mark.parametrize("cap", [0.4, 1.0, 4.0])
+def test_couplings_are_below_the_cap(cap):
+    best = rt.allocated_model(FEATURES["frequencies"], 9, max_coupling=cap)
+    model = best.model
+    w = model.w_out @ model.w_in
+    alive = np.diag(w) > 0
+    ratio = np.abs(w[alive]) / np.diag(w)[alive, None]
+    ratio[np.arange(alive.sum()), np.flatnonzero(alive)] = 0.0
+    assert ratio.max() <= cap * (1 + 1e-9)
+    assert best.coupling == pytest.approx(ratio.max(initial=0.0))
+
+
+@cache
+def pair_loss(p):
+    """Of both features of an even pair, by descent on the exact loss of each output."""
+    features, total = rt.Independent(list(p)), 0.0
+    for own in (0, 1):
+
+        def loss(at, own=own):
+            w_out = np.zeros((2, 1))
+            w_out[own] = (1, -1)[own] * at[0]
+            model = rt.Model([[1.0, -1.0]], w_out, np.full(2, at[1]))
+            return rt.exact_loss(model, features, rtol=1e-9).loss[own]
+
+        total += min(
+            scipy.optimize.minimize(loss, start, method="Nelder-Mead").fun
+            for start in ((1.0, 0.0), (0.5, 0.05))
+        )
+    return total
+
+
+def test_no_other_blocks_lose_less():
+    """Of even pairs, singles and dropped features: all there is with couplings up to 1."""
+    p = (0.3, 0.25, 0.1, 0.09, 0.03)
+    features = rt.Independent(p)
+    variance = features.variance
+
+    def least(left, units):
+        if not left:
+            return 0.0
+        first, rest = left[0], left[1:]
+        found = [variance[first] + least(rest, units)]
+        if units:
+            found.append(least(rest, units - 1))
+            for other in rest:
+                others = tuple(x for x in rest if x != other)
+                found.append(pair_loss((p[first], p[other])) + least(others, units - 1))
+        return min(found)
+
+    for units in (1, 2, 3, 4):
+        best = rt.allocated_model(features, units, max_coupling=1.0)
+        truth = least(tuple(range(len(p))), units) / len(p)
+        assert best.loss == pytest.approx(truth, rel=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("alpha", "n_dense"), [(0.5, 60), pytest.param(1.5, 24, marks=pytest.mark.slow)]
+)
+def test_below_what_training_found(alpha, n_dense):
+    kept = xr.load_dataset(DATA / "unequal_zipf.nc", engine="h5netcdf")
+    for k in np.flatnonzero(kept.n_dense.values == n_dense):
+        features = features_of(str(kept.law.values[k]))
+        if features.p[1] / features.p[0] == pytest.approx(2**-alpha):
+            best = rt.allocated_model(features, n_dense)
+            assert best.loss < 0.9 * float(kept.loss.values[k])
+            return
+    raise AssertionError("no such model")
+
+
+def test_rare_features_are_not_dropped():
+    """One of these alone would lose more than all of them do."""
+    features = rt.Independent(rt.zipf(40, 1e-4))
+    best = rt.allocated_model(features, 10)
+    assert best.families.get("spread", 0) > 8 and "dropped" not in best.families
+    assert best.loss * len(features) < 0.1 * features.variance.min()
+
+
+@pytest.mark.parametrize("p", [0.01, 0.1])
+def test_features_that_are_alike(p):
+    """There more structures are known."""
+    best, alike = rt.allocated_model(rt.Identical(45, p), 12), rt.best_model(45, 12, p)
+    assert best.loss == pytest.approx(alike.loss, rel=0.02)
+
+
+def test_neither_their_order_nor_their_scale_counts():
+    features = FEATURES["frequencies"]
+    best, order = rt.allocated_model(features, 8), np.random.default_rng(0).permutation(24)
+    mixed = rt.Independent(
+        features.p[order], amplitude=rt.Uniform(0, 5.0), importance=np.full(24, 3.0)
+    )
+    other = rt.allocated_model(mixed, 8)
+    assert other.loss == pytest.approx(75 * best.loss, rel=1e-6)
+    assert other.families == best.families
+
+
+def test_more_units_than_features_lose_nothing():
+    best = rt.allocated_model(rt.Independent([0.1, 0.2]), 5)
+    assert best.loss == 0 and best.families == {"singles": 2}
+    idle = rt.allocated_model(rt.Independent([1.0, 1.0], amplitude=rt.Constant()), 1)
+    assert idle.loss == 0 and idle.families == {"dropped": 2}
+
+
+class TestStart:
+    def test_descents_begin_there(self):
+        features = FEATURES["frequencies"]
+        best = rt.allocated_model(features, 9, max_coupling=3.0)
+        found = rt.minimize(features, 9, init="best", max_coupling=3.0, steps=20)
+        assert found.trajectory[0] == pytest.approx(best.loss, rel=1e-4)
+        assert found.loss <= best.loss * (1 + 1e-9)
+
+    def test_beside_outputs_that_lose_nothing(self):
+        """Features alone in a hidden unit: there is no relative error."""
+        features = rt.Independent(rt.zipf(16, 0.3, alpha=1.5))
+        best = rt.allocated_model(features, 9)
+        assert best.families["singles"] > 1
+        found = rt.minimize(features, 9, init=best.model, steps=3)
+        assert found.loss <= best.loss * (1 + 1e-9)
+
+    @pytest.mark.parametrize(
+        ("features", "options", "message"),
+        [
+            (FEATURES["frequencies"], {"hidden_noise": 0.1}, "hidden_noise must be 0 with init"),
+            (FEATURES["frequencies"], {"tied": True}, "tied must be False"),
+            (FEATURES["frequencies"], {"max_coupling": None}, "max_coupling must not be None"),
+            (rt.Groups([rt.Exclusive([0.1, 0.2])]), {}, "not independent"),
+        ],
+    )
+    def test_refused_by_name(self, features, options, message):
+        with pytest.raises(ValueError, match=message):
+            rt.minimize(features, 2, init="best", **options)
+
+
+@pytest.mark.parametrize(
+    ("features", "message"),
+    [
+        (rt.Groups([rt.Exclusive([0.1, 0.2])]), "independent"),
+        (rt.Independent([0.1, 0.2], amplitude=rt.Uniform(-1, 1)), "negative|one sign|≥ 0"),
+    ],
+)
+def test_features_that_it_is_not_for(features, message):
+    with pytest.raises(ValueError, match=message):
+        rt.allocated_model(features, 1)
