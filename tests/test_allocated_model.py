@@ -1,6 +1,7 @@
 """Weights for features that differ: exact losses, and what else could be put together."""
 
 from functools import cache
+from itertools import combinations
 from pathlib import Path
 
 import numpy as np
@@ -9,6 +10,7 @@ import scipy
 import xarray as xr
 
 import rugtheory as rt
+from rugtheory.analysis.places import placed
 from validation.unequal import features_of
 
 DATA = Path(__file__).parents[1] / "validation" / "data"
@@ -17,7 +19,7 @@ FEATURES = {
     "importances": rt.Independent([0.1] * 24, importance=rt.geometric(24, 0.9)),
     "laws": rt.Independent([0.1, 0.2] * 12, amplitude=(rt.Uniform(), rt.Exponential()) * 12),
     "discrete": rt.Independent(rt.zipf(12, 0.2), amplitude=rt.Constant(0.7)),
-    "rare": rt.Independent(rt.zipf(40, 1e-3)),
+    "rare": rt.Independent(rt.zipf(20, 1e-3)),
     "some without weight": rt.Independent(
         rt.zipf(12, 0.3), importance=[1, 0, 2, 1, 1, 0, 0, 1, 1, 1, 3, 1]
     ),
@@ -48,23 +50,28 @@ def test_couplings_are_below_the_cap(cap):
     assert best.coupling == pytest.approx(ratio.max(initial=0.0))
 
 
+NODES, WEIGHTS = np.polynomial.legendre.leggauss(150)
+U, V = np.meshgrid((NODES + 1) / 2, (NODES + 1) / 2)
+WEIGHT = np.outer(WEIGHTS, WEIGHTS) / 4
+
+
 @cache
 def pair_loss(p):
-    """Of both features of an even pair, by descent on the exact loss of each output."""
-    features, total = rt.Independent(list(p)), 0.0
-    for own in (0, 1):
+    """Of both features of an even pair, by integrals over both amplitudes, good to 1e-4 or so."""
 
-        def loss(at, own=own):
-            w_out = np.zeros((2, 1))
-            w_out[own] = (1, -1)[own] * at[0]
-            model = rt.Model([[1.0, -1.0]], w_out, np.full(2, at[1]))
-            return rt.exact_loss(model, features, rtol=1e-9).loss[own]
+    def output(own, other):
+        def loss(at):
+            a, b = at
+            found = 0.0
+            for on, x in ((own, U), (1 - own, 0 * U)):
+                for heard, y in ((other, V), (1 - other, 0 * V)):
+                    square = (x - np.maximum(a * (x - y) + b, 0.0)) ** 2
+                    found += on * heard * np.sum(WEIGHT * square)
+            return found
 
-        total += min(
-            scipy.optimize.minimize(loss, start, method="Nelder-Mead").fun
-            for start in ((1.0, 0.0), (0.5, 0.05))
-        )
-    return total
+        return scipy.optimize.minimize(loss, (0.9, 0.02), method="Nelder-Mead").fun
+
+    return output(p[0], p[1]) + output(p[1], p[0])
 
 
 def test_no_other_blocks_lose_less():
@@ -88,7 +95,7 @@ def test_no_other_blocks_lose_less():
     for units in (1, 2, 3, 4):
         best = rt.allocated_model(features, units, max_coupling=1.0)
         truth = least(tuple(range(len(p))), units) / len(p)
-        assert best.loss == pytest.approx(truth, rel=1e-5)
+        assert best.loss == pytest.approx(truth, rel=1e-3)
 
 
 @pytest.mark.parametrize(
@@ -107,17 +114,17 @@ def test_below_what_training_found(alpha, n_dense):
 
 def test_rare_features_are_not_dropped():
     """One of these alone would lose more than all of them do."""
-    features = rt.Independent(rt.zipf(40, 1e-4))
-    best = rt.allocated_model(features, 10)
+    features = rt.Independent(rt.zipf(20, 1e-4))
+    best = rt.allocated_model(features, 5)
     assert best.families.get("spread", 0) > 8 and "dropped" not in best.families
     assert best.loss * len(features) < 0.1 * features.variance.min()
 
 
 @pytest.mark.parametrize("p", [0.01, 0.1])
 def test_features_that_are_alike(p):
-    """There more structures are known."""
+    """There more structures are known, and chosen by exact losses."""
     best, alike = rt.allocated_model(rt.Identical(45, p), 12), rt.best_model(45, 12, p)
-    assert best.loss == pytest.approx(alike.loss, rel=0.02)
+    assert (1 - 1e-6) * alike.loss <= best.loss < 1.15 * alike.loss
 
 
 def test_neither_their_order_nor_their_scale_counts():
@@ -172,9 +179,47 @@ class TestStart:
     ("features", "message"),
     [
         (rt.Groups([rt.Exclusive([0.1, 0.2])]), "independent"),
-        (rt.Independent([0.1, 0.2], amplitude=rt.Uniform(-1, 1)), "negative|one sign|≥ 0"),
+        (rt.Independent([0.1, 0.2], amplitude=rt.Uniform(-1, 1)), "negative"),
     ],
 )
 def test_features_that_it_is_not_for(features, message):
     with pytest.raises(ValueError, match=message):
         rt.allocated_model(features, 1)
+
+
+class TestPlaces:
+    def test_pairs_of_large_and_small(self):
+        """By the rearrangement inequality, of all pairs."""
+        p = np.random.default_rng(0).uniform(size=10)
+        cost = np.kron(np.eye(5), 1 - np.eye(2))
+        at = placed(cost, p, p)
+        assert sorted(at) == list(range(10))
+        ascending = np.sort(p)
+        assert p[at] @ cost @ p[at] == pytest.approx(2 * ascending[:5] @ ascending[:4:-1])
+
+    @pytest.mark.parametrize("seed", range(5))
+    def test_no_swap_gains(self, seed):
+        rng = np.random.default_rng(seed)
+        cost = rng.uniform(size=(9, 9)) * (rng.uniform(size=(9, 9)) < 0.5)
+        np.fill_diagonal(cost, 0.0)
+        own, heard = rng.uniform(size=(2, 9))
+        at = placed(cost, own, heard)
+        found = own[at] @ cost @ heard[at]
+        assert found <= own @ cost @ heard
+        for s, t in combinations(range(9), 2):
+            other = at.copy()
+            other[[s, t]] = other[[t, s]]
+            assert own[other] @ cost @ heard[other] >= found * (1 - 1e-8)
+
+
+def test_unlike_features_share_units_better_than_like_ones():
+    """By samples, below what pairs of features that are alike lose by theory."""
+    features = rt.Independent(rt.zipf(12, 0.3))
+    best = rt.allocated_model(features, 6, max_coupling=1.0)
+    likes = rt.allocate(features, 6, family="pairs").loss
+    assert likes > 0
+    x = features.sample(400_000, seed=1)
+    losses = ((best.model(x) - x) ** 2).mean(axis=1)
+    error = losses.std() / np.sqrt(losses.size)
+    assert abs(losses.mean() - best.loss) < 4 * error
+    assert losses.mean() + 5 * error < 0.9 * likes

@@ -44,17 +44,18 @@ from .row_descent import Symmetric
 
 # Relative error of the loss of each output.
 _RTOL = 1e-7
-# Of spread features: energies are known at these hidden units of so many, and where they may begin
-# is looked at this often.
-_UNITS, _FEATURES, _BEGINNINGS = (2, 3, 4, 6, 8, 12, 16, 24, 32), 64, 64
+# Of spread features: where they may begin, as parts of all, and hidden units of so many at which
+# their energies are known.
+_BEGINNINGS = (0, 1 / 16, 1 / 8, 1 / 4, 3 / 8, 1 / 2, 3 / 4)
+_UNITS, _FEATURES = (2, 3, 4, 6, 8, 12, 16, 24, 32), 64
 # Descents on the pair energy: steps, the least gain, and the cost of positive couplings in general.
 _STEPS, _GAIN, _LEAK = 300, 1e-6, 30.0
 _NOT_USED, _DROPPED = -1, -2
 # How often the mean p of features that share units is looked for anew.
 _MEANS = 3
-# How often spread features are looked for, by so many outputs, and up to which part of what blocks
-# lose by scans they are believed to be better.
-_ROUNDS, _ROWS, _WORTH = 5, 12, 1.1
+# How often units for spread features are looked for, by so many outputs, and up to which part of
+# what blocks lose by scans they are believed to be better.
+_ROUNDS, _ROWS, _WORTH = 2, 12, 1.1
 
 
 class _Part(NamedTuple):
@@ -231,25 +232,20 @@ class _Shared:
                 m, u = m - piece.size, u - piece.units
         return found[::-1]
 
-    def spread(self, scale: float) -> tuple[int, int, float]:
-        """Where spread features are to begin, their hidden units, and about what they lose.
+    def units(self, first: int, scale: float) -> tuple[int, float]:
+        """Hidden units for features spread from `first` on, and about what these lose; 0 if none.
 
-        No units if there are to be none.  Each hears the others in proportion to their p, and loses
-        `scale` times what pair energies say.
+        Each hears the others in proportion to their p, and loses `scale` times what pair energies
+        say.
         """
         n, d = self.order.size, self.n_dense
-        least, first, units, loss = float(self.total[d, n]), n, 0, 0.0
-        for m in range(0, n, -(-n // _BEGINNINGS)):
-            u = np.arange(2, min(d, n - m - 1) + 1)
-            if not u.size:
-                break
-            p, importance = self.p[m:], self.importance[m:]
-            about = scale * float(np.mean(p) * (importance @ p)) * _energies(u / (n - m))
-            value = self.total[d - u, m] + about
-            k = int(np.argmin(value))
-            if value[k] < least:
-                least, first, units, loss = float(value[k]), m, int(u[k]), float(about[k])
-        return first, units, loss
+        u = np.arange(2, min(d, n - first - 1) + 1)
+        if not u.size:
+            return 0, 0.0
+        p, importance = self.p[first:], self.importance[first:]
+        about = scale * float(np.mean(p) * (importance @ p)) * _energies(u / (n - first))
+        k = int(np.argmin(self.total[d - u, first] + about))
+        return int(u[k]), float(about[k])
 
 
 @cache
@@ -271,24 +267,25 @@ def _energies(ratio: Array) -> Array:
 def _spread(shared: _Shared, cap: float) -> tuple[int, _Part] | None:
     """Where spread features begin, and their weights; None if blocks are better.
 
-    Pair energies say where to look first, and what is found there how far they are off.
+    Pair energies say how many hidden units to try first, and what is found there how far they are
+    off.
     """
-    scale, tried = 1.0, dict[tuple[int, int], tuple[float, _Part]]()
-    for _ in range(_ROUNDS):
-        first, units, loss = shared.spread(scale)
-        if not units or (first, units) in tried:
-            break
-        members = shared.order[first:]
-        low = _low(members.size, units, float(shared.p[first:].mean()), cap)
-        part = _Part("spread", members, low)
-        found = _about(shared.features, part)
-        tried[first, units] = float(shared.total[shared.n_dense - units, first]) + found, part
-        scale *= found / loss
-    if not tried:
-        return None
-    at = min(tried, key=lambda x: tried[x][0])
-    total, part = tried[at]
-    return (at[0], part) if total < _WORTH * float(shared.total[-1, -1]) else None
+    best, least = None, _WORTH * float(shared.total[-1, -1])
+    for first in np.unique(np.array(_BEGINNINGS) * shared.order.size).astype(np.intp).tolist():
+        scale, before = 1.0, 0
+        for _ in range(_ROUNDS):
+            units, loss = shared.units(first, scale)
+            if units in (0, before):
+                break
+            members = shared.order[first:]
+            low = _low(members.size, units, float(shared.p[first:].mean()), cap)
+            part = _Part("spread", members, low)
+            found = _about(shared.features, part)
+            total = float(shared.total[shared.n_dense - units, first]) + found
+            if total < least and not exceeds(low.coupling, cap):
+                best, least = (first, part), total
+            scale, before = scale * found / loss, units
+    return best
 
 
 def _low(n: int, units: int, p: float, cap: float) -> Directions:

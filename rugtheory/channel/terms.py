@@ -176,7 +176,12 @@ def log1p(z: Complex) -> Complex:
     # numpy's log1p of a complex number loses its real part near zero.
     x, y = z.real, z.imag
     log = np.empty_like(z)
-    log.real = 0.5 * np.log1p(x * (2 + x) + y * y)
+    more = x * (2 + x) + y * y
+    log.real = 0.5 * np.log1p(more)
+    # Next to z = -1 that is 1 less 1, where products of transforms that decay end.
+    near = more < -0.5
+    if near.any():
+        log.real[near] = np.log(np.hypot(1 + x[near], y[near]))
     log.imag = np.arctan2(y, 1 + x)
     return log
 
