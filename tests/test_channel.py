@@ -1,5 +1,6 @@
 """The law of a row's interference: cumulants, probabilities, corrections to the Gaussian."""
 
+import mpmath
 import numpy as np
 import pytest
 from scipy import special
@@ -7,6 +8,7 @@ from scipy.integrate import quad
 from scipy.stats import norm
 
 import rugtheory as rt
+from rugtheory.channel.terms import log1p
 
 from .oracle import rows
 
@@ -195,3 +197,14 @@ def test_a_tail_between_weights_of_very_different_size():
     channel = rt.RowChannel.of([1.0, 0.001, -70.0], 0.1, rt.Uniform(9, 10))
     tail, error = channel.tail(0.001)
     assert abs(tail - 0.171) <= error < 1e-3
+
+
+@pytest.mark.parametrize("about", [0.0, -1.0])
+def test_a_complex_logarithm_keeps_its_digits(about):
+    """Where 1 + z is 1, and where it is nothing but z: products of transforms decay to that."""
+    sizes = np.geomspace(1e-12, 0.4, 30)
+    z = about + np.multiply.outer(sizes, np.exp(1j * np.linspace(-3, 3, 13))).ravel()
+    found = log1p(z)
+    with mpmath.workdps(40):
+        truth = np.array([complex(mpmath.log(1 + mpmath.mpc(x))) for x in z])
+    np.testing.assert_allclose(found, truth, rtol=1e-14)

@@ -126,12 +126,15 @@ class Objective:
     def sharper(self, least: float) -> Objective | None:
         """With smaller errors of the loss, as a minimum needs them; None if they are the least.
 
-        Those of each output: an error of the mean may leave an output with a slope.
+        In the end those of each output: an error of the mean may leave an output with a slope.
         """
-        if self.gradient.rtol <= least:
+        old = self.gradient
+        if old.rtol <= least and not old.together:
             return None
-        rtol = max(_SHARPER * self.gradient.rtol, least)
-        return replace(self, gradient=Gradient(self.gradient.features, rtol))
+        # Errors of outputs that lose next to nothing are dear: all that can be had without, first.
+        together = old.together and old.rtol > least >= FINE
+        rtol = max(_SHARPER * old.rtol, least) if old.rtol > least else old.rtol
+        return replace(self, gradient=Gradient(old.features, rtol, together=together))
 
     def __call__(self, x: Array) -> tuple[float, Array, ExactGradient]:
         """Value, gradient, and the loss itself."""

@@ -101,7 +101,7 @@ class Gradient:
     """
 
     def __init__(self, features: Features, rtol: float, *, together: bool = False) -> None:
-        self.features, self.rtol = features, rtol
+        self.features, self.rtol, self.together = features, rtol, together
         self.blocks = Blocks(features, rtol, len(features), again=True, together=together)
         if not self.blocks.rungs:
             raise ValueError(

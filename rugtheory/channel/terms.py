@@ -177,7 +177,7 @@ def log1p(z: Complex) -> Complex:
     x, y = z.real, z.imag
     log = np.empty_like(z)
     more = x * (2 + x) + y * y
-    log.real = 0.5 * np.log1p(more)
+    log.real = 0.5 * np.log1p(np.maximum(more, -0.5))
     # Next to z = -1 that is 1 less 1, where products of transforms that decay end.
     near = more < -0.5
     if near.any():
