@@ -27,7 +27,12 @@ FEATURES = {
 }
 
 
-@pytest.mark.parametrize("name", FEATURES)
+SLOW = ("rare", "frequencies")
+
+
+@pytest.mark.parametrize(
+    "name", [pytest.param(x, marks=[pytest.mark.slow] * (x in SLOW)) for x in FEATURES]
+)
 def test_loss_is_that_of_the_weights(name):
     features = FEATURES[name]
     best = rt.allocated_model(features, 5)
@@ -38,7 +43,7 @@ def test_loss_is_that_of_the_weights(name):
     assert sum(best.families.values()) == len(features)
 
 
-@pytest.mark.parametrize("cap", [0.4, 1.0, 4.0])
+@pytest.mark.parametrize("cap", [0.4, pytest.param(1.0, marks=pytest.mark.slow), 4.0])
 def test_couplings_are_below_the_cap(cap):
     best = rt.allocated_model(FEATURES["frequencies"], 9, max_coupling=cap)
     model = best.model
@@ -120,7 +125,7 @@ def test_rare_features_are_not_dropped():
     assert best.loss * len(features) < 0.1 * features.variance.min()
 
 
-@pytest.mark.parametrize("p", [0.01, 0.1])
+@pytest.mark.parametrize("p", [pytest.param(0.01, marks=pytest.mark.slow), 0.1])
 def test_features_that_are_alike(p):
     """There more structures are known, and chosen by exact losses."""
     best, alike = rt.allocated_model(rt.Identical(45, p), 12), rt.best_model(45, 12, p)
@@ -136,6 +141,15 @@ def test_neither_their_order_nor_their_scale_counts():
     other = rt.allocated_model(mixed, 8)
     assert other.loss == pytest.approx(75 * best.loss, rel=1e-6)
     assert other.families == best.families
+
+
+def test_features_of_several_sizes():
+    """Those of three times the size, with a ninth of the importance, are the same features."""
+    p, sizes = rt.zipf(12, 0.3), np.tile([1.0, 3.0], 6)
+    alike = rt.allocated_model(rt.Independent(p), 5)
+    laws = tuple(rt.Uniform(0, x) for x in sizes)
+    other = rt.allocated_model(rt.Independent(p, laws, sizes**-2), 5, max_coupling=30)
+    assert other.loss <= alike.loss * (1 + 1e-6)
 
 
 def test_more_units_than_features_lose_nothing():

@@ -38,7 +38,7 @@ from ..structure.pieces import Piece, Pieces, pieces_of
 from ..structure.small_code import Directions
 from .best_model import BestModel
 from .descent import coupling, exceeds
-from .pair_energy import LEAK, PairEnergy, leak_of, low_energy, pair_costs
+from .pair_energy import LEAK, PairEnergy, low_energy, pair_costs
 from .places import placed
 from .row_descent import Symmetric
 
@@ -122,15 +122,15 @@ def allocated_model(
     order = np.argsort(-idle, kind="stable")
     order = order[idle[order] > 0]
     if not order.size:
-        return _made(features, n_dense, [])
+        return _made(features, n_dense, [], cap)
     found = []
     for shared in _shared(features, order, n_dense, cap):
-        found.append(_made(features, n_dense, shared.blocks(order.size, n_dense)))
+        found.append(_made(features, n_dense, shared.blocks(order.size, n_dense), cap))
         spread = _spread(shared, cap)
         if spread is not None:
             first, part = spread
             before = shared.blocks(first, n_dense - part.directions.n_dense)
-            found.append(_made(features, n_dense, [*before, part]))
+            found.append(_made(features, n_dense, [*before, part], cap))
     return min((x for x in found if not exceeds(x.coupling, cap)), key=lambda x: x.loss)
 
 
@@ -265,33 +265,47 @@ def _energies(ratio: Array) -> Array:
 
 
 def _spread(shared: _Shared, cap: float) -> tuple[int, _Part] | None:
-    """Where spread features begin, and their weights; None if blocks are better.
+    """Where spread features begin, and their weights; None if blocks are better."""
+    n, most = shared.order.size, _WORTH * float(shared.total[-1, -1])
+    firsts = np.unique(np.array(_BEGINNINGS) * n).astype(np.intp)
+    found = {int(first): _spread_from(shared, int(first), cap) for first in firsts}
+    # Again next to the best of these.
+    k = int(np.argmin([found[int(first)][0] for first in firsts]))
+    for first in (firsts[max(k - 1, 0)] + firsts[k], firsts[k] + np.append(firsts, n)[k + 1]):
+        if int(first) // 2 not in found:
+            found[int(first) // 2] = _spread_from(shared, int(first) // 2, cap)
+    first = min(found, key=lambda x: found[x][0])
+    total, part = found[first]
+    return (first, part) if part is not None and total < most else None
+
+
+def _spread_from(shared: _Shared, first: int, cap: float) -> tuple[float, _Part | None]:
+    """What all features lose if those from `first` on are spread, and these; inf if none can be.
 
     Pair energies say how many hidden units to try first, and what is found there how far they are
     off.
     """
-    best, least = None, _WORTH * float(shared.total[-1, -1])
-    for first in np.unique(np.array(_BEGINNINGS) * shared.order.size).astype(np.intp).tolist():
-        scale, before = 1.0, 0
-        for _ in range(_ROUNDS):
-            units, loss = shared.units(first, scale)
-            if units in (0, before):
-                break
-            members = shared.order[first:]
-            low = _low(members.size, units, float(shared.p[first:].mean()), cap)
-            part = _Part("spread", members, low)
-            found = _about(shared.features, part)
-            total = float(shared.total[shared.n_dense - units, first]) + found
-            if total < least and not exceeds(low.coupling, cap):
-                best, least = (first, part), total
-            scale, before = scale * found / loss, units
+    best: tuple[float, _Part | None] = np.inf, None
+    scale, before = 1.0, 0
+    for _ in range(_ROUNDS):
+        units, loss = shared.units(first, scale)
+        if units in (0, before):
+            break
+        members = shared.order[first:]
+        low = _low(members.size, units, float(shared.p[first:].mean()), cap)
+        part = _scaled(shared.features, _Part("spread", members, low), cap)
+        found = _about(shared.features, part)
+        total = float(shared.total[shared.n_dense - units, first]) + found
+        if total < best[0] and not exceeds(part.directions.coupling, cap):
+            best = total, part
+        scale, before = scale * found / loss, units
     return best
 
 
 def _low(n: int, units: int, p: float, cap: float) -> Directions:
     """Features over all of these hidden units, at couplings of low pair energy."""
     at = Symmetric(n, units)
-    end = low_energy(at, np.random.default_rng(0), leak_of(p, n), _STEPS, _GAIN, cap=cap)
+    end = low_energy(at, np.random.default_rng(0), 1 / p, _STEPS, _GAIN, cap=cap)
     low = at.model(end)
     return Directions(low.w_in, low.w_out / low.diagonal[:, None])
 
@@ -306,10 +320,10 @@ def _about(features: Features, part: _Part) -> float:
     return share * float(features.importance[part.members] @ idle)
 
 
-def _made(features: Features, n_dense: int, parts: list[_Part]) -> BestModel:
+def _made(features: Features, n_dense: int, parts: list[_Part], cap: float) -> BestModel:
     """The model of some parts, all other features dropped."""
     n, weight, families = len(features), features.importance, dict[str, int]()
-    parts = _placed(features, parts)
+    parts = _placed(features, parts, cap)
     w_in: Array = np.zeros((n_dense, n))
     w_out, b = np.zeros((n, n_dense)), features.mean.copy()
     loss, row = features.variance.copy(), 0
@@ -326,7 +340,7 @@ def _made(features: Features, n_dense: int, parts: list[_Part]) -> BestModel:
     return BestModel(model, mean, _RTOL * mean, coupling(model), families)
 
 
-def _placed(features: Features, parts: list[_Part]) -> list[_Part]:
+def _placed(features: Features, parts: list[_Part], cap: float) -> list[_Part]:
     """The same with features at better places."""
     if not parts:
         return parts
@@ -337,10 +351,20 @@ def _placed(features: Features, parts: list[_Part]) -> list[_Part]:
         some = slice(end - part.members.size, end)
         cost[some, some] = pair_costs(part.directions.w_out @ part.directions.w_in, LEAK)
     np.fill_diagonal(cost, 0.0)
-    p = features.on_probability[members]
-    at = members[placed(cost, features.importance[members] * p, p)]
+    own = (features.importance * features.second_moment)[members]
+    at = members[placed(cost, own, features.on_probability[members])]
     moved = zip(parts, np.split(at, sizes[:-1]), strict=True)
-    return [part._replace(members=some) for part, some in moved]
+    return [_scaled(features, part._replace(members=some), cap) for part, some in moved]
+
+
+def _scaled(features: Features, part: _Part, cap: float) -> _Part:
+    """With W for features of their sizes, if its couplings are below the cap then."""
+    sizes = np.array([features.amplitudes[i].rms for i in part.members.tolist()])
+    if np.ptp(sizes) == 0:
+        return part
+    w = part.directions
+    scaled = Directions(w.w_in / sizes, sizes[:, None] * w.w_out)
+    return part if exceeds(scaled.coupling, cap) else part._replace(directions=scaled)
 
 
 def _heard(features: Features, part: _Part) -> RowLaws:

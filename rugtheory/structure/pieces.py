@@ -23,7 +23,7 @@ from .small_code import Directions, rough_losses
 # W_12 of pairs whose W_21 is its inverse.
 _PAIRS = (1.0, 0.8, 0.6, 0.45, 1 / 3)
 # Losses are taken at so many p and fewer, at one if those of features are within this factor.
-_SAMPLES, _ONE = 12, 1.001
+_SAMPLES, _ONE = 6, 1.001
 
 
 class Piece(NamedTuple):
