@@ -104,7 +104,12 @@ def test_no_other_blocks_lose_less():
 
 
 @pytest.mark.parametrize(
-    ("alpha", "n_dense"), [(0.5, 60), pytest.param(1.5, 24, marks=pytest.mark.slow)]
+    ("alpha", "n_dense"),
+    [
+        (0.5, 6),
+        pytest.param(0.5, 60, marks=pytest.mark.slow),
+        pytest.param(1.5, 24, marks=pytest.mark.slow),
+    ],
 )
 def test_below_what_training_found(alpha, n_dense):
     kept = xr.load_dataset(DATA / "unequal_zipf.nc", engine="h5netcdf")
@@ -112,7 +117,7 @@ def test_below_what_training_found(alpha, n_dense):
         features = features_of(str(kept.law.values[k]))
         if features.p[1] / features.p[0] == pytest.approx(2**-alpha):
             best = rt.allocated_model(features, n_dense)
-            assert best.loss < 0.9 * float(kept.loss.values[k])
+            assert best.loss < 0.93 * float(kept.loss.values[k])
             return
     raise AssertionError("no such model")
 
@@ -133,12 +138,12 @@ def test_features_that_are_alike(p):
 
 
 def test_neither_their_order_nor_their_scale_counts():
-    features = FEATURES["frequencies"]
-    best, order = rt.allocated_model(features, 8), np.random.default_rng(0).permutation(24)
+    features = rt.Independent(rt.zipf(12, 0.3, alpha=0.7))
+    best, order = rt.allocated_model(features, 5), np.random.default_rng(0).permutation(12)
     mixed = rt.Independent(
-        features.p[order], amplitude=rt.Uniform(0, 5.0), importance=np.full(24, 3.0)
+        features.p[order], amplitude=rt.Uniform(0, 5.0), importance=np.full(12, 3.0)
     )
-    other = rt.allocated_model(mixed, 8)
+    other = rt.allocated_model(mixed, 5)
     assert other.loss == pytest.approx(75 * best.loss, rel=1e-6)
     assert other.families == best.families
 

@@ -56,6 +56,8 @@ _MEANS = 3
 # How often units for spread features are looked for, by so many outputs, and up to which part of
 # what blocks lose by scans they are believed to be better.
 _ROUNDS, _ROWS, _WORTH = 2, 12, 1.1
+# Pair energies that say so many times as much are not looked into.
+_HOPELESS = 3.0
 
 
 class _Part(NamedTuple):
@@ -289,7 +291,8 @@ def _spread_from(shared: _Shared, first: int, cap: float) -> tuple[float, _Part 
     scale, before = 1.0, 0
     for _ in range(_ROUNDS):
         units, loss = shared.units(first, scale)
-        if units in (0, before):
+        about = float(shared.total[shared.n_dense - units, first]) + loss
+        if units in (0, before) or about > _HOPELESS * float(shared.total[-1, -1]):
             break
         members = shared.order[first:]
         low = _low(members.size, units, float(shared.p[first:].mean()), cap)
