@@ -79,12 +79,13 @@ def allocated_model(
 
     Notes
     -----
-    `allocate` says what many features of each kind lose with the best structures; these are
-    weights for those that there are.  Where frequencies fall slowly, or hidden units are many, they
-    lose less than training and descents from random weights end at, within a tenth or so of
-    ``allocate(..., family="best")``.  Where few hidden units serve many rare features, descents end
-    lower.  128 features take ten to twenty seconds.  For features that are alike `best_model` knows
-    more structures and exact losses of all.
+    `allocate` says what many features of each kind lose with the best structures, each kind by
+    itself; these are weights for the features that there are, which may share structures.  Of 64
+    features of importances 0.9^i and 0.97^i they lose 1 to 37 % less than
+    ``allocate(..., family="best")``, of 128 of frequencies 0.3 i^-α from 14 % less to 2.3 times as
+    much, and 4 to 82 % less than weights that training ends at in 17 cases of 20; with few hidden
+    units for many rare features descents may end lower.  128 features take 10 to 60 seconds.  For
+    features that are alike `best_model` knows more structures, and chooses by exact losses.
 
     Examples
     --------
