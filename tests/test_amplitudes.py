@@ -256,7 +256,10 @@ _ONE_SIGN = (
         _SCREENING,
     )
     | dict.fromkeys(
-        ("allocate", "allocation_phases", "allocation_scaling", "sparse_allocation_law"),
+        (
+            "allocate", "allocated_model", "allocation_phases", "allocation_scaling",
+            "sparse_allocation_law",
+        ),
         "where hidden units are shared out",
     )
     | {

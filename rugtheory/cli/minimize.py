@@ -124,7 +124,7 @@ def _check_start(options: argparse.Namespace, start: Model | None) -> int:
                 raise ValueError(f"--{name} goes with --from FILE, which it is about")
         if options.n_dense is None:
             raise ValueError("--n-dense is needed without --from")
-        return int(options.n_dense)
+        return _check.count("--n-dense", options.n_dense, 1)
     for name in ("init", "seed"):
         if getattr(options, name) is not None:
             raise ValueError(f"--{name} is of a start that is made; --from FILE is one")

@@ -61,6 +61,17 @@ class TestReach:
         exact = rt.exact_loss(few.model, rt.Identical(12, p))
         assert abs(exact.mean - few.loss) <= few.error + exact.mean_error
 
+    @given(st.integers(1, 4), st.lists(RARE, min_size=5, max_size=5), st.floats(0.1, 10))
+    @settings(max_examples=3)
+    def test_allocated_models(self, n_dense, p, factor):
+        """The loss of features that differ is that of the weights, and scales with importances."""
+        features, more = (rt.Independent(p, importance=np.full(5, x)) for x in (1.0, factor))
+        best, other = (rt.allocated_model(x, n_dense) for x in (features, more))
+        assert other.loss == approx(factor * best.loss, rel=1e-9, abs=1e-300)
+        assert best.loss <= features.variance.mean() * (1 + 1e-9)
+        exact = rt.exact_loss(best.model, features)
+        assert abs(exact.mean - best.loss) <= best.error + exact.mean_error
+
     @given(st.floats(1e-9, 1), st.floats(0.01, 0.99))
     def test_bounds(self, p, ratio):
         """Bounds are of at most the loss of predicting means, and fall as the ratio grows."""
