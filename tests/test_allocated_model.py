@@ -148,6 +148,7 @@ def test_neither_their_order_nor_their_scale_counts():
     assert other.families == best.families
 
 
+@pytest.mark.slow
 def test_features_of_several_sizes():
     """Those of three times the size, with a ninth of the importance, are the same features."""
     p, sizes = rt.zipf(12, 0.3), np.tile([1.0, 3.0], 6)

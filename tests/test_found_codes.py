@@ -89,6 +89,7 @@ def test_scans_are_near():
         assert rough == pytest.approx(of(name).loss, rel=0.03)
 
 
+@pytest.mark.slow
 def test_far_below_what_was_known():
     """At p = 0.1 and ratio ¼ Adam ends at 1.173 p² and above, graphs lose 1.25 p²."""
     best = rt.best_model(128, 32, 0.1)

@@ -208,6 +208,7 @@ class TestExplain:
         assert list(other.terms.values()) == pytest.approx(list(first.terms.values()), abs=1e-12)
         assert other.best == pytest.approx(first.best, rel=1e-12)
 
+    @pytest.mark.slow
     def test_dead_features_have_no_say(self):
         """Columns of features alive are what structures are given."""
         pairs = rt.uneven_pairs(self.p, hidden_noise=self.noise).model()
