@@ -11,8 +11,6 @@ diagonal and the bias that are best for what it hears, by its exact loss.
 
 from __future__ import annotations
 
-from typing import NamedTuple
-
 import numpy as np
 
 from .. import _check
@@ -25,7 +23,7 @@ from ..source.independent import Independent
 from ..structure.allocation import independent
 from ..structure.best import MAX_COUPLING
 from ..structure.small_code import Directions
-from .best_model import BestModel
+from .best_model import BestModel, side_by_side
 from .descent import coupling, exceeds
 from .pair_energy import LEAK, low_energy, pair_costs
 from .places import placed
@@ -36,21 +34,11 @@ from .shared_units import Part, Shared, shared_units
 _RTOL = 1e-7
 # Where spread features may begin, as parts of all.
 _BEGINNINGS = (0, 1 / 16, 1 / 8, 1 / 4, 3 / 8, 1 / 2, 3 / 4)
-# Descents on their pair energy: steps, and the least gain.
-_STEPS, _GAIN = 300, 1e-6
 # How often units for spread features are looked for, by so many outputs, and up to which part of
 # what blocks lose by scans they are believed to be better.
 _ROUNDS, _ROWS, _WORTH = 2, 12, 1.1
 # Pair energies that say so many times as much are not looked into.
 _HOPELESS = 3.0
-
-
-class _Decoded(NamedTuple):
-    """The rows of W_out, biases and losses of the outputs of a part."""
-
-    w_out: Array
-    b: Array
-    loss: Array
 
 
 def allocated_model(
@@ -156,9 +144,8 @@ def _spread_from(shared: Shared, first: int, cap: float) -> tuple[float, Part | 
 def _low(n: int, units: int, p: float, cap: float) -> Directions:
     """Features over all of these hidden units, at couplings of low pair energy."""
     at = Symmetric(n, units)
-    end = low_energy(at, np.random.default_rng(0), 1 / p, _STEPS, _GAIN, cap=cap)
-    low = at.model(end)
-    return Directions(low.w_in, low.w_out / low.diagonal[:, None])
+    low = at.model(low_energy(at, np.random.default_rng(0), 1 / p, cap=cap))
+    return Directions(low.w_in, low.w_out)
 
 
 def _about(features: Features, part: Part) -> float:
@@ -173,21 +160,18 @@ def _about(features: Features, part: Part) -> float:
 
 def _made(features: Features, n_dense: int, parts: list[Part], cap: float) -> BestModel:
     """The model of some parts, all other features dropped."""
-    n, weight, families = len(features), features.importance, dict[str, int]()
-    parts = _placed(features, parts, cap)
-    w_in: Array = np.zeros((n_dense, n))
-    w_out, b = np.zeros((n, n_dense)), features.mean.copy()
-    loss, row = features.variance.copy(), 0
-    for part in parts:
-        made, rows = _decoded(features, part), slice(row, row + part.directions.n_dense)
-        w_in[rows, part.members], w_out[part.members, rows] = part.directions.w_in, made.w_out
-        b[part.members], loss[part.members] = made.b, made.loss
+    families, loss, models = dict[str, int](), features.variance.copy(), []
+    for part in _placed(features, parts, cap):
+        model, loss[part.members] = _decoded(features, part)
+        models.append((part.members, model))
         families[part.family] = families.get(part.family, 0) + part.members.size
-        row = rows.stop
-    left = n - sum(families.values())
+    left = len(features) - sum(families.values())
     if left:
         families["dropped"] = left
-    model, mean = Model(w_in, w_out, b), float(np.mean(weight * loss))
+    model, mean = (
+        side_by_side(models, n_dense, features.mean),
+        float(np.mean(features.importance * loss)),
+    )
     return BestModel(model, mean, _RTOL * mean, coupling(model), families)
 
 
@@ -224,10 +208,12 @@ def _heard(features: Features, part: Part) -> RowLaws:
     return RowLaws(Independent(features.on_probability[part.members], laws))
 
 
-def _decoded(features: Features, part: Part) -> _Decoded:
+def _decoded(features: Features, part: Part) -> tuple[Model, Array]:
+    """With the best diagonals and biases, and losses of outputs."""
     w_out, mean = part.directions.w_out, features.mean[part.members]
     laws, w = _heard(features, part), w_out @ part.directions.w_in
     found = [least_loss(laws(k, x, 0.0)[0][1], _RTOL) for k, x in enumerate(w)]
     a = np.array([x.a for x in found])
     b = np.array([-x.a * x.threshold if x.a > 0 else y for x, y in zip(found, mean, strict=True)])
-    return _Decoded(a[:, None] * w_out, b, np.array([x.loss for x in found]))
+    model = Model(part.directions.w_in, a[:, None] * w_out, b)
+    return model, np.array([x.loss for x in found])

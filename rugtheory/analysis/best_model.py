@@ -11,11 +11,12 @@ left loses less than that for each, as fewer interfere: its exact loss is taken 
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import NamedTuple
 
 import numpy as np
+from numpy.typing import NDArray
 
 from .. import _check
 from .._check import Array
@@ -177,10 +178,16 @@ def _of_blocks(
     """The best of blocks side by side; p and amplitudes of features as they are given."""
     blocks = _blocks(source, n_dense, n_sparse, cap, noise)
     chosen = _chosen(blocks, n_sparse, n_dense, float(source.variance))
-    parts, losses, error, families = [], 0.0, 0.0, dict[str, int]()
+    parts, losses, error, families = (
+        list[tuple[NDArray[np.intp], Model]](),
+        0.0,
+        0.0,
+        dict[str, int](),
+    )
     left = n_sparse
     for block in chosen:
         part, number = block.make(), min(block.size, left)
+        members = np.arange(number) + (n_sparse - left)
         families[block.family] = families.get(block.family, 0) + number
         left -= number
         if number < block.size:
@@ -193,11 +200,11 @@ def _of_blocks(
         else:
             losses += number * block.loss
             error += number * _RTOL * block.loss
-        parts.append(part)
+        parts.append((members, part))
     if left:
         families["dropped"] = left
         losses += left * float(source.variance)
-    model = _side_by_side(parts, n_sparse, n_dense, float(source.mean), noise)
+    model = side_by_side(parts, n_dense, np.full(n_sparse, float(source.mean)), noise)
     return BestModel(model, losses / n_sparse, error / n_sparse, coupling(model), families)
 
 
@@ -284,14 +291,15 @@ def _chosen(blocks: list[_Block], n_sparse: int, n_dense: int, dropped: float) -
     return sorted(chosen[: len(chosen) - len(partial)], key=lambda x: -x.size) + partial
 
 
-def _side_by_side(
-    parts: list[Model], n_sparse: int, n_dense: int, mean: float, noise: float
+def side_by_side(
+    parts: Iterable[tuple[NDArray[np.intp], Model]], n_dense: int, mean: Array, noise: float = 0.0
 ) -> Model:
-    w_in: Array = np.zeros((n_dense, n_sparse))
-    w_out, b = np.zeros((n_sparse, n_dense)), np.full(n_sparse, mean)
-    row = column = 0
-    for part in parts:
-        rows, columns = (slice(k, k + n) for k, n in ((row, part.n_dense), (column, part.n_sparse)))
-        w_in[rows, columns], w_out[columns, rows], b[columns] = part.w_in, part.w_out, part.b
-        row, column = row + part.n_dense, column + part.n_sparse
+    """Models of some features each, which share no hidden units; others have their mean as bias."""
+    n, row = mean.size, 0
+    w_in: Array = np.zeros((n_dense, n))
+    w_out, b = np.zeros((n, n_dense)), mean.copy()
+    for members, part in parts:
+        rows = slice(row, row + part.n_dense)
+        w_in[rows, members], w_out[members, rows], b[members] = part.w_in, part.w_out, part.b
+        row = rows.stop
     return Model(w_in, w_out, b, hidden_noise=noise)

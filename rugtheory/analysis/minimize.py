@@ -257,7 +257,9 @@ def _result(
     largest = coupling(model)
     curvatures = np.zeros(0)
     if curvature:
-        bare = replace(objective.sharper(FINE) or objective, cap=np.inf)
+        bare = replace(objective, cap=np.inf)
+        while (sharper := bare.sharper(FINE)) is not None:
+            bare = sharper
         curvatures = lowest_curvatures(bare, descent.x, curvature, generator)
     if descent.lost:
         verdict = "lost"

@@ -75,8 +75,8 @@ def low_energy(
     at: Symmetric,
     generator: np.random.Generator,
     leak: float,
-    steps: int,
-    gain: float,
+    steps: int = 300,
+    gain: float = 1e-6,
     *,
     cap: float = np.inf,
 ) -> Array:

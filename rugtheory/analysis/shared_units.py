@@ -26,10 +26,9 @@ from ..structure.small_code import Directions
 from .pair_energy import PairEnergy, low_energy
 from .row_descent import Symmetric
 
-# Spread features: hidden units of so many at which their energies are known, by descents with so
-# many steps, the least gain, and a cost of positive couplings.
-_UNITS, _FEATURES = (2, 3, 4, 6, 8, 12, 16, 24, 32), 64
-_STEPS, _GAIN, _LEAK = 300, 1e-6, 30.0
+# Spread features: hidden units of so many at which their energies are known, and the cost of
+# positive couplings in them.
+_UNITS, _FEATURES, _LEAK = (2, 3, 4, 6, 8, 12, 16, 24, 32), 64, 30.0
 _NOT_USED, _DROPPED = -1, -2
 # How often the mean p of features that share units is looked for anew.
 _MEANS = 3
@@ -163,7 +162,7 @@ def _energy_table() -> Array:
     found = []
     for units in _UNITS:
         at = Symmetric(_FEATURES, units)
-        end = low_energy(at, np.random.default_rng(0), _LEAK, _STEPS, _GAIN)
+        end = low_energy(at, np.random.default_rng(0), _LEAK)
         found.append(PairEnergy(at, _LEAK)(end)[0])
     return np.array(found)
 

@@ -18,9 +18,8 @@ from ..structure.small_code import Directions
 from .pair_energy import PairEnergy, leak_of, low_energy
 from .row_descent import Symmetric
 
-# On the pair energy: steps at each cost of positive couplings, the least gain of one, and starts,
-# of which the lowest end counts.
-_STEPS, _GAIN, _STARTS = 300, 1e-6, 3
+# On the pair energy, of which the lowest end counts.
+_STARTS = 3
 # Rows are much alike: so many say what decoder is best for all, and with which error.
 _ROWS, _RTOL = 8, 1e-4
 
@@ -37,8 +36,7 @@ def spread_models(
     p, at = float(source.p), Symmetric(n_sparse, n_dense)
     for leak in sorted({leak_of(p, n_sparse), leak_of(p, 0)}):
         ends = [
-            low_energy(at, np.random.default_rng(seed), leak, _STEPS, _GAIN, cap=cap)
-            for seed in range(_STARTS)
+            low_energy(at, np.random.default_rng(seed), leak, cap=cap) for seed in range(_STARTS)
         ]
         low = at.model(min(ends, key=lambda x: PairEnergy(at, leak, cap)(x)[0]))
         code, heard = Directions(low.w_in, low.w_out).with_noise(noise)

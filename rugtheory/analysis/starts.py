@@ -24,8 +24,6 @@ RANDOM, RARE, BEST = INITS = ("random", "rare", "best")
 _UNLIKE = {RANDOM: 0.05, RARE: 0.01}
 # Of features that are rarer less, as positive couplings cost the more.
 _RARER = 0.01
-# On the pair energy: steps, and the part of it that the last one gains.
-_STEPS, _GAIN = 300, 1e-6
 # Rounding of float32 weights.
 _UNIT = 1e-6
 
@@ -61,7 +59,7 @@ def start_of(
     if init == RARE:
         at = Symmetric(len(features), n_dense)
         leak = leak_of(float(on_law(p, law)[0]), len(features))
-        low = at.model(low_energy(at, generator, leak, _STEPS, _GAIN))
+        low = at.model(low_energy(at, generator, leak))
         unlike = _UNLIKE[RARE] * min(1.0, float(np.sqrt(p / _RARER)))
         return _decoded(low.w_in, low.w_out, features, generator, unlike)
     best = best_model(
