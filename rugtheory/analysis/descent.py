@@ -31,6 +31,8 @@ _KEPT = 4
 # A round that gains less than this in the log of the loss is the last but for rounding, at the
 # least tolerance.
 _NO_GAIN = 1e-9
+# Gradients near the one to stop at, in units of it.
+_NEAR = 30
 # Of the log of a loss: by less, a line search does not tell one point from another.
 _ROUNDING = 1e-12
 # Stated errors on the way and in the end; true ones are a tenth of these, and smooth.
@@ -267,6 +269,8 @@ class Descent:
         Called with the model and its loss after each step; may raise Stop.
     pairs : int
         Kept of steps and changes of the gradient.
+    newton : int
+        Steps left to Newton's where the gradient is near the one to stop at by then.
     scale : float or ndarray
         Units of the coordinates in which steps are taken, such that the curvature is about the same
         in all of them.
@@ -285,6 +289,7 @@ class Descent:
     gtol: float
     each: Callable[[Model, float], None]
     pairs: int = _PAIRS
+    newton: int = 0
     scale: Array | float = 1.0
     x: Array = field(default_factory=lambda: np.zeros(0))
     trajectory: list[float] = field(default_factory=list)
@@ -301,7 +306,7 @@ class Descent:
     def run(self, start: Array) -> bool:
         """From a start to where no gradient is left or steps are used up; False if it has none."""
         self.x = start
-        self.trajectory = [self._known(start)[2].loss]
+        self.trajectory = [self.known(start)[2].loss]
         if not np.isfinite(self.trajectory[0]):
             return False
         self.go_on()
@@ -323,10 +328,10 @@ class Descent:
     @property
     def slope(self) -> float:
         """Largest entry of the gradient."""
-        return float(np.abs(self._known(self.x)[1]).max())
+        return float(np.abs(self.known(self.x)[1]).max())
 
-    def _known(self, x: Array) -> tuple[float, Array, Told]:
-        """The objective, once where it is asked for again."""
+    def known(self, x: Array) -> tuple[float, Array, Told]:
+        """Value, gradient and loss; not taken again where they were asked for last."""
         objective, at, found = self._last
         if found is None or objective is not self.objective or not np.array_equal(at, x):
             found = self.objective(x)
@@ -350,14 +355,16 @@ class Descent:
 
     @property
     def _spent(self) -> bool:
-        """Whether the steps left are for harder penalties."""
+        """Whether the steps left are for harder penalties, or for Newton's."""
+        if self.left <= self.newton and self.slope <= _NEAR * self.gtol:
+            return True
         return self.left <= self._kept and self.above_cap
 
     def _settle(self, kept: int) -> None:
         """L-BFGS, started anew as long as that helps; leaves `kept` steps if above the cap."""
         self._kept = kept
         while self.left and not self._spent:
-            before, self._level = self._known(self.x)[0], np.zeros(0)
+            before, self._level = self.known(self.x)[0], np.zeros(0)
             steps = len(self.trajectory)
             found = scipy.optimize.minimize(
                 self._evaluated,
@@ -375,17 +382,17 @@ class Descent:
             )
             level = float(np.abs(found.jac / self.scale).max()) <= self.gtol
             if not level and self._level.size:
-                level = self._known(self._level)[0] <= found.fun + _ROUNDING
+                level = self.known(self._level)[0] <= found.fun + _ROUNDING
                 if level:
                     self.stepped(self._level)
             # Without a step a gain is one of rounding, of an objective of any size.
             gained = before - found.fun if steps < len(self.trajectory) and not level else 0.0
-            if gained > _NO_GAIN or self._sharper(FINE):
+            if gained > _NO_GAIN or self.sharper(FINE):
                 continue
-            if level or not (self._sharper(_FINEST) or gained > _ROUNDING * max(1.0, abs(before))):
+            if level or not (self.sharper(_FINEST) or gained > _ROUNDING * max(1.0, abs(before))):
                 break
 
-    def _sharper(self, least: float) -> bool:
+    def sharper(self, least: float) -> bool:
         """Whether errors of the loss are above the least, and are made smaller."""
         sharper = self.objective.sharper(least)
         self.objective = self.objective if sharper is None else sharper
@@ -393,7 +400,7 @@ class Descent:
 
     def _evaluated(self, scaled: Array) -> tuple[float, Array]:
         x = scaled * self.scale
-        value, slope, _ = self._known(x)
+        value, slope, _ = self.known(x)
         if np.abs(slope).max() <= self.gtol and value < _NOWHERE:
             self._level = x
         return value, slope * self.scale
@@ -405,7 +412,7 @@ class Descent:
 
     def stepped(self, x: Array) -> None:
         """Go to the next point."""
-        found = self._known(x)[2]
+        found = self.known(x)[2]
         self.x = x.copy()
         self.trajectory.append(found.loss)
         self.each(self._model, found.loss)

@@ -11,8 +11,8 @@ What is minimised is the logarithm of the loss, by L-BFGS in W_in, W_out and b, 
 
 Errors of the loss are watched on the way: each output is taken on contours that serve it, and what
 is reported in the end is `exact_loss`.  The tolerance is coarse on the way and tightened where no
-step gains or no gradient is left, and where gains are below rounding, steps of Newton make the
-gradient small.  Outputs that never fire have no gradient: where descent ends they are made
+step gains or no gradient is left.  Steps of Newton end it where gains are below rounding, and in
+the last fifth of the steps if the gradient is nearly small enough.  Outputs that never fire have no gradient: where descent ends they are made
 constant, and it goes on from there.
 """
 
@@ -44,6 +44,8 @@ _TRUTH, _ROUGH = 1e-7, 1e-6
 # These lose all of E x² but for this part.
 _CLOSED = 1e-5
 _MOST_STEPS = 10**9
+# One step in so many is left to Newton's, at the end.
+_NEWTON = 5
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -200,7 +202,7 @@ def minimize(
             except StopIteration as stop:
                 raise Stop from stop
 
-    descent = Descent(objective, steps, gtol, each, scale=at.scale(features))
+    descent = Descent(objective, steps, gtol, each, newton=steps // _NEWTON, scale=at.scale(features))
     if not descent.run(at.vector(model)):
         raise ValueError(f"no contour serves the start, {model!r}: its weights are too large")
     while not (tied or descent.stopped):

@@ -1,4 +1,4 @@
-"""Newton's steps to a stationary point, where gains in the loss are below its rounding."""
+"""Newton's steps to a stationary point, where descent by slopes alone is slow."""
 
 from __future__ import annotations
 
@@ -6,48 +6,77 @@ import numpy as np
 import scipy
 
 from .._check import Array
-from .curvature import Gauge, hessian_product
-from .descent import Descent, Objective, Stop
+from .descent import FINE, Descent, Stop
 
-_STEPS, _PRODUCTS, _HALVED = 10, 200, 4
-# The log of the loss may rise by so much, its error.
-_RISE = 1e-8
+# Products of the Hessian with a direction, at most; each takes a gradient, as a step of descent.
+_PRODUCTS = 2000
+# Length of the step of a difference, of a vector of length 1.
+_STEP = 1e-5
+# First and largest length of a step, as parts of the length of the point.
+_FIRST, _LARGEST = 0.005, 0.05
+# Error of the log of the loss: gains below are taken from slopes.
+_ERROR = 1e-8
+_LEAST = np.finfo(float).tiny
 
 
 def settle(descent: Descent) -> None:
-    """Steps that each make the gradient smaller, as long as there are any and it is too large."""
-    if descent.stopped:
+    """Newton's steps within a trust region, to where no gradient is left.
+
+    Each solves for the least of the quadratic model by conjugate gradients, up to the edge of the
+    region or along negative curvature to it (Steihaug).  Products with the Hessian count as steps.
+    """
+    if descent.stopped or not descent.left or descent.slope <= descent.gtol:
         return
+    while descent.sharper(FINE):
+        pass
     try:
-        for _ in range(_STEPS):
-            if descent.slope <= descent.gtol or not descent.left:
-                break
-            assert isinstance(descent.objective, Objective)
-            better = _better(descent.objective, descent.x)
-            if better is None:
-                break
-            descent.stepped(better)
+        _steps(descent, min(descent.left, _PRODUCTS))
     except Stop:
         descent.stopped = True
 
 
-def _better(objective: Objective, x: Array) -> Array | None:
-    """A point not far away where the gradient is smaller; None if none is found."""
-    value, slope, _ = objective(x)
-    # Where weights decay, W_out W_in is not all that counts.
-    gauge = None if objective.decay else Gauge(objective, x)
+def _steps(descent: Descent, products: int) -> None:
+    scale, x = descent.scale, descent.x
+    here, slope_here, _ = descent.known(x)
 
-    def free(direction: Array) -> Array:
-        return direction if gauge is None else gauge.without(direction)
+    def evaluated(y: Array) -> tuple[float, Array]:
+        there, slope, _ = descent.known(y * scale)
+        if abs(there - here) <= _ERROR:
+            there = here + float((slope + slope_here) @ (y * scale - x)) / 2
+        return there, slope * scale
 
-    def product(direction: Array) -> Array:
-        return free(hessian_product(objective, x, free(direction)))
+    def product(y: Array, direction: Array) -> Array:
+        nonlocal products
+        if not products:
+            raise StopIteration
+        products -= 1
+        step = _STEP / np.linalg.norm(direction)
+        there = descent.objective((y + step * direction) * scale)[1]
+        return np.asarray((there - slope_here) * scale / step)
 
-    operator = scipy.sparse.linalg.LinearOperator((x.size, x.size), matvec=product, dtype=float)
-    step = -free(scipy.sparse.linalg.minres(operator, free(slope), maxiter=_PRODUCTS)[0])
-    for _ in range(_HALVED):
-        there, slope_there, _ = objective(x + step)
-        if there <= value + _RISE and np.abs(slope_there).max() < 0.9 * np.abs(slope).max():
-            return np.asarray(x + step)
-        step /= 2
-    return None
+    def moved(intermediate_result: scipy.optimize.OptimizeResult) -> None:
+        nonlocal x, here, slope_here
+        there = intermediate_result.x * scale
+        if not np.array_equal(there, x):
+            x, here, slope_here = there, intermediate_result.fun, descent.known(there)[1]
+            descent.stepped(x)
+        if descent.slope <= descent.gtol:
+            raise StopIteration
+
+    length = float(np.linalg.norm(x / scale))
+    try:
+        scipy.optimize.minimize(
+            evaluated,
+            x / scale,
+            jac=True,
+            hessp=product,
+            method="trust-ncg",
+            callback=moved,
+            options={
+                "initial_trust_radius": _FIRST * length,
+                "max_trust_radius": _LARGEST * length,
+                "gtol": _LEAST,
+            },
+        )
+    except StopIteration:  # products are used up
+        return
