@@ -363,6 +363,14 @@ def test_the_best_known_is_a_start(noise):
         assert start == pytest.approx(best.loss, rel=1e-6)
 
 
+@pytest.mark.slow
+def test_the_best_start_may_be_one_that_all_features_share():
+    """Of 256 features the best known are two copies of weights of 128, as where Adam ends below."""
+    best = rt.best_model(256, 38, 0.01).loss
+    found = rt.minimize(rt.Identical(256, 0.01), 38, init="best", steps=15)
+    assert found.trajectory[0] > best and found.loss < 0.92 * best
+
+
 NAMED = [name for name in INITS if name != "random"]
 
 

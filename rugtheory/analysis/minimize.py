@@ -12,8 +12,8 @@ What is minimised is the logarithm of the loss, by L-BFGS in W_in, W_out and b, 
 Errors of the loss are watched on the way: each output is taken on contours that serve it, and what
 is reported in the end is `exact_loss`.  The tolerance is coarse on the way and tightened where no
 step gains or no gradient is left.  Steps of Newton end it where gains are below rounding, and in
-the last fifth of the steps if the gradient is nearly small enough.  Outputs that never fire have no gradient: where descent ends they are made
-constant, and it goes on from there.
+the last fifth of the steps if the gradient is nearly small enough.  Outputs that never fire have no
+gradient: where descent ends they are made constant, and it goes on from there.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ from .descent import COARSE, FINE, Coordinates, Descent, Objective, Stop, coupli
 from .exact import ExactLoss, exact_loss
 from .gradient import Gradient
 from .newton import settle
-from .starts import start_of
+from .starts import starts_of
 
 # Couplings are at their cap from this part of it on.
 _AT_CAP = 0.98
@@ -46,6 +46,8 @@ _CLOSED = 1e-5
 _MOST_STEPS = 10**9
 # One step in so many is left to Newton's, at the end.
 _NEWTON = 5
+# Steps after which starts are compared.
+_TRIED = 30
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -116,9 +118,9 @@ def minimize(
     init : "random", "rare", "best" or Model
         Random unit columns of W_in with the best decoder for Gaussian interference; such with
         couplings of low pair energy, what features lose together where they are rare, for features
-        that are alike and independent; the weights of `best_model` with the same cap, of
-        `allocated_model` for independent features that differ; or weights to go on from, those of
-        another structure or of training.
+        that are alike and independent; the weights of `best_model` with the same cap, or a start
+        "rare" if a few steps lead lower from there, of `allocated_model` for independent features
+        that differ; or weights to go on from, those of another structure or of training.
     seed : int or Generator
         For the starts "random" and "rare".
     max_coupling : float > 0, optional
@@ -187,11 +189,14 @@ def minimize(
     if _check.boolean("tied", tied) and noise:
         raise ValueError(f"tied must be False with hidden_noise, got hidden_noise = {noise}")
     generator = _check.rng(seed)
-    model = start_of(init, features, n_dense, generator, cap=cap, noise=noise, tied=tied)
+    starts = starts_of(init, features, n_dense, generator, cap=cap, noise=noise, tied=tied)
     at = Coordinates(n, n_dense, tied, noise)
     unlike = np.ptp(features.second_moment * features.importance) > 0
     gradient = Gradient(features, _check.tolerance("rtol", rtol), together=bool(unlike))
     objective = Objective(gradient, at, decay, cap)
+    model, *others = starts
+    if others:
+        model = min(starts, key=lambda x: _lowest(objective, x, min(steps, _TRIED), gtol))
     bar = iter(progress(range(steps)))
 
     def each(model: Model, loss: float) -> None:
@@ -202,7 +207,9 @@ def minimize(
             except StopIteration as stop:
                 raise Stop from stop
 
-    descent = Descent(objective, steps, gtol, each, newton=steps // _NEWTON, scale=at.scale(features))
+    descent = Descent(
+        objective, steps, gtol, each, newton=steps // _NEWTON, scale=at.scale(features)
+    )
     if not descent.run(at.vector(model)):
         raise ValueError(f"no contour serves the start, {model!r}: its weights are too large")
     while not (tied or descent.stopped):
@@ -216,6 +223,20 @@ def minimize(
     next(bar, None)  # a bar closes when nothing is left
     exact = _ended(descent, model, features)
     return _result(descent, exact, curvature, generator)
+
+
+def _lowest(objective: Objective, start: Model, steps: int, gtol: float) -> float:
+    """The least value below the cap, of a start and of where a few steps lead from it."""
+    descent = Descent(objective, steps, gtol, lambda model, loss: None)
+    x = objective.at.vector(start)
+    if not descent.run(x):
+        return np.inf
+    values = [
+        objective(y)[0]
+        for y in (x, descent.x)
+        if not exceeds(coupling(objective.at.model(y)), objective.cap)
+    ]
+    return min(values, default=np.inf)
 
 
 def _ended(descent: Descent, start: Model, features: Features) -> ExactLoss:
