@@ -12,6 +12,7 @@ diagonal and the bias that are best for what it hears, by its exact loss.
 from __future__ import annotations
 
 import numpy as np
+from numpy.typing import NDArray
 
 from .. import _check
 from .._check import Array
@@ -37,6 +38,9 @@ _BEGINNINGS = (0, 1 / 16, 1 / 8, 1 / 4, 3 / 8, 1 / 2, 3 / 4)
 # How often units for spread features are looked for, by so many outputs, and up to which part of
 # what blocks lose by scans they are believed to be better.
 _ROUNDS, _ROWS, _WORTH = 2, 12, 1.1
+# Scans are a few 1e-3 off: of what they say to lose up to so many times the least exact losses
+# decide.
+_NEAR = 1.02
 # Pair energies that say so many times as much are not looked into.
 _HOPELESS = 3.0
 
@@ -90,16 +94,18 @@ def allocated_model(
     order = np.argsort(-idle, kind="stable")
     order = order[idle[order] > 0]
     if not order.size:
-        return _made(features, n_dense, [], cap)
-    found, useful = list[BestModel](), min(n_dense, order.size)
+        return _made(features, n_dense, [])
+    some, useful = list[list[Part]](), min(n_dense, order.size)
     for shared in shared_units(features, order, useful, cap):
-        found.append(_made(features, n_dense, shared.blocks(order.size, useful), cap))
+        some.append(shared.blocks(order.size, useful))
         spread = _spread(shared, cap)
         if spread is not None:
             first, part = spread
-            before = shared.blocks(first, useful - part.directions.n_dense)
-            found.append(_made(features, n_dense, [*before, part], cap))
-    return min((x for x in found if not exceeds(x.coupling, cap)), key=lambda x: x.loss)
+            some.append([*shared.blocks(first, useful - part.directions.n_dense), part])
+    some = [_placed(features, parts, cap) for parts in some]
+    rough = [_scanned(features, parts) for parts in some]
+    near = (x for x, loss in zip(some, rough, strict=True) if loss <= _NEAR * min(rough))
+    return min((_made(features, n_dense, parts) for parts in near), key=lambda x: x.loss)
 
 
 def _spread(shared: Shared, cap: float) -> tuple[int, Part] | None:
@@ -151,27 +157,38 @@ def _low(n: int, units: int, p: float, cap: float) -> Directions:
 def _about(features: Features, part: Part) -> float:
     """Sum of importance times loss over a part, from scans of some outputs."""
     some = np.unique(np.linspace(0, part.members.size - 1, _ROWS).astype(np.intp))
-    laws, w = _heard(features, part), part.directions.w_out[some] @ part.directions.w_in
-    loss = [rough_least(laws(int(k), x, 0.0)[0][1]).loss for k, x in zip(some, w, strict=True)]
     idle = features.variance[part.members]
-    share = float(np.mean(np.array(loss) / idle[some]))
+    share = float(np.mean(_rough(features, part, some) / idle[some]))
     return share * float(features.importance[part.members] @ idle)
 
 
-def _made(features: Features, n_dense: int, parts: list[Part], cap: float) -> BestModel:
+def _rough(features: Features, part: Part, some: NDArray[np.intp]) -> Array:
+    """Losses of some outputs of a part, from scans."""
+    laws, w = _heard(features, part), part.directions.w_out[some] @ part.directions.w_in
+    found = (rough_least(laws(int(k), x, 0.0)[0][1]) for k, x in zip(some, w, strict=True))
+    return np.array([x.loss for x in found])
+
+
+def _scanned(features: Features, parts: list[Part]) -> float:
+    """Sum of importance times loss with all other features dropped, from scans."""
+    loss = features.variance.copy()
+    for part in parts:
+        loss[part.members] = _rough(features, part, np.arange(part.members.size))
+    return float(features.importance @ loss)
+
+
+def _made(features: Features, n_dense: int, parts: list[Part]) -> BestModel:
     """The model of some parts, all other features dropped."""
     families, loss, models = dict[str, int](), features.variance.copy(), []
-    for part in _placed(features, parts, cap):
+    for part in parts:
         model, loss[part.members] = _decoded(features, part)
         models.append((part.members, model))
         families[part.family] = families.get(part.family, 0) + part.members.size
     left = len(features) - sum(families.values())
     if left:
         families["dropped"] = left
-    model, mean = (
-        side_by_side(models, n_dense, features.mean),
-        float(np.mean(features.importance * loss)),
-    )
+    model = side_by_side(models, n_dense, features.mean)
+    mean = float(np.mean(features.importance * loss))
     return BestModel(model, mean, _RTOL * mean, coupling(model), families)
 
 

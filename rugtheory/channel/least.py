@@ -159,6 +159,8 @@ def rough_least(law: RowLaw) -> Least:
 
     Values that are too rare to matter are left out; then the a of the answer is 1.
     """
+    if not law.noise > 0:
+        return _unheard(law)
     kept, shift = _kept(law)
     if law.amplitude.atoms() is None or _many_values(kept):
         return scanned_least(law)
