@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 import rugtheory as rt
+from rugtheory.structure.best import MAX_COUPLING
 from rugtheory.structure.found_codes import code_at, table
 
 
@@ -95,3 +96,13 @@ def test_rare_features_are_not_dropped(n_sparse, n_dense):
 def test_no_worse_than_where_a_descent_begins(n_sparse, n_dense, p):
     start = rt.minimize(rt.Identical(n_sparse, p), n_dense, init="rare", steps=0)
     assert rt.best_model(n_sparse, n_dense, p).loss <= start.loss
+
+
+def test_a_large_code_serves_few_hidden_units():
+    """Where Adam ends at 12.6 p² without a cap on couplings; other laws do without the code."""
+    best, p = rt.best_model(128, 8, 0.01), 0.01
+    assert best.families["125 in 8"] == 125 and best.coupling < MAX_COUPLING
+    exact = rt.exact_loss(best.model, rt.Identical(128, p), rtol=1e-5)
+    assert exact.mean == pytest.approx(best.loss, rel=1e-5) and exact.mean < 12.2 * p**2
+    other = rt.best_model(128, 8, p, amplitude=rt.Uniform(0.5, 1.0))
+    assert "125 in 8" not in other.families

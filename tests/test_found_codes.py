@@ -44,7 +44,7 @@ def test_weights(name):
 def test_loss_is_that_of_samples(name):
     """In a simulation, within four standard errors."""
     code, p = of(name), found_at(name)
-    x = rt.SparseSource(p).sample((300_000, code.n), 0)
+    x = rt.SparseSource(p).sample((4_500_000 // code.n, code.n), 0)
     losses = ((code.model()(x) - x) ** 2).mean(axis=1)
     assert abs(losses.mean() - code.loss) <= 4 * losses.std() / np.sqrt(losses.size)
 
@@ -77,7 +77,8 @@ def code_losses(code):
 def test_nothing_else_is_as_good_where_it_was_found(name):
     """Below its couplings, pairs, graphs and precedence codes lose more at its ratio."""
     code, p = of(name), found_at(name)
-    best = rt.best_known(p, code.ratio)
+    large = table()[name].large  # which `best_known` does not have
+    best = rt.best_model(code.n, code.n_dense, p) if large else rt.best_known(p, code.ratio)
     assert best.loss <= code.loss * (1 + 1e-9)
     below = min(x.directions.coupling for x in table().values()) * (1 - 1e-9)
     assert rt.best_known(p, code.ratio, max_coupling=below).loss > 1.001 * code.loss
@@ -111,7 +112,7 @@ def test_directions_of_weights():
 
 def test_a_descent_of_few_features():
     """Ends below the cap, as a code of the features that it keeps."""
-    code = search.found(3, 1, 0.1, 0, 4.0)
+    code = search.found(3, 1, 0.1, 0, 4.0, init="random", steps=1500)
     n_dense, n = code.w_in.shape
     assert n_dense == 1 and 2 <= n <= 3 and code.coupling <= 4 * (1 + 1e-12)
     np.testing.assert_allclose(np.diag(code.w_out @ code.w_in), 1.0, rtol=1e-12)

@@ -1,9 +1,10 @@
 """``python -m validation.found_codes``: codes of few features by exact descents, for the package.
 
-From random weights, with a cap on couplings; features that the descent drops are left out, as
-`best_known` drops features by itself.  A code is kept if it loses less than all that is known at
-its ratio at the p it was found at, those kept before included, and named by its size and that p.
-In the end those go that no p has on the hull of all structures.
+From random weights or a start that `rt.minimize` names, with a cap on couplings; features that the
+descent drops are left out, as `best_known` drops features by itself.  A code is kept if it loses
+less than all that is known at its ratio at the p it was found at, those kept before included, and
+named by its size and that p.  In the end those go that no p has on the hull of all structures;
+large codes, which are on none, if they lose more than what is known at all p.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ from __future__ import annotations
 import argparse
 import sys
 from collections.abc import Iterator, Sequence
+from typing import Any
 
 import numpy as np
 from tqdm import tqdm
@@ -19,6 +21,7 @@ import rugtheory as rt
 from rugtheory._check import Array
 from rugtheory._files import replacing
 from rugtheory.analysis.columns import dead_features
+from rugtheory.analysis.starts import INITS
 from rugtheory.cli.running import guarded
 from rugtheory.cli.shared import Parser
 from rugtheory.source.sparse import SparseSource
@@ -27,17 +30,18 @@ from rugtheory.structure.found_codes import DATA, Found, code_at, directions_of,
 from rugtheory.structure.hull import hull, hull_of
 from rugtheory.structure.small_code import Directions, SmallCode
 
-# Of a descent.
-_STEPS = 1500
 # A code has to lose that much less than what is known.
 _GAIN = 0.002
 # Where hulls are looked at, and what a code may be of use for beyond.
-_P, _WIDER = np.geomspace(0.01, 0.5, 24), 1.5
+_P, _WIDER = np.geomspace(0.001, 0.5, 36), 1.5
 
 
-def found(n: int, n_dense: int, p: float, seed: int, cap: float) -> Directions | None:
+def found(
+    n: int, n_dense: int, p: float, seed: int, cap: float, *, init: str, steps: int
+) -> Directions | None:
     """The features that one descent keeps; None if it ends above its cap."""
-    end = rt.minimize(rt.Identical(n, p), n_dense, seed=seed, max_coupling=cap, steps=_STEPS)
+    options: dict[str, Any] = {"init": init, "seed": seed, "max_coupling": cap, "steps": steps}
+    end = rt.minimize(rt.Identical(n, p), n_dense, **options)
     if end.coupling > cap:
         return None
     alive = ~dead_features(end.model.diagonal)
@@ -65,6 +69,9 @@ def of_use() -> dict[str, Found]:
             for name, code in codes.items():
                 if any(code.directions is x for x in used):
                     at.setdefault(name, []).append(p)
+        for name, code in codes.items():
+            if code.large and better(code.directions, p):
+                at.setdefault(name, []).append(p)
     return {
         name: codes[name]._replace(least=min(p) / _WIDER, most=min(max(p) * _WIDER, 1.0))
         for name, p in at.items()
@@ -86,6 +93,8 @@ def parser() -> Parser:
     made.add_argument("--p", type=float, nargs="+", required=True, help="probabilities")
     made.add_argument("--sizes", nargs="+", required=True, help="features and units: 16x4")
     made.add_argument("--seeds", type=int, default=3, help="descents of each size and p")
+    made.add_argument("--init", choices=INITS, default=INITS[0], help="what descents start from")
+    made.add_argument("--steps", type=int, default=1500, help="of each descent")
     made.add_argument("--max-coupling", type=float, default=MAX_COUPLING, help="cap on couplings")
     return made
 
@@ -93,8 +102,9 @@ def parser() -> Parser:
 def run(arguments: argparse.Namespace) -> None:
     """Add what is found to the file of the package, after each size."""
     cap = arguments.max_coupling
+    options: dict[str, Any] = {"init": arguments.init, "steps": arguments.steps}
     for n, n_dense, p, seed in tqdm(list(cases(arguments))):
-        code = found(n, n_dense, p, seed, cap)
+        code = found(n, n_dense, p, seed, cap, **options)
         if code is None or not better(code, p):
             continue
         kept = Found(code, 0.0, 1.0)

@@ -27,6 +27,7 @@ from ..source.identical import Identical
 from ..source.sparse import SparseSource, on_law
 from ..source.uniform import Uniform
 from ..structure.best import MAX_COUPLING
+from ..structure.found_codes import table
 from ..structure.graph_optimum import graph_optimum
 from ..structure.graphs import TABLE, graph_code
 from ..structure.members import (
@@ -221,11 +222,15 @@ def _blocks(
     # Of codes with more places than there are features a smaller one loses less.
     nodes = simple + planar(p, law, cap, simple, n_sparse, noise)
     codes = promising_codes(p, law, cap, lower_hull(nodes), n_sparse, noise)
-    nodes += [settled(x, p, law, noise) for x in codes]
+    large = [x for x in codes if table()[x.rough].large]
+    nodes += [settled(x, p, law, noise) for x in codes if x not in large]
     # With fewer features than hidden units a graph is no use.
     names = [name for name, x in TABLE.items() if x.n_dense <= min(n_dense, n_sparse)]
     some = promising_graphs(names, p, law, cap, known, noise)
     nodes += [settled(x, p, law, noise) for x in some]
+    ratio, known = n_dense / n_sparse, lower_hull(nodes)
+    large = [x for x in large if lower_hull([*nodes, x])(ratio) < known(ratio)]
+    nodes += [settled(x, p, law, noise) for x in large]
     return [
         _block(x, source, noise)
         for x in nodes

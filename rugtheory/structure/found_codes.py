@@ -2,9 +2,11 @@
 
 At p near 0.1 several features of a group are on at a time, and neither pairs nor graphs serve that:
 exact descents of some 16 features in 4 hidden units, with a cap on couplings, end a fifth lower at
-the same ratio, and copies side by side make weights of any size.  Their W, up to the length of its
-rows, is data: ``python -m validation.found_codes`` says how it was found.  What a code loses is
-computed at each p, with the best diagonals and biases there.
+the same ratio, and copies side by side make weights of any size.  Of fewer hidden units and at
+lower p, large codes are better.  Their W, up to the length of its rows, is data:
+``python -m validation.found_codes`` says how it was found.  What a code loses is computed at each
+p, with the best diagonals and biases there; of a large one that takes seconds, and for amplitudes
+other than uniform ones it may take minutes, so that only `best_model` has it, and for those alone.
 """
 
 from __future__ import annotations
@@ -21,6 +23,8 @@ from ..source.sparse import SparseSource
 from .small_code import Directions, SmallCode, rough_losses
 
 DATA = Path(__file__).with_name("found_codes.npz")
+# More features make a large code.
+_LARGE = 40
 
 
 class Found(NamedTuple):
@@ -32,6 +36,11 @@ class Found(NamedTuple):
     directions: Directions
     least: float
     most: float
+
+    @property
+    def large(self) -> bool:
+        """Whether its losses take long."""
+        return self.directions.n > _LARGE
 
     @property
     def size(self) -> str:

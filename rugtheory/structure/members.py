@@ -14,6 +14,7 @@ from typing import NamedTuple
 import numpy as np
 
 from ..source.amplitude import Amplitude
+from ..source.uniform import Uniform
 from ..theory.optimum import optimum
 from ..theory.uneven import UnevenPairs, rough_pairs, uneven_pairs
 from . import found_codes, precedence
@@ -125,8 +126,8 @@ def promising_codes(
 ) -> list[Node]:
     """Rough nodes of codes that descents found, which may lose less than what is known there.
 
-    Their couplings are at most `cap`, and they have up to `most` features.  They lose no less than
-    without noise, and no less than by the noise alone.
+    Their couplings are at most `cap`, and they have up to `most` features; large ones are for
+    uniform amplitudes.  They lose no less than without noise, and no less than by the noise alone.
     """
     allowed = {
         name: code.directions
@@ -134,6 +135,7 @@ def promising_codes(
         if code.least <= p <= code.most
         and code.directions.coupling <= cap
         and code.directions.n <= most
+        and (not code.large or amplitude == Uniform())
     }
     rough = [
         Node(code.ratio, (1 - ROUGH) * found_codes.rough_loss(name, p, amplitude), "", rough=name)

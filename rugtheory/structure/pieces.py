@@ -73,7 +73,7 @@ def _codes(cap: float) -> Iterator[tuple[str, Directions]]:
         if 1 / coupling <= cap:
             yield "antipodal" if coupling == 1 else "uneven pairs", _pair(coupling, 2)
     for code in found_codes.table().values():
-        if code.directions.coupling <= cap:
+        if code.directions.coupling <= cap and not code.large:
             yield code.size, code.directions
 
 
