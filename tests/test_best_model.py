@@ -8,6 +8,7 @@ import pytest
 import rugtheory as rt
 from rugtheory.structure.best import MAX_COUPLING
 from rugtheory.structure.found_codes import code_at, table
+from rugtheory.structure.members import promising_codes
 
 
 @pytest.mark.parametrize(
@@ -104,5 +105,5 @@ def test_a_large_code_serves_few_hidden_units():
     assert best.families["125 in 8"] == 125 and best.coupling < MAX_COUPLING
     exact = rt.exact_loss(best.model, rt.Identical(128, p), rtol=1e-5)
     assert exact.mean == pytest.approx(best.loss, rel=1e-5) and exact.mean < 12.2 * p**2
-    other = rt.best_model(128, 8, p, amplitude=rt.Uniform(0.5, 1.0))
-    assert "125 in 8" not in other.families
+    other = promising_codes(p, rt.Uniform(0.5, 1.0), MAX_COUPLING, lambda ratio: np.inf, 128)
+    assert not any(table()[x.rough].large for x in other)
