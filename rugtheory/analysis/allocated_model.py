@@ -103,6 +103,7 @@ def allocated_model(
             first, part = spread
             some.append([*shared.blocks(first, useful - part.directions.n_dense), part])
     some = [_placed(features, parts, cap) for parts in some]
+    some = [x for x in some if not any(exceeds(y.directions.coupling, cap) for y in x)]
     rough = [_scanned(features, parts) for parts in some]
     near = (x for x, loss in zip(some, rough, strict=True) if loss <= _NEAR * min(rough))
     return min((_made(features, n_dense, parts) for parts in near), key=lambda x: x.loss)
@@ -138,10 +139,10 @@ def _spread_from(shared: Shared, first: int, cap: float) -> tuple[float, Part | 
             break
         members = shared.order[first:]
         low = _low(members.size, units, float(shared.p[first:].mean()), cap)
-        part = _scaled(shared.features, Part("spread", members, low), cap)
-        found = _about(shared.features, part)
+        part = Part("spread", members, low)
+        found = _about(shared.features, _scaled(shared.features, part, cap))
         total = float(shared.total[shared.n_dense - units, first]) + found
-        if total < best[0] and not exceeds(part.directions.coupling, cap):
+        if total < best[0] and not exceeds(low.coupling, cap):
             best = total, part
         scale, before = scale * found / loss, units
     return best

@@ -63,7 +63,7 @@ class Directions(ByValue):
     @property
     def coupling(self) -> float:
         """Largest |W_ij|, j ≠ i."""
-        return float(np.abs(self.interferers).max())
+        return float(np.abs(self.interferers).max(initial=0.0))
 
     @cached_property
     def quiet(self) -> Directions:
