@@ -122,6 +122,7 @@ def test_below_what_training_found(alpha, n_dense):
     raise AssertionError("no such model")
 
 
+@pytest.mark.slow
 def test_rare_features_are_not_dropped():
     """One of these alone would lose more than all of them do."""
     features = rt.Independent(rt.zipf(20, 1e-4))

@@ -72,7 +72,10 @@ def code_losses(code):
 
 @pytest.mark.parametrize(
     "name",
-    [pytest.param(x, marks=[pytest.mark.slow] * (k % 2)) for k, x in enumerate(CODES)],
+    [
+        pytest.param(x, marks=[pytest.mark.slow] * (k % 2 or table()[x].large))
+        for k, x in enumerate(CODES)
+    ],
 )
 def test_nothing_else_is_as_good_where_it_was_found(name):
     """Below its couplings, pairs, graphs and precedence codes lose more at its ratio."""

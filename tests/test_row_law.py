@@ -255,6 +255,7 @@ def test_rows_that_differ_are_told():
     assert found.error >= abs(found.loss - found.exact) > 5e-3 * found.exact
 
 
+@pytest.mark.slow
 def test_a_law_from_which_rows_come_to_differ_is_told():
     """At (32, 3, 0.045) descent leaves the law: 60 steps lose a tenth less, and rows differ."""
     features = rt.Identical(32, 0.045)
