@@ -43,7 +43,9 @@ def test_loss_is_that_of_the_weights(name):
     assert sum(best.families.values()) == len(features)
 
 
-@pytest.mark.parametrize("cap", [0.4, pytest.param(1.0, marks=pytest.mark.slow), 4.0])
+@pytest.mark.parametrize(
+    "cap", [0.4, *(pytest.param(x, marks=pytest.mark.slow) for x in (1.0, 4.0))]
+)
 def test_couplings_are_below_the_cap(cap):
     best = rt.allocated_model(FEATURES["frequencies"], 9, max_coupling=cap)
     model = best.model
@@ -131,13 +133,15 @@ def test_rare_features_are_not_dropped():
     assert best.loss * len(features) < 0.1 * features.variance.min()
 
 
-@pytest.mark.parametrize("p", [pytest.param(0.01, marks=pytest.mark.slow), 0.1])
+@pytest.mark.slow
+@pytest.mark.parametrize("p", [0.01, 0.1])
 def test_features_that_are_alike(p):
     """There more structures are known, and chosen by exact losses."""
     best, alike = rt.allocated_model(rt.Identical(45, p), 12), rt.best_model(45, 12, p)
     assert (1 - 1e-6) * alike.loss <= best.loss < 1.15 * alike.loss
 
 
+@pytest.mark.slow
 def test_neither_their_order_nor_their_scale_counts():
     features = rt.Independent(rt.zipf(12, 0.3, alpha=0.7))
     best, order = rt.allocated_model(features, 5), np.random.default_rng(0).permutation(12)
@@ -174,6 +178,7 @@ class TestStart:
         assert found.trajectory[0] == pytest.approx(best.loss, rel=1e-4)
         assert found.loss <= best.loss * (1 + 1e-9)
 
+    @pytest.mark.slow
     def test_beside_outputs_that_lose_nothing(self):
         """Features alone in a hidden unit: there is no relative error."""
         features = rt.Independent(rt.zipf(16, 0.3, alpha=1.5))

@@ -40,7 +40,9 @@ def test_weights(name):
     assert code.coupling <= MAX_COUPLING
 
 
-@pytest.mark.parametrize("name", CODES)
+@pytest.mark.parametrize(
+    "name", [pytest.param(x, marks=[pytest.mark.slow] * table()[x].large) for x in CODES]
+)
 def test_loss_is_that_of_samples(name):
     """In a simulation, within four standard errors."""
     code, p = of(name), found_at(name)

@@ -193,6 +193,7 @@ def law_of(model, p, labels):
     return RowObjective(at, (one,) * sizes.size, sizes / labels.size)(x)[2]
 
 
+@pytest.mark.slow
 def test_a_law_asked_for_again_says_the_same():
     """Where errors are missed on all contours, and the longest ones serve no row at all."""
     features = rt.Independent(np.repeat([0.05, 0.01], 6), rt.Uniform())
