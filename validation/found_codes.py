@@ -12,7 +12,6 @@ from __future__ import annotations
 import argparse
 import sys
 from collections.abc import Iterator, Sequence
-from typing import Any
 
 import numpy as np
 from tqdm import tqdm
@@ -40,8 +39,8 @@ def found(
     n: int, n_dense: int, p: float, seed: int, cap: float, *, init: str, steps: int
 ) -> Directions | None:
     """The features that one descent keeps; None if it ends above its cap."""
-    options: dict[str, Any] = {"init": init, "seed": seed, "max_coupling": cap, "steps": steps}
-    end = rt.minimize(rt.Identical(n, p), n_dense, **options)
+    features = rt.Identical(n, p)
+    end = rt.minimize(features, n_dense, init=init, seed=seed, max_coupling=cap, steps=steps)
     if end.coupling > cap:
         return None
     alive = ~dead_features(end.model.diagonal)
@@ -102,9 +101,9 @@ def parser() -> Parser:
 def run(arguments: argparse.Namespace) -> None:
     """Add what is found to the file of the package, after each size."""
     cap = arguments.max_coupling
-    options: dict[str, Any] = {"init": arguments.init, "steps": arguments.steps}
+    init, steps = arguments.init, arguments.steps
     for n, n_dense, p, seed in tqdm(list(cases(arguments))):
-        code = found(n, n_dense, p, seed, cap, **options)
+        code = found(n, n_dense, p, seed, cap, init=init, steps=steps)
         if code is None or not better(code, p):
             continue
         kept = Found(code, 0.0, 1.0)

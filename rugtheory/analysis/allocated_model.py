@@ -232,6 +232,6 @@ def _decoded(features: Features, part: Part) -> tuple[Model, Array]:
     laws, w = _heard(features, part), w_out @ part.directions.w_in
     found = [least_loss(laws(k, x, 0.0)[0][1], _RTOL) for k, x in enumerate(w)]
     a = np.array([x.a for x in found])
-    b = np.array([-x.a * x.threshold if x.a > 0 else y for x, y in zip(found, mean, strict=True)])
+    b = np.array([x.bias(y) for x, y in zip(found, mean.tolist(), strict=True)])
     model = Model(part.directions.w_in, a[:, None] * w_out, b)
     return model, np.array([x.loss for x in found])

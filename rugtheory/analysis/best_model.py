@@ -179,13 +179,8 @@ def _of_blocks(
     """The best of blocks side by side; p and amplitudes of features as they are given."""
     blocks = _blocks(source, n_dense, n_sparse, cap, noise)
     chosen = _chosen(blocks, n_sparse, n_dense, float(source.variance))
-    parts, losses, error, families = (
-        list[tuple[NDArray[np.intp], Model]](),
-        0.0,
-        0.0,
-        dict[str, int](),
-    )
-    left = n_sparse
+    parts, families = list[tuple[NDArray[np.intp], Model]](), dict[str, int]()
+    losses, error, left = 0.0, 0.0, n_sparse
     for block in chosen:
         part, number = block.make(), min(block.size, left)
         members = np.arange(number) + (n_sparse - left)
@@ -222,8 +217,8 @@ def _blocks(
     # Of codes with more places than there are features a smaller one loses less.
     nodes = simple + planar(p, law, cap, simple, n_sparse, noise)
     codes = promising_codes(p, law, cap, lower_hull(nodes), n_sparse, noise)
-    large = [x for x in codes if table()[x.rough].large]
-    nodes += [settled(x, p, law, noise) for x in codes if x not in large]
+    small, large = ([x for x in codes if table()[x.rough].large == y] for y in (False, True))
+    nodes += [settled(x, p, law, noise) for x in small]
     # With fewer features than hidden units a graph is no use.
     names = [name for name, x in TABLE.items() if x.n_dense <= min(n_dense, n_sparse)]
     some = promising_graphs(names, p, law, cap, known, noise)

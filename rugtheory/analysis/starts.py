@@ -46,51 +46,44 @@ def starts_of(
     and weights that all features share, with a start "rare", may end lower: they are two starts.
     """
 
-    def named(name: str | Model) -> Model:
-        return _start_of(name, features, n_dense, generator, cap=cap, noise=noise, tied=tied)
-
-    first = named(init)
-    if init == BEST and _alike(features) and first.w_in.size * first.n_sparse <= _SOON:
-        return [first, named(RARE)]
-    return [first]
-
-
-def _start_of(
-    init: str | Model,
-    features: Features,
-    n_dense: int,
-    generator: np.random.Generator,
-    *,
-    cap: float,
-    noise: float,
-    tied: bool,
-) -> Model:
     if isinstance(init, Model):
         check_fit(init, features)
         if init.n_dense != n_dense:
             raise ValueError(f"init must have n_dense = {n_dense}, got {init.n_dense}")
         _check_init(init, noise, tied)
-        return init
+        return [init]
     if not (isinstance(init, str) and init in INITS):
         names = ", ".join(map(repr, INITS))
         raise ValueError(f"init must be {names} or a Model, got {_check.shown(init)}")
     if init == RANDOM:
         w_in = generator.normal(size=(n_dense, len(features)))
         w_in /= np.linalg.norm(w_in, axis=0)
-        return _decoded(w_in, w_in.T, features, generator, _UNLIKE[RANDOM])
+        return [_decoded(w_in, w_in.T, features, generator, _UNLIKE[RANDOM])]
     _check_named(init, features, cap, noise, tied)
     if not _alike(features):
-        return allocated_model(features, n_dense, max_coupling=cap).model
-    (law,), p = features.by_law, float(features.on_probability[0])
+        return [allocated_model(features, n_dense, max_coupling=cap).model]
     if init == RARE:
-        at = Symmetric(len(features), n_dense)
-        leak = leak_of(float(on_law(p, law)[0]), len(features))
-        low = at.model(low_energy(at, generator, leak))
-        unlike = _UNLIKE[RARE] * min(1.0, float(np.sqrt(p / _RARER)))
-        return _decoded(low.w_in, low.w_out, features, generator, unlike)
-    best = best_model(
-        len(features), n_dense, p, max_coupling=cap, hidden_noise=noise, amplitude=law
-    ).model
+        return [_rare(features, n_dense, generator)]
+    best = _best(features, n_dense, cap, noise)
+    soon = len(features) ** 2 * n_dense <= _SOON
+    return [best, _rare(features, n_dense, generator)] if soon else [best]
+
+
+def _rare(features: Features, n_dense: int, generator: np.random.Generator) -> Model:
+    """Couplings of low pair energy, of features that are alike."""
+    (law,), p = features.by_law, float(features.on_probability[0])
+    at = Symmetric(len(features), n_dense)
+    leak = leak_of(float(on_law(p, law)[0]), len(features))
+    low = at.model(low_energy(at, generator, leak))
+    unlike = _UNLIKE[RARE] * min(1.0, float(np.sqrt(p / _RARER)))
+    return _decoded(low.w_in, low.w_out, features, generator, unlike)
+
+
+def _best(features: Features, n_dense: int, cap: float, noise: float) -> Model:
+    """The best weights known, of features that are alike."""
+    (law,), p = features.by_law, float(features.on_probability[0])
+    options = {"max_coupling": cap, "hidden_noise": noise}
+    best = best_model(len(features), n_dense, p, amplitude=law, **options).model
     if not noise:
         return best
     # Columns of features that are dropped are 0: the others share their length.

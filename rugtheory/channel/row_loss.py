@@ -53,6 +53,12 @@ class Least:
     a: float
     threshold: float
 
+    def bias(self, mean: float) -> float:
+        """Of the output with this diagonal, for a feature of this mean."""
+        if self.a > 0:
+            return 0.0 - self.a * self.threshold
+        return mean if self.threshold < 0 else 0.0
+
 
 @dataclass(frozen=True, eq=False, repr=False)
 class RowLaw(ByValue):

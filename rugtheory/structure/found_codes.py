@@ -24,7 +24,7 @@ from .small_code import Directions, SmallCode, rough_losses
 
 DATA = Path(__file__).with_name("found_codes.npz")
 # More features make a large code.
-_LARGE = 40
+LARGE = 40
 
 
 class Found(NamedTuple):
@@ -40,7 +40,7 @@ class Found(NamedTuple):
     @property
     def large(self) -> bool:
         """Whether its losses take long."""
-        return self.directions.n > _LARGE
+        return self.directions.n > LARGE
 
     @property
     def size(self) -> str:

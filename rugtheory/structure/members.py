@@ -74,7 +74,7 @@ def points(
     graphs = promising_graphs(TABLE, p, amplitude, cap, lower_hull(known), noise)
     known = known if noise else known + [_at_most(x) for x in graphs]
     codes = planar(p, amplitude, cap, known, noise=noise)
-    found = promising_codes(p, amplitude, cap, lower_hull(known + codes), MOST_SIZE, noise)
+    found = promising_codes(p, amplitude, cap, lower_hull(known + codes), found_codes.LARGE, noise)
     return nodes + pairs + graphs + codes + found
 
 

@@ -60,9 +60,8 @@ def best_of_noisy(
     lift = min(tried, key=lambda x: tried[x].loss)
     loss(lift, _FINAL)
     best = tried[lift]
-    if not best.a > 0:  # as good as dropped
-        return 0.0, float(source.mean) if best.threshold < 0 else 0.0, lift, best.loss
-    return best.a, 0.0 - best.a * best.threshold, lift, best.loss
+    # Without a diagonal a feature is as good as dropped.
+    return max(best.a, 0.0), best.bias(float(source.mean)), lift, best.loss
 
 
 def noisy_graph_model(name: str, p: float, amplitude: Amplitude, noise: float) -> Model:

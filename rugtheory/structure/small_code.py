@@ -127,14 +127,9 @@ class SmallCode(ByValue):
     def model(self) -> Model:
         """The weights."""
         a = np.array([row.a for row in self.rows])
-        b = np.array([self._bias(row) for row in self.rows])
+        b = np.array([row.bias(float(self.source.mean)) for row in self.rows])
         w_in, w_out = self.directions.w_in, a[:, None] * self.directions.w_out
         return Model(w_in, w_out, b, hidden_noise=self.noise)
-
-    def _bias(self, row: Least) -> float:
-        if row.a > 0:
-            return -row.a * row.threshold
-        return float(self.source.mean) if row.threshold < 0 else 0.0
 
 
 def rough_losses(some: list[Directions], source: SparseSource) -> Array:
