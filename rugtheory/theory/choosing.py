@@ -14,7 +14,7 @@ import numpy as np
 
 from .._check import Array
 from .capacity_curves import Indices, Table
-from .sharing import Classes, Groups, best, capacity_at, ends, loss_at, places, settled
+from .sharing import Classes, Groups, best, capacity_at, ends, loss_at, noise, places, settled
 
 # A grid of prices at which one feature takes what the others leave, narrowed so many times.
 _PRICES, _ZOOMS = 65, 6
@@ -69,7 +69,7 @@ def filled(classes: Classes, n_dense: float, prices: Prices) -> tuple[Groups, in
     """Features moved along the chords at the price as long as there is room; one left over."""
     low, high = best(classes, prices.low), best(classes, prices.high)
     with_more, with_less = (
-        classes.capacity(places(classes, *x).s) for x in ((low, prices.low), (high, prices.high))
+        classes.capacity(noise(classes, *x)) for x in ((low, prices.low), (high, prices.high))
     )
     room = n_dense - float(classes.count @ with_less)
     moved, free = np.zeros_like(classes.count), None

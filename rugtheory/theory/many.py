@@ -11,7 +11,7 @@ from .._check import Array
 from .capacity_curves import ALONE
 from .choosing import Prices, filled
 from .family import Reading
-from .sharing import Classes, Groups, best, ends
+from .sharing import Classes, Groups, best, capacity_at, ends, noise
 
 # The price is found for so many classes first, then for all, to this part of the capacities.
 _SOME, _TRIES, _CLOSE = 4096, 24, 1e-6
@@ -44,8 +44,8 @@ def share(classes: Classes, n_dense: float, *, exact: bool) -> Shares:
         groups = Groups(*(np.append(x, y) for x, y in more))
     log_price = (prices.low + prices.high) / 2
     price, weight = float(np.exp(log_price)), classes.importance[groups.kind]
-    s = _exactly(classes, groups, _noise(classes, groups, log_price), n_dense)
-    less = classes.capacity(_noise(classes, groups, log_price + _NEAR))
+    s = _exactly(classes, groups, noise(classes, groups, log_price), n_dense)
+    less = classes.capacity(noise(classes, groups, log_price + _NEAR))
     if exact:
         reading = classes.reading(groups.kind, s)
         with np.errstate(divide="ignore", invalid="ignore"):
@@ -100,14 +100,8 @@ def _part(classes: Classes) -> Classes:
     return replace(classes, count=np.add.reduceat(count, start), **parts)
 
 
-def _noise(classes: Classes, groups: Groups, log_price: float) -> Array:
-    price = log_price - np.log(classes.importance[groups.kind])
-    return classes.table.noise(classes.row[groups.kind], groups.piece, price)
-
-
 def _used(classes: Classes, log_price: float) -> float:
-    s = _noise(classes, best(classes, log_price), log_price)
-    return float(classes.count @ classes.capacity(s))
+    return capacity_at(classes, best(classes, log_price), log_price)
 
 
 def _exactly(classes: Classes, groups: Groups, s: Array, n_dense: float) -> Array:

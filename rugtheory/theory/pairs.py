@@ -177,8 +177,13 @@ def noisy_pairs(
 
 def gauss_rule_of(amplitude: Amplitude) -> Amplitude:
     """A law for the first scan: discrete, or one with averages in closed form."""
+    return amplitude if isinstance(amplitude, Uniform) else _rule(amplitude)
+
+
+@lru_cache(maxsize=64)
+def _rule(amplitude: Amplitude) -> Amplitude:
     atoms = amplitude.atoms()
-    if isinstance(amplitude, Uniform) or (atoms is not None and atoms[0].size <= _RULE):
+    if atoms is not None and atoms[0].size <= _RULE:
         return amplitude
     return FromQuadrature(*(tuple(x.tolist()) for x in amplitude.quadrature(_RULE)))
 
@@ -279,13 +284,17 @@ def _searched(
 
 def _scan(amplitude: Amplitude, grid: Array, *problem: Array) -> Array:
     """Losses over p at the thresholds of a grid, each with the best a."""
+    partner = _rule(amplitude) if problem[0].any() else amplitude
     together = max(1, _TOGETHER // grid.shape[1])
     parts = (grid[k : k + together] for k in range(0, len(grid), together))
     return np.concatenate(
         [
-            pair_fit(amplitude, part.ravel(), *(np.tile(x, len(part)) for x in problem))[2].reshape(
-                part.shape
-            )
+            pair_fit(
+                amplitude,
+                part.ravel(),
+                *(np.tile(x, len(part)) for x in problem),
+                partner=partner,
+            )[2].reshape(part.shape)
             for part in parts
         ]
     )

@@ -62,13 +62,20 @@ class _Moments(NamedTuple):
 
 
 def pair_fit(
-    amplitude: Amplitude, beta: Array, sigma: Array, p: Array, coupling: Array
+    amplitude: Amplitude,
+    beta: Array,
+    sigma: Array,
+    p: Array,
+    coupling: Array,
+    *,
+    partner: Amplitude | None = None,
 ) -> tuple[Array, Array, Array]:
     """a and 1 - a of the best a·ReLU(x₁ - c x₂ + ν + β), equation (16), and its loss over p.
 
-    All arrays are flat, and either none or all of σ are zero.
+    All arrays are flat, and either none or all of σ are zero.  `partner` may be a rule of few nodes
+    for the law of x₂.
     """
-    u, weights = _without_zeros(*partner_nodes(amplitude, beta, sigma, coupling))
+    u, weights = _without_zeros(*partner_nodes(partner or amplitude, beta, sigma, coupling))
     moments = _noisy if sigma.any() else _quiet
     alone = moments(amplitude, -beta, sigma, p)
     shape = np.broadcast_shapes(u.shape, beta.shape)

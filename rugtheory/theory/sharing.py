@@ -112,8 +112,14 @@ def places(classes: Classes, groups: Groups, log_price: Array | float) -> Place:
     return found
 
 
+def noise(classes: Classes, groups: Groups, log_price: float) -> Array:
+    """s of the features of each group at a price."""
+    price = log_price - np.log(classes.importance[groups.kind])
+    return classes.table.noise(classes.row[groups.kind], groups.piece, price)
+
+
 def capacity_at(classes: Classes, groups: Groups, log_price: float) -> float:
-    return float(groups.number @ classes.capacity(places(classes, groups, log_price).s))
+    return float(groups.number @ classes.capacity(noise(classes, groups, log_price)))
 
 
 def loss_at(classes: Classes, groups: Groups, log_price: float) -> float:
