@@ -171,6 +171,7 @@ def test_more_units_than_features_lose_nothing():
 
 
 class TestStart:
+    @pytest.mark.slow
     def test_descents_begin_there(self):
         features = FEATURES["frequencies"]
         best = rt.allocated_model(features, 9, max_coupling=3.0)
@@ -238,6 +239,7 @@ class TestPlaces:
             assert own[other] @ cost @ heard[other] >= found * (1 - 1e-8)
 
 
+@pytest.mark.slow
 def test_unlike_features_share_units_better_than_like_ones():
     """By samples, below what pairs of features that are alike lose by theory."""
     features = rt.Independent(rt.zipf(12, 0.3))

@@ -348,7 +348,8 @@ def test_small_codes_from_such_starts():
         assert np.isfinite(rt.minimize(rt.Identical(n, 0.1), d, init="rare", steps=1).loss)
 
 
-@pytest.mark.parametrize("noise", [0.0, pytest.param(0.05, marks=pytest.mark.slow)])
+@pytest.mark.slow
+@pytest.mark.parametrize("noise", [0.0, 0.05])
 def test_the_best_known_is_a_start(noise):
     """Its codes are not where descent ends; 12 features in 5 have one that is dropped, if noisy."""
     features, units = rt.Independent([0.1] * 12, amplitude=rt.Uniform(0.5, 1.0)), 5
