@@ -207,14 +207,14 @@ def _product(first: Complex, none: Any, rest: Complex, own: NDArray[np.bool_]) -
     return first
 
 
-def _log(none: Any, rest: Complex) -> Complex:
+def _log(none: Any, rest: Any) -> Array:
     """log(1 + rest/none), or log rest where `none` is nothing."""
     none = np.broadcast_to(none, (len(rest), 1))
     there = none[:, 0] > NEVER
     if there.all():
-        return log1p(rest * (1 / none))
-    found = np.log(rest)
-    found[there] = log1p(rest[there] / none[there])
+        return np.asarray(np.log1p(rest / none))
+    found = np.asarray(np.log(rest))
+    found[there] = np.log1p(rest[there] / none[there])
     return found
 
 

@@ -204,7 +204,7 @@ class HeardBlocks:
         none, rest = self._fold(phi, 0.0)
         if at.real:
             with np.errstate(invalid="ignore"):
-                return none, rest, self._relative(phi, tables) * np.abs(rest)
+                return none, rest, self._relative(tables) * np.abs(rest)
         bounds, size = self._on_axis(at, 0.0)
         return none, rest, self._error(bounds.rest_by_phi, size, tables)
 
@@ -215,7 +215,7 @@ class HeardBlocks:
         if at.real:
             nothing = np.zeros((len(c), 1))
             none, rest = np.real(none), np.real(rest)
-            return Own(none, rest, self._relative(phi, tables) * rest, nothing, nothing)
+            return Own(none, rest, self._relative(tables) * rest, nothing, nothing)
         off, size = self._on_axis(at, 0.0)
         both, _ = self._on_axis(at, 1.0)
         on = np.maximum(both.rest_by_phi - off.rest_by_phi, 0.0)
@@ -314,24 +314,15 @@ class HeardBlocks:
         """From bounds on slopes in the transforms, which are largest on the axis."""
         by_phi, total = by_phi[..., 0], np.zeros((self.rows, 1))
         for x, (law, _) in zip(tables, self.family.by_law, strict=True):
-            bins = np.arange(self.rows) * len(x.error) + x.place
-            weights = np.bincount(
-                bins.ravel(), by_phi[x.members].ravel(), bins.shape[1] * len(x.error)
-            )
             rounding = law.transform_error + 4 * _EPS * len(self.w)
             moved = (by_phi[x.members] * size[x.members]).sum(axis=0)
-            total = total + weights.reshape(-1, len(x.error)) @ x.error + rounding * moved[:, None]
+            total = total + x.weighted(by_phi[x.members]) + rounding * moved[:, None]
         return total
 
-    def _relative(self, phi: Complex, tables: list[_Errors]) -> Array:
+    def _relative(self, tables: list[_Errors]) -> Array:
         """At real s: no part of F is in proportion to more than each transform."""
-        total = np.full(phi.shape[1:], 4 * _EPS * len(self.w))
-        for x in tables:
-            with np.errstate(divide="ignore"):
-                some = x.error[x.place] / np.abs(phi[x.members].real)
-            some[~self.heard[x.members]] = 0.0
-            total += some.sum(axis=0)
-        return total
+        found = sum(x.weighted(self.heard[x.members].astype(float)) for x in tables)
+        return np.asarray(found + 4 * _EPS * len(self.w))
 
 
 class _Errors(NamedTuple):
@@ -340,3 +331,10 @@ class _Errors(NamedTuple):
     members: NDArray[np.intp]
     place: NDArray[np.intp]
     error: Array
+
+    def weighted(self, by: Array) -> Array:
+        """Sums over the members with these weights, shape (members, rows), at all nodes."""
+        bins, rows = len(self.error), self.place.shape[1]
+        where = np.arange(rows) * bins + self.place
+        weights = np.bincount(where.ravel(), by.ravel(), rows * bins)
+        return np.asarray(weights.reshape(-1, bins) @ self.error)

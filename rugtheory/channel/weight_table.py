@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from functools import lru_cache
+from typing import Any
 
 import numpy as np
 from numpy.polynomial import chebyshev
@@ -116,21 +117,31 @@ class MomentTable:
         coefficients, error = self._known[k]
         return coefficients[0], error[0]
 
-    def transform(self, a: Array) -> tuple[Complex, NDArray[np.intp], Array]:
+    def transform(self, a: Array) -> tuple[Any, NDArray[np.intp], Array]:
         """E e^{asu} alone, shape (m, nodes), of numbers of bins, and errors of those.
 
-        The first bin is of what is not tabulated, exact to rounding and NaN where there is none.
+        At real nodes values are real, and errors relative.  The first bin is of what is not
+        tabulated, exact to rounding and NaN where there is none.
         """
-        found, place = np.empty((a.size, 2 * self.nodes.size)), np.zeros(a.size, np.intp)
+        real = not self.nodes.imag.any()
+        found = np.empty((a.size, self.nodes.size * (1 if real else 2)))
+        place = np.zeros(a.size, np.intp)
         errors = [np.zeros(self.nodes.size)]
         for k, at, powers in self._by_bin(a):
-            if k in self._known:
-                coefficients, inexact = self._known[k]
-                found[at] = powers @ coefficients[0].view(float)
-                place[at] = len(errors)
-                errors.append(inexact[0])
-        at, values = np.flatnonzero(place == 0), found.view(np.complex128)
-        values[at] = self.transformed(np.multiply.outer(a[at], self.nodes), 0)
+            if k not in self._known:
+                continue
+            (coefficients, *_), (inexact, *_) = self._known[k]
+            part = powers @ (coefficients.real if real else coefficients.view(float))
+            found[at], place[at] = part, len(errors)
+            if real:
+                least = np.abs(part).min(axis=0)
+                inexact = np.divide(
+                    inexact, least, out=np.full_like(least, _NEVER), where=least > 0
+                )
+            errors.append(np.minimum(inexact, _NEVER))
+        at, values = np.flatnonzero(place == 0), found if real else found.view(np.complex128)
+        exact = self.transformed(np.multiply.outer(a[at], self.nodes), 0)
+        values[at] = exact.real if real else exact
         return values, place, np.array(errors)
 
     def slopes(self, a: Array, moved: Complex) -> Array:
