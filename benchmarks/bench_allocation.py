@@ -11,9 +11,9 @@ import numpy as np
 import rugtheory as rt
 
 
-def timed(label, features, n_dense):
+def timed(label, features, n_dense, family="gaussian"):
     start = time.process_time()
-    found = rt.allocate(features, n_dense)
+    found = rt.allocate(features, n_dense, family=family)
     used = time.process_time() - start
     print(
         f"{label:40} {used:6.2f} s of the processor, error {found.error / found.loss:.0e}, "
@@ -31,6 +31,9 @@ def main():
     rng = np.random.default_rng(0)
     both = rt.Independent(rng.uniform(1e-4, 0.5, million), importance=rng.random(million))
     timed("p and importance at random, 50000 units", both, 50_000)
+    steep = rt.Independent(rt.zipf(million, 0.5, alpha=1.2))
+    for family in ("pairs", "best"):
+        timed(f"Zipf 1.2, n = 10⁶, 2000 units, {family}", steep, 2000, family)
     few = rt.Independent(rt.zipf(200, 0.5), importance=rt.geometric(200, 0.99))
     timed("200 features, 20 units", few, 20)
     print(f"peak memory {resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20:.2f} GiB")

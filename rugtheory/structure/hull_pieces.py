@@ -18,9 +18,8 @@ from ..theory.allocation import distinct, tabulate
 from ..theory.capacity_curves import ALONE, DROPPED, Curve, Indices, Piece, Table
 from ..theory.family import FAMILIES, Family
 from ..theory.interpolated import InterpolatedTable, grid
-from .best import best_known
 from .hull import hull
-from .hull_segments import Segment
+from .hull_segments import Segment, on_hull
 
 # Places are kept as those of Gaussian rugs, 1/c = cosh² s.
 HULL = Family("best", 1.0, 48, 48)
@@ -166,9 +165,8 @@ def _interpolated(amplitude: Amplitude, p: tuple[float, ...], cap: float) -> tup
         np.concatenate([np.geomspace(min(first, 0.5), 0.5, count), corners, _NEAR_ONE])
     )
     capacity = capacity[capacity < 1]
-    loss = np.array(
-        [best_known(q, capacity, max_coupling=cap, amplitude=amplitude).loss for q in rows]
-    )
+    each = zip(chains, rows.tolist(), strict=True)
+    loss = np.array([on_hull(chain, q, capacity, amplitude, 0.0).loss for chain, q in each])
     variance = np.asarray(SparseSource(rows, amplitude).variance)
     with np.errstate(divide="ignore"):
         part = np.maximum(np.log(loss / (1 - capacity) / variance[:, None]), _DEEP)
