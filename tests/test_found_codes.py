@@ -82,9 +82,12 @@ def code_losses(code):
 def test_nothing_else_is_as_good_where_it_was_found(name):
     """Below its couplings, pairs, graphs and precedence codes lose more at its ratio."""
     code, p = of(name), found_at(name)
-    large = table()[name].large  # which `best_known` does not have
-    best = rt.best_model(code.n, code.n_dense, p) if large else rt.best_known(p, code.ratio)
-    assert best.loss <= code.loss * (1 + 1e-9)
+    if table()[name].large:
+        assert rt.best_model(code.n, code.n_dense, p).loss <= code.loss * (1 + 1e-9)
+        # Of these it has what scans say, and stays above what is true.
+        assert code.loss <= rt.best_known(p, code.ratio).loss <= code.loss * (1 + 2e-5)
+    else:
+        assert rt.best_known(p, code.ratio).loss <= code.loss * (1 + 1e-9)
     below = min(x.directions.coupling for x in table().values()) * (1 - 1e-9)
     assert rt.best_known(p, code.ratio, max_coupling=below).loss > 1.001 * code.loss
 

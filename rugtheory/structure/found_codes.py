@@ -5,8 +5,9 @@ exact descents of some 16 features in 4 hidden units, with a cap on couplings, e
 the same ratio, and copies side by side make weights of any size.  Of fewer hidden units and at
 lower p, large codes are better.  Their W, up to the length of its rows, is data:
 ``python -m validation.found_codes`` says how it was found.  What a code loses is computed at each
-p, with the best diagonals and biases there; of a large one that takes seconds, and for amplitudes
-other than uniform ones it may take minutes, so that only `best_model` has it, and for those alone.
+p, with the best diagonals and biases there.  Of a large one that takes seconds, so that
+`best_known` has what a scan says, and for amplitudes other than uniform ones it may take minutes,
+so that it is left out.
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ import numpy as np
 from .._check import Array
 from ..source.amplitude import Amplitude
 from ..source.sparse import SparseSource
+from ..source.uniform import Uniform
 from .small_code import Directions, SmallCode, rough_losses
 
 DATA = Path(__file__).with_name("found_codes.npz")
@@ -41,6 +43,11 @@ class Found(NamedTuple):
     def large(self) -> bool:
         """Whether its losses take long."""
         return self.directions.n > LARGE
+
+    def serves(self, p: float, amplitude: Amplitude, cap: float) -> bool:
+        """Whether it may be of use, with couplings up to `cap`; large ones take uniform laws."""
+        known = not self.large or amplitude == Uniform()
+        return known and self.least <= p <= self.most and self.directions.coupling <= cap
 
     @property
     def size(self) -> str:

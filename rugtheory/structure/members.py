@@ -14,7 +14,6 @@ from typing import NamedTuple
 import numpy as np
 
 from ..source.amplitude import Amplitude
-from ..source.uniform import Uniform
 from ..theory.optimum import optimum
 from ..theory.uneven import UnevenPairs, rough_pairs, uneven_pairs
 from . import found_codes, precedence
@@ -27,6 +26,8 @@ from .small_code import ROUGH, SmallCode
 # Couplings of uneven pairs that are tried at most.
 _MOST = 1e8
 _PAIRS = "pairs"
+# Scans of large codes are less than this part off.
+_SCANNED = 1e-5
 # Pairs that are even to this part are called so.
 _EVEN = 1e-6
 
@@ -74,8 +75,10 @@ def points(
     graphs = promising_graphs(TABLE, p, amplitude, cap, lower_hull(known), noise)
     known = known if noise else known + [_at_most(x) for x in graphs]
     codes = planar(p, amplitude, cap, known, noise=noise)
-    found = promising_codes(p, amplitude, cap, lower_hull(known + codes), found_codes.LARGE, noise)
-    return nodes + pairs + graphs + codes + found
+    below = lower_hull(known + codes)
+    found = promising_codes(p, amplitude, cap, below, found_codes.LARGE, noise)
+    large = [] if noise else scanned_codes(p, amplitude, cap, below)
+    return nodes + pairs + graphs + codes + found + large
 
 
 def _at_most(node: Node) -> Node:
@@ -126,16 +129,13 @@ def promising_codes(
 ) -> list[Node]:
     """Rough nodes of codes that descents found, which may lose less than what is known there.
 
-    Their couplings are at most `cap`, and they have up to `most` features; large ones are for
-    uniform amplitudes.  They lose no less than without noise, and no less than by the noise alone.
+    Their couplings are at most `cap`, and they have up to `most` features.  They lose no less than
+    without noise, and no less than by the noise alone.
     """
     allowed = {
         name: code.directions
         for name, code in found_codes.table().items()
-        if code.least <= p <= code.most
-        and code.directions.coupling <= cap
-        and code.directions.n <= most
-        and (not code.large or amplitude == Uniform())
+        if code.serves(p, amplitude, cap) and code.directions.n <= most
     }
     rough = [
         Node(code.ratio, (1 - ROUGH) * found_codes.rough_loss(name, p, amplitude), "", rough=name)
@@ -152,6 +152,26 @@ def promising_codes(
         for node, part in zip(rough, parts, strict=True)
         if part.mean() < known(node.ratio)
     ]
+
+
+def scanned_codes(
+    p: float, amplitude: Amplitude, cap: float, known: Callable[[float], float]
+) -> list[Node]:
+    """Large codes that descents found, where they lose less than what is known there.
+
+    Their losses are those of scans, and above the true ones: least losses of all rows take seconds.
+    """
+    nodes = [
+        Node(
+            code.directions.ratio,
+            (1 + _SCANNED) * found_codes.rough_loss(name, p, amplitude),
+            code.size,
+            coupling=code.directions.coupling,
+        )
+        for name, code in found_codes.table().items()
+        if code.large and code.serves(p, amplitude, cap)
+    ]
+    return [node for node in nodes if node.loss < known(node.ratio)]
 
 
 def settled(node: Node, p: float, amplitude: Amplitude, noise: float = 0.0) -> Node:
