@@ -3,8 +3,7 @@
 From random weights or a start that `rt.minimize` names, with a cap on couplings; features that the
 descent drops are left out, as `best_known` drops features by itself.  A code is kept if it loses
 less than all that is known at its ratio at the p it was found at, those kept before included, and
-named by its size and that p.  In the end those go that no p has on the hull of all structures;
-large codes, which are on none, if they lose more than what is known at all p.
+named by its size and that p.  In the end those go that no p has on the hull of all structures.
 """
 
 from __future__ import annotations
@@ -27,6 +26,7 @@ from rugtheory.source.sparse import SparseSource
 from rugtheory.structure.best import MAX_COUPLING
 from rugtheory.structure.found_codes import DATA, Found, code_at, directions_of, rough_loss, table
 from rugtheory.structure.hull import hull, hull_of
+from rugtheory.structure.members import Node
 from rugtheory.structure.small_code import Directions, SmallCode
 
 # A code has to lose that much less than what is known.
@@ -53,6 +53,13 @@ def better(code: Directions, p: float) -> bool:
     return SmallCode.of(code, SparseSource(p)).loss < (1 - _GAIN) * float(known)
 
 
+def is_at(node: Node, code: Found) -> bool:
+    """Whether a node is a code; large ones are known by their names there."""
+    if isinstance(node.made, SmallCode):
+        return node.made.directions is code.directions
+    return (node.family, node.ratio) == (code.size, code.directions.ratio)
+
+
 def of_use() -> dict[str, Found]:
     """The codes that are a corner of the hull at some p, with the cap of some code.
 
@@ -63,14 +70,10 @@ def of_use() -> dict[str, Found]:
         source = SparseSource(p)
         for cap in sorted({float(np.ceil(code.directions.coupling)) for code in codes.values()}):
             chain = hull(p, source.amplitude, cap)
-            ends = [x.made for one in chain for x in (one.low, one.high)]
-            used = [x.directions for x in ends if isinstance(x, SmallCode)]
+            ends = [x for one in chain for x in (one.low, one.high)]
             for name, code in codes.items():
-                if any(code.directions is x for x in used):
+                if any(is_at(x, code) for x in ends):
                     at.setdefault(name, []).append(p)
-        for name, code in codes.items():
-            if code.large and better(code.directions, p):
-                at.setdefault(name, []).append(p)
     return {
         name: codes[name]._replace(least=min(p) / _WIDER, most=min(max(p) * _WIDER, 1.0))
         for name, p in at.items()
