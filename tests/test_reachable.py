@@ -18,7 +18,7 @@ SOURCES = [
     DATA / f"{name}.nc"
     for name in (
         "minima_law", "minima_reach", "minima", "minima_256", "minima_rare", "minima_rare_512",
-        "minima_best", "minima_starts", "cpu", "gpu",
+        "minima_best", "minima_starts", "cpu", "cpu_rare", "gpu",
     )
 ]  # fmt: skip
 TABLE = xr.load_dataset(DATA / "reachable.nc")

@@ -10,13 +10,12 @@ import rugtheory as rt
 from rugtheory.source.files import features_of
 
 FOLDER = Path(__file__).parents[1] / "validation/data"
-IMPORTANCE, ZIPF, CONTINUED, BEST_64, BEST = KEPT = [
-    xr.load_dataset(FOLDER / f"unequal{x}.nc")
-    for x in ("", "_zipf", "_continued", "_best_64", "_best")
-]
-EVERY = pytest.mark.parametrize(
-    "data", KEPT, ids=["importance", "zipf", "continued", "best_64", "best"]
+KEPT = {file.stem: xr.load_dataset(file) for file in sorted(FOLDER.glob("unequal*.nc"))}
+IMPORTANCE, ZIPF, CONTINUED, BEST_64, BEST, ENDS, RANDOM, BEST_512 = (
+    KEPT[f"unequal{x}"]
+    for x in ("", "_zipf", "_continued", "_best_64", "_best", "_ends", "_random", "_best_512")
 )
+EVERY = pytest.mark.parametrize("data", KEPT.values(), ids=KEPT)
 
 
 def features_at(data, k):
