@@ -95,15 +95,14 @@ def test_the_page_has_what_was_trained():
 
 
 def test_where_training_ends_below_what_is_known():
-    """And above: theory is at each model's own ratio, couplings up to 10."""
+    """With 6 of 128 and 12 of 256 units; theory is at each model's own ratio."""
     p, ratio = TRAINED.p.values, (TRAINED.n_dense / TRAINED.n_sparse).values
     rare = p == 0.01
     best = rt.best_known(0.01, np.unique(ratio[rare]))
     known = best.loss[np.searchsorted(np.unique(ratio[rare]), ratio[rare])]
     over = TRAINED.loss.values[rare] / known - 1
-    small = ratio[rare] < 0.07
-    assert np.all(over[small] < 0) and over[small].min() == pytest.approx(-0.116, abs=0.002)
-    assert np.all(over[~small] > 0)
+    assert sorted(over[over < 0]) == pytest.approx([-0.043, -0.005], abs=0.002)
+    assert set(TRAINED.n_dense.values[rare][over < 0]) == {6, 12}
 
 
 def test_the_page_has_the_table():
@@ -112,6 +111,7 @@ def test_the_page_has_the_table():
     assert markdown(TABLE) in text
     stars = [line for line in markdown(TABLE).splitlines() if "*" in line]
     done = TABLE.minimum_converged & (TABLE.row_law_converged | np.isnan(TABLE.row_law))
+    done &= TABLE.trained_converged | np.isnan(TABLE.trained)
     assert len(stars) == int((~done).sum()) < len(done)
     assert np.all(TABLE.minimum_coupling <= 10)
     at = (TABLE.n_dense == 8) & (TABLE.p == 0.01)
@@ -131,7 +131,17 @@ def test_best_models_are_lowest_but_at_small_ratios():
     law = frame[frame["row_law"].notna() & (frame["ratio"] > 0.15)]
     assert (law["row_law"] > law["best_model"]).all()
     few = frame.query("p == 0.01 and ratio == 0.0625")
-    assert (few["trained"] < few["best_known"]).all() and (few["best_model"] < few["trained"]).all()
+    assert (few["best_model"] <= few["best_known"] * (1 + 1e-9)).all()
+    assert (few["best_known"] < few["trained"]).all()
+
+
+def test_training_of_rare_features():
+    """At p = 0.003 up to 13 % above where descents end, at 0.001 up to 43 %, and not at its end."""
+    frame = TABLE.to_dataframe().query("p < 0.005 and trained == trained")
+    over = frame["trained"] / frame["minimum"] - 1
+    assert over[frame["p"] == 0.003].between(0, 0.13).all() and (frame["p"] == 0.003).sum() == 6
+    assert over[frame["p"] == 0.001].between(0.05, 0.43).all() and (frame["p"] == 0.001).sum() == 8
+    assert not frame["trained_converged"][frame["p"] == 0.001].any()
 
 
 def test_laws_are_near_where_descents_from_other_starts_than_codes_end():

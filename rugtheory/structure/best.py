@@ -129,8 +129,8 @@ def best_known(
     from the derivative of the loss, 1e-13.  Losses of graphs are least to 2e-3, see
     `graph_optimum`, and those of codes of more than 40 features are from scans, above the least by
     up to 2e-5; these codes are for amplitudes uniform on [0, 1], and left out where there is noise
-    in the hidden units.  A new p takes one to two seconds, for discrete laws and densities other than
-    Uniform up to fifteen; a ratio at which other codes matter takes as long again.  Both are
+    in the hidden units.  A new p takes one to two seconds, for discrete laws and densities other
+    than Uniform up to fifteen; a ratio at which other codes matter takes as long again.  Both are
     remembered.  With noise in the hidden units it takes three to ten seconds, below p = 1e-6 up to
     a minute: exact losses are taken of all codes that might be better if they heard none, or
     nothing but noise.
