@@ -10,7 +10,9 @@ import scipy
 import xarray as xr
 
 import rugtheory as rt
+from rugtheory.analysis.pair_energy import low_energy
 from rugtheory.analysis.places import placed
+from rugtheory.analysis.row_descent import Symmetric
 from validation.unequal import features_of
 
 DATA = Path(__file__).parents[1] / "validation" / "data"
@@ -212,6 +214,14 @@ class TestStart:
 def test_features_that_it_is_not_for(features, message):
     with pytest.raises(ValueError, match=message):
         rt.allocated_model(features, 1)
+
+
+def test_couplings_of_low_energy_have_a_diagonal_of_one():
+    """However many features share few hidden units, where all energies are large."""
+    for n, units in ((352, 2), (96, 2), (60, 3)):
+        at = Symmetric(n, units)
+        low = at.model(low_energy(at, np.random.default_rng(0), 1009.0, cap=10.0))
+        assert low.diagonal == pytest.approx(1, rel=1e-12)
 
 
 class TestPlaces:

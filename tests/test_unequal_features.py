@@ -126,3 +126,29 @@ def test_what_the_page_says_of_structures_side_by_side():
                 loss < float(one.theory.sel(family="best")),
             )
     assert np.sum(list(below.values()), axis=0).tolist() == [17, 11]
+
+
+def test_what_the_page_says_of_descents_from_structures():
+    """They gain little, most where frequencies fall fast."""
+    gains = {}
+    for k in points(ENDS):
+        one = ENDS.isel(point=k)
+        same = (BEST.law == one.law) & (BEST.n_dense == one.n_dense)
+        p = features_at(ENDS, k).on_probability
+        gain = 1 - float(one.loss) / BEST.loss.values[same.values].item()
+        gains.setdefault(round(np.log2(p[0] / p[1]), 1), []).append(gain)
+    assert {alpha: len(x) for alpha, x in gains.items()} == {0.5: 3, 1.0: 3, 1.5: 2}
+    assert all(0 < x < 0.065 for some in gains.values() for x in some) and max(gains[0.5]) < 0.005
+
+
+def test_what_the_page_says_of_512_features():
+    p = np.array([features_at(BEST_512, k).on_probability[1] for k in points(BEST_512)])
+    slow = BEST_512.isel(point=p > 0.2)
+    best, pairs = (slow.loss / slow.theory.sel(family=x) - 1 for x in ("best", "pairs"))
+    assert best.size == 3 and np.all((best > 0.01) & (best < 0.05))
+    assert np.all((pairs > -0.32) & (pairs < -0.02))
+
+
+def test_what_the_page_says_of_random_weights():
+    over = (RANDOM.loss / RANDOM.theory.sel(family="best") - 1).values
+    assert over.size == 5 and np.sum(over < 0) == 2 and -0.12 < over.min() and over.max() < 0.1

@@ -32,17 +32,19 @@ class PairEnergy:
         g(c) = c^2/3 - c^3/6\ (c ≤ 1),\ 1/3 - 1/(6c)\ (c > 1),
 
     is the loss over p² at a = 1, b = 0 and p → 0 if λ = 1/p.  Couplings near `cap` and above cost
-    more.
+    more.  Where there are no couplings of unit diagonal it is `far` times what is far above most
+    energies.
     """
 
     at: Symmetric
     leak: float = LEAK
     cap: float = np.inf
+    far: float = 1.0
 
     def __call__(self, x: Array) -> tuple[float, Array]:
         readings = self.at.readings(x)
         if readings is None:
-            return nowhere_with(self.leak), np.zeros_like(x)
+            return self.far * nowhere_with(self.leak), np.zeros_like(x)
         w, rows, _ = readings.terms[0]
         energy = pair_costs(w, self.leak)
         up, down = np.maximum(w, 0.0), np.maximum(-w, 0.0)
@@ -94,7 +96,11 @@ def low_energy(
         raise ValueError(f"n_dense = {at.n_dense} leaves no start with positive diagonal")
     options = {"maxcor": _PAIRS, "maxiter": steps, "ftol": gain, "gtol": 1e-9}
     for cost in sorted({LEAK, min(leak, _HARDER * LEAK), leak}):
-        x = scipy.optimize.minimize(
-            PairEnergy(at, cost, cap), x, jac=True, method="L-BFGS-B", options=options
-        ).x
+        # Energies of very many features in few hidden units are further above.
+        for far in (1.0, float(at.n)):
+            energy = PairEnergy(at, cost, cap, far)
+            end = scipy.optimize.minimize(energy, x, jac=True, method="L-BFGS-B", options=options).x
+            if at.readings(end) is not None:
+                x = end
+                break
     return np.asarray(x)
