@@ -140,9 +140,9 @@ def best_known(
     >>> import rugtheory as rt
     >>> best = rt.best_known(0.01, [0.02, 0.25, 0.5, 0.75])
     >>> best.family.tolist()
-    ['McLaughlin', 'Higman-Sims and M22', 'uneven pairs', 'uneven pairs and singles']
+    ['125 in 8', 'Higman-Sims and M22', 'uneven pairs', 'uneven pairs and singles']
     >>> best.coupling.round(2).tolist()
-    [0.46, 0.49, 2.99, 2.99]
+    [9.91, 0.49, 2.99, 2.99]
     >>> rt.best_known(0.01, 0.25, limit=True).family.item()
     'precedence'
     >>> rt.best_known(0.1, 0.25).family.item()
