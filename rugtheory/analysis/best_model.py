@@ -134,10 +134,9 @@ def best_model(
     That of blocks is at least the loss of `best_known` with the same cap, to 2e-5, which mixes them
     in any proportion, but for blocks that are not full, and has rugs, which are no blocks.  It
     takes some seconds, with graphs of some thousand features a minute, and n_sparse · n_dense times
-    9 bytes.
-    Spread features are tried up to n_sparse² · n_dense = 2²⁰, and up to 2²³ where blocks leave some
-    features out, which takes a minute and a half at (512, 20); they are where descents from three
-    random starts end, so that with one hidden unit more they may lose a little more.
+    9 bytes.  Spread features are tried up to n_sparse² · n_dense = 2²⁰, and up to 2²³ where blocks
+    leave some features out, which takes a minute and a half at (512, 20); they are where descents
+    from three random starts end, so that with one hidden unit more they may lose a little more.
 
     Examples
     --------

@@ -96,7 +96,8 @@ def low_energy(
         raise ValueError(f"n_dense = {at.n_dense} leaves no start with positive diagonal")
     options = {"maxcor": _PAIRS, "maxiter": steps, "ftol": gain, "gtol": 1e-9}
     for cost in sorted({LEAK, min(leak, _HARDER * LEAK), leak}):
-        # Energies of very many features in few hidden units are further above.
+        # Energies of very many features in few hidden units are above that of nowhere; a higher one
+        # throughout leads searches that touch it to worse ends.
         for far in (1.0, float(at.n)):
             energy = PairEnergy(at, cost, cap, far)
             end = scipy.optimize.minimize(energy, x, jac=True, method="L-BFGS-B", options=options).x

@@ -45,7 +45,6 @@ def starts_of(
     Where features are alike the best weights known are copies of a few blocks if n_sparse is large,
     and weights that all features share, with a start "rare", may end lower: they are two starts.
     """
-
     if isinstance(init, Model):
         check_fit(init, features)
         if init.n_dense != n_dense:

@@ -59,6 +59,7 @@ class MomentTable:
         self, law: Amplitude, nodes: Complex, axis: Axis, orders: tuple[int, ...] = (0, 1)
     ) -> None:
         self.law, self.nodes, self.axis, self.orders = law, nodes, axis, orders
+        self._real = not nodes.imag.any()
         self._known: dict[int, tuple[Complex, Array]] = {}
 
     def __call__(self, a: Array, *, slope: bool = False) -> tuple[Complex, Array]:
@@ -123,7 +124,7 @@ class MomentTable:
         At real nodes values are real, and errors relative.  The first bin is of what is not
         tabulated, exact to rounding and NaN where there is none.
         """
-        real = not self.nodes.imag.any()
+        real = self._real
         found = np.empty((a.size, self.nodes.size * (1 if real else 2)))
         place = np.zeros(a.size, np.intp)
         errors = [np.zeros(self.nodes.size)]
@@ -135,10 +136,9 @@ class MomentTable:
             found[at], place[at] = part, len(errors)
             if real:
                 least = np.abs(part).min(axis=0)
-                inexact = np.divide(
-                    inexact, least, out=np.full_like(least, _NEVER), where=least > 0
-                )
-            errors.append(np.minimum(inexact, _NEVER))
+                never = np.full_like(least, _NEVER)
+                inexact = np.minimum(np.divide(inexact, least, out=never, where=least > 0), _NEVER)
+            errors.append(inexact)
         at, values = np.flatnonzero(place == 0), found if real else found.view(np.complex128)
         exact = self.transformed(np.multiply.outer(a[at], self.nodes), 0)
         values[at] = exact.real if real else exact

@@ -67,7 +67,10 @@ def choose(classes: Classes, n_dense: float, prices: Prices) -> Choice:
 
 def filled(classes: Classes, n_dense: float, prices: Prices) -> tuple[Groups, int | None]:
     """Features moved along the chords at the price as long as there is room; one left over."""
-    low, high = best(classes, prices.low), best(classes, prices.high)
+    high = best(classes, prices.high)
+    if not prices.jumping:
+        return _groups(classes.count[None], high.piece[None]), None
+    low = best(classes, prices.low)
     with_more, with_less = (
         classes.capacity(noise(classes, *x)) for x in ((low, prices.low), (high, prices.high))
     )
