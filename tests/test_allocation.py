@@ -318,3 +318,13 @@ class TestMany:
         ]
         assert found.losses[some] == pytest.approx(exact, rel=0.01)
         assert found.error < 0.01 * found.loss
+
+
+@pytest.mark.parametrize("family", ["gaussian", "pairs"])
+@pytest.mark.parametrize("n_dense", [3, 12, 24])
+def test_no_capacity_is_what_rounding_leaves(family, n_dense):
+    features = rt.Independent(np.full(64, 0.1), importance=rt.geometric(64, 0.9))
+    found = rt.allocate(features, n_dense, family=family)
+    used = found.capacity[found.capacity > 0]
+    assert used.min() > 1e-6
+    assert used.sum() == pytest.approx(n_dense, rel=1e-12)

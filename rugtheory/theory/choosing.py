@@ -111,7 +111,8 @@ def _with_free(classes: Classes, groups: Groups, free: int | None, n_dense: floa
         prices = np.linspace(low, high, _PRICES)
         there = places(classes, groups, prices)
         rest = n_dense - groups.number @ classes.capacity(there.s)
-        capacity = np.clip(rest, 0.0, 1.0)
+        # Next to nothing is what rounding leaves of the others.
+        capacity = np.where(rest < _WHOLE, 0.0, np.minimum(rest, 1.0))
         losses = (groups.number * classes.importance[groups.kind]) @ there.loss
         losses = losses + weight * curve.losses(classes.family, capacity)
         losses[rest < -_WHOLE] = np.inf
