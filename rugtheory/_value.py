@@ -88,8 +88,8 @@ def shown(value: Any, digits: int) -> str:
     """A value in a line: numbers to so many digits, of large arrays the range."""
     if isinstance(value, float | np.floating):
         return repr(float(value)) if digits == 17 else f"{float(value):.{digits}g}"
-    if isinstance(value, np.bool_ | np.integer):
-        return str(value.item())
+    if isinstance(value, np.generic):
+        return repr(value.item())
     if isinstance(value, np.ndarray):
         return _array(value, digits)
     if isinstance(value, Mapping):

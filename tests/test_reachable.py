@@ -155,3 +155,13 @@ def test_laws_are_near_where_descents_from_other_starts_than_codes_end():
     kept_laws = some[some["protocol"] == "law"].set_index("n_dense")["law_loss"] / 1e-4
     assert kept_laws[25] == pytest.approx(7.752, abs=5e-4)
     assert kept_laws[51] == pytest.approx(7.430, abs=5e-4)
+
+
+def test_couplings_above_the_cap_are_marked():
+    coupling = TABLE.minimum_coupling.copy()
+    coupling[0], coupling[1:] = 10.1, 10.0
+    table = markdown(TABLE.assign(minimum_coupling=coupling))
+    assert table.count("†") == 1
+    first = TABLE.to_dataframe().iloc[0]
+    (line,) = (x for x in table.splitlines() if "†" in x)
+    assert line.startswith(f"| {first.n_sparse} | {first.p:g} | {first.n_dense} |")

@@ -53,6 +53,7 @@ def test_short_whatever_it_holds(function, arguments):
     for x in (one, other):
         text = repr(x)
         assert text.startswith(f"{type(x).__name__}(") and text.endswith(")")
+        assert "np." not in text
         assert len(text.splitlines()) <= 20 and max(map(len, text.splitlines())) <= 200
     if type(one).__name__ in RESULTS - {"FittedFeatures"}:  # which holds what may be given
         assert not re.search(r"\d\.\d{11}", repr(one))
