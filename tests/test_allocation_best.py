@@ -233,3 +233,13 @@ def test_many_p():
     assert found.capacity.sum() == pytest.approx(8, rel=1e-12)
     for family in ("gaussian", "pairs"):
         assert found.bound < rt.allocate(features, 8, family=family).loss
+
+
+@pytest.mark.filterwarnings("error")
+@pytest.mark.parametrize("p", [1e-140, 1e-60, 1e-18])
+@pytest.mark.parametrize("family", ["gaussian", "pairs", "best"])
+def test_features_next_to_never_on(family, p):
+    """Beside one that fills a unit: a bound, and never more than with the rare one dropped."""
+    found = rt.allocate(rt.Independent([p, 0.5]), 1, family=family)
+    assert found.bound <= found.loss <= p / 6 * (1 + 1e-12)
+    assert found.error <= 1e-6 * found.loss

@@ -76,6 +76,9 @@ def allocate(
     have relative errors of some 1e-6; others are interpolated, and ``error`` has the error of a
     sample of them. A million features take 2 to 8 s of one core and 0.5 GB.
 
+    Capacities add up to `n_dense` to a part 1e-13.  Features of p below that, beside others that
+    fill all hidden units alone, may be given what rounding leaves.
+
     In the family "best" each class of equal features is stored in hidden units of its own, in the
     structures that `best_known` names at its capacity, side by side or with some of the features
     dropped.  Graphs and codes come in sizes of their own, so this is what many features of each

@@ -138,7 +138,10 @@ def _gain(classes: Classes, groups: Groups, capacity: Array, log_price: float, c
             at = here[one]
             if at.size:
                 value[at] = family.reading(law, p[one], family.noise(c[at])).value
-    off = np.nan_to_num(np.log(value * classes.importance[some.kind]) - log_price)
+    # Next to p = 0 values are 0 to rounding, and so is what could be gained.
+    known = value > 0
+    off = np.zeros(moving.size)
+    off[known] = np.log(value[known] * classes.importance[some.kind[known]]) - log_price
     return float(np.exp(log_price) * (some.number @ (steep * off**2)))
 
 

@@ -20,6 +20,8 @@ from .sharing import Classes, Groups, best, capacity_at, ends, loss_at, noise, p
 _PRICES, _ZOOMS = 65, 6
 # Capacities that are whole numbers of steps to this part.
 _WHOLE = 1e-9
+# Part of n_dense that sums of capacities are off by.
+_SUMMED = 1e-13
 # Up to so many features, moves of one or two of them are tried, so many at a time at most.
 _FEW, _MOVES = 64, 300
 _ROUNDING = 1e-13
@@ -112,7 +114,7 @@ def _with_free(classes: Classes, groups: Groups, free: int | None, n_dense: floa
         there = places(classes, groups, prices)
         rest = n_dense - groups.number @ classes.capacity(there.s)
         # Next to nothing is what rounding leaves of the others.
-        capacity = np.where(rest < _WHOLE, 0.0, np.minimum(rest, 1.0))
+        capacity = np.where(rest < _SUMMED * n_dense, 0.0, np.minimum(rest, 1.0))
         losses = (groups.number * classes.importance[groups.kind]) @ there.loss
         losses = losses + weight * curve.losses(classes.family, capacity)
         losses[rest < -_WHOLE] = np.inf
