@@ -11,9 +11,10 @@ from rugtheory.source.files import features_of
 
 FOLDER = Path(__file__).parents[1] / "validation/data"
 KEPT = {file.stem: xr.load_dataset(file) for file in sorted(FOLDER.glob("unequal*.nc"))}
-IMPORTANCE, ZIPF, CONTINUED, BEST_64, BEST, ENDS, RANDOM, BEST_512 = (
+IMPORTANCE, ZIPF, CONTINUED, BEST_64, BEST, ENDS, RANDOM, BEST_512, TRAINED_512 = (
     KEPT[f"unequal{x}"]
-    for x in ("", "_zipf", "_continued", "_best_64", "_best", "_ends", "_random", "_best_512")
+    for x in ("", "_zipf", "_continued", "_best_64", "_best", "_ends", "_random")
+    + ("_best_512", "_512")
 )
 EVERY = pytest.mark.parametrize("data", KEPT.values(), ids=KEPT)
 
@@ -145,6 +146,10 @@ def test_what_the_page_says_of_512_features():
     best, pairs = (BEST_512.loss / BEST_512.theory.sel(family=x) - 1 for x in ("best", "pairs"))
     assert best.size == 3 and np.all((best > 0.01) & (best < 0.05))
     assert np.all((pairs > -0.32) & (pairs < -0.02))
+    assert np.array_equal(BEST_512["n_dense"], TRAINED_512["n_dense"])
+    assert (TRAINED_512.loss / BEST_512.loss - 1).values.round(2).tolist() == [0.02, 0.08, 0.27]
+    best, pairs = (TRAINED_512.loss / TRAINED_512.theory.sel(family=x) for x in ("best", "pairs"))
+    assert np.all(pairs < 1) and (best - 1).values.round(2).tolist() == [0.05, 0.13, 0.29]
 
 
 def test_what_the_page_says_of_random_weights():
