@@ -12,10 +12,12 @@ from rugtheory.source.files import features_of
 FOLDER = Path(__file__).parents[1] / "validation/data"
 KEPT = {file.stem: xr.load_dataset(file) for file in sorted(FOLDER.glob("unequal*.nc"))}
 IMPORTANCE, ZIPF, CONTINUED, BEST_64, BEST, ENDS, RANDOM, BEST_512, TRAINED_512 = (
-    KEPT[f"unequal{x}"]
-    for x in ("", "_zipf", "_continued", "_best_64", "_best", "_ends", "_random")
-    + ("_best_512", "_512")
-)
+    KEPT[x]
+    for x in (
+        "unequal", "unequal_zipf", "unequal_continued", "unequal_best_64", "unequal_best",
+        "unequal_ends", "unequal_random", "unequal_best_512", "unequal_512",
+    )
+)  # fmt: skip
 EVERY = pytest.mark.parametrize("data", KEPT.values(), ids=KEPT)
 
 
