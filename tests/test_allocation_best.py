@@ -236,10 +236,20 @@ def test_many_p():
 
 
 @pytest.mark.filterwarnings("error")
-@pytest.mark.parametrize("p", [1e-140, 1e-60, 1e-18])
+@pytest.mark.parametrize(
+    "p", [*(pytest.param(p, marks=pytest.mark.slow) for p in (1e-140, 1e-60, 1e-35, 1e-25)), 1e-18]
+)
 @pytest.mark.parametrize("family", ["gaussian", "pairs", "best"])
 def test_features_next_to_never_on(family, p):
     """Beside one that fills a unit: a bound, and never more than with the rare one dropped."""
     found = rt.allocate(rt.Independent([p, 0.5]), 1, family=family)
     assert found.bound <= found.loss <= p / 6 * (1 + 1e-12)
     assert found.error <= 1e-6 * found.loss
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("p", [1e-34, 1e-35, 1e-36])
+def test_hulls_go_down_where_features_are_next_to_never_on(p):
+    ratio = np.linspace(0.05, 0.95, 37)
+    loss = rt.best_known(p, ratio).loss
+    assert np.all(np.diff(loss) < 0) and np.all(np.diff(loss, 2) > -1e-9 * loss[1:-1])

@@ -19,6 +19,8 @@ from .best import best_known
 from .hull_pieces import CURVES, HullTable
 
 _FOUND = 1e-14
+# Capacities at the price that is found are off by less than this part.
+_MOVED = 1e-9
 _DIFFERENCE = 1e-4
 # Interpolated losses are compared with hulls of their own at so many features.
 _COMPARED = 4
@@ -42,7 +44,9 @@ def share_hulls(classes: Classes, n_dense: float, *, cap: float) -> Shares:
     else:
         moving = np.flatnonzero(_on_curve(classes, groups))
         if moving.size:
-            capacity[moving] *= 1 + rest / float(groups.number[moving] @ capacity[moving])
+            part = rest / float(groups.number[moving] @ capacity[moving])
+            # More than that is rounding of all the others.
+            capacity[moving] *= 1 + np.clip(part, -_MOVED, _MOVED)
     loss = _losses(classes, groups.kind, capacity, cap)
     weight = classes.importance[groups.kind]
     value = float((groups.number * weight) @ loss)
