@@ -270,7 +270,7 @@ def _lowest(
 
         start = tuple(logit(curve.ratio[k + d : k + d + 1]) for d in (-1, 0, 1))
         x = float(_ratio(local_minimum(at, start, (), xatol=_PLACED)[0], curve))
-        # Where all but one sample is rounding of another, a search may end beyond its neighbours.
+        # A search may leave the samples beside it, and pass the other end of the chord.
         x = min(max(x, float(curve.ratio[k - 1])), float(curve.ratio[k + 1]))
     best = optima(node.family, p, (x,), amplitude, noise)
     if rise(np.array(x), best.loss)[0] > rises[k]:
