@@ -16,8 +16,9 @@ from ..channel.row_laws import RowLaws
 from ..model.model import Model
 from ..source.features import Features
 
-# Weights in a block: so many that the product pays, so few that they stay in the caches.
-_BLOCK = 2**19
+# Weights in a block: so few that they stay in the caches; and in a strip of blocks: so many that
+# products with all other weights, which are read anew for each, take no longer than one of all.
+_BLOCK, _STRIP = 2**19, 2**22
 # Of fewer outputs in all each is taken by itself, or of fewer terms where features are of several
 # p, whose tables have more columns.
 _MANY, _MANY_TERMS = 96, 2**17
@@ -146,21 +147,26 @@ class Blocks:
         # all contours term by term.
         first = [rung for rung in self.rungs if rung.listed == self.rungs[0].listed]
         self._last = len(first) - 1
-        self._size = min(rows, max(1, _BLOCK // self.n))
+        self._size, self._strip = (min(rows, max(1, x // self.n)) for x in (_BLOCK, _STRIP))
         self._known: dict[Rung, list[Together]] = {}
         self._distinct = tuple(dict.fromkeys(self.laws.amplitudes))
         numbers = {law: k for k, law in enumerate(self._distinct)}
         self._law = np.array([numbers[law] for law in self.laws.amplitudes])
 
     def __iter__(self) -> Iterator[slice]:
-        """The outputs, as many at a time as make a block."""
-        for start in range(0, self.rows, self._size):
-            yield slice(start, min(start + self._size, self.rows))
+        """The outputs, as many at a time as make a strip."""
+        for start in range(0, self.rows, self._strip):
+            yield slice(start, min(start + self._strip, self.rows))
 
     def __call__(
         self, model: Model, rows: NDArray[np.int64], w: Array, *, slopes: bool = False
     ) -> Losses:
         """Losses of `rows` of a model, W_ij in `w`, shape (m, n); derivatives with `slopes`."""
+        parts = (slice(k, k + self._size) for k in range(0, max(1, rows.size), self._size))
+        return Losses.joined([self._block(model, rows[x], w[x], slopes) for x in parts])
+
+    def _block(self, model: Model, rows: NDArray[np.int64], w: Array, slopes: bool) -> Losses:
+        """Losses of a few rows."""
         found = Losses.none(rows.size, w.shape[1], slopes)
         if model.activation != "relu":
             return found

@@ -117,15 +117,16 @@ class Gradient:
         share = self.features.importance / n
         losses, error, by_b = np.empty((3, n))
         by_in, by_out = np.zeros_like(model.w_in), np.empty_like(model.w_out)
+        part = np.empty_like(by_in)
         for block in blocks:
             rows = np.arange(block.start, block.stop)
             found = blocks(model, rows, model.w_out[block] @ model.w_in, slopes=True)
             losses[block], error[block] = found.value, found.error
             assert found.by_w is not None and found.by_b is not None
             assert found.by_noise is not None
-            slopes = share[block, None] * found.by_w
-            by_in += model.w_out[block].T @ slopes
-            by_out[block] = slopes @ model.w_in.T
+            slopes = np.multiply(share[block, None], found.by_w, out=found.by_w)
+            by_in += np.matmul(model.w_out[block].T, slopes, out=part)
+            np.matmul(slopes, model.w_in.T, out=by_out[block])
             by_b[block] = share[block] * found.by_b
             # The noise of an output is that of a hidden unit times the length of w_out.
             noisy = 2 * model.hidden_noise**2 * share[block] * found.by_noise

@@ -53,6 +53,9 @@ class Outputs:
         return [(law, some) for law, some in members if some.size]
 
 
+_NAMES = "value", "error", "by_w", "by_b", "by_noise"
+
+
 @dataclass(frozen=True)
 class Losses:
     """Losses of some outputs, estimates of errors, and derivatives if they were asked for.
@@ -81,10 +84,22 @@ class Losses:
     def improve(self, at: NDArray[np.int64], by: Losses) -> None:
         """Take those of the outputs `at` from others where their errors are less."""
         better = by.error < self.error[at]
-        for name in ("value", "error", "by_w", "by_b", "by_noise"):
+        for name in _NAMES:
             mine, new = getattr(self, name), getattr(by, name)
             if mine is not None:
-                mine[at[better]] = new[better]
+                mine[at[better]] = new if better.all() else new[better]
+
+    @classmethod
+    def joined(cls, found: Sequence[Losses]) -> Losses:
+        """Of one set of outputs after the other."""
+        if len(found) == 1:
+            return found[0]
+
+        def every(name: str) -> Any:
+            values = [getattr(one, name) for one in found]
+            return None if values[0] is None else np.concatenate(values)
+
+        return cls(*(every(x) for x in _NAMES))
 
     @classmethod
     def mixture(cls, found: Sequence[tuple[float, Losses]]) -> Losses:
@@ -94,7 +109,7 @@ class Losses:
             values = [(share, getattr(one, name)) for share, one in found]
             return None if values[0][1] is None else sum(share * x for share, x in values)
 
-        return cls(*(mean(x) for x in ("value", "error", "by_w", "by_b", "by_noise")))
+        return cls(*(mean(x) for x in _NAMES))
 
 
 def heard_power(w: Array, law: Amplitude) -> Array:
