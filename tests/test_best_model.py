@@ -100,6 +100,7 @@ def test_no_worse_than_where_a_descent_begins(n_sparse, n_dense, p):
     assert rt.best_model(n_sparse, n_dense, p).loss <= start.loss
 
 
+@pytest.mark.slow
 def test_a_large_code_serves_few_hidden_units():
     """Where Adam ends at 12.6 p² without a cap on couplings; other laws do without the code."""
     best, p = rt.best_model(128, 8, 0.01), 0.01

@@ -33,6 +33,8 @@ CHECKER = doctest.OutputChecker()
 FLAGS = doctest.ELLIPSIS | doctest.NORMALIZE_WHITESPACE
 # Too long for a test: their options are read and nothing is computed.
 LONG = {"curves --simulate", "darkmatter", "figures"}
+# Pages that take half a minute each.
+SLOW = {"allocation.md", "found_codes.md"}
 
 
 def blocks(page):
@@ -69,7 +71,13 @@ def checkout(tmp_path, monkeypatch):
     plt.close("all")
 
 
-@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
+@pytest.mark.parametrize(
+    "page",
+    [
+        pytest.param(x, marks=[pytest.mark.slow] * (x.name in SLOW), id=str(x.relative_to(ROOT)))
+        for x in PAGES
+    ],
+)
 def test_code_blocks(page, checkout, monkeypatch):
     namespace = {"__name__": "__main__"}
     for language, line, text, want in blocks(page):

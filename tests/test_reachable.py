@@ -69,7 +69,7 @@ def test_models_of_a_point_are_comparable():
         pytest.param(
             x,
             id=f"{x['n_sparse']}-{x['p']}-{x['n_dense']}",
-            marks=[pytest.mark.slow] * (k % 32 > 0 or x["ratio"] < 0.2),
+            marks=[pytest.mark.slow] * (k % 64 > 0 or x["ratio"] < 0.2),
         )
         for k, x in enumerate(rows())
     ],

@@ -82,10 +82,10 @@ def allocated_model(
     Examples
     --------
     >>> import rugtheory as rt
-    >>> features = rt.Independent(rt.zipf(40, 0.3, alpha=0.5))
-    >>> best = rt.allocated_model(features, 20)
-    >>> best.model, best.loss < rt.allocate(features, 20, family="pairs").loss
-    (Model(n_sparse=40, n_dense=20), True)
+    >>> features = rt.Independent(rt.zipf(16, 0.3, alpha=0.5))
+    >>> best = rt.allocated_model(features, 8)
+    >>> best.model, best.loss < rt.allocate(features, 8, family="pairs").loss
+    (Model(n_sparse=16, n_dense=8), True)
     """
     independent(features)
     n_dense = _check.count("n_dense", n_dense, 1)

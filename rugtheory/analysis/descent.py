@@ -26,8 +26,10 @@ _NOWHERE = 50.0
 PENALTY, HARDER, _PENALTIES = 0.1, 10.0, 6
 # Couplings aim at this part of the cap.
 BELOW = 0.99
-# A penalty that does not do leaves one in so many of the steps left to harder ones.
+# A penalty that does not do leaves one in so many of the steps left to harder ones, and is given up
+# where so many steps gain less than this: the next one moves all that it has yet to gain.
 _KEPT = 4
+_WATCHED, _LITTLE = 100, 3e-3
 # A round that gains less than this in the log of the loss is the last but for rounding, at the
 # least tolerance.
 _NO_GAIN = 1e-9
@@ -302,6 +304,9 @@ class Descent:
     _level: Array = field(default_factory=lambda: np.zeros(0), init=False)
     # Steps for harder penalties.
     _kept: int = field(default=0, init=False)
+    # Whether a harder one is due, and the value when that was last asked.
+    _given_up: bool = field(default=False, init=False)
+    _seen: float = field(default=np.inf, init=False)
 
     def run(self, start: Array) -> bool:
         """From a start to where no gradient is left or steps are used up; False if it has none."""
@@ -317,8 +322,8 @@ class Descent:
         try:
             if beside is not None:
                 self.stepped(beside)
-            for _ in range(_PENALTIES):
-                self._settle(self.left // _KEPT)
+            for harder in reversed(range(_PENALTIES)):
+                self._settle(self.left // _KEPT, last=not harder)
                 if not (self.above_cap and self.left):
                     break
                 self.objective = self.objective.harder()
@@ -356,13 +361,16 @@ class Descent:
     @property
     def _spent(self) -> bool:
         """Whether the steps left are for harder penalties, or for Newton's."""
-        if self.left <= self.newton and self.slope <= _NEAR * self.gtol:
+        if self._given_up or (self.left <= self.newton and self.slope <= _NEAR * self.gtol):
             return True
         return self.left <= self._kept and self.above_cap
 
-    def _settle(self, kept: int) -> None:
-        """L-BFGS, started anew as long as that helps; leaves `kept` steps if above the cap."""
-        self._kept = kept
+    def _settle(self, kept: int, *, last: bool) -> None:
+        """L-BFGS, started anew as long as that helps; leaves `kept` steps if above the cap.
+
+        There only the `last` penalty is settled to the end.
+        """
+        self._kept, self._given_up, self._seen = kept, False, -np.inf if last else np.inf
         while self.left and not self._spent:
             before, self._level = self.known(self.x)[0], np.zeros(0)
             steps = len(self.trajectory)
@@ -407,6 +415,9 @@ class Descent:
 
     def _moved(self, scaled: Array) -> None:
         self.stepped(scaled * self.scale)
+        if len(self.trajectory) % _WATCHED == 0 and self._seen > -np.inf:
+            before, self._seen = self._seen, self.known(self.x)[0]
+            self._given_up = before - self._seen < _LITTLE and self.above_cap
         if self.slope <= self.gtol or self._spent:
             raise StopIteration
 

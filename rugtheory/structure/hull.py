@@ -263,15 +263,15 @@ def _lowest(
     k = int(np.argmin(np.where(np.abs(np.arange(side.size) - node.sample) <= 2, rises, np.inf)))
     x = float(curve.ratio[k])
     if 0 < k < side.size - 1 and side[k - 1] and side[k + 1]:
+        # Beyond them it might pass the other end of the chord.
+        beside = curve.ratio[k - 1 : k + 2]
 
         def at(place: Array) -> Array:
-            ratio = _ratio(place, curve)
+            ratio = _ratio(place, beside)
             return rise(ratio, curve.near(node.family, p, ratio, amplitude, noise))
 
         start = tuple(logit(curve.ratio[k + d : k + d + 1]) for d in (-1, 0, 1))
-        x = float(_ratio(local_minimum(at, start, (), xatol=_PLACED)[0], curve))
-        # A search may leave the samples beside it, and pass the other end of the chord.
-        x = min(max(x, float(curve.ratio[k - 1])), float(curve.ratio[k + 1]))
+        x = float(_ratio(local_minimum(at, start, (), xatol=_PLACED)[0], beside))
     best = optima(node.family, p, (x,), amplitude, noise)
     if rise(np.array(x), best.loss)[0] > rises[k]:
         x = float(curve.ratio[k])
@@ -316,12 +316,12 @@ def _missed(
             continue
 
         def over(place: Array, family: str = family, curve: Curve = curve) -> Array:
-            ratio = _ratio(place, curve)
+            ratio = _ratio(place, curve.ratio)
             loss = curve.near(family, p, ratio, amplitude, noise)
             return _excess(loss, on_hull(chain, p, ratio, amplitude, noise).loss)
 
         start = tuple(logit(curve.ratio[cells + d]) for d in (-1, 0, 1))
-        more = _ratio(local_minimum(over, start, (), xatol=_PLACED), curve)
+        more = _ratio(local_minimum(over, start, (), xatol=_PLACED), curve.ratio)
         best = best_of(family, p, more, amplitude, noise)
         under = _excess(best.loss, on_hull(chain, p, more, amplitude, noise).loss) < -_SURELY
         if under.any():
@@ -333,9 +333,9 @@ def _missed(
     return found
 
 
-def _ratio(place: Array, curve: Curve) -> Array:
-    """At logits; where a curve is flat a search may leave the samples."""
-    return np.asarray(np.clip(expit(place), curve.ratio[0], curve.ratio[-1]))
+def _ratio(place: Array, within: Array) -> Array:
+    """At logits; where a curve is flat a search may leave the ratios it began between."""
+    return np.asarray(np.clip(expit(place), within[0], within[-1]))
 
 
 def _excess(loss: Array, known: Array) -> Array:
