@@ -4,6 +4,8 @@ import json
 import subprocess
 import sys
 import time
+from dataclasses import dataclass
+from itertools import count
 from pathlib import Path
 
 import numpy as np
@@ -18,7 +20,7 @@ from rugtheory.analysis.curvature import (
     lowest_curvatures,
     lowest_seen,
 )
-from rugtheory.analysis.descent import Coordinates, Objective
+from rugtheory.analysis.descent import PENALTY, Coordinates, Descent, Objective, nowhere_with
 from rugtheory.analysis.gradient import Gradient
 from rugtheory.analysis.starts import INITS
 from rugtheory.cli import main
@@ -92,6 +94,62 @@ def test_stationary_at_the_cap():
     free = rt.minimize(features, 2, init=found.model, max_coupling=None, steps=30)
     assert free.loss < found.loss
     assert free.coupling > 2.0
+
+
+@dataclass
+class Told:
+    loss: float
+    error: float = 0.0
+
+
+class Wall:
+    """Down a slope to where it rises steeply, and no value beyond."""
+
+    cap = np.inf
+
+    def __init__(self, stiff):
+        self.stiff, self.at = stiff, self
+
+    def model(self, x):
+        return rt.Model(np.eye(2))
+
+    def __call__(self, x):
+        if x[0] > 1e-3:
+            return nowhere_with(PENALTY), np.zeros(2), Told(np.inf)
+        over = max(x[0], 0.0)
+        value = -0.3 * x[0] + 0.5 * self.stiff * over**2 + 0.5 * (x[1] - 1) ** 2
+        slope = np.array([-0.3 + self.stiff * over, x[1] - 1])
+        return value, slope, Told(float(np.exp(min(value, 100.0))))
+
+    def harder(self):
+        return self
+
+    def sharper(self, least):
+        return None
+
+
+@pytest.mark.parametrize("start", [-1e-3, -1e-5, -1e-7, 0.0])
+@pytest.mark.parametrize("stiff", [1e4, 1e7, 1e8, 1e9, 1e10])
+def test_no_wall_ends_a_descent(start, stiff):
+    """However far below the first length that is tried its steps have to be."""
+    descent = Descent(Wall(stiff), 200, 1e-6, lambda model, loss: None)
+    assert descent.run(np.array([start, 0.0]))
+    assert descent.slope <= 1e-6
+    np.testing.assert_allclose(descent.x, [0.3 / stiff, 1.0], rtol=1e-4, atol=1e-6)
+
+
+@pytest.mark.slow
+def test_couplings_come_below_the_cap_before_a_penalty_has_settled():
+    """The first takes 3000 steps from this start; and a feature that dies makes a wall."""
+    steps = count(1)
+
+    def enough(model, loss):
+        if next(steps) == 1200:
+            raise StopIteration
+
+    found = rt.minimize(rt.Identical(12, 0.1), 3, callback=enough)
+    assert found.coupling <= 10.0
+    assert found.loss < 1.14 * 0.1**2
 
 
 @pytest.mark.parametrize("steps", [10, pytest.param(100, marks=pytest.mark.slow)])

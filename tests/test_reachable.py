@@ -10,7 +10,16 @@ import xarray as xr
 
 import rugtheory as rt
 from rugtheory._files import digest
-from validation.reachable import by_size, frame_of, kept, markdown, optimised, points, theory
+from validation.reachable import (
+    by_size,
+    frame_of,
+    kept,
+    main,
+    markdown,
+    optimised,
+    points,
+    theory,
+)
 
 ROOT = Path(rt.__file__).parents[1]
 DATA = ROOT / "validation" / "data"
@@ -18,7 +27,7 @@ SOURCES = [
     DATA / f"{name}.nc"
     for name in (
         "minima_law", "minima_reach", "minima", "minima_256", "minima_rare", "minima_rare_512",
-        "minima_best", "minima_best_512", "minima_starts", "cpu", "cpu_rare", "gpu",
+        "minima_best", "minima_best_512", "minima_starts", "cpu", "cpu_rare", "cpu_rare_256", "gpu",
     )
 ]  # fmt: skip
 TABLE = xr.load_dataset(DATA / "reachable.nc")
@@ -45,6 +54,13 @@ def test_it_was_made_of_the_kept_sweeps():
     }
 
 
+def test_what_is_known_of_structures_is_taken_over(tmp_path):
+    """From an earlier table, which this one is but for its models."""
+    out, files = tmp_path / "again.nc", [str(x) for x in SOURCES]
+    assert main([*files, "--known", str(DATA / "reachable.nc"), "--out", str(out)]) == 0
+    assert xr.load_dataset(out).drop_attrs().identical(TABLE.drop_attrs())
+
+
 def test_models_of_a_point_are_comparable():
     """Of two laws the lower one counts, of descents those with its cap, and no tied weights."""
     some = next(x for x in points(frame_of(SOURCES)) if "law" in set(x["protocol"]))
@@ -69,7 +85,7 @@ def test_models_of_a_point_are_comparable():
         pytest.param(
             x,
             id=f"{x['n_sparse']}-{x['p']}-{x['n_dense']}",
-            marks=[pytest.mark.slow] * (k % 64 > 0 or x["ratio"] < 0.2),
+            marks=[pytest.mark.slow] * (k % 32 > 0 or x["n_sparse"] > 128 or x["ratio"] < 0.2),
         )
         for k, x in enumerate(rows())
     ],
@@ -127,6 +143,9 @@ def test_best_models_are_lowest_but_at_small_ratios():
     assert (large["best_model"] / large["minimum"]).max() < 1.012
     trained = large[large["trained"].notna()]
     gap = trained["best_model"] / trained["trained"] - 1
+    stuck = (trained["n_dense"] == 128) & (trained["n_sparse"] == 256) & (trained["p"] == 0.001)
+    assert gap[stuck].item() < -0.89
+    gap = gap[~stuck]
     assert gap.max() < 0 and gap.min() == pytest.approx(-0.322, abs=0.005)
     assert gap[trained["n_sparse"] < 512].min() == pytest.approx(-0.304, abs=0.005)
     many = frame.query("n_sparse == 512")
@@ -143,12 +162,20 @@ def test_best_models_are_lowest_but_at_small_ratios():
 
 
 def test_training_of_rare_features():
-    """At p = 0.003 up to 13 % above where descents end, at 0.001 up to 43 %, and not at its end."""
-    frame = TABLE.to_dataframe().query("p < 0.005 and trained == trained")
+    """128 features: up to 13 % above descents at p = 0.003, to 43 % at 0.001, not at its end."""
+    every = TABLE.to_dataframe().query("p < 0.005 and trained == trained")
+    frame = every.query("n_sparse == 128")
     over = frame["trained"] / frame["minimum"] - 1
     assert over[frame["p"] == 0.003].between(0, 0.13).all() and (frame["p"] == 0.003).sum() == 6
     assert over[frame["p"] == 0.001].between(0.05, 0.43).all() and (frame["p"] == 0.001).sum() == 8
     assert not frame["trained_converged"][frame["p"] == 0.001].any()
+    many = every.query("n_sparse == 256")
+    over = (many["trained"] / many["minimum"] - 1).to_numpy()
+    few, half = many["n_dense"] == 16, many["n_dense"] == 128
+    assert many["trained_converged"].sum() == 1 and len(many) == 10
+    np.testing.assert_allclose(over[few], [-0.017, -0.049], atol=5e-4)
+    np.testing.assert_allclose(over[half], [8.6, 0.118], rtol=1e-2)
+    assert np.all((over[~few & ~half] > 0.02) & (over[~few & ~half] < 0.36))
 
 
 def test_laws_are_near_where_descents_from_other_starts_than_codes_end():

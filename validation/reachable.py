@@ -11,6 +11,7 @@ import argparse
 import sys
 from collections.abc import Sequence
 from concurrent.futures import ProcessPoolExecutor
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -121,11 +122,24 @@ def theory(n_sparse: int, n_dense: int, p: float) -> dict[str, Any]:
     }
 
 
-def point(some: pd.DataFrame) -> dict[str, Any]:
-    """One row of the table."""
+_THEORY = "rug", "best_model", "best_known", "family", "bound", "optimised_rug"
+
+
+def of_table(file: Path | None) -> dict[tuple[Any, ...], dict[str, Any]]:
+    """What a table says of structures, by point."""
+    if file is None:
+        return {}
+    rows = xr.load_dataset(file).to_dataframe().to_dict("records")
+    return {tuple(row[x] for x in _POINT): {name: row[name] for name in _THEORY} for row in rows}
+
+
+def point(some: pd.DataFrame, known: dict[tuple[Any, ...], dict[str, Any]]) -> dict[str, Any]:
+    """One row of the table; what `known` does not have takes minutes."""
     row = kept(some)
-    n, d, p = int(row["n_sparse"]), int(row["n_dense"]), float(row["p"])
-    return row | theory(n, d, p) | {"optimised_rug": optimised(n, d, p)}
+    at = int(row["n_sparse"]), int(row["n_dense"]), float(row["p"])
+    if at in known:
+        return row | known[at]
+    return row | theory(*at) | {"optimised_rug": optimised(*at)}
 
 
 _COLUMNS = {
@@ -190,6 +204,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser = Parser(prog="python -m validation.reachable")
     parser.add_argument("data", nargs="+", type=Path, help="what the command collect writes")
     parser.add_argument("--out", type=Path, required=True, help="netCDF file")
+    parser.add_argument(
+        "--known", type=Path, help="earlier table; losses of structures at its points are its own"
+    )
     parser.add_argument("--workers", type=int, help="number of processes (one a core)")
     add_overwrite(parser)
     return guarded(parser, parser.parse_args(arguments), _run)
@@ -201,13 +218,14 @@ def _run(options: argparse.Namespace) -> None:
     found = points(frame_of(options.data))
     if not found:
         raise ValueError(f"data must have models of the protocols {tuple(STARTS)}, got none")
+    each = partial(point, known=of_table(options.known))
     with writing({options.out: made}, overwrite=options.overwrite):
         with ProcessPoolExecutor(options.workers) as pool:
-            rows = list(tqdm(pool.map(point, found), total=len(found), unit="point"))
+            rows = list(tqdm(pool.map(each, found), total=len(found), unit="point"))
         columns = {name: ("point", np.array([row[name] for row in rows])) for name in rows[0]}
         about = {"rugtheory": rt.__version__, "numpy": np.__version__}
-        with replacing(options.out) as partial:
-            xr.Dataset(columns, attrs=about).to_netcdf(partial, engine="h5netcdf")
+        with replacing(options.out) as unfinished:
+            xr.Dataset(columns, attrs=about).to_netcdf(unfinished, engine="h5netcdf")
     print(f"wrote {options.out}, {len(rows)} points")
 
 

@@ -33,6 +33,9 @@ _WATCHED, _LITTLE = 100, 3e-3
 # A round that gains less than this in the log of the loss is the last but for rounding, at the
 # least tolerance.
 _NO_GAIN = 1e-9
+# A line search that ends without a step where the gradient is above this stands at a wall, as where
+# a feature would die: the next ones begin with steps so much shorter, down to the least.
+_STEEP, _SHORTER, _SHORTEST = 1e-3, 1e-2, 1e-6
 # Gradients near the one to stop at, in units of it.
 _NEAR = 30
 # Of the log of a loss: by less, a line search does not tell one point from another.
@@ -302,6 +305,8 @@ class Descent:
     )
     # Where there was no gradient, which a line search may have passed over.
     _level: Array = field(default_factory=lambda: np.zeros(0), init=False)
+    # Units in which steps are taken: the first that is tried has length 1.
+    _unit: Array | float = field(default=1.0, init=False)
     # Steps for harder penalties.
     _kept: int = field(default=0, init=False)
     # Whether a harder one is due, and the value when that was last asked.
@@ -371,12 +376,14 @@ class Descent:
         There only the `last` penalty is settled to the end.
         """
         self._kept, self._given_up, self._seen = kept, False, -np.inf if last else np.inf
+        first = 1.0
         while self.left and not self._spent:
             before, self._level = self.known(self.x)[0], np.zeros(0)
+            self._unit = first * self.scale
             steps = len(self.trajectory)
             found = scipy.optimize.minimize(
                 self._evaluated,
-                self.x / self.scale,
+                self.x / self._unit,
                 jac=True,
                 method="L-BFGS-B",
                 callback=self._moved,
@@ -385,14 +392,18 @@ class Descent:
                     "maxiter": min(self.left, _STEPS),
                     "maxfun": 10**9,
                     "ftol": 0.0,
-                    "gtol": self.gtol * float(np.min(self.scale)),
+                    "gtol": self.gtol * float(np.min(self._unit)),
                 },
             )
-            level = float(np.abs(found.jac / self.scale).max()) <= self.gtol
+            level = float(np.abs(found.jac / self._unit).max()) <= self.gtol
             if not level and self._level.size:
                 level = self.known(self._level)[0] <= found.fun + _ROUNDING
                 if level:
                     self.stepped(self._level)
+            walled = steps == len(self.trajectory) and self.slope > _STEEP
+            first = _SHORTER * first if walled and first > _SHORTEST else 1.0
+            if first < 1:
+                continue
             # Without a step a gain is one of rounding, of an objective of any size.
             gained = before - found.fun if steps < len(self.trajectory) and not level else 0.0
             if gained > _NO_GAIN or self.sharper(FINE):
@@ -407,14 +418,14 @@ class Descent:
         return sharper is not None
 
     def _evaluated(self, scaled: Array) -> tuple[float, Array]:
-        x = scaled * self.scale
+        x = scaled * self._unit
         value, slope, _ = self.known(x)
         if np.abs(slope).max() <= self.gtol and value < _NOWHERE:
             self._level = x
-        return value, slope * self.scale
+        return value, slope * self._unit
 
     def _moved(self, scaled: Array) -> None:
-        self.stepped(scaled * self.scale)
+        self.stepped(scaled * self._unit)
         if len(self.trajectory) % _WATCHED == 0 and self._seen > -np.inf:
             before, self._seen = self._seen, self.known(self.x)[0]
             self._given_up = before - self._seen < _LITTLE and self.above_cap
