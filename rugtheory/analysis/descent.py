@@ -400,7 +400,7 @@ class Descent:
                 level = self.known(self._level)[0] <= found.fun + _ROUNDING
                 if level:
                     self.stepped(self._level)
-            walled = steps == len(self.trajectory) and self.slope > _STEEP
+            walled = not level and steps == len(self.trajectory) and self.slope > _STEEP
             first = _SHORTER * first if walled and first > _SHORTEST else 1.0
             if first < 1:
                 continue
