@@ -84,6 +84,8 @@ _TABLES = (
     Rung(400.0, 96, apart=True),
     Rung(800.0, 48),
     Rung(800.0, 192, apart=True),
+    Rung(1600.0, 96),
+    Rung(3200.0, 96),
     Rung(1600.0, 384, apart=True),
 )
 

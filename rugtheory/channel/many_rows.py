@@ -42,7 +42,7 @@ from .weight_bins import HALF_PHASE, LOUD, REGULAR, Axis
 _EPS = float(np.finfo(float).eps)
 # Heights of contours, in inverse units of the row.
 HEIGHTS = (100.0, 150.0, 240.0, 400.0, 800.0)
-_MOST_NODES, _MOST_LISTED = 2**11, 2**14
+_MOST_NODES, _MOST_LISTED = 2**12, 2**14
 # Terms below this part of a row are left out; weights are numbers above.
 _NEGLIGIBLE = 1e-14
 _ROUNDING = 4e-15
