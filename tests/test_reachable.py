@@ -27,7 +27,8 @@ SOURCES = [
     DATA / f"{name}.nc"
     for name in (
         "minima_law", "minima_reach", "minima", "minima_256", "minima_rare", "minima_rare_512",
-        "minima_best", "minima_best_512", "minima_starts", "cpu", "cpu_rare", "cpu_rare_256", "gpu",
+        "minima_best", "minima_best_512", "minima_best_512_rare", "minima_starts", "cpu",
+        "cpu_rare", "cpu_rare_256", "cpu_rare_512", "gpu",
     )
 ]  # fmt: skip
 TABLE = xr.load_dataset(DATA / "reachable.nc")
@@ -169,6 +170,10 @@ def test_training_of_rare_features():
     assert over[frame["p"] == 0.003].between(0, 0.13).all() and (frame["p"] == 0.003).sum() == 6
     assert over[frame["p"] == 0.001].between(0.05, 0.43).all() and (frame["p"] == 0.001).sum() == 8
     assert not frame["trained_converged"][frame["p"] == 0.001].any()
+    most = every.query("n_sparse == 512").set_index("n_dense")
+    over = most["trained"] / most["minimum"] - 1
+    assert over[128] == pytest.approx(0.219, abs=5e-4) and not most["trained_converged"].any()
+    assert over[256] == pytest.approx(0.139, abs=5e-4) and len(over) == 2
     many = every.query("n_sparse == 256")
     over = (many["trained"] / many["minimum"] - 1).to_numpy()
     few, half = many["n_dense"] == 16, many["n_dense"] == 128
