@@ -18,7 +18,7 @@ from ..source.features import Features
 
 # Weights in a block: so few that they stay in the caches; and in a strip of blocks: so many that
 # products with all other weights, which are read anew for each, take no longer than one of all.
-_BLOCK, _STRIP = 2**19, 2**22
+_BLOCK, _STRIP = 2**19, 2**24
 # Of fewer outputs in all each is taken by itself, or of fewer terms where features are of several
 # p, whose tables have more columns.
 _MANY, _MANY_TERMS = 96, 2**17
