@@ -53,7 +53,7 @@ def starts_of(
         return [init]
     if not (isinstance(init, str) and init in INITS):
         names = ", ".join(map(repr, INITS))
-        made = ", as its method model makes one" if hasattr(init, "model") else ""
+        made = ", such as its .model" if hasattr(init, "model") else ""
         raise ValueError(f"init must be {names} or a Model{made}, got {_check.shown(init)}")
     if init == RANDOM:
         w_in = generator.normal(size=(n_dense, len(features)))
