@@ -122,23 +122,20 @@ def theory(n_sparse: int, n_dense: int, p: float) -> dict[str, Any]:
     }
 
 
-_THEORY = "rug", "best_model", "best_known", "family", "bound", "optimised_rug"
-
-
 def of_table(file: Path | None) -> dict[tuple[Any, ...], dict[str, Any]]:
-    """What a table says of structures, by point."""
+    """The rows of a table, by point."""
     if file is None:
         return {}
     rows = xr.load_dataset(file).to_dataframe().to_dict("records")
-    return {tuple(row[x] for x in _POINT): {name: row[name] for name in _THEORY} for row in rows}
+    return {tuple(row[x] for x in _POINT): row for row in rows}
 
 
 def point(some: pd.DataFrame, known: dict[tuple[Any, ...], dict[str, Any]]) -> dict[str, Any]:
-    """One row of the table; what `known` does not have takes minutes."""
+    """One row of the table; structures take minutes where an earlier row is not `known`."""
     row = kept(some)
     at = int(row["n_sparse"]), int(row["n_dense"]), float(row["p"])
     if at in known:
-        return row | known[at]
+        return known[at] | row
     return row | theory(*at) | {"optimised_rug": optimised(*at)}
 
 

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, fields, replace
 from functools import cached_property
 from typing import Any
 
@@ -53,9 +53,6 @@ class Outputs:
         return [(law, some) for law, some in members if some.size]
 
 
-_NAMES = "value", "error", "by_w", "by_b", "by_noise"
-
-
 @dataclass(frozen=True)
 class Losses:
     """Losses of some outputs, estimates of errors, and derivatives if they were asked for.
@@ -84,32 +81,32 @@ class Losses:
     def improve(self, at: NDArray[np.int64], by: Losses) -> None:
         """Take those of the outputs `at` from others where their errors are less."""
         better = by.error < self.error[at]
-        for name in _NAMES:
-            mine, new = getattr(self, name), getattr(by, name)
+        for field in fields(self):
+            mine, new = getattr(self, field.name), getattr(by, field.name)
             if mine is not None:
                 mine[at[better]] = new if better.all() else new[better]
 
     @classmethod
     def joined(cls, found: Sequence[Losses]) -> Losses:
         """Of one set of outputs after the other."""
-        if len(found) == 1:
-            return found[0]
-
-        def every(name: str) -> Any:
-            values = [getattr(one, name) for one in found]
-            return None if values[0] is None else np.concatenate(values)
-
-        return cls(*(every(x) for x in _NAMES))
+        return found[0] if len(found) == 1 else cls._of_each(found, np.concatenate)
 
     @classmethod
     def mixture(cls, found: Sequence[tuple[float, Losses]]) -> Losses:
         """Means of losses, errors and derivatives with these shares."""
+        shares = [share for share, _ in found]
 
-        def mean(name: str) -> Any:
-            values = [(share, getattr(one, name)) for share, one in found]
-            return None if values[0][1] is None else sum(share * x for share, x in values)
+        def mean(values: list[Array]) -> Any:
+            return sum(share * x for share, x in zip(shares, values, strict=True))
 
-        return cls(*(mean(x) for x in _NAMES))
+        return cls._of_each([one for _, one in found], mean)
+
+    @classmethod
+    def _of_each(cls, found: Sequence[Losses], made: Callable[[list[Array]], Any]) -> Losses:
+        """What is made of their losses, errors and derivatives."""
+        every = ([getattr(one, field.name) for one in found] for field in fields(cls))
+        columns: list[Any] = [None if values[0] is None else made(values) for values in every]
+        return cls(*columns)
 
 
 def heard_power(w: Array, law: Amplitude) -> Array:
