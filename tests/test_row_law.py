@@ -172,6 +172,29 @@ def test_law_is_that_of_its_own_weights_and_near_the_minimum():
     assert found.loss / p**2 == pytest.approx(1.3951, rel=0.01)
 
 
+@pytest.mark.parametrize(("part", "going"), [(1.0, 1), (0.0, 2)])
+def test_of_seeds_that_are_alike_one_goes_on(monkeypatch, part, going):
+    monkeypatch.setattr("rugtheory.analysis.row_law._ALIKE", part)
+    monkeypatch.setattr("rugtheory.analysis.row_law._BEGUN", 10)
+    features, shown = rt.Identical(40, 0.05), []
+
+    def seen(some):
+        shown.append(len(some))
+        return some
+
+    settings = {"products": 0, "steps": 25}
+    found = rt.row_law(features, 10, seeds=(0, 1), progress=seen, **settings)
+    alone = [rt.row_law(features, 10, seeds=k, **settings) for k in (0, 1)]
+    assert shown == [2, going]
+    assert found.error >= np.ptp(found.by_seed) > 0
+    # Steps that start anew lead elsewhere, not far.
+    assert found.exact == pytest.approx(min(x.exact for x in alone), rel=5e-3)
+    if going == 2:
+        assert found.loss in found.by_seed
+    for x in alone:
+        assert x.by_seed.tolist() == [x.loss]
+
+
 def side_by_side(model, copies):
     """Weights of several groups that share no hidden units."""
     return rt.Model(

@@ -202,7 +202,7 @@ def _placed(features: Features, parts: list[Part], cap: float) -> list[Part]:
     cost = np.zeros((members.size, members.size))
     for part, end in zip(parts, sizes.tolist(), strict=True):
         some = slice(end - part.members.size, end)
-        cost[some, some] = pair_costs(part.directions.w_out @ part.directions.w_in, LEAK)
+        cost[some, some], _ = pair_costs(part.directions.w_out @ part.directions.w_in, LEAK)
     np.fill_diagonal(cost, 0.0)
     own = (features.importance * features.second_moment)[members]
     at = members[placed(cost, own, features.on_probability[members])]

@@ -46,12 +46,8 @@ class PairEnergy:
         if readings is None:
             return self.far * nowhere_with(self.leak), np.zeros_like(x)
         w, rows, _ = readings.terms[0]
-        energy = pair_costs(w, self.leak)
-        up, down = np.maximum(w, 0.0), np.maximum(-w, 0.0)
-        near, far = np.minimum(down, 1.0), np.maximum(down, 1.0)
-        slope = 2 / 3 * self.leak * up - np.where(
-            down < 1, 2 / 3 * near - near**2 / 2, 1 / (6 * far**2)
-        )
+        energy, slope = pair_costs(w, self.leak)
+        down = -w
         if np.isfinite(self.cap):
             over = np.maximum(down / (BELOW * self.cap) - 1, 0.0)
             energy += _STIFF * over**2
@@ -60,12 +56,15 @@ class PairEnergy:
         return value, self.at.slope(x, [slope / rows], none, none)
 
 
-def pair_costs(w: Array, leak: float) -> Array:
-    """λ W₊²/3 + g(W₋) of each coupling."""
-    up, down = np.maximum(w, 0.0), np.maximum(-w, 0.0)
-    near, far = np.minimum(down, 1.0), np.maximum(down, 1.0)
-    # Beyond 1, g(1) and what is above.
-    return np.asarray(leak / 3 * up**2 + near**2 / 3 - near**3 / 6 + (1 - 1 / far) / 6)
+def pair_costs(w: Array, leak: float) -> tuple[Array, Array]:
+    """λ W₊²/3 + g(W₋) of each coupling, and its derivative."""
+    up, near = np.maximum(w, 0.0), np.clip(-w, 0.0, 1.0)
+    cost = leak / 3 * up**2 + near**2 * (1 / 3 - near / 6)
+    slope = 2 / 3 * leak * up - near * (2 / 3 - near / 2)
+    far = np.nonzero(w < -1.0)
+    cost[far] = 1 / 3 + 1 / (6 * w[far])
+    slope[far] = -1 / (6 * w[far] ** 2)
+    return cost, slope
 
 
 def leak_of(p: float, n: int) -> float:

@@ -89,7 +89,7 @@ class Symmetric:
         columns, length = self.columns(x)
         by_m = np.zeros((self.n, self.n))
         by_m.reshape(-1)[self._upper] = by_w[0][0]
-        by_columns = self.signs * (columns @ by_m + columns @ by_m.T)
+        by_columns = self.signs * (columns @ (by_m + by_m.T))
         along = np.sum(columns * by_columns, axis=0)
         free = (by_columns - self.signs * columns * along) / length
         return np.concatenate([free.ravel(), by_a, by_b])

@@ -32,7 +32,7 @@ from .curvature import curvature_along, lowest_seen
 from .descent import FINE, Coordinates, Objective, coupling, exceeds
 from .exact import exact_loss
 from .gradient import Gradient
-from .row_search import End, Search
+from .row_search import End, Search, Under
 
 # Estimated error of the loss that is reported.
 _TRUTH = 1e-6
@@ -45,6 +45,8 @@ _DOWN = -3e-4
 # Errors of losses for products with the Hessian, so large that outputs keep to their contours; the
 # step of a difference, of a vector of length 1, that makes sure of what they find.
 _ROUGH, _STEP = 1e-2, 0.1
+# Seeds whose losses are within this part of each other after so many steps are alike.
+_ALIKE, _BEGUN = 1e-3, 200
 _BINS = 100
 _MOST_STEPS, _MOST_PRODUCTS = 10**9, 1000
 _ABOVE = "above the cap"
@@ -86,7 +88,8 @@ class SharedLaw(Result):
     law : ndarray, shape (classes, bins)
         How many couplings in a bin a row of a class has on average.
     by_seed : ndarray, shape (seeds,)
-        The loss that each seed ends at.
+        The loss of each seed, after as many steps as all of them take: to the end, or 200 if they
+        are alike by then.
     gain : float
         What the last 50 steps gained, in the log of the loss.
     coupling : float
@@ -149,7 +152,9 @@ def row_law(
     max_coupling : float > 0, optional
         Cap on |W_ij|/W_ii.
     seeds : int or array_like of int
-        Random starts; of all ends the one of least exact loss is taken.
+        Random starts; of all ends the one of least exact loss is taken.  If their losses are within
+        0.1 % of each other after 200 steps, as they are where features are many, the least of them
+        alone goes on.
     steps : int
         Of each descent, at most; random weights are first put where the energy of pairs is low.
     gain : float
@@ -207,8 +212,14 @@ def row_law(
     _check.function("progress", progress)
     settings = features.importance, n_dense, free, cap, steps, gain
     searches = [Search(laws, scenario, kinds, x, *settings) for x in _stages(kinds, labels)]
-    found = [_of_seed(searches, features, s) for s in progress(starts.tolist())]
-    by_seed = np.array([y.loss for y in found])
+    few = _BEGUN if starts.size > 1 else 0
+    begun = [searches[0].begun(np.random.default_rng(s), few) for s in progress(starts.tolist())]
+    by_seed = np.array([y.loss for y in begun])
+    alike = starts.size > 1 and np.ptp(by_seed) <= _ALIKE * by_seed.min()
+    going = [int(np.argmin(by_seed))] if alike else range(starts.size)
+    found = [_ended(searches, features, int(starts[k]), begun[k]) for k in progress(going)]
+    if not alike:
+        by_seed = np.array([y.loss for y in found])
     best = min(found, key=_preferred)
     best = replace(best, by_seed=by_seed, error=best.error + float(np.ptp(by_seed)))
     return _curved(best, features, products, cap) if products else best
@@ -276,15 +287,12 @@ def _stages(kinds: NDArray[np.int64], labels: NDArray[np.int64]) -> list[NDArray
     return [kinds, labels]
 
 
-def _of_seed(searches: list[Search], features: Features, seed: int) -> SharedLaw:
-    """The best end of descents from random weights, and from where fewer classes ended."""
-    best: SharedLaw | None = None
-    for search in searches:
-        ends = [search(np.random.default_rng(seed))]
-        if best is not None:
-            ends += search.onward(best.model, best.losses)
+def _ended(searches: list[Search], features: Features, seed: int, begun: Under) -> SharedLaw:
+    """The best end of a seed's first descent, and of those with more classes after it."""
+    best = _result(searches[0].ended(begun), features, searches[0])
+    for search in searches[1:]:
+        ends = [search(np.random.default_rng(seed)), *search.onward(best.model, best.losses)]
         best = min((_result(end, features, search) for end in ends), key=_preferred)
-    assert best is not None
     return best
 
 

@@ -37,6 +37,15 @@ class End(NamedTuple):
     stopped: bool
 
 
+class Under(NamedTuple):
+    """A descent under way: where it is, the loss there, and steps left."""
+
+    at: Coordinates
+    x: Array
+    loss: float
+    left: int
+
+
 @dataclass(frozen=True, eq=False)
 class Search:
     """Descents with rows in given classes.
@@ -74,7 +83,19 @@ class Search:
 
     def __call__(self, generator: np.random.Generator) -> End:
         """Where random weights lead."""
-        return self._descended(*self._start(generator))
+        return self.ended(self.begun(generator, 0))
+
+    def begun(self, generator: np.random.Generator, steps: int) -> Under:
+        """Random weights, so many steps on at most."""
+        at, x = self._start(generator)
+        descent = Descent(self._objective(at), min(steps, self.steps), 1e-6, _unseen, pairs=_PAIRS)
+        descent.run(x)
+        taken = len(descent.trajectory) - 1
+        return Under(at, descent.x, descent.trajectory[-1], self.steps - taken)
+
+    def ended(self, under: Under) -> End:
+        """Where it leads."""
+        return self._descended(under.at, under.x, under.left)
 
     def onward(self, model: Model, row_losses: Array) -> list[End]:
         """From weights of fewer classes: what these are in classes, and where they lead.
@@ -91,12 +112,15 @@ class Search:
         told = self._told(at, x)
         if not np.isfinite(told.loss):
             return []
-        return [End(at.model(x), told, 0.0, False), self._descended(at, x)]
+        return [End(at.model(x), told, 0.0, False), self._descended(at, x, self.steps)]
 
     def _told(self, at: Coordinates, x: Array) -> LawLoss:
         return RowObjective(at, self._pooled(FINE), self._shares)(x)[2]
 
-    def _descended(self, at: Coordinates, x: Array) -> End:
+    def _objective(self, at: Coordinates) -> RowObjective:
+        return RowObjective(at, self._pooled(COARSE), self._shares, self.cap)
+
+    def _descended(self, at: Coordinates, x: Array, steps: int) -> End:
         losses: list[float] = []
 
         def gained() -> float:
@@ -108,16 +132,16 @@ class Search:
             if len(losses) > _WINDOW and abs(gained()) < self.gain:
                 raise Stop
 
-        objective = RowObjective(at, self._pooled(COARSE), self._shares, self.cap)
+        objective = self._objective(at)
         for _ in range(_PENALTIES):
             losses[:] = [objective(x)[2].loss]
-            descent = Descent(objective, self.steps, 1e-6, each, pairs=_PAIRS)
+            descent = Descent(objective, steps, 1e-6, each, pairs=_PAIRS)
             descent.run(x)
             x = descent.x
             if not descent.above_cap:
                 break
             objective = objective.harder()
-        return End(at.model(x), self._told(at, x), gained(), len(losses) > self.steps)
+        return End(at.model(x), self._told(at, x), gained(), len(losses) > steps)
 
     def _start(self, generator: np.random.Generator) -> tuple[Coordinates, Array]:
         """Couplings of low pair energy, and decoders that go with them."""
@@ -149,6 +173,10 @@ class Search:
         _, first = np.unique(self.labels, return_index=True)
         p, amplitudes = self.scenario.p, self.laws.amplitudes
         return tuple(Pooled(self.scenario, float(p[i]), amplitudes[i], rtol) for i in first)
+
+
+def _unseen(_: Model, loss: float) -> None:
+    """Steps that nobody watches."""
 
 
 def _decoder(one: Pooled, terms: Terms, ratio: float) -> tuple[float, float]:
