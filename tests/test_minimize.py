@@ -299,6 +299,17 @@ def test_unequal_features_end_where_no_gradient_is_left():
     assert np.abs(slopes).max() < 2e-5 * there.loss
 
 
+@pytest.mark.parametrize(("n", "n_dense", "p"), [(6, 2, 0.3), (8, 4, 0.3), (7, 2, 0.4)])
+def test_the_gradient_told_is_that_of_the_loss(n, n_dense, p):
+    """At larger errors of the loss no gradient is left where that of the loss is five times gtol."""
+    features = rt.Identical(n, p)
+    found = rt.minimize(features, n_dense, seed=0)
+    assert found.verdict == "stationary" and found.gradient <= 1e-6
+    there = rt.exact_gradient(found.model, features, rtol=1e-8)
+    slopes = np.concatenate([x.ravel() for x in (there.w_in, there.w_out, there.b)])
+    assert np.abs(slopes).max() < 1.5e-6 * there.loss
+
+
 def test_units_of_coordinates():
     """Those of alike features are one; a rare or unimportant one takes longer steps."""
     at = Coordinates(3, 2, False, 0.0)

@@ -40,12 +40,15 @@ _STEEP, _SHORTER, _SHORTEST = 1e-3, 1e-2, 1e-6
 _NEAR = 30
 # Of the log of a loss: by less, a line search does not tell one point from another.
 _ROUNDING = 1e-12
-# Stated errors on the way and in the end; true ones are a tenth of these, and smooth.
-COARSE, FINE = 1e-3, 1e-4
-# What tolerances are multiplied by where no step gains, and the least of them.
-_SHARPER, _FINEST = 1e-2, 1e-8
+# Stated errors on the way, where it ends, where the gradient there is that of the loss to 1e-6, and
+# where no larger ones do; true ones are a tenth of these, and smooth.
+COARSE, FINE, FINER, FINEST = 1e-3, 1e-4, 1e-6, 1e-8
+# What tolerances are multiplied by where no step gains.
+_SHARPER = 1e-2
 # Features of less importance · E x² than this part of the largest share one unit.
 _LEAST_SHARE = 1e-4
+# Contours of smaller errors are chosen in so many calls at most.
+_ASKED = 12
 # Errors above this part of the loss are what descent would go down on.
 _LOST = 0.05
 
@@ -348,6 +351,14 @@ class Descent:
             self._last = self.objective, x.copy(), found
         return found
 
+    def steady(self) -> None:
+        """Ask again where it is, until the loss stays: smaller errors are looked for by and by."""
+        for _ in range(_ASKED):
+            before, found = self.known(self.x), self.objective(self.x)
+            self._last = self.objective, self.x.copy(), found
+            if np.array_equal(before[1], found[1]):
+                break
+
     @property
     def _model(self) -> Model:
         return self.objective.at.model(self.x)
@@ -408,7 +419,7 @@ class Descent:
             gained = before - found.fun if steps < len(self.trajectory) and not level else 0.0
             if gained > _NO_GAIN or self.sharper(FINE):
                 continue
-            if level or not (self.sharper(_FINEST) or gained > _ROUNDING * max(1.0, abs(before))):
+            if level or not gained > _ROUNDING * max(1.0, abs(before)):
                 break
 
     def sharper(self, least: float) -> bool:

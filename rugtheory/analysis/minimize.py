@@ -12,7 +12,8 @@ What is minimised is the logarithm of the loss, by L-BFGS in W_in, W_out and b, 
 Errors of the loss are watched on the way: each output is taken on contours that serve it, and what
 is reported in the end is `exact_loss`.  The tolerance is coarse on the way and tightened where no
 step gains or no gradient is left.  Steps of Newton end it where gains are below rounding, and in
-the last fifth of the steps if the gradient is nearly small enough.  Outputs that never fire have no
+the last fifth of the steps if the gradient is nearly small enough; they end it once more where
+errors are so small that the gradient is that of the loss.  Outputs that never fire have no
 gradient: where descent ends they are made constant, and it goes on from there.
 """
 
@@ -29,7 +30,18 @@ from .._result import Result
 from ..model.model import Model
 from ..source.features import Features, check_features
 from .curvature import lowest_curvatures
-from .descent import COARSE, FINE, Coordinates, Descent, Objective, Stop, coupling, exceeds
+from .descent import (
+    COARSE,
+    FINE,
+    FINER,
+    FINEST,
+    Coordinates,
+    Descent,
+    Objective,
+    Stop,
+    coupling,
+    exceeds,
+)
 from .exact import ExactLoss, exact_loss
 from .gradient import Gradient
 from .newton import settle
@@ -64,7 +76,8 @@ class Minimum(Result):
     trajectory : ndarray
         The loss after each step, first that of the start.
     gradient : float
-        Largest entry of the gradient of what was minimised, the log of the loss and penalties.
+        Largest entry of the gradient of what was minimised, the log of the loss and penalties; of
+        losses with estimated errors of `gtol`, 1e-6 at most, if steps were left for them.
     coupling : float
         Largest |W_ij|/W_ii, j ≠ i, over features i that are alive.
     curvature : ndarray
@@ -219,7 +232,12 @@ def minimize(
         descent.go_on(at.vector(opened))
         if not descent.left:
             break
-    settle(descent)
+    for least in (FINE, max(min(FINER, gtol), FINEST), FINEST):
+        while descent.left and descent.sharper(least):
+            pass
+        settle(descent)
+        if least < FINE and descent.slope <= gtol:
+            break
     next(bar, None)  # a bar closes when nothing is left
     exact = _ended(descent, model, features)
     return _result(descent, exact, curvature, generator)

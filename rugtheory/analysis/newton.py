@@ -6,7 +6,7 @@ import numpy as np
 import scipy
 
 from .._check import Array
-from .descent import FINE, Descent, Stop
+from .descent import Descent, Stop
 
 # Products of the Hessian with a direction, at most; each takes a gradient, as a step of descent.
 _PRODUCTS = 2000
@@ -25,10 +25,11 @@ def settle(descent: Descent) -> None:
     Each solves for the least of the quadratic model by conjugate gradients, up to the edge of the
     region or along negative curvature to it (Steihaug).  Products with the Hessian count as steps.
     """
-    if descent.stopped or not descent.left or descent.slope <= descent.gtol:
+    if descent.stopped or not descent.left:
         return
-    while descent.sharper(FINE):
-        pass
+    descent.steady()
+    if descent.slope <= descent.gtol:
+        return
     try:
         _steps(descent, min(descent.left, _PRODUCTS))
     except Stop:
