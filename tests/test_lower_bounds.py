@@ -141,3 +141,9 @@ def test_bad_values():
         rt.lower_bounds(0.1, n_sparse=4)
     with pytest.raises(ValueError, match="n_dense"):
         rt.lower_bounds(0.1, n_sparse=4, n_dense=5)
+
+
+@pytest.mark.parametrize(("n", "d"), [(2, 1), (8, 7), (40, 39), (64, 63), (200, 199), (50, 3)])
+def test_every_bound_is_a_number(n, d):
+    """With one hidden unit less than features the linear program may have no solution."""
+    assert all(0 <= x.value < 1 for x in rt.lower_bounds(0.01, n_sparse=n, n_dense=d))

@@ -576,3 +576,23 @@ class TestTable:
             other = generator.normal(size=(1, both.size))
             back = table.slopes(group, other)
             assert np.sum(back * sums) == pytest.approx(float(other[0] @ both), rel=1e-9)
+
+
+@pytest.mark.parametrize("diagonal", [0.0, 1e-12, -1e-9, 1e-7, 1e-3])
+def test_slopes_of_outputs_that_hear_noise_and_hardly_themselves(diagonal):
+    """W_ii is what is left of two numbers; central differences of losses row by row."""
+    generator, features, h = np.random.default_rng(0), rt.Identical(6, 0.2), 1e-4
+    w_in, w_out = generator.normal(size=(3, 6)), generator.normal(size=(6, 3))
+    w_in[:, 2] = diagonal * w_out[2] / (w_out[2] @ w_out[2])
+    found = rt.exact_gradient(rt.Model(w_in, w_out, -0.1, hidden_noise=0.1), features, rtol=1e-9)
+    for told, moved in ((found.w_in[:, 2], w_in[:, 2]), (found.w_out[2], w_out[2])):
+        slopes = []
+        for k in range(3):
+            before, losses = moved[k], []
+            for step in (h, -h):
+                moved[k] = before + step
+                model = rt.Model(w_in, w_out, -0.1, hidden_noise=0.1)
+                losses.append(rt.exact_loss(model, features, rtol=1e-11).mean)
+            moved[k] = before
+            slopes.append((losses[0] - losses[1]) / (2 * h))
+        assert told == pytest.approx(np.array(slopes), rel=1e-5, abs=1e-8)

@@ -310,6 +310,14 @@ def test_the_gradient_told_is_that_of_the_loss(n, n_dense, p):
     assert np.abs(slopes).max() < 1.5e-6 * there.loss
 
 
+@pytest.mark.filterwarnings("error")
+@pytest.mark.parametrize("tied", [True, False])
+@pytest.mark.parametrize(("n", "n_dense"), [(1, 1), (2, 2), (2, 3)])
+def test_nothing_may_be_lost(n, n_dense, tied):
+    found = rt.minimize(rt.Identical(n, 0.3), n_dense, seed=0, steps=100, tied=tied)
+    assert found.loss < 1e-4 and found.trajectory.size <= 101
+
+
 def test_units_of_coordinates():
     """Those of alike features are one; a rare or unimportant one takes longer steps."""
     at = Coordinates(3, 2, False, 0.0)

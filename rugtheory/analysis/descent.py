@@ -47,6 +47,8 @@ COARSE, FINE, FINER, FINEST = 1e-3, 1e-4, 1e-6, 1e-8
 _SHARPER = 1e-2
 # Features of less importance · E x² than this part of the largest share one unit.
 _LEAST_SHARE = 1e-4
+# Where nothing is lost there is no logarithm, and nothing to gain.
+_LEAST_LOSS = float(np.finfo(float).tiny)
 # Contours of smaller errors are chosen in so many calls at most.
 _ASKED = 12
 # Errors above this part of the loss are what descent would go down on.
@@ -154,6 +156,8 @@ class Objective:
             return nowhere_with(self.penalty), np.zeros_like(x), found
         squares = float(np.sum(model.w_in**2) + np.sum(model.w_out**2))
         total = found.loss + self.decay / 2 * squares
+        if not total > _LEAST_LOSS:
+            return float(np.log(_LEAST_LOSS)), np.zeros_like(x), found
         by_in = (found.w_in + self.decay * model.w_in) / total
         by_out = (found.w_out + self.decay * model.w_out) / total
         value = float(np.log(total))

@@ -74,7 +74,8 @@ class Minimum(Result):
     losses : ndarray, shape (n_sparse,)
         Mean squared error of each output.
     trajectory : ndarray
-        The loss after each step, first that of the start.
+        The loss after each step, first that of the start.  Making outputs constant that never fire
+        is a step, which is taken when `steps` are used up too.
     gradient : float
         Largest entry of the gradient of what was minimised, the log of the loss and penalties; of
         losses with estimated errors of `gtol`, 1e-6 at most, if steps were left for them.

@@ -34,9 +34,10 @@ class LossSlopes:
         `gradient` is that of L(a, b, τ/|a|), of a feature on and off, each of shape (2, m).
         """
         o, chances = self.block.outputs, self.block.chances
-        a = np.where(o.a != 0, o.a, 1.0)
+        a = self.block.own_diagonal(slopes=True)
+        a = np.where(a != 0, a, 1.0)
         sigma = o.noise / np.abs(a)
-        by_a = np.where(o.a != 0, gradient.a - gradient.sigma * sigma / a, gradient.a)
+        by_a = gradient.a - gradient.sigma * sigma / a
         by_noise = gradient.sigma / np.abs(a) / (2 * np.where(o.noise > 0, o.noise, 1.0))
         shares = none * np.stack([chances.alone, chances.off])
         self.by_a += np.sum(shares * by_a, axis=0)

@@ -56,6 +56,8 @@ _LOG_NOTHING = -1e4
 _LEFT = np.minimum((np.array(CUTS) / 0.5) ** 2, 1.0)
 # Of slopes, which weigh terms by s, more is cut off: so many sums cut off last have a say as well.
 _LATE = 4
+# Diagonals below this part of the noise are as good as none; and of slopes, to that part of them.
+_LEAST_OWN, _LEAST_SLOPED = 1e-30, 1e-8
 # Outputs for which a contour pays where others have to be tabulated anyway.
 _ENOUGH = 100
 # Part of the tolerance that images may take, of a loss of p² E u², and the most it may be.
@@ -332,11 +334,18 @@ class OutputBlock:
             return Losses(value, error)
         return Losses(value, error, *every.finished())
 
+    def own_diagonal(self, slopes: bool) -> Array:
+        """a, or a part of the noise where it is less: formulas divide the noise by it.
+
+        Of slopes, they subtract what is larger by that factor.
+        """
+        least = (_LEAST_SLOPED if slopes else _LEAST_OWN) * self.outputs.noise
+        return np.where(np.abs(self.outputs.a) > least, self.outputs.a, least)
+
     def _quiet(self, slopes: bool) -> tuple[Array, LossGradient]:
         """Loss with all others off, of a feature on and off, shape (2, m); slopes in a, b and σ."""
         o = self.outputs
-        # The formula divides the noise by it.
-        a = np.where(np.abs(o.a) > 1e-30 * o.noise, o.a, 1e-30 * o.noise)
+        a = self.own_diagonal(slopes)
         sigma = np.divide(o.noise, np.abs(a), out=np.zeros_like(a), where=a != 0)
         loss, gradient = np.empty((2, self.m)), np.zeros((3, 2, self.m))
         for law, some in o.by_law:

@@ -98,8 +98,8 @@ def lower_bounds(
         For all W of that rank; couplings up to c; tied W (symmetric, positive semidefinite);
         symmetric W with no positive coupling and one negative eigenvalue, on the vector of ones, as
         graph codes are; with triangles too, and by a linear program, if the numbers are
-        given; for all p those of all W and of couplings up to c; and with noise that of all W for
-        all p, which knows of the noise alone.
+        given and it has a solution; for all p those of all W and of couplings up to c; and with
+        noise that of all W for all p, which knows of the noise alone.
 
     Raises
     ------
@@ -164,8 +164,10 @@ def lower_bounds(
             Bound(
                 "the same, with triangles", RARE, square * triangles, f"tr (W - I)³ ≤ 0{_NUMERICAL}"
             ),
-            Bound("the same, numerical", RARE, square * gegenbauer(n, d), "linear program"),
         ]
+        numerical = gegenbauer(n, d)
+        if np.isfinite(numerical):
+            found.append(Bound("the same, numerical", RARE, square * numerical, "linear program"))
     return (*found, *everywhere)
 
 
