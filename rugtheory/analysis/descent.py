@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from .._check import Array
 from ..model.model import Model
+from ..numerics.pools import one_pool
 from ..source.features import Features
 from .columns import dead_features, presence
 from .gradient import ExactGradient, Gradient
@@ -329,6 +330,7 @@ class Descent:
         self.go_on()
         return True
 
+    @one_pool()
     def go_on(self, beside: Array | None = None) -> None:
         """The same from where it is, or from a point beside that, which counts as a step."""
         try:

@@ -6,6 +6,7 @@ import numpy as np
 import scipy
 
 from .._check import Array
+from ..numerics.pools import one_pool
 from .descent import Descent, Stop
 
 # Products of the Hessian with a direction, at most; each takes a gradient, as a step of descent.
@@ -19,6 +20,7 @@ _ERROR = 1e-8
 _LEAST = np.finfo(float).tiny
 
 
+@one_pool()
 def settle(descent: Descent) -> None:
     """Newton's steps within a trust region, to where no gradient is left.
 

@@ -12,6 +12,7 @@ import numpy as np
 import scipy
 
 from .._check import Array
+from ..numerics.pools import one_pool
 from .descent import BELOW, nowhere_with
 from .row_descent import Symmetric
 
@@ -72,6 +73,7 @@ def leak_of(p: float, n: int) -> float:
     return max(LEAK, 1 / (p * (1 + (n * p / _OFTEN) ** 2)))
 
 
+@one_pool()
 def low_energy(
     at: Symmetric,
     generator: np.random.Generator,

@@ -81,8 +81,8 @@ def run(options: argparse.Namespace) -> None:
     made = settings("weights", options, *(x for x in names if getattr(options, x) is not None))
     with output(options, {options.figure: made}):
         features = features_of(options, model.n_sparse)
+        law = _law(model, features, options)  # of some features there is none, which is soon told
         found, verdict = _analysed(model, features, options)
-        law = _law(model, features, options)
         if options.json:
             _print_json(found, verdict, law)
         else:
