@@ -51,7 +51,12 @@ def replacing(path: str | Path) -> Iterator[Path]:
     partial = path.with_name(f".{os.getpid()}-{_MACHINE}.partial.{path.name}")
     _remove_left(path)
     try:
+        partial.touch()
+        mode = (path if path.exists() else partial).stat().st_mode
+        partial.unlink()
         yield partial
+        # Some savers make files that nobody else can read.
+        partial.chmod(mode)
         os.replace(partial, path)
     except Exception as error:
         _rename_in(error, partial, path)

@@ -457,3 +457,18 @@ def test_a_target_that_cannot_be_replaced_is_named_once(tmp_path):
     with pytest.raises(OSError, match="x") as caught, replacing(tmp_path / "x") as partial:
         partial.write_text("half")
     assert "partial" not in str(caught.value) and "->" not in str(caught.value)
+
+
+@pytest.mark.skipif(os.name == "nt", reason="modes of files")
+def test_files_are_for_whom_the_user_lets_read_them(tmp_path):
+    """Savers of weights make files that only their owner can read."""
+    path, model = tmp_path / "weights.safetensors", rt.Model(np.eye(2))
+    before = os.umask(0o022)
+    try:
+        model.save(path)
+        assert path.stat().st_mode & 0o777 == 0o644
+        path.chmod(0o640)
+        model.save(path)
+        assert path.stat().st_mode & 0o777 == 0o640
+    finally:
+        os.umask(before)

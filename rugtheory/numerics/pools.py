@@ -23,6 +23,7 @@ def one_pool() -> Iterator[None]:
 
 @lru_cache(maxsize=1)
 def _of_scipy() -> Any:
+    import scipy.linalg  # noqa: F401, which loads its library
     from threadpoolctl import ThreadpoolController
 
     every = ThreadpoolController()
