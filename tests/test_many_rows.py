@@ -350,7 +350,11 @@ class TestDependent:
 
 
 class TestGradient:
-    @pytest.mark.parametrize("law", [rt.Uniform(), rt.Exponential(1.0)], ids=repr)
+    @pytest.mark.parametrize(
+        "law",
+        [rt.Uniform(), pytest.param(rt.Exponential(1.0), marks=pytest.mark.slow)],
+        ids=repr,
+    )
     def test_unlike_features_by_differences(self, law):
         """Term by term and by tables, against differences of rows by themselves."""
         generator, n, d = np.random.default_rng(3), 12, 3

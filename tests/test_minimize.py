@@ -299,7 +299,7 @@ def test_unequal_features_end_where_no_gradient_is_left():
     assert np.abs(slopes).max() < 2e-5 * there.loss
 
 
-@pytest.mark.parametrize(("n", "n_dense", "p"), [(6, 2, 0.3), (8, 4, 0.3), (7, 2, 0.4)])
+@pytest.mark.parametrize(("n", "n_dense", "p"), [(6, 2, 0.3), (7, 2, 0.4)])
 def test_the_gradient_told_is_that_of_the_loss(n, n_dense, p):
     """At larger errors none is left where that of the loss itself is five times gtol."""
     features = rt.Identical(n, p)
