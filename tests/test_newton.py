@@ -54,7 +54,7 @@ class _Valley:
 
 
 def _descent(objective, steps, **options):
-    made = Descent(objective, steps, 1e-9, lambda model, loss: None, **options)
+    made = Descent(objective, steps, 1e-9, **options)
     assert made.run(np.linspace(1.0, 0.5, objective.size))
     return made
 

@@ -11,6 +11,7 @@ import numpy as np
 import scipy
 
 from .._check import Array
+from ..numerics.pools import one_pool
 from .descent import Objective
 
 # Length of the step of a difference, of a vector of length 1.
@@ -67,6 +68,7 @@ class Gauge:
         return np.concatenate([*parts, direction[-self.at.n :]])
 
 
+@one_pool()
 def lowest_curvatures(
     objective: Objective, x: Array, count: int, seed: int | np.random.Generator
 ) -> Array:

@@ -267,6 +267,10 @@ class Stop(Exception):
     """Ends a descent where it is."""
 
 
+def unwatched(_: Model, loss: float) -> None:
+    """Steps of which nobody is told."""
+
+
 @dataclass
 class Descent:
     """Steps of L-BFGS from a start, with harder and harder penalties on couplings.
@@ -300,7 +304,7 @@ class Descent:
     objective: Falling
     steps: int
     gtol: float
-    each: Callable[[Model, float], None]
+    each: Callable[[Model, float], None] = unwatched
     pairs: int = _PAIRS
     newton: int = 0
     scale: Array | float = 1.0

@@ -246,7 +246,7 @@ def minimize(
 
 def _lowest(objective: Objective, start: Model, steps: int, gtol: float) -> float:
     """The least value below the cap, of a start and of where a few steps lead from it."""
-    descent = Descent(objective, steps, gtol, lambda model, loss: None)
+    descent = Descent(objective, steps, gtol)
     x = objective.at.vector(start)
     if not descent.run(x):
         return np.inf

@@ -88,7 +88,7 @@ class Search:
     def begun(self, generator: np.random.Generator, steps: int) -> Under:
         """Random weights, so many steps on at most."""
         at, x = self._start(generator)
-        descent = Descent(self._objective(at), min(steps, self.steps), 1e-6, _unseen, pairs=_PAIRS)
+        descent = Descent(self._objective(at), min(steps, self.steps), 1e-6, pairs=_PAIRS)
         descent.run(x)
         taken = len(descent.trajectory) - 1
         return Under(at, descent.x, descent.trajectory[-1], self.steps - taken)
@@ -173,10 +173,6 @@ class Search:
         _, first = np.unique(self.labels, return_index=True)
         p, amplitudes = self.scenario.p, self.laws.amplitudes
         return tuple(Pooled(self.scenario, float(p[i]), amplitudes[i], rtol) for i in first)
-
-
-def _unseen(_: Model, loss: float) -> None:
-    """Steps that nobody watches."""
 
 
 def _decoder(one: Pooled, terms: Terms, ratio: float) -> tuple[float, float]:
